@@ -1,0 +1,1 @@
+"""Prompt encoder and mask decoder, run from a cached image embedding."""

@@ -1,0 +1,1 @@
+"""From low-res logits to what a client asked for: RLE, PNG, polygons, area, box."""

@@ -1,0 +1,47 @@
+"""Redis clients, one per role and purpose. Nothing else in the project opens a connection."""
+
+from __future__ import annotations
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.errors import ConfigurationError
+
+
+def request_client(url: str, timeout: float) -> redis.Redis:
+    """A client for request paths: every operation ends within about `timeout` seconds, never retried.
+
+    redis-py 8 retries ten times by default, which blocks a request for a minute on a stopped server and
+    makes a repeated `SET NX` report failure for a lock it holds.
+
+    Raises:
+        ConfigurationError: `url` is not a Redis URL.
+    """
+    return _client(url, socket_timeout=timeout, socket_connect_timeout=timeout)
+
+
+def worker_client(url: str) -> redis.Redis:
+    """A client for an RQ worker, which blocks on its queue and sets the read time-out itself: never share it.
+
+    Raises:
+        ConfigurationError: `url` is not a Redis URL.
+    """
+    return _client(url, socket_timeout=None, socket_connect_timeout=5.0)
+
+
+def _client(url: str, *, socket_timeout: float | None, socket_connect_timeout: float) -> redis.Redis:
+    try:
+        client = redis.Redis.from_url(
+            url,
+            decode_responses=False,
+            socket_timeout=socket_timeout,
+            socket_connect_timeout=socket_connect_timeout,
+            socket_keepalive=True,
+            health_check_interval=30,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"{url!r} is not a Redis URL: {error}") from error
+    assert isinstance(client, redis.Redis)
+    return client

@@ -1,0 +1,99 @@
+"""Settings: read once from the environment (prefix `SAM_`) into one frozen dataclass."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from shared.errors import ConfigurationError
+
+PREFIX = "SAM_"
+
+
+def _setting(default: Any, doc: str, *, choices: tuple[str, ...] = (), least: float | None = None) -> Any:
+    return field(default=default, metadata={"doc": doc, "choices": choices, "least": least})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of both services. `SAM_` + the upper-case field name is its environment variable."""
+
+    cache_url: str = _setting("redis://127.0.0.1:6379/0", "Redis for images and embeddings; may evict")
+    queue_url: str = _setting("", "Redis for jobs and events; must not evict; empty: the cache's")
+    redis_timeout: float = _setting(0.75, "seconds a request waits for Redis, connecting or reading", least=0.01)
+
+    model: str = _setting("mobile_sam", "model the worker runs and the API answers with by default")
+    models: str = _setting("", "models the API serves, comma-separated; empty: just `SAM_MODEL`")
+    weights_dir: str = _setting("~/.cache/sam-embedding-cache", "folder that keeps fetched weights and built decoders")
+    weights_path: str = _setting("", "folder that already holds the weights files of `SAM_MODEL`; nothing is fetched")
+
+    embedding_dtype: str = _setting("float16", "how embeddings are stored", choices=("float16", "float32", "int8"))
+    embedding_ttl: int = _setting(604_800, "seconds an embedding is kept", least=1)
+    image_ttl: int = _setting(86_400, "seconds the uploaded bytes are kept, for encoding again", least=1)
+    mask_token_ttl: int = _setting(3_600, "seconds a `mask_token` can be refined", least=1)
+
+    max_upload_bytes: int = _setting(33_554_432, "largest upload", least=1)
+    max_image_pixels: int = _setting(50_000_000, "largest image, width times height", least=1)
+
+    host: str = _setting("127.0.0.1", "address the API listens on")
+    port: int = _setting(8000, "port the API listens on; 0 picks a free one", least=0)
+    api_processes: int = _setting(1, "API processes behind that port", least=1)
+    api_threads: int = _setting(16, "request threads per API process", least=2)
+    decoder_threads: int = _setting(1, "threads one mask decoding uses", least=1)
+    embedding_lru_bytes: int = _setting(536_870_912, "embeddings kept in memory per API process", least=0)
+    logits_lru_bytes: int = _setting(67_108_864, "low-res logits kept in memory per API process", least=0)
+
+    encoder_threads: int = _setting(0, "threads one encoding uses; 0: one per core", least=0)
+    job_timeout: int = _setting(120, "seconds after which an encoding is ended and counted as failed", least=1)
+    job_retries: int = _setting(2, "times an encoding is tried again after its worker died", least=0)
+    failure_ttl: int = _setting(300, "seconds a failed encoding is remembered", least=1)
+    max_queued: int = _setting(1_000, "encodings that may wait per model; beyond, uploads are refused", least=1)
+
+    log_level: str = _setting("INFO", "least level logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Settings from `environ` (the process's by default); unset or empty variables keep defaults.
+
+        Raises:
+            ConfigurationError: a value is malformed or out of range, or `SAM_…` names no setting.
+        """
+        environ = os.environ if environ is None else environ
+        known = {PREFIX + spec.name.upper(): spec for spec in fields(cls)}
+        unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+        if unknown:
+            raise ConfigurationError(f"{', '.join(unknown)}: no such setting; the README lists them all")
+        types = get_type_hints(cls)
+        values: dict[str, Any] = {}
+        for variable, spec in known.items():
+            text = environ.get(variable, "")
+            if text == "":
+                continue
+            try:
+                value = types[spec.name](text)
+            except ValueError:
+                raise ConfigurationError(f"{variable}={text!r} is not a {types[spec.name].__name__}") from None
+            choices, least = spec.metadata["choices"], spec.metadata["least"]
+            if choices and value not in choices:
+                raise ConfigurationError(f"{variable}={text!r} must be one of {', '.join(choices)}")
+            if least is not None and not value >= least:
+                raise ConfigurationError(f"{variable}={text!r} must be at least {least}")
+            values[spec.name] = value
+        return cls(**values)
+
+    @property
+    def effective_queue_url(self) -> str:
+        return self.queue_url or self.cache_url
+
+    @property
+    def served_models(self) -> tuple[str, ...]:
+        """Names of the models the API serves, the default first."""
+        extra = [name.strip() for name in self.models.split(",") if name.strip()]
+        return tuple(dict.fromkeys([self.model, *extra]))
+
+    @property
+    def weights_folder(self) -> Path:
+        return Path(self.weights_dir).expanduser()

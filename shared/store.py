@@ -1,0 +1,109 @@
+"""Where bytes are kept under keys: the Protocol, in memory and in Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Protocol
+
+import redis
+
+from shared.errors import StoreUnavailable
+
+
+class Store(Protocol):
+    """Bytes under keys, each with a time to live. Any operation may raise `StoreUnavailable`.
+
+    A value once written may vanish at any time (eviction, expiry, restart); it never changes by itself.
+    """
+
+    def get(self, key: str) -> bytes | None:
+        """The value, or None where there is none (any more)."""
+        ...
+
+    def put(self, key: str, value: bytes, ttl: int) -> None:
+        """Keep `value` for `ttl` seconds, replacing what was there."""
+        ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def delete(self, key: str) -> bool:
+        """Forget the key; True if it was there."""
+        ...
+
+    def ping(self) -> None:
+        """Return if the store answers."""
+        ...
+
+
+class MemoryStore:
+    """A `Store` inside one process, for tests."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._values: dict[str, tuple[bytes, float]] = {}
+
+    def get(self, key: str) -> bytes | None:
+        with self._lock:
+            value, expires = self._values.get(key, (None, 0.0))
+            if value is None or self._clock() >= expires:
+                self._values.pop(key, None)
+                return None
+            return value
+
+    def put(self, key: str, value: bytes, ttl: int) -> None:
+        with self._lock:
+            self._values[key] = (value, self._clock() + ttl)
+
+    def exists(self, key: str) -> bool:
+        return self.get(key) is not None
+
+    def delete(self, key: str) -> bool:
+        existed = self.exists(key)
+        with self._lock:
+            self._values.pop(key, None)
+        return existed
+
+    def ping(self) -> None:
+        return None
+
+
+class RedisStore:
+    """A `Store` in Redis or Valkey. The client must have short time-outs and `decode_responses` off."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def get(self, key: str) -> bytes | None:
+        with translated_errors():
+            value = self._client.get(key)
+        assert value is None or isinstance(value, bytes)
+        return value
+
+    def put(self, key: str, value: bytes, ttl: int) -> None:
+        with translated_errors():
+            self._client.set(key, value, ex=ttl)
+
+    def exists(self, key: str) -> bool:
+        with translated_errors():
+            return bool(self._client.exists(key))
+
+    def delete(self, key: str) -> bool:
+        with translated_errors():
+            return bool(self._client.unlink(key))
+
+    def ping(self) -> None:
+        with translated_errors():
+            self._client.ping()
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn any failure of Redis inside the block into `StoreUnavailable`."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise StoreUnavailable(f"Redis: {type(error).__name__}: {error}", retry_after=1) from error
