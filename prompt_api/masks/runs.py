@@ -1,0 +1,54 @@
+"""A mask as its vertical runs: the form all the others are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.geometry import Size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnRuns:
+    """The maximal vertical runs of a mask, ordered by column, then from top to bottom.
+
+    Run k covers the pixels (y, x[k]) with top[k] <= y < bottom[k]. Runs of one column never touch.
+
+    Attributes:
+        size: (height, width) of the mask.
+        x: (N,) int64, column.
+        top: (N,) int64, first row.
+        bottom: (N,) int64, the row after the last.
+    """
+
+    size: Size
+    x: NDArray[np.int64]
+    top: NDArray[np.int64]
+    bottom: NDArray[np.int64]
+
+    @property
+    def area(self) -> int:
+        """Pixels covered."""
+        return int((self.bottom - self.top).sum())
+
+    @property
+    def bbox(self) -> tuple[int, int, int, int]:
+        """(x, y, width, height) of the pixels covered; all 0 for an empty mask."""
+        if not self.x.size:
+            return 0, 0, 0, 0
+        x, y = int(self.x[0]), int(self.top.min())
+        return x, y, int(self.x[-1]) + 1 - x, int(self.bottom.max()) - y
+
+
+def odd_ones(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The values that occur an odd number of times in the sorted (N,) `ordered`, once each.
+
+    Places where a mask changes are such values: changing twice in one place is not changing.
+    """
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    if starts.size == ordered.size:
+        return ordered
+    times = np.diff(starts, append=ordered.size)
+    return np.asarray(ordered[starts[times % 2 == 1]])
