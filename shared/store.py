@@ -62,10 +62,9 @@ class MemoryStore:
         return self.get(key) is not None
 
     def delete(self, key: str) -> bool:
-        existed = self.exists(key)
         with self._lock:
-            self._values.pop(key, None)
-        return existed
+            value, expires = self._values.pop(key, (None, 0.0))
+            return value is not None and self._clock() < expires
 
     def ping(self) -> None:
         return None

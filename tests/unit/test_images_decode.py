@@ -1,0 +1,139 @@
+"""The pixels of an upload, as a viewer shows them."""
+
+from __future__ import annotations
+
+import zlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from shared.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from shared.images import decode_image, inspect_image, resize_longest_side
+from tests import sample_images as sample
+
+WHITE = (255, 255, 255)
+RED = (255, 0, 0)
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    return decode_image(data, max_pixels=10**7)
+
+
+@pytest.mark.parametrize("data", [sample.jpeg(), sample.jpeg(progressive=True), sample.png(), sample.webp()])
+def test_pixels_are_pillows_own(data: bytes) -> None:
+    with Image.open(BytesIO(data)) as image:
+        assert np.array_equal(decode(data), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+def test_the_exif_orientation_is_applied_as_pillow_applies_it(file_format: str, orientation: int) -> None:
+    data = sample.saved(sample.picture(), file_format, exif=sample.exif(orientation))
+    with Image.open(BytesIO(data)) as image:
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    assert np.array_equal(decode(data), np.asarray(upright))
+    assert decode(data).shape[:2] == inspect_image(data, max_pixels=10**7).original
+
+
+def test_an_orientation_after_the_pixels_counts_for_the_size_and_the_pixels() -> None:
+    whole = sample.png()
+    chunk = sample.png_file(b"", (b"eXIf", sample.exif(6)[6:]))[8 + 12 :]  # eXIf and IEND
+    data = whole[:-12] + chunk
+    assert inspect_image(data, max_pixels=10**7).original == (60, 40)
+    assert np.array_equal(decode(data), np.rot90(decode(whole), -1))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_transparent_pixels_are_white(mode: str) -> None:
+    image = Image.new("RGBA", (4, 2), (200, 200, 200, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 2, 2))
+    image.paste((0, 0, 0, 128), (3, 0, 4, 2))
+    if mode == "PA":
+        palette = Image.new("P", (4, 2), 0)
+        palette.putpalette([200, 200, 200, 0, 0, 0])
+        palette.paste(1, (0, 0, 2, 2))
+        data = sample.saved(palette, "PNG", transparency=bytes([255, 0]))
+        assert decode(data)[0].tolist() == [[255] * 3, [255] * 3, [200] * 3, [200] * 3]
+    else:
+        data = sample.saved(image.convert(mode), "PNG")
+        assert decode(data)[0].tolist() == [[255] * 3, [255] * 3, [200] * 3, [127] * 3]
+
+
+def test_a_transparent_webp_is_composited_over_white() -> None:
+    image = Image.new("RGBA", (4, 2), (0, 0, 0, 0))
+    assert (decode(sample.saved(image, "WEBP", lossless=True)) == 255).all()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_grey_of_any_depth_spans_black_to_white_and_may_name_a_transparent_level(depth: int) -> None:
+    most = 2**depth - 1
+    samples = np.array([[0, most // 2, most]])
+    levels = [0, most // 2 >> 8 if depth == 16 else most // 2 * 255 // most, 255]
+    plain = decode(sample.raw_png(samples, depth=depth, colour=0))
+    assert plain.tolist() == [[[level] * 3 for level in levels]]
+    keyed = decode(sample.raw_png(samples, depth=depth, colour=0, transparent=b"\0\0"))
+    assert keyed[0, 0].tolist() == [255] * 3
+    assert keyed[0, 2].tolist() == [255] * 3
+    assert depth == 1 or keyed[0, 1].tolist() == [levels[1]] * 3
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_colour_of_any_depth_may_name_a_transparent_colour(depth: int) -> None:
+    top = 2**depth - 1
+    samples = np.array([[[top, 0, 0], [0, top, 0]]])
+    red = np.array([top, 0, 0], dtype=">u2").tobytes()
+    assert decode(sample.raw_png(samples, depth=depth, colour=2)).tolist() == [[list(RED), [0, 255, 0]]]
+    keyed = decode(sample.raw_png(samples, depth=depth, colour=2, transparent=red))
+    assert keyed.tolist() == [[list(WHITE), [0, 255, 0]]]
+
+
+def test_sixteen_bit_grey_with_alpha_is_scaled_and_composited() -> None:
+    samples = np.array([[[0x8000, 0xFFFF], [0x1234, 0]]])
+    assert decode(sample.raw_png(samples, depth=16, colour=4)).tolist() == [[[0x80] * 3, [255] * 3]]
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK"])
+def test_other_modes_become_rgb(mode: str) -> None:
+    image = sample.picture(mode=mode)
+    data = sample.saved(image, "JPEG" if mode == "CMYK" else "PNG", **({"quality": 100} if mode == "CMYK" else {}))
+    expected = np.asarray(image.convert("RGB")).astype(int)
+    assert np.abs(decode(data) - expected).max() <= (12 if mode == "CMYK" else 0)
+
+
+def test_the_result_is_three_bytes_a_pixel_and_read_only() -> None:
+    pixels = decode(sample.png(5, 7))
+    assert (pixels.shape, pixels.dtype, pixels.flags.writeable) == ((7, 5, 3), np.uint8, False)
+
+
+def test_odd_metadata_does_not_fail_an_image() -> None:
+    text_bomb = (b"zTXt", b"k\0\0" + zlib.compress(bytes(10**8), 9))
+    whole = sample.png()
+    data = whole[:33] + sample.png_file(b"", text_bomb)[8 + 12 : -12] + whole[33:]
+    assert np.array_equal(decode(data), decode(whole))
+    assert np.array_equal(decode(sample.jpeg(exif=b"Exif\0\0II*\0\xff\xff")), decode(sample.jpeg()))
+
+
+@pytest.mark.parametrize("data", [sample.png(), sample.webp(lossless=True)], ids=["png", "webp"])
+def test_damaged_pixel_data_is_an_invalid_image(data: bytes) -> None:
+    middle = len(data) // 2
+    with pytest.raises(InvalidImage):
+        decode(data[:middle] + bytes(40) + data[middle + 40 :])
+
+
+def test_the_limits_of_an_upload_hold_for_the_worker_too() -> None:
+    with pytest.raises(ImageTooLarge):
+        decode_image(sample.huge_png(), max_pixels=10**7)
+    with pytest.raises(UnsupportedImage):
+        decode(sample.mpo())
+
+
+@pytest.mark.parametrize(
+    ("size", "resized"),
+    [((40, 60), (683, 1024)), ((1200, 1800), (683, 1024)), ((2000, 1), (1024, 1)), ((1024, 7), (1024, 7))],
+)
+def test_the_long_side_becomes_1024(size: tuple[int, int], resized: tuple[int, int]) -> None:
+    rgb = np.asarray(sample.picture(size[1], size[0]))
+    assert resize_longest_side(rgb).shape == (*resized, 3)

@@ -1,0 +1,74 @@
+"""Names in Redis: one per thing, none for two things, none that Redis or RQ would refuse."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import ImageNotFound
+from shared.keys import EmbeddingKey, image_key, logits_key, parse_image_id, queue_name, record_key
+from shared.models import FAKE, MOBILE_SAM, PREPROCESSING, REGISTRY
+
+IMAGE_ID = "0123456789abcdef" * 4
+KEY = EmbeddingKey.of(IMAGE_ID, MOBILE_SAM)
+
+
+def test_an_image_id_is_64_lower_case_hex_digits() -> None:
+    assert parse_image_id(IMAGE_ID) == IMAGE_ID
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", IMAGE_ID[:-1], IMAGE_ID + "0", IMAGE_ID.upper(), IMAGE_ID[:-1] + "g", IMAGE_ID + "\n", "../" * 21 + "a"],
+)
+def test_anything_else_names_no_image(text: str) -> None:
+    with pytest.raises(ImageNotFound):
+        parse_image_id(text)
+
+
+@given(st.text())
+def test_only_ids_pass(text: str) -> None:
+    try:
+        assert re.fullmatch("[0-9a-f]{64}", parse_image_id(text))
+    except ImageNotFound:
+        assert not re.fullmatch("[0-9a-f]{64}", text)
+
+
+def test_a_key_names_the_image_the_weights_and_the_preprocessing() -> None:
+    assert (KEY.image_id, KEY.model, KEY.preprocessing) == (IMAGE_ID, "mobile_sam", PREPROCESSING)
+    assert KEY.weights_digest == MOBILE_SAM.weights_digest
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(KEY, image_id="f" * 64),
+        replace(KEY, model="vit_b"),
+        replace(KEY, weights_digest="f" * 64),
+        replace(KEY, preprocessing="p2"),
+    ],
+)
+def test_another_image_model_weights_or_preprocessing_is_another_key_and_another_job(other: EmbeddingKey) -> None:
+    assert other.redis_key != KEY.redis_key
+    assert other.job_id != KEY.job_id
+
+
+@pytest.mark.parametrize("model", REGISTRY.values(), ids=lambda model: model.name)
+def test_job_ids_and_queue_names_use_only_what_rq_allows(model) -> None:  # type: ignore[no-untyped-def]
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", EmbeddingKey.of(IMAGE_ID, model).job_id)
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", queue_name(model.name))
+
+
+def test_each_kind_of_value_has_its_own_names() -> None:
+    names = [image_key(IMAGE_ID), record_key(IMAGE_ID), logits_key(IMAGE_ID), KEY.redis_key]
+    assert len(set(names)) == 4
+    assert all(name.startswith("sam:") and IMAGE_ID in name for name in names)
+
+
+def test_models_have_different_digests() -> None:
+    assert len({model.weights_digest for model in REGISTRY.values()}) == len(REGISTRY)
+    assert re.fullmatch("[0-9a-f]{64}", FAKE.weights_digest)
