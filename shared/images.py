@@ -20,6 +20,9 @@ from shared.image_formats import Structure, read_structure
 # The plugins themselves, not `Image.open`: it also warns at 89 MP and turns a JPEG into an MPO.
 _PLUGINS: dict[str, type[ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
 
+MAX_SIDE = 65_535
+"""Pixels of the longest side, JPEG's own limit. What a mask costs grows with the sides as well as with the pixels."""
+
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -107,6 +110,13 @@ def _accepted(data: bytes, max_pixels: int) -> Structure:
             width=width,
             height=height,
             max_pixels=max_pixels,
+        )
+    if max(height, width) > MAX_SIDE:
+        raise ImageTooLarge(
+            f"the image has {width}x{height} pixels; a side has at most {MAX_SIDE}",
+            width=width,
+            height=height,
+            max_side=MAX_SIDE,
         )
     return structure
 

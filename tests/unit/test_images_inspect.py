@@ -139,6 +139,14 @@ def test_a_small_file_that_unpacks_to_900_megapixels_is_too_large() -> None:
         inspect_image(data, max_pixels=50_000_000)
 
 
+@pytest.mark.parametrize("size", [(1, 65_536), (65_536, 1)])
+def test_a_side_longer_than_any_jpeg_has_is_too_large(size: tuple[int, int]) -> None:
+    file = BytesIO()
+    Image.new("1", size).save(file, "PNG")
+    with pytest.raises(ImageTooLarge, match="a side has at most 65535"):
+        inspect_image(file.getvalue(), max_pixels=50_000_000)
+
+
 def png_header(width: int = 60, height: int = 40, depth: int = 8, colour: int = 2) -> bytes:
     return struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
 
