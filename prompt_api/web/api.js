@@ -1,0 +1,180 @@
+/** The service's HTTP contract, one function per call. Every failure is a `Problem`; an abort stays an AbortError. */
+
+import { Problem } from "./problems.js";
+
+const POLL_SECONDS = 15;
+const LOST_POLLS = 4;
+
+/** Seconds: no `Retry-After` makes a person wait longer. */
+export const LONGEST_PAUSE = 30;
+
+/**
+ * Lower-case hex SHA-256 of a file, or null where the browser offers none (a page without HTTPS).
+ * @param {Blob} file
+ */
+export async function digest(file) {
+  if (!globalThis.crypto?.subtle) return null;
+  const hash = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
+  return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The image resource. `wait`: seconds the service may hold the answer until the embedding is there. */
+export async function getImage(id, { signal, wait = 0 } = {}) {
+  const response = await request(`v1/images/${id}?wait=${wait}`, { signal });
+  return response.json();
+}
+
+/**
+ * Uploads a file and gives the image resource.
+ * @param {Blob} file
+ * @param {{signal?: AbortSignal, onProgress?: (share: number) => void}} options share is 0-1
+ */
+export function uploadImage(file, { signal, onProgress = () => {} } = {}) {
+  return new Promise((resolve, reject) => {
+    // XMLHttpRequest, because fetch cannot tell how much of a body has been sent.
+    const xhr = new XMLHttpRequest();
+    const abort = () => xhr.abort();
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", abort, { once: true });
+    xhr.open("POST", "v1/images");
+    xhr.setRequestHeader("Content-Type", file.type || "application/octet-stream");
+    xhr.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+    xhr.onload = () => {
+      const body = parse(xhr.responseText);
+      if (xhr.status < 300 && body?.image_id) resolve(body);
+      else reject(problemFrom(xhr.status, body, xhr.getResponseHeader("Retry-After")));
+    };
+    xhr.onerror = () => reject(new Problem("offline"));
+    xhr.onabort = () => reject(signal?.reason ?? new DOMException("aborted", "AbortError"));
+    xhr.onloadend = () => signal?.removeEventListener("abort", abort);
+    xhr.send(file);
+  });
+}
+
+/**
+ * Follows an image until it is `ready` or `failed`: by server-sent events, else by asking again and again.
+ * @returns {Promise<object>} the image resource at the end
+ */
+export async function followImage(id, { signal, onChange = () => {} } = {}) {
+  return (await streamImage(id, signal, onChange)) ?? pollImage(id, signal, onChange);
+}
+
+/**
+ * The masks of one prompt.
+ * @returns {Promise<{masks: object[], milliseconds: number, serverMilliseconds: number|null}>}
+ */
+export async function promptMasks(id, body, { signal } = {}) {
+  const start = performance.now();
+  const response = await request(`v1/images/${id}/masks`, {
+    signal,
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const { results } = await response.json();
+  return {
+    masks: results[0].masks,
+    milliseconds: performance.now() - start,
+    serverMilliseconds: totalServerTiming(response.headers.get("Server-Timing")),
+  };
+}
+
+/** Sum of the durations in a `Server-Timing` header, in ms; null without any. */
+export function totalServerTiming(header) {
+  const durations = [...(header ?? "").matchAll(/;\s*dur=([0-9.]+)/g)].map((match) => Number(match[1]));
+  return durations.length > 0 ? durations.reduce((sum, duration) => sum + duration, 0) : null;
+}
+
+/** True when the image needs no more following. */
+export function isSettled(image) {
+  return image.status === "ready" || image.status === "failed";
+}
+
+/** Resolves with the settled image, or with null when the stream cannot be had or breaks. */
+function streamImage(id, signal, onChange) {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const source = new EventSource(`v1/images/${id}/events`);
+    const finish = (settle, value) => {
+      source.close();
+      signal?.removeEventListener("abort", abort);
+      settle(value);
+    };
+    const abort = () => finish(reject, signal.reason);
+    const read = (event) => {
+      const image = parse(event.data);
+      if (!image?.status) return;
+      onChange(image);
+      if (isSettled(image)) finish(resolve, image);
+    };
+    signal?.addEventListener("abort", abort, { once: true });
+    for (const name of ["message", "status", "queued", "encoding", "ready", "failed"]) {
+      source.addEventListener(name, read);
+    }
+    source.onerror = () => finish(resolve, null);
+  });
+}
+
+async function pollImage(id, signal, onChange) {
+  for (let lost = 0; ; ) {
+    try {
+      const image = await getImage(id, { signal, wait: POLL_SECONDS });
+      lost = 0;
+      onChange(image);
+      if (isSettled(image)) return image;
+      // A service with no thread to spare answers at once, whatever `wait` says.
+      await pause(1, signal);
+    } catch (error) {
+      const canWait = error instanceof Problem && (error.code === "offline" || error.status === 503);
+      if (!canWait || ++lost === LOST_POLLS) throw error;
+      await pause(Math.min(error.retryAfter ?? 2, LONGEST_PAUSE), signal);
+    }
+  }
+}
+
+/** Waits `seconds`, or rejects as soon as `signal` aborts. */
+export function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const abort = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    }, seconds * 1000);
+    signal?.addEventListener("abort", abort, { once: true });
+  });
+}
+
+async function request(url, options) {
+  let response;
+  try {
+    response = await fetch(url, options);
+  } catch (error) {
+    if (options.signal?.aborted) throw options.signal.reason;
+    throw new Problem("offline", { detail: String(error) });
+  }
+  if (!response.ok) {
+    throw problemFrom(response.status, parse(await response.text()), response.headers.get("Retry-After"));
+  }
+  return response;
+}
+
+function problemFrom(status, body, retryAfter) {
+  const seconds = Number.parseFloat(retryAfter);
+  return new Problem(body?.code ?? `http-${status}`, {
+    status,
+    detail: body?.detail ?? "",
+    retryAfter: Number.isFinite(seconds) ? seconds : null,
+  });
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,72 @@
+/** Brings a picture to the state "its embedding is there": ask by hash, else upload, then follow. */
+
+import { Problem, isForgotten, isTemporary } from "./problems.js";
+
+const TRIES = 5;
+
+/**
+ * @typedef {{step: "reading"} | {step: "uploading", share: number} | {step: "queued", position: number|null} |
+ *   {step: "encoding"} | {step: "backing-off", error: Problem, seconds: number}} Progress
+ */
+
+/**
+ * @param {typeof import("./api.js")} api
+ * @param {Blob} file
+ * @param {{signal: AbortSignal, report: (progress: Progress) => void}} options
+ * @returns {Promise<{image: object, uploaded: boolean}>} `uploaded` is false for a picture the service knew
+ */
+export async function ensureEncoded(api, file, { signal, report }) {
+  report({ step: "reading" });
+  const id = await api.digest(file);
+  signal.throwIfAborted();
+
+  const find = async () => {
+    try {
+      const image = await api.getImage(id, { signal });
+      // A recorded failure is not an answer to someone who asks again: uploading starts a new attempt.
+      return image.status === "failed" ? null : image;
+    } catch (error) {
+      if (isForgotten(error)) return null;
+      throw error;
+    }
+  };
+  const upload = () => api.uploadImage(file, { signal, onProgress: (share) => report({ step: "uploading", share }) });
+  const follow = (image) => {
+    reportStatus(image, report);
+    if (api.isSettled(image)) return image;
+    return api.followImage(image.image_id, { signal, onChange: (next) => reportStatus(next, report) });
+  };
+  const patiently = (call) => backingOff(call, { api, signal, report });
+
+  const known = id ? await patiently(find) : null;
+  try {
+    if (known) return { image: settled(await patiently(() => follow(known))), uploaded: false };
+  } catch (error) {
+    if (!isForgotten(error)) throw error;
+  }
+  const image = await patiently(upload);
+  return { image: settled(await patiently(() => follow(image))), uploaded: true };
+}
+
+function reportStatus(image, report) {
+  if (image.status === "queued") report({ step: "queued", position: image.queue_position ?? null });
+  if (image.status === "encoding") report({ step: "encoding" });
+}
+
+function settled(image) {
+  if (image.status === "ready") return image;
+  throw new Problem(image.error?.code ?? "encode-failed", { detail: image.error?.detail ?? "" });
+}
+
+async function backingOff(call, { api, signal, report }) {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!isTemporary(error) || attempt === TRIES) throw error;
+      const seconds = Math.min(error.retryAfter ?? 2 ** attempt, api.LONGEST_PAUSE);
+      report({ step: "backing-off", error, seconds });
+      await api.pause(seconds, signal);
+    }
+  }
+}

@@ -1,0 +1,68 @@
+/** What can go wrong, as one error class and one sentence for each stable code of the service. */
+
+export class Problem extends Error {
+  /**
+   * @param {string} code stable code of the service, or one of this page's own: `offline`, `unreadable`
+   * @param {{status?: number, detail?: string, retryAfter?: number|null}} [more] `retryAfter` in seconds
+   */
+  constructor(code, { status = 0, detail = "", retryAfter = null } = {}) {
+    super(detail || code);
+    this.name = "Problem";
+    this.code = code;
+    this.status = status;
+    this.detail = detail;
+    this.retryAfter = retryAfter;
+  }
+}
+
+const SENTENCES = {
+  unreadable: "That file is not a picture this browser can open. Choose a JPEG, PNG or WEBP.",
+  offline: "The service cannot be reached. Check the connection, then try again.",
+  unauthorized: "This service asks for a key that this page does not have.",
+  forbidden: "You are not allowed to do that here.",
+  "rate-limited": "That was too fast for this service. Wait a moment, then try again.",
+  "image-not-found": "The service no longer has this picture.",
+  "model-not-found": "The service does not serve that model.",
+  "embedding-pending": "The picture is still being encoded.",
+  "image-expired": "The service has forgotten this picture. It has to be uploaded again.",
+  "length-required": "The upload arrived without its length. Something between here and the service removed it.",
+  "image-too-large": "That picture is larger than this service accepts.",
+  "request-too-large": "That prompt is larger than this service accepts.",
+  "unsupported-image": "This service takes still JPEG, PNG and WEBP pictures. That one is something else.",
+  "invalid-image": "That picture is damaged and cannot be read.",
+  "invalid-prompt": "The service could not make sense of that prompt.",
+  "invalid-parameter": "The service could not make sense of that request.",
+  "encode-failed": "The picture could not be encoded.",
+  "store-unavailable": "The service has lost touch with its store for the moment.",
+  overloaded: "The service is busy right now.",
+};
+
+/** Codes whose `detail` tells a person more than the sentence does: a limit, a reason. */
+const WITH_DETAIL = new Set(["image-too-large", "invalid-image", "invalid-prompt", "encode-failed"]);
+
+/**
+ * One or two sentences for a person.
+ * @param {unknown} error a Problem, or anything thrown
+ */
+export function sentenceFor(error) {
+  if (!(error instanceof Problem)) return "Something went wrong on this page. Reload it and try again.";
+  const sentence = SENTENCES[error.code] ?? "The service answered with an error.";
+  const detail = WITH_DETAIL.has(error.code) || !(error.code in SENTENCES) ? asSentence(error.detail) : "";
+  return detail ? `${sentence} ${detail}` : sentence;
+}
+
+/** True when trying the same again later can help. */
+export function isTemporary(error) {
+  return error instanceof Problem && ["store-unavailable", "overloaded", "rate-limited"].includes(error.code);
+}
+
+/** True when the service does not have the picture (any more): uploading it again mends that. */
+export function isForgotten(error) {
+  return error instanceof Problem && ["image-not-found", "image-expired"].includes(error.code);
+}
+
+function asSentence(text) {
+  if (!text) return "";
+  const start = text[0].toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(start) ? start : `${start}.`;
+}

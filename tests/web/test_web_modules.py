@@ -1,0 +1,21 @@
+"""The page's modules that need no browser, in node's own test runner."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from tests.web.make_vectors import vectors
+
+HERE = Path(__file__).parent
+
+
+def test_the_modules_pass_their_own_tests() -> None:
+    files = sorted(str(path) for path in HERE.glob("*.test.mjs"))
+    run = subprocess.run(["node", "--test", *files], capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_vectors_are_what_pycocotools_encodes_today() -> None:
+    assert json.loads((HERE / "vectors" / "rle.json").read_text()) == vectors()
