@@ -9,6 +9,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.geometry import Size
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prompt:
@@ -57,18 +59,23 @@ P = TypeVar("P", bound=PreparedImage)
 class Decoder(Protocol[P]):
     """A loaded prompt encoder + mask decoder. Thread-safe: many requests share one."""
 
-    def prepare(self, embedding: NDArray[np.float32]) -> P:
+    def prepare(self, embedding: NDArray[np.float32], resized: Size) -> P:
         """The part of the computation that depends on the image alone.
 
         Args:
             embedding: (1, 256, 64, 64) float32. Not kept unless needed, never changed.
+            resized: (height, width) of the image in the 1024 frame; the rest of the frame is padding.
         """
         ...
 
-    def decode(self, image: P, prompts: Sequence[Prompt], *, multimask: bool) -> list[DecodedMasks]:
-        """Masks for each prompt, in order.
+    def decode(
+        self, image: P, prompts: Sequence[Prompt], *, multimask: bool, padding: bool = True
+    ) -> list[DecodedMasks]:
+        """Masks for each prompt, in order; a prompt's masks do not depend on the others.
 
         Args:
             multimask: True returns SAM's masks 1-3, False its mask 0, as `MaskDecoder.forward` selects.
+            padding: False leaves logits at 0 in the padding, which no mask at the image's own size shows, and is
+                faster the more padding there is. Such logits must not become a mask prompt: SAM reads all of them.
         """
         ...

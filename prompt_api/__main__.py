@@ -1,0 +1,53 @@
+"""`python -m prompt_api`: serve the API."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+import sys
+
+from prompt_api.app import create_app
+from prompt_api.server import listen, serve, supervise
+from prompt_api.wiring import wired_services
+from shared.errors import StartupError
+from shared.settings import Settings
+
+
+def main() -> int:
+    """Serve until told to stop.
+
+    Returns:
+        Exit status: 0 after a stop, 2 if the process must not start.
+    """
+    parser = argparse.ArgumentParser(prog="python -m prompt_api", description="Serve the prompt API.")
+    parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    try:
+        settings = Settings.from_env()
+        logging.basicConfig(
+            level=settings.log_level, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
+        )
+        if arguments.listen_fd is not None:
+            _serve(socket.socket(fileno=arguments.listen_fd), settings)
+            return 0
+        listener = listen(settings)
+        host, port = listener.getsockname()[:2]
+        logging.getLogger("prompt_api").info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        if settings.api_processes == 1:
+            _serve(listener, settings)
+        else:
+            supervise(listener, settings.api_processes)
+    except StartupError as error:
+        print(f"prompt_api: {error.detail}", file=sys.stderr)  # noqa: T201 - this is a command
+        return 2
+    return 0
+
+
+def _serve(listener: socket.socket, settings: Settings) -> None:
+    with wired_services(settings) as services:
+        serve(create_app(services), listener, settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""waitress's connection, taught the service's error format and to hang up politely."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+
+from waitress.channel import HTTPChannel
+from waitress.task import ErrorTask
+
+from prompt_api import problems
+from shared.errors import ImageTooLarge
+
+LINGER_SECONDS = 5.0
+LINGER_BYTES = 64 * 1024 * 1024
+"""How long, and for how much, a refused upload is read and thrown away after it was answered."""
+
+
+class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
+    """Answers what waitress itself refuses (malformed, oversized) with a problem document."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        code = ImageTooLarge.code if error.code == 413 else error.reason.lower().replace(" ", "-")
+        body = json.dumps(problems.document(error.code, code, str(error.body))).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers += [("Content-Type", problems.MEDIA_TYPE), ("Connection", "close")]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+        self.channel.refused = True
+
+
+class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
+    """Closes a connection whose request was refused in the way that lets the client read why.
+
+    Closing a socket that still has unread data makes the kernel send a reset, which destroys the answer
+    on its way. So after a refusal only the sending side is closed, and what the client is still sending
+    is thrown away, within bounds (nginx calls this a lingering close).
+    """
+
+    error_task_class = ProblemTask
+
+    refused = False
+    _linger_until: float | None = None
+    _lingered = 0
+
+    def writable(self) -> bool:
+        if self._linger_until is not None:
+            return bool(self.will_close) or time.monotonic() > self._linger_until
+        return bool(super().writable())
+
+    def readable(self) -> bool:
+        return (self._linger_until is not None and not self.will_close) or bool(super().readable())
+
+    def handle_write(self) -> None:
+        if self._linger_until is not None:
+            self.will_close = True
+        elif self.refused and self.close_when_flushed and not self.will_close:
+            self._flush_exception(self._flush_some)
+            if not self.total_outbufs_len and not self.will_close:
+                self._linger_until = time.monotonic() + LINGER_SECONDS
+                with contextlib.suppress(OSError):
+                    self.socket.shutdown(socket.SHUT_WR)
+                return
+        super().handle_write()
+
+    def handle_read(self) -> None:
+        if self._linger_until is None:
+            super().handle_read()
+            return
+        try:
+            data = self.recv(self.adj.recv_bytes)  # an empty read means the client is done, and closes
+        except OSError:
+            data = b""
+        self._lingered += len(data)
+        if not data or self._lingered > LINGER_BYTES:
+            self.will_close = True

@@ -1,0 +1,148 @@
+"""What a client may ask of `masks`: the JSON's types, and the checks that need the image's size."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from prompt_api.masks.interface import MaskFormat
+from shared.errors import InvalidPrompt
+from shared.geometry import Size
+from shared.models import LOW_RES_SIZE
+
+MAX_PROMPTS = 64
+MAX_POINTS = 256
+
+Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Label = Annotated[int, Field(strict=True, ge=0, le=1)]
+Point = Annotated[list[Coordinate], Field(min_length=2, max_length=2)]
+Box = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
+
+
+class PromptInput(BaseModel):
+    """One prompt, in pixels of the EXIF-oriented original.
+
+    Attributes:
+        points: (x, y) each.
+        labels: one per point, 1 foreground, 0 background.
+        box: (x0, y0, x1, y1) with x0 < x1 and y0 < y1.
+        mask_token: the token of an earlier mask of the same image and model.
+        mask_logits: base64 of little-endian float16, 256x256: low-res logits of an earlier answer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    points: Annotated[list[Point], Field(max_length=MAX_POINTS)] | None = None
+    labels: Annotated[list[Label], Field(max_length=MAX_POINTS)] | None = None
+    box: Box | None = None
+    mask_token: Annotated[str, Field(min_length=1, max_length=8192)] | None = None
+    mask_logits: Annotated[str, Field(max_length=4 * LOW_RES_SIZE * LOW_RES_SIZE)] | None = None
+
+    @model_validator(mode="after")
+    def _is_a_prompt(self) -> PromptInput:
+        if len(self.points or ()) != len(self.labels or ()):
+            raise ValueError("labels must hold exactly one label per point")
+        if not self.points and self.box is None and self.mask_token is None and self.mask_logits is None:
+            raise ValueError("give at least one of points, box, mask_token, mask_logits")
+        if self.mask_token is not None and self.mask_logits is not None:
+            raise ValueError("give mask_token or mask_logits, not both")
+        if self.box is not None and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
+            raise ValueError("a box is [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
+        return self
+
+
+class MasksRequest(BaseModel):
+    """Body of `POST /v1/images/{id}/masks`.
+
+    Attributes:
+        prompts: answered in order, independently of each other.
+        multimask: True returns SAM's three masks for each prompt, False its single one.
+        format: how each mask is written.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompts: Annotated[list[PromptInput], Field(min_length=1, max_length=MAX_PROMPTS)]
+    multimask: Annotated[bool, Field(strict=True)] = True
+    format: MaskFormat = MaskFormat.RLE
+
+
+def parse_request(body: bytes) -> MasksRequest:
+    """The request in `body`.
+
+    Raises:
+        InvalidPrompt: malformed JSON, or anything the types above refuse; `extra["errors"]` says where.
+    """
+    try:
+        return MasksRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def parse_prompt(fields: dict[str, Any]) -> PromptInput:
+    """One prompt from decoded JSON.
+
+    Raises:
+        InvalidPrompt: the types above refuse it.
+    """
+    try:
+        return PromptInput.model_validate(fields)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def check_position(prompt: PromptInput, original: Size, where: str) -> None:
+    """Refuse coordinates more than one image size outside the image.
+
+    Args:
+        original: (height, width) of the EXIF-oriented original.
+        where: names the prompt in the message.
+
+    Raises:
+        InvalidPrompt: a coordinate is too far out.
+    """
+    height, width = original
+    corners = [] if prompt.box is None else [prompt.box[:2], prompt.box[2:]]
+    for x, y in [*(prompt.points or []), *corners]:
+        if not (-width <= x <= 2 * width and -height <= y <= 2 * height):
+            raise InvalidPrompt(
+                f"{where}: ({x:g}, {y:g}) is more than one image size outside the {width}x{height} image",
+                width=width,
+                height=height,
+            )
+
+
+def parse_mask_logits(text: str, where: str) -> NDArray[np.float32]:
+    """(256, 256) float32 from base64 of little-endian float16.
+
+    Raises:
+        InvalidPrompt: not base64, of another size, or not finite.
+    """
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise InvalidPrompt(f"{where}: mask_logits is not base64") from None
+    expected = LOW_RES_SIZE * LOW_RES_SIZE * 2
+    if len(raw) != expected:
+        raise InvalidPrompt(
+            f"{where}: mask_logits must be {expected} bytes (256x256 float16) before base64, it has {len(raw)}"
+        )
+    logits = np.frombuffer(raw, dtype="<f2").astype(np.float32).reshape(LOW_RES_SIZE, LOW_RES_SIZE)
+    if not np.isfinite(logits).all():
+        raise InvalidPrompt(f"{where}: mask_logits has numbers that are not finite")
+    return logits
+
+
+def _refusal(error: ValidationError) -> InvalidPrompt:
+    problems = [
+        {"at": "/".join(str(part) for part in item["loc"]), "problem": item["msg"].removeprefix("Value error, ")}
+        for item in error.errors(include_url=False, include_context=False, include_input=False)[:10]
+    ]
+    first = problems[0]
+    detail = f"{first['at']}: {first['problem']}" if first["at"] else first["problem"]
+    return InvalidPrompt(detail, errors=problems)

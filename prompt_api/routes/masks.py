@@ -1,0 +1,78 @@
+"""`/v1/images/{id}/masks`: prompts in, masks out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from prompt_api.prompts import parse_request
+from prompt_api.routes.parameters import model, services, wait
+from prompt_api.service.masks import MasksAnswer
+from prompt_api.timing import Timings
+from shared.errors import InvalidPrompt, RequestTooLarge
+from shared.keys import parse_image_id
+
+blueprint = Blueprint("masks", __name__, url_prefix="/v1/images")
+
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes of a prompt request: 64 prompts with `mask_logits` in base64, and room to spare."""
+
+
+@blueprint.post("/<image_id>/masks")
+def create(image_id: str) -> Response:
+    chosen, seconds, api = model(), wait(), services()
+    prompts = parse_request(_body())
+    timings = Timings()
+    # A request that finds no embedding may wait; one that finds it is never slowed by those who do.
+    granted = seconds > 0 and api.waiters.acquire(blocking=False)
+    try:
+        answer = api.masks.answer(
+            parse_image_id(image_id), chosen, prompts, wait=seconds if granted else 0.0, timings=timings
+        )
+    finally:
+        if granted:
+            api.waiters.release()
+    response = Response(
+        json.dumps(_document(answer, prompts.format), separators=(",", ":")), content_type="application/json"
+    )
+    response.headers["Server-Timing"] = timings.header()
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _body() -> bytes:
+    if request.content_length is not None and request.content_length > MAX_BODY:
+        raise RequestTooLarge(f"a prompt request has at most {MAX_BODY} bytes", max_bytes=MAX_BODY)
+    body = request.stream.read(MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        raise RequestTooLarge(f"a prompt request has at most {MAX_BODY} bytes", max_bytes=MAX_BODY)
+    if not body:
+        raise InvalidPrompt('the body is empty; send {"prompts": [...]}')
+    return body
+
+
+def _document(answer: MasksAnswer, format_name: str) -> dict[str, Any]:
+    height, width = answer.original
+    return {
+        "image_id": answer.key.image_id,
+        "model": answer.key.model,
+        "width": width,
+        "height": height,
+        "results": [
+            {
+                "masks": [
+                    {
+                        "score": mask.score,
+                        "area": mask.mask.area,
+                        "bbox": mask.mask.bbox,
+                        format_name: mask.mask.payload,
+                        "mask_token": mask.token,
+                    }
+                    for mask in masks
+                ]
+            }
+            for masks in answer.results
+        ],
+    }

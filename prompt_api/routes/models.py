@@ -1,0 +1,52 @@
+"""`/v1/models`: what is served, and the decoder that belongs to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request, send_file, url_for
+
+from prompt_api.routes.parameters import services
+from shared.errors import ModelNotFound
+from shared.models import IMAGE_SIZE, Model
+
+blueprint = Blueprint("models", __name__, url_prefix="/v1/models")
+
+
+@blueprint.get("")
+def index() -> Response:
+    return jsonify({"models": [_describe(model) for model in services().models.values()]})
+
+
+@blueprint.get("/<name>")
+def show(name: str) -> Response:
+    return jsonify(_describe(services().model(name)))
+
+
+@blueprint.get("/<name>/decoder.onnx")
+def decoder(name: str) -> Response:
+    api = services()
+    model = api.model(name)
+    path = api.decoder_files.get(model.name)
+    if path is None:
+        raise ModelNotFound(f"model {name!r} has no decoder graph to download")
+    # The graph never changes while its weights do not, so the digest of the weights is its strong ETag.
+    answer = send_file(path, mimetype="application/octet-stream", etag=model.weights_digest[:32], conditional=True)
+    answer.headers["Cache-Control"] = "public, max-age=3600"
+    answer.make_conditional(request)
+    return answer
+
+
+def _describe(model: Model) -> dict[str, Any]:
+    api = services()
+    has_decoder = model.name in api.decoder_files
+    return {
+        "name": model.name,
+        "title": model.title,
+        "default": model.name == api.settings.model,
+        "weights_digest": model.weights_digest,
+        "licence": model.licence,
+        "image_size": IMAGE_SIZE,
+        "embedding": {"shape": model.embedding_shape, "dtype": "float16", "stored_as": api.settings.embedding_dtype},
+        "links": {"decoder": url_for("models.decoder", name=model.name) if has_decoder else None},
+    }

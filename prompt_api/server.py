@@ -1,0 +1,114 @@
+"""The API's processes: waitress in each, one listening socket for all.
+
+waitress reads requests and writes answers in one asynchronous loop and lends a thread only to a request
+that has arrived whole: fifty slow clients cost fifty buffers and no thread. (gunicorn's threaded worker
+gives each connection its thread, and a handful of slow clients stops it.)
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import time
+from types import FrameType
+
+from flask import Flask
+from waitress.server import create_server
+
+from prompt_api.channel import PoliteChannel
+from shared.errors import ConfigurationError
+from shared.settings import Settings
+
+BACKLOG = 1024
+CONNECTIONS = 2000
+"""Open connections per process; beyond, new ones wait in the backlog."""
+
+IDLE_TIMEOUT = 60
+"""Seconds after which a silent connection is closed."""
+
+STOP_SECONDS = 10.0
+"""Seconds the supervisor gives its processes to end by themselves."""
+
+RESTART_PAUSE = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A socket bound to the settings' address, to be shared by every process.
+
+    Raises:
+        ConfigurationError: the address is taken or not ours.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another SAM_PORT or SAM_HOST"
+        ) from None
+    return listener
+
+
+def serve(app: Flask, listener: socket.socket, settings: Settings) -> None:
+    """Serve `app` until SIGTERM or SIGINT; requests under way are given five seconds to end."""
+    server = create_server(
+        app,
+        sockets=[listener],
+        threads=settings.api_threads,
+        # The application answers for bodies a little too large; past this, the channel refuses unread.
+        max_request_body_size=settings.max_upload_bytes + 1024 * 1024,
+        connection_limit=CONNECTIONS,
+        channel_timeout=IDLE_TIMEOUT,
+        backlog=BACKLOG,
+        asyncore_use_poll=True,
+        channel_request_lookahead=1,  # lets event streams notice that their client has left
+        ident=None,
+    )
+    server.channel_class = PoliteChannel
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
+    server.run()
+
+
+def supervise(listener: socket.socket, processes: int) -> None:
+    """Run `processes` servers on `listener` and replace those that die, until SIGTERM or SIGINT.
+
+    They are started afresh, not forked: ONNX Runtime sessions do not survive a fork.
+    """
+    command = [sys.executable, "-m", "prompt_api", "--listen-fd", str(listener.fileno())]
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, pass_fds=[listener.fileno()])  # noqa: S603 - our own command
+
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
+    children = [start() for _ in range(processes)]
+    try:
+        while True:
+            time.sleep(RESTART_PAUSE)
+            for index, child in enumerate(children):
+                if child.poll() is not None:
+                    _log.error("API process %d ended with status %d; starting another", child.pid, child.returncode)
+                    children[index] = start()
+    finally:
+        for child in children:
+            child.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in children:
+            try:
+                child.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def _exit(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)

@@ -1,0 +1,50 @@
+"""The use cases of the API. They know no flask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import BoundedSemaphore
+
+from prompt_api.service.embeddings import EmbeddingCache
+from prompt_api.service.images import ImageService
+from prompt_api.service.masks import MaskService
+from shared.errors import ModelNotFound
+from shared.models import Model
+from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Services:
+    """Everything a route may call, wired once per process by `prompt_api.wiring`.
+
+    Attributes:
+        models: served models by name, the default first.
+        decoder_files: for each model that has one, the decoder graph clients may download.
+        checks: for `/readyz`, by name of the dependency: returns, or raises `SamCacheError`.
+        uploads: slots for uploads held in memory at once.
+        waiters: slots for requests that hold their thread to wait.
+    """
+
+    settings: Settings
+    models: Mapping[str, Model]
+    decoder_files: Mapping[str, Path]
+    images: ImageService
+    embeddings: EmbeddingCache
+    masks: MaskService
+    checks: Mapping[str, Callable[[], None]]
+    uploads: BoundedSemaphore
+    waiters: BoundedSemaphore
+
+    def model(self, name: str | None) -> Model:
+        """The served model called `name`; None asks for the default.
+
+        Raises:
+            ModelNotFound: it is not served here.
+        """
+        name = self.settings.model if name is None else name
+        try:
+            return self.models[name]
+        except KeyError:
+            raise ModelNotFound(f"model {name!r} is not served here; {', '.join(self.models)} is") from None

@@ -1,0 +1,103 @@
+"""Embeddings ready to be prompted: from memory, else from Redis in one round trip."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from prompt_api.decoder.interface import Decoder, PreparedImage
+from prompt_api.lru import ByteLru, LruStats
+from prompt_api.timing import Timings
+from shared import errors
+from shared.codec import decode_embedding, embedding_as_npy
+from shared.geometry import Size, resized_size
+from shared.keys import EmbeddingKey
+from shared.store import Store
+
+LOAD_TIMEOUT = 5.0
+"""Seconds one thread waits for another that is already loading the same embedding."""
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptableImage:
+    """An image the decoder can be asked about.
+
+    Attributes:
+        original: (height, width) of the EXIF-oriented original.
+        prepared: what the decoder keeps of it.
+    """
+
+    original: Size
+    prepared: PreparedImage
+
+    @property
+    def nbytes(self) -> int:
+        return self.prepared.nbytes
+
+
+class EmbeddingCache:
+    """A byte-capped LRU of prepared images in front of the store; safe for threads."""
+
+    def __init__(self, *, store: Store, capacity: int) -> None:
+        self._store = store
+        self._lru: ByteLru[EmbeddingKey, PromptableImage] = ByteLru(capacity)
+
+    def get(self, key: EmbeddingKey, decoder: Decoder[Any], timings: Timings) -> PromptableImage | None:
+        """The image, or None where no (sound) embedding of it is stored.
+
+        Raises:
+            StoreUnavailable: it is not in memory, and Redis does not answer.
+        """
+
+        def load() -> PromptableImage:
+            with timings.stage("fetch"):
+                stored = self._read(key, decode_embedding)
+            if stored is None:
+                raise _Absent
+            with timings.stage("prepare"):
+                prepared = decoder.prepare(stored.array, resized_size(stored.original))
+            return PromptableImage(stored.original, prepared)
+
+        try:
+            return self._lru.get_or_load(key, load, timeout=LOAD_TIMEOUT)
+        except _Absent:
+            return None
+        except TimeoutError:
+            raise errors.Overloaded("another request has been loading this image too long", retry_after=1) from None
+
+    def npy(self, key: EmbeddingKey) -> bytes | None:
+        """The embedding as a `.npy` file, float16, (1, 256, 64, 64); None where no (sound) one is stored.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        return self._read(key, embedding_as_npy)
+
+    def _read(self, key: EmbeddingKey, decode: Callable[[bytes, EmbeddingKey], T]) -> T | None:
+        """What is stored, decoded; a damaged value is deleted and counts as absent, so that it is encoded again."""
+        value = self._store.get(key.redis_key)
+        if value is None:
+            return None
+        try:
+            return decode(value, key)
+        except errors.DamagedEmbedding as error:
+            _log.error("dropped the embedding of image %s: %s", key.image_id[:12], error.detail)
+            self._store.delete(key.redis_key)
+            return None
+
+    def forget(self, image_id: str) -> None:
+        """Drop the image from memory, for every model."""
+        self._lru.discard(lambda key: key.image_id == image_id)
+
+    def stats(self) -> LruStats:
+        return self._lru.stats()
+
+
+class _Absent(Exception):
+    """Internal: there is nothing to load."""

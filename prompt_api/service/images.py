@@ -1,0 +1,210 @@
+"""Upload, follow, forget: the life of an image from its bytes to its embedding."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared import errors
+from shared.events import Events
+from shared.geometry import Size
+from shared.images import inspect_image
+from shared.keys import EmbeddingKey, image_key, record_key
+from shared.models import Model
+from shared.queue import EncodeQueue, JobState, JobStatus
+from shared.settings import Settings
+from shared.store import Store
+
+POLL = 1.0
+"""Seconds after which whoever waits looks again by itself: what a lost wake-up costs at most."""
+
+_UNKNOWN = "no image of this id was uploaded, or it was deleted or forgotten"
+
+_log = logging.getLogger(__name__)
+
+
+class Status(StrEnum):
+    """Where an image is on its way to an embedding, for one model."""
+
+    QUEUED = "queued"
+    ENCODING = "encoding"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageState:
+    """An image as seen by clients, for one model.
+
+    Attributes:
+        original: (height, width) of the EXIF-oriented original.
+        queue_position: encodings before this one, while queued and known.
+        error: the recorded failure, when failed.
+    """
+
+    key: EmbeddingKey
+    status: Status
+    original: Size
+    queue_position: int | None = None
+    error: errors.SamCacheError | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.status in (Status.READY, Status.FAILED)
+
+
+class ImageService:
+    """All that can be done with an image but prompting it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: EncodeQueue,
+        events: Events,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._events = events
+        self._settings = settings
+        self._clock = clock
+
+    def upload(self, image_id: str, data: bytes, model: Model) -> ImageState:
+        """Take an image in: keep its bytes, and ask for its embedding unless that is there.
+
+        A failure recorded for the same bytes earlier is forgotten and the encoding tried again, unless
+        the bytes themselves were the reason.
+
+        Args:
+            image_id: lower-case hex SHA-256 of `data`.
+
+        Raises:
+            UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are not an image this service takes.
+            Overloaded: as many encodings as allowed are waiting. Nothing is queued.
+            StoreUnavailable: nothing was acknowledged; uploading again is safe.
+        """
+        info = inspect_image(data, max_pixels=self._settings.max_image_pixels)
+        key = EmbeddingKey.of(image_id, model)
+        self._store.put(image_key(image_id), data, self._settings.image_ttl)
+        self._write_record(image_id, info.original)
+        if self._store.exists(key.redis_key):
+            return ImageState(key, Status.READY, info.original)
+        if not self._queue.submit(key):
+            state = self._queue.state(key)
+            if state.status is JobStatus.FAILED and not _is_permanent(state):
+                self._queue.forget(key)
+                self._queue.submit(key)
+        return self._from_queue(key, info.original)
+
+    def state(self, image_id: str, model: Model) -> ImageState:
+        """Where the image is. An embedding that was lost is asked for again, from the kept bytes.
+
+        Raises:
+            ImageNotFound: never uploaded, deleted, or forgotten.
+            ImageExpired: its embedding and its bytes are gone.
+        """
+        original = self._read_record(image_id)
+        key = EmbeddingKey.of(image_id, model)
+        if self._store.exists(key.redis_key):
+            return ImageState(key, Status.READY, original)
+        return self._from_queue(key, original)
+
+    def wait(self, image_id: str, model: Model, seconds: float) -> ImageState:
+        """`state`, held back until it is settled or `seconds` have passed."""
+        deadline = self._clock() + seconds
+        state = self.state(image_id, model)
+        if state.settled or seconds <= 0:
+            return state
+        with self._events.watch(state.key) as watch:
+            while not (state := self.state(image_id, model)).settled:
+                left = deadline - self._clock()
+                if left <= 0:
+                    break
+                watch.wait(min(left, POLL))
+        return state
+
+    def follow(self, image_id: str, model: Model, seconds: float) -> Iterator[ImageState | None]:
+        """Each change of `state`, the first at once, until it is settled or `seconds` have passed.
+
+        Yields None about each second without a change, so that whoever sends can find its client gone.
+        """
+        deadline = self._clock() + seconds
+        state = self.state(image_id, model)
+        with self._events.watch(state.key) as watch:
+            yield state
+            while not state.settled and (left := deadline - self._clock()) > 0:
+                watch.wait(min(left, POLL))
+                before, state = state, self.state(image_id, model)
+                yield state if state != before else None
+
+    def delete(self, image_id: str, models: tuple[Model, ...]) -> None:
+        """Forget the image's bytes, its embeddings and its jobs, here and on every replica.
+
+        Raises:
+            ImageNotFound: it is not known.
+        """
+        # The record goes first: a worker that finds it gone after it stored an embedding removes that itself.
+        known = self._store.delete(record_key(image_id))
+        for model in models:
+            key = EmbeddingKey.of(image_id, model)
+            self._queue.forget(key)
+            self._store.delete(key.redis_key)
+            self._events.publish(key, "deleted")
+        self._store.delete(image_key(image_id))
+        if not known:
+            raise errors.ImageNotFound(_UNKNOWN)
+
+    def _from_queue(self, key: EmbeddingKey, original: Size) -> ImageState:
+        """The state of an image without an embedding a moment ago."""
+        job = self._queue.state(key)
+        match job.status:
+            case JobStatus.QUEUED:
+                return ImageState(key, Status.QUEUED, original, job.position)
+            case JobStatus.ENCODING:
+                return ImageState(key, Status.ENCODING, original)
+            case JobStatus.FAILED if job.error_code == errors.ImageExpired.code:
+                raise errors.ImageExpired("the image's bytes were gone before it was encoded; upload it again")
+            case JobStatus.FAILED:
+                return ImageState(key, Status.FAILED, original, error=_failure(job))
+        # Done or absent: the embedding came after we looked, or was lost.
+        if self._store.exists(key.redis_key):
+            return ImageState(key, Status.READY, original)
+        if not self._store.exists(image_key(key.image_id)):
+            raise errors.ImageExpired("the image's bytes are no longer kept; upload it again")
+        if job.status is JobStatus.ABSENT and self._queue.submit(key):
+            _log.info("image %s has no %s embedding (any more): encoding it again", key.image_id[:12], key.model)
+        return ImageState(key, Status.QUEUED, original)
+
+    def _write_record(self, image_id: str, original: Size) -> None:
+        height, width = original
+        # It outlives bytes and embedding, so that "expired" can be told from "never seen".
+        ttl = max(self._settings.image_ttl, self._settings.embedding_ttl) + 7 * 86_400
+        self._store.put(record_key(image_id), json.dumps({"width": width, "height": height}).encode(), ttl)
+
+    def _read_record(self, image_id: str) -> Size:
+        raw = self._store.get(record_key(image_id))
+        if raw is None:
+            raise errors.ImageNotFound(_UNKNOWN)
+        record = json.loads(raw)
+        return int(record["height"]), int(record["width"])
+
+
+_FAILURES: dict[str, type[errors.SamCacheError]] = {
+    kind.code: kind
+    for kind in (errors.InvalidImage, errors.UnsupportedImage, errors.ImageTooLarge, errors.EncodeFailed)
+}
+
+
+def _is_permanent(job: JobState) -> bool:
+    return job.error_code in _FAILURES and job.error_code != errors.EncodeFailed.code
+
+
+def _failure(job: JobState) -> errors.SamCacheError:
+    kind = _FAILURES.get(job.error_code or "", errors.EncodeFailed)
+    return kind(job.error_detail or "the image could not be encoded")

@@ -1,0 +1,180 @@
+"""Prompts in, masks out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompt_api.decoder.interface import DecodedMasks, Decoder, Prompt
+from prompt_api.masks.encode import encode_masks
+from prompt_api.masks.interface import EncodedMask
+from prompt_api.prompts import MasksRequest, PromptInput, check_position, parse_mask_logits
+from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
+from prompt_api.service.images import ImageService, Status
+from prompt_api.service.refinement import Refinement
+from prompt_api.timing import Timings
+from prompt_api.tokens import MAX_DEPTH
+from shared import errors
+from shared.geometry import Size, to_resized_frame
+from shared.keys import EmbeddingKey
+from shared.models import Model
+
+TURN_WAIT = 5.0
+"""Seconds a request waits for its turn to decode before it is refused."""
+
+PENDING_RETRY = 1.0
+"""Seconds after which asking again for a pending embedding makes sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskAnswer:
+    """One mask of one prompt.
+
+    Attributes:
+        score: IoU the model predicts.
+        mask: area, box and the format asked for.
+        token: for refining it.
+    """
+
+    score: float
+    mask: EncodedMask
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class MasksAnswer:
+    """Masks of every prompt, in the order asked; sizes as (height, width) of the oriented original."""
+
+    key: EmbeddingKey
+    original: Size
+    results: list[list[MaskAnswer]]
+
+
+class MaskService:
+    """Answers prompts on images that have an embedding."""
+
+    def __init__(
+        self,
+        *,
+        images: ImageService,
+        embeddings: EmbeddingCache,
+        refinement: Refinement,
+        decoders: Mapping[str, Decoder[Any]],
+        concurrency: int,
+    ) -> None:
+        """Args:
+        decoders: one per served model, by model name.
+        concurrency: requests that may decode at once; the rest wait their turn.
+        """
+        self._images = images
+        self._embeddings = embeddings
+        self._refinement = refinement
+        self._decoders = decoders
+        self._turns = BoundedSemaphore(concurrency)
+
+    def answer(
+        self, image_id: str, model: Model, request: MasksRequest, *, wait: float, timings: Timings
+    ) -> MasksAnswer:
+        """Masks for each prompt of `request`.
+
+        Args:
+            wait: seconds to wait for an embedding that is not there yet.
+
+        Raises:
+            ImageNotFound, ImageExpired, EmbeddingPending: there is no embedding (yet, or any more).
+            EncodeFailed, InvalidImage, UnsupportedImage, ImageTooLarge: the recorded reason why there is none.
+            InvalidPrompt: a prompt makes no sense for this image.
+            Overloaded, StoreUnavailable: nothing is wrong with the request; try again.
+        """
+        key = EmbeddingKey.of(image_id, model)
+        image = self._promptable(key, model, wait, timings)
+        for number, prompt in enumerate(request.prompts):
+            check_position(prompt, image.original, f"prompts/{number}")
+        with self._turn():
+            with timings.stage("decode"):
+                answers = self._decode(key, image, request.prompts, request.multimask, MAX_DEPTH)
+            with timings.stage("encode"):
+                results = [
+                    self._encode(key, image.original, prompt, answer, request)
+                    for prompt, answer in zip(request.prompts, answers, strict=True)
+                ]
+        return MasksAnswer(key, image.original, results)
+
+    def forget(self, image_id: str) -> None:
+        """Drop what this process remembers of the image."""
+        self._embeddings.forget(image_id)
+        self._refinement.forget(image_id)
+
+    def _promptable(self, key: EmbeddingKey, model: Model, wait: float, timings: Timings) -> PromptableImage:
+        decoder = self._decoders[model.name]
+        image = self._embeddings.get(key, decoder, timings)
+        if image is not None:
+            return image
+        state = self._images.wait(key.image_id, model, wait)
+        if state.error is not None:
+            raise state.error
+        if state.status is Status.READY:
+            image = self._embeddings.get(key, decoder, timings)
+            if image is not None:
+                return image
+        raise errors.EmbeddingPending("the image is not encoded yet", retry_after=PENDING_RETRY)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._turns.acquire(timeout=TURN_WAIT):
+            raise errors.Overloaded("too many prompts are being decoded", retry_after=1)
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def _decode(
+        self, key: EmbeddingKey, image: PromptableImage, prompts: Sequence[PromptInput], multimask: bool, nesting: int
+    ) -> list[DecodedMasks]:
+        def decode_nested(prompt: PromptInput, nested_multimask: bool, nesting_left: int) -> DecodedMasks:
+            return self._decode(key, image, [prompt], nested_multimask, nesting_left)[0]
+
+        def mask_of(number: int, prompt: PromptInput) -> NDArray[np.float32] | None:
+            if prompt.mask_token is not None:
+                return self._refinement.resolve(prompt.mask_token, key, decode_nested, nesting=nesting)
+            if prompt.mask_logits is not None:
+                return parse_mask_logits(prompt.mask_logits, f"prompts/{number}")
+            return None
+
+        resolved = [
+            to_decoder_frame(prompt, image.original, mask_of(number, prompt)) for number, prompt in enumerate(prompts)
+        ]
+        return self._decoders[key.model].decode(image.prepared, resolved, multimask=multimask)
+
+    def _encode(
+        self, key: EmbeddingKey, original: Size, prompt: PromptInput, answer: DecodedMasks, request: MasksRequest
+    ) -> list[MaskAnswer]:
+        encoded = encode_masks(answer.logits, original, request.format)
+        issued = self._refinement.issue(prompt, key, answer, multimask=request.multimask)
+        return [
+            MaskAnswer(float(score), mask, token)
+            for score, mask, token in zip(answer.scores, encoded, issued, strict=True)
+        ]
+
+
+def to_decoder_frame(prompt: PromptInput, original: Size, mask: NDArray[np.float32] | None) -> Prompt:
+    """`prompt` as the decoder takes it: pixels of the original become pixels of the resized frame.
+
+    Args:
+        original: (height, width).
+        mask: (256, 256) float32 low-res logits to refine, or None.
+    """
+    points = np.array(prompt.points or [], dtype=np.float64).reshape(-1, 2)
+    box = None if prompt.box is None else to_resized_frame(np.array(prompt.box).reshape(2, 2), original).reshape(4)
+    return Prompt(
+        points=to_resized_frame(points, original),
+        labels=np.array(prompt.labels or [], dtype=np.int64),
+        box=box,
+        mask=mask,
+    )

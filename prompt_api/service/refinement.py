@@ -1,0 +1,111 @@
+"""Mask tokens turned into low-res logits, and answers into mask tokens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompt_api import tokens
+from prompt_api.decoder.interface import DecodedMasks
+from prompt_api.lru import ByteLru
+from prompt_api.prompts import PromptInput
+from shared import errors
+from shared.codec import decode_logits, encode_logits
+from shared.keys import EmbeddingKey, logits_key
+from shared.store import Store
+
+DecodePrompt = Callable[[PromptInput, bool, int], DecodedMasks]
+"""Decodes one prompt (prompt, multimask, nesting left) of the image at hand."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Logits:
+    """Low-res logits of one mask, (256, 256) float32."""
+
+    array: NDArray[np.float32]
+
+    @property
+    def nbytes(self) -> int:
+        return self.array.nbytes
+
+
+class Refinement:
+    """Keeps recent low-res logits in memory, capped in bytes; see `prompt_api.tokens` for the rest."""
+
+    def __init__(self, *, store: Store, capacity: int, ttl: int) -> None:
+        """Args:
+        capacity: bytes of logits kept in memory.
+        ttl: seconds for which logits that no recipe can give back are stored.
+        """
+        self._store = store
+        self._ttl = ttl
+        self._lru: ByteLru[tuple[str, str], _Logits] = ByteLru(capacity)
+
+    def resolve(self, token: str, key: EmbeddingKey, decode: DecodePrompt, *, nesting: int) -> NDArray[np.float32]:
+        """(256, 256) float32: the low-res logits that `token` names.
+
+        Args:
+            decode: used when they are not in memory and must be computed again.
+            nesting: how many more tokens may be resolved on the way.
+
+        Raises:
+            InvalidPrompt: malformed, another image's or model's, nested too deep, or expired.
+        """
+        parsed = tokens.parse(token, key)
+        kept = self._lru.get((key.image_id, token))
+        if kept is not None:
+            return kept.array
+        if nesting <= 0:
+            raise errors.InvalidPrompt("mask_token nests too many refinements")
+        if isinstance(parsed, tokens.Stored):
+            masks = self._load(parsed.name, key)
+        else:
+            masks = decode(parsed.prompt, parsed.multimask, nesting - 1).logits
+        if parsed.index >= len(masks):
+            raise errors.InvalidPrompt("mask_token is not a token of this service")
+        logits: NDArray[np.float32] = masks[parsed.index].copy()
+        self._lru.put((key.image_id, token), _Logits(logits))
+        return logits
+
+    def issue(self, prompt: PromptInput, key: EmbeddingKey, answer: DecodedMasks, *, multimask: bool) -> list[str]:
+        """One token per mask of `answer`, and their logits kept."""
+        count = len(answer.logits)
+        depth = tokens.depth_of(prompt, key)
+        if tokens.fits_recipe(prompt, depth):
+            issued = tokens.recipe_tokens(prompt, key, multimask=multimask, count=count, depth=depth)
+        else:
+            name = tokens.new_name()
+            self._save(name, key, answer.logits)
+            issued = tokens.stored_tokens(key, name, count)
+        for token, logits in zip(issued, answer.logits, strict=True):
+            # A copy, so that one kept mask does not keep its whole batch alive.
+            self._lru.put((key.image_id, token), _Logits(logits.copy()))
+        return issued
+
+    def forget(self, image_id: str) -> None:
+        """Drop the image's logits from memory."""
+        self._lru.discard(lambda entry: entry[0] == image_id)
+
+    def _save(self, name: str, key: EmbeddingKey, logits: NDArray[np.float32]) -> None:
+        value = encode_logits(key.image_id, key.model, key.weights_digest, logits)
+        try:
+            self._store.put(logits_key(name), value, self._ttl)
+        except errors.StoreUnavailable as error:
+            # The masks are computed and the token works on this process: worth more than a 503.
+            _log.warning("low-res logits kept in memory only: %s", error.detail)
+
+    def _load(self, name: str, key: EmbeddingKey) -> NDArray[np.float32]:
+        value = self._store.get(logits_key(name))
+        try:
+            if value is not None:
+                return decode_logits(value, image_id=key.image_id, model=key.model, weights_digest=key.weights_digest)
+        except errors.DamagedEmbedding as error:
+            _log.error("dropped damaged low-res logits: %s", error.detail)
+            self._store.delete(logits_key(name))
+        raise errors.InvalidPrompt("mask_token has expired; prompt again without it")

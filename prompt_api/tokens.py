@@ -1,0 +1,130 @@
+"""Mask tokens: what a client hands back to refine a mask.
+
+A token names low-res logits that this service computed. Storing those of every answer would write 400 kB
+to Redis per prompt, for each movement of a hovering pointer; so a token carries the *recipe* instead: the
+prompt and the number of the mask. Whoever gets it takes the logits from memory, or decodes the recipe once
+more and has the same logits, bit for bit. Only an answer whose recipe would be large (a prompt with
+`mask_logits`, a long chain of refinements) has its logits stored in Redis under a TTL.
+
+A token is bound to its image, model and weights, and grants nothing that sending its prompt would not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import secrets
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from prompt_api.prompts import PromptInput, parse_prompt
+from shared.errors import InvalidPrompt
+from shared.keys import EmbeddingKey
+
+MAX_DEPTH = 4
+"""Refinements a recipe may nest: bounds the decodings that a cold replica does for one token."""
+
+_MAX_RECIPE = 16 * 1024  # bytes of JSON after inflating
+_RECIPE, _STORED = "r", "s"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Low-res logits as the mask `index` of what `prompt` decodes to."""
+
+    prompt: PromptInput
+    multimask: bool
+    index: int
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Low-res logits as mask `index` of the answer stored under `name`."""
+
+    name: str
+    index: int
+
+
+def binding(key: EmbeddingKey) -> str:
+    """What ties a token to its image, model and weights, in 32 characters."""
+    return f"{key.image_id[:16]}{key.weights_digest[:16]}"
+
+
+def depth_of(prompt: PromptInput, key: EmbeddingKey) -> int:
+    """How many recipes `prompt` nests: 0 without a token."""
+    if prompt.mask_token is None:
+        return 0
+    parsed = parse(prompt.mask_token, key)
+    return parsed.depth if isinstance(parsed, Recipe) else 0
+
+
+def fits_recipe(prompt: PromptInput, depth: int) -> bool:
+    """True if tokens of this prompt's masks can carry it; its own nesting is `depth`."""
+    return prompt.mask_logits is None and depth < MAX_DEPTH and len(prompt.points or ()) <= 32
+
+
+def recipe_tokens(prompt: PromptInput, key: EmbeddingKey, *, multimask: bool, count: int, depth: int) -> list[str]:
+    """One token per mask of the answer to `prompt`."""
+    fields = prompt.model_dump(exclude_none=True)
+    return [_pack(_RECIPE, [binding(key), fields, multimask, index, depth + 1]) for index in range(count)]
+
+
+def stored_tokens(key: EmbeddingKey, name: str, count: int) -> list[str]:
+    """One token per mask of the answer whose logits are stored under `name`."""
+    return [_pack(_STORED, [binding(key), name, index]) for index in range(count)]
+
+
+def new_name() -> str:
+    return secrets.token_urlsafe(16)
+
+
+def parse(token: str, key: EmbeddingKey) -> Recipe | Stored:
+    """What `token` stands for.
+
+    Raises:
+        InvalidPrompt: it is malformed, or belongs to another image, model or weights.
+    """
+    try:
+        kind, fields = _unpack(token)
+        owner, *rest = fields
+        if owner != binding(key):
+            raise InvalidPrompt("mask_token belongs to another image or model")
+        if kind == _STORED:
+            name, index = rest
+            return Stored(str(name), _small(index))
+        prompt, multimask, index, depth = rest
+        return Recipe(parse_prompt(dict(prompt)), bool(multimask), _small(index), _small(depth))
+    except (ValueError, TypeError, RecursionError):
+        raise InvalidPrompt("mask_token is not a token of this service") from None
+
+
+def _small(number: Any) -> int:
+    if not isinstance(number, int) or not 0 <= number <= MAX_DEPTH:
+        raise ValueError(number)
+    return number
+
+
+def _pack(kind: str, fields: list[Any]) -> str:
+    packed = zlib.compress(json.dumps(fields, separators=(",", ":")).encode(), 6, wbits=-15)
+    return kind + base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+
+def _unpack(token: str) -> tuple[str, list[Any]]:
+    kind, text = token[:1], token[1:]
+    if kind not in (_RECIPE, _STORED):
+        raise ValueError(kind)
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        inflater = zlib.decompressobj(wbits=-15)
+        plain = inflater.decompress(packed, _MAX_RECIPE)
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError(token) from error
+    if not inflater.eof:
+        raise ValueError(token)
+    fields = json.loads(plain)
+    if not isinstance(fields, list):
+        raise ValueError(token)  # noqa: TRY004 - one exception type for every malformed token
+    return kind, fields

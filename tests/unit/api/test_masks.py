@@ -1,0 +1,252 @@
+"""Prompts over HTTP: formats, batches, refinement, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+from shared.errors import StoreUnavailable
+from shared.keys import EmbeddingKey
+from shared.models import FAKE
+from tests.unit.api.conftest import OTHER, World, png
+
+CLICK = {"points": [[40, 30]], "labels": [1]}
+
+
+def prompt(world: World, image_id: str, body: Any, query: str = "") -> Any:
+    return world.client.post(f"/v1/images/{image_id}/masks{query}", json=body)
+
+
+def decoded(mask: dict[str, Any]) -> np.ndarray:
+    rle = mask["rle"]
+    return coco.decode({"size": rle["size"], "counts": rle["counts"].encode()}).astype(bool)
+
+
+def test_a_click_is_answered_with_three_scored_masks(world: World) -> None:
+    image_id = world.ready_image(png(120, 80))
+    answer = prompt(world, image_id, {"prompts": [CLICK]})
+    assert answer.status_code == 200
+    assert {key: answer.json[key] for key in ("image_id", "model", "width", "height")} == {
+        "image_id": image_id,
+        "model": "fake",
+        "width": 120,
+        "height": 80,
+    }
+    (result,) = answer.json["results"]
+    assert len(result["masks"]) == 3
+    for mask in result["masks"]:
+        assert set(mask) == {"score", "area", "bbox", "rle", "mask_token"}
+        bitmap = decoded(mask)
+        assert bitmap.shape == (80, 120)
+        assert bitmap.sum() == mask["area"]
+    assert decoded(result["masks"][0])[30, 40]
+
+
+def test_the_stages_of_the_answer_are_timed(world: World) -> None:
+    image_id = world.ready_image(png())
+    header = prompt(world, image_id, {"prompts": [CLICK]}).headers["Server-Timing"]
+    assert [part.split(";dur=")[0] for part in header.split(", ")] == ["fetch", "prepare", "decode", "encode"]
+    assert all(float(part.split(";dur=")[1]) >= 0 for part in header.split(", "))
+
+
+def test_without_multimask_there_is_one_mask(world: World) -> None:
+    image_id = world.ready_image(png())
+    answer = prompt(world, image_id, {"prompts": [CLICK], "multimask": False})
+    assert len(answer.json["results"][0]["masks"]) == 1
+
+
+def test_a_batch_answers_each_prompt_as_if_it_were_alone(world: World) -> None:
+    image_id = world.ready_image(png())
+    prompts = [CLICK, {"box": [5, 5, 60, 40]}, {"points": [[100, 70], [10, 10]], "labels": [1, 0]}]
+    batch = prompt(world, image_id, {"prompts": prompts}).json["results"]
+    alone = [prompt(world, image_id, {"prompts": [one]}).json["results"][0] for one in prompts]
+    assert batch == alone
+
+
+def test_every_format_shows_the_same_mask(world: World) -> None:
+    image_id = world.ready_image(png())
+    masks = {
+        name: prompt(world, image_id, {"prompts": [CLICK], "format": name}).json["results"][0]["masks"][0]
+        for name in ("rle", "png", "polygons", "logits")
+    }
+    assert len({(mask["area"], tuple(mask["bbox"])) for mask in masks.values()}) == 1
+    for name, mask in masks.items():
+        assert name in mask
+    raw = np.frombuffer(base64.b64decode(masks["logits"]["logits"]), "<f2")
+    assert raw.size == 256 * 256
+
+
+def test_a_mask_is_refined_by_its_token(world: World) -> None:
+    image_id = world.ready_image(png())
+    first = prompt(world, image_id, {"prompts": [CLICK]}).json["results"][0]["masks"][0]
+    refined = {**CLICK, "mask_token": first["mask_token"]}
+    answer = prompt(world, image_id, {"prompts": [refined], "multimask": False})
+    assert answer.status_code == 200, answer.text
+    assert answer.json["results"][0]["masks"][0]["mask_token"] != first["mask_token"]
+
+
+def test_a_token_works_on_a_replica_that_never_saw_it(make_world: Callable[..., World]) -> None:
+    here, there = make_world(), make_world()
+    image_id = here.ready_image(png())
+    assert there.ready_image(png()) == image_id
+    there.store._values = here.store._values  # one Redis
+    token = prompt(here, image_id, {"prompts": [CLICK]}).json["results"][0]["masks"][1]["mask_token"]
+    kinds = set()
+    for step in range(6):  # past the depth at which logits are stored instead of computed again
+        kinds.add(token[0])
+        body = {"prompts": [{"points": [[50 + step, 30]], "labels": [step % 2], "mask_token": token}]}
+        ours, theirs = (prompt(replica, image_id, body).json["results"][0]["masks"] for replica in (here, there))
+        assert [(mask["area"], mask["rle"]) for mask in theirs] == [(mask["area"], mask["rle"]) for mask in ours]
+        there.services.masks.forget(image_id)
+        token = ours[1]["mask_token"]
+    assert kinds == {"r", "s"}
+
+
+def test_a_stored_token_ends_with_its_logits(world: World) -> None:
+    image_id = world.ready_image(png())
+    logits = base64.b64encode(np.full((256, 256), 3, "<f2").tobytes()).decode()
+    mask = prompt(world, image_id, {"prompts": [{"mask_logits": logits}]}).json["results"][0]["masks"][0]
+    world.services.masks.forget(image_id)
+    for key in [key for key in world.store._values if key.startswith("sam:logits:")]:
+        world.store.delete(key)
+    answer = prompt(world, image_id, {"prompts": [{"mask_token": mask["mask_token"]}]})
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")
+    assert "expired" in answer.json["detail"]
+
+
+def test_mask_logits_refine_like_the_token_they_came_with(world: World) -> None:
+    image_id = world.ready_image(png())
+    first = prompt(world, image_id, {"prompts": [CLICK], "format": "logits"}).json["results"][0]["masks"][0]
+    by_token, by_logits = (
+        prompt(world, image_id, {"prompts": [{**CLICK, **more}]}).json["results"][0]["masks"]
+        for more in ({"mask_token": first["mask_token"]}, {"mask_logits": first["logits"]})
+    )
+    for one, other in zip(by_token, by_logits, strict=True):
+        assert abs(one["area"] - other["area"]) <= 0.01 * max(one["area"], 1)
+    again = prompt(world, image_id, {"prompts": [{"mask_token": by_logits[0]["mask_token"]}]})
+    assert again.status_code == 200, again.text
+
+
+def test_a_token_of_another_image_or_model_is_refused(world: World) -> None:
+    image_id, other_id = world.ready_image(png()), world.ready_image(png(colour=(1, 250, 1)))
+    token = prompt(world, image_id, {"prompts": [CLICK]}).json["results"][0]["masks"][0]["mask_token"]
+    world.ready_image(png(colour=(9, 9, 9)), OTHER)
+    world.client.get(f"/v1/images/{image_id}?model=other")
+    world.encode_next()
+    for where in (f"{other_id}/masks", f"{image_id}/masks?model=other"):
+        answer = world.client.post(f"/v1/images/{where}", json={"prompts": [{"mask_token": token}]})
+        assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")
+        assert "another image or model" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("token", ["x", "r", "r====", "rAAAA", "s" + "A" * 40, "r" + "é" * 9, "r" + "A" * 9000])
+def test_a_token_that_is_none_is_refused(world: World, token: str) -> None:
+    image_id = world.ready_image(png())
+    answer = prompt(world, image_id, {"prompts": [{"mask_token": token}]})
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")
+
+
+BAD_PROMPTS: dict[str, Any] = {
+    "no prompts": {"prompts": []},
+    "65 prompts": {"prompts": [CLICK] * 65},
+    "nothing in the prompt": {"prompts": [{}]},
+    "a label missing": {"prompts": [{"points": [[1, 1], [2, 2]], "labels": [1]}]},
+    "labels without points": {"prompts": [{"labels": [1]}]},
+    "a label that is neither": {"prompts": [{"points": [[1, 1]], "labels": [2]}]},
+    "a label that is a boolean": {"prompts": [{"points": [[1, 1]], "labels": [True]}]},
+    "a point of three": {"prompts": [{"points": [[1, 1, 1]], "labels": [1]}]},
+    "a point of text": {"prompts": [{"points": [["1", 1]], "labels": [1]}]},
+    "far right": {"prompts": [{"points": [[241, 10]], "labels": [1]}]},
+    "far up": {"prompts": [{"points": [[10, -81]], "labels": [1]}]},
+    "a far box": {"prompts": [{"box": [0, 0, 10, 161]}]},
+    "a box inside out": {"prompts": [{"box": [50, 10, 40, 20]}]},
+    "a box upside down": {"prompts": [{"box": [10, 20, 40, 10]}]},
+    "a flat box": {"prompts": [{"box": [10, 10, 10, 20]}]},
+    "a box of three": {"prompts": [{"box": [10, 10, 20]}]},
+    "two masks": {"prompts": [{"mask_token": "x", "mask_logits": "AA=="}]},
+    "short logits": {"prompts": [{"mask_logits": "AAAA"}]},
+    "logits that are text": {"prompts": [{"mask_logits": "not base64!"}]},
+    "logits not finite": {"prompts": [{"mask_logits": base64.b64encode(b"\x00\x7c" * 65536).decode()}]},
+    "an unknown member": {"prompts": [CLICK], "multimsk": True},
+    "an unknown format": {"prompts": [CLICK], "format": "jpeg"},
+    "multimask as text": {"prompts": [CLICK], "multimask": "yes"},
+    "too many points": {"prompts": [{"points": [[1, 1]] * 257, "labels": [1] * 257}]},
+    "a list": [CLICK],
+}
+
+
+@pytest.mark.parametrize("body", BAD_PROMPTS.values(), ids=BAD_PROMPTS.keys())
+def test_a_prompt_without_meaning_is_refused(world: World, body: Any) -> None:
+    image_id = world.ready_image(png(120, 80))
+    answer = prompt(world, image_id, body)
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt"), answer.text
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_refused(world: World, number: str) -> None:
+    image_id = world.ready_image(png())
+    body = f'{{"prompts": [{{"points": [[{number}, 1]], "labels": [1]}}]}}'
+    answer = world.client.post(f"/v1/images/{image_id}/masks", data=body, content_type="application/json")
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt"), answer.text
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_malformed_json_is_refused(world: World, body: bytes) -> None:
+    image_id = world.ready_image(png())
+    answer = world.client.post(f"/v1/images/{image_id}/masks", data=body)
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt"), answer.text
+
+
+def test_points_up_to_one_image_size_outside_are_taken(world: World) -> None:
+    image_id = world.ready_image(png(120, 80))
+    edge = {"points": [[240, 160], [-120, -80]], "labels": [1, 0]}
+    assert prompt(world, image_id, {"prompts": [edge]}).status_code == 200
+
+
+def test_a_prompt_on_a_pending_image_is_told_to_wait(world: World) -> None:
+    image_id = world.client.post("/v1/images", data=png()).json["image_id"]
+    answer = prompt(world, image_id, {"prompts": [CLICK]}, "?wait=0.01")
+    assert (answer.status_code, answer.json["code"]) == (409, "embedding-pending")
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_a_damaged_embedding_is_dropped_and_encoded_again(world: World) -> None:
+    image_id = world.ready_image(png())
+    key = EmbeddingKey.of(image_id, FAKE)
+    value = bytearray(world.store.get(key.redis_key) or b"")
+    value[len(value) // 2] ^= 1
+    world.store.put(key.redis_key, bytes(value), 60)
+    world.queue.forget(key)
+    answer = prompt(world, image_id, {"prompts": [CLICK]})
+    assert (answer.status_code, answer.json["code"]) == (409, "embedding-pending")
+    world.encode_next()
+    assert prompt(world, image_id, {"prompts": [CLICK]}).status_code == 200
+
+
+def test_prompts_on_images_in_memory_outlive_the_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    image_id = world.ready_image(png())
+    before = prompt(world, image_id, {"prompts": [CLICK]}).json
+
+    def down(*_: object, **__: object) -> None:
+        raise StoreUnavailable("Redis is away", retry_after=1)
+
+    for method in ("get", "put", "exists", "delete"):
+        monkeypatch.setattr(world.store, method, down)
+    assert prompt(world, image_id, {"prompts": [CLICK]}).json == before
+    answer = prompt(world, "0" * 64, {"prompts": [CLICK]})
+    assert (answer.status_code, answer.json["code"]) == (503, "store-unavailable")
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_prompts_on_unknown_images_and_models_are_refused(world: World) -> None:
+    image_id = world.ready_image(png())
+    for unknown in ("0" * 64, "short", image_id.upper()):
+        answer = prompt(world, unknown, {"prompts": [CLICK]})
+        assert (answer.status_code, answer.json["code"]) == (404, "image-not-found")
+    answer = prompt(world, image_id, {"prompts": [CLICK]}, "?model=vit_x")
+    assert (answer.status_code, answer.json["code"]) == (404, "model-not-found")

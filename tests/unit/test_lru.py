@@ -1,0 +1,117 @@
+"""The byte-capped LRU: its bound, its order, its single flight."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Barrier, Event
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompt_api.lru import ByteLru
+
+
+@dataclass(frozen=True)
+class Block:
+    nbytes: int
+    name: str = ""
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    lru: ByteLru[str, Block] = ByteLru(30)
+    for name in "abc":
+        lru.put(name, Block(10))
+    assert lru.get("a")
+    lru.put("d", Block(10))
+    assert lru.get("b") is None
+    assert lru.get("a")
+    assert lru.stats().evictions == 1
+
+
+def test_a_value_over_the_cap_is_handed_through() -> None:
+    lru: ByteLru[str, Block] = ByteLru(30)
+    lru.put("a", Block(10))
+    assert lru.get_or_load("big", lambda: Block(31), timeout=1).nbytes == 31
+    assert lru.get("big") is None
+    assert lru.get("a")
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40))))
+def test_the_sum_of_bytes_never_exceeds_the_cap(puts: list[tuple[int, int]]) -> None:
+    lru: ByteLru[int, Block] = ByteLru(64)
+    for key, size in puts:
+        lru.put(key, Block(size))
+        stats = lru.stats()
+        assert stats.bytes <= 64
+        assert stats.bytes == sum(value.nbytes for k in range(6) if (value := lru.get(k)) is not None)
+
+
+def test_threads_that_miss_together_load_once() -> None:
+    lru: ByteLru[str, Block] = ByteLru(100)
+    together, loads = Barrier(8), []
+
+    def load() -> Block:
+        loads.append(1)
+        return Block(1)
+
+    def miss() -> Block:
+        together.wait(5)
+        return lru.get_or_load("a", load, timeout=5)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = {id(future.result()) for future in [pool.submit(miss) for _ in range(8)]}
+    assert len(found) == 1
+    assert len(loads) == 1
+
+
+def test_a_failed_load_reaches_those_who_waited_and_is_forgotten() -> None:
+    lru: ByteLru[str, Block] = ByteLru(100)
+    started, go = Event(), Event()
+
+    def fail() -> Block:
+        started.set()
+        go.wait(5)
+        raise ValueError("no")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lru.get_or_load, "a", fail, timeout=5)
+        started.wait(5)
+        second = pool.submit(lru.get_or_load, "a", fail, timeout=5)
+        while lru.stats().misses < 2:
+            pass
+        go.set()
+        for future in (first, second):
+            with pytest.raises(ValueError, match="no"):
+                future.result(5)
+    assert lru.get_or_load("a", lambda: Block(1), timeout=1).nbytes == 1
+
+
+def test_whoever_waits_for_a_load_waits_a_bounded_time() -> None:
+    lru: ByteLru[str, Block] = ByteLru(100)
+    started, go = Event(), Event()
+
+    def slow() -> Block:
+        started.set()
+        go.wait(5)
+        return Block(1)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(lru.get_or_load, "a", slow, timeout=5)
+        started.wait(5)
+        with pytest.raises(TimeoutError):
+            lru.get_or_load("a", slow, timeout=0.01)
+        go.set()
+        assert first.result(5).nbytes == 1
+
+
+def test_a_value_discarded_while_it_loads_is_not_kept() -> None:
+    lru: ByteLru[str, Block] = ByteLru(100)
+
+    def load() -> Block:
+        lru.discard(lambda key: True)
+        return Block(1)
+
+    assert lru.get_or_load("a", load, timeout=1).nbytes == 1
+    assert lru.get("a") is None
