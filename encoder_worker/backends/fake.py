@@ -1,0 +1,43 @@
+"""An image encoder without weights: fast, deterministic, and visibly about the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.models import FAKE, IMAGE_SIZE, Model
+from shared.settings import Settings
+
+_BLOCK = 16
+"""Side in pixels of the patch that one embedding position covers, as in SAM's ViTs."""
+
+
+class FakeEncoder:
+    """An `Encoder` whose embedding is a small picture of the image.
+
+    Of the (1, 256, 64, 64) result, channels 0 to 2 are the mean R, G, B (0 to 1) of each 16x16 block of the
+    zero-padded 1024x1024 frame, channel 3 the part of the block that lies inside the image; the rest is 0.
+    """
+
+    model: Model = FAKE
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        return [_embedding(image) for image in images]
+
+
+def load(model: Model, settings: Settings) -> FakeEncoder:  # noqa: ARG001  # a backend's common signature
+    return FakeEncoder()
+
+
+def _embedding(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    height, width, _ = rgb.shape
+    frame = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 4), dtype=np.float32)
+    frame[:height, :width, :3] = rgb / np.float32(255)
+    frame[:height, :width, 3] = 1
+    side = IMAGE_SIZE // _BLOCK
+    blocks = frame.reshape(side, _BLOCK, side, _BLOCK, 4).mean(axis=(1, 3))
+    embedding = np.zeros((1, 256, side, side), dtype=np.float32)
+    embedding[0, :4] = blocks.transpose(2, 0, 1)
+    return embedding

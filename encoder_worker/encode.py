@@ -1,0 +1,99 @@
+"""The worker's use case: one uploaded image to one stored image embedding."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder_worker.encoder import Encoder
+from shared.codec import EmbeddingDtype, encode_embedding
+from shared.errors import EncodeFailed, ImageExpired
+from shared.events import Events
+from shared.geometry import Size
+from shared.images import decode_image, resize_longest_side
+from shared.keys import EmbeddingKey, image_key, record_key
+from shared.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeImage:
+    """Encodes images of one model, one at a time.
+
+    Attributes:
+        dtype: how embeddings are stored.
+        ttl: seconds they are kept.
+        max_pixels: largest image that is decoded.
+    """
+
+    store: Store
+    encoder: Encoder
+    events: Events
+    dtype: EmbeddingDtype
+    ttl: int
+    max_pixels: int
+
+    def __call__(self, key: EmbeddingKey) -> None:
+        """Store the embedding that `key` names, unless it is there, and wake those who wait for it.
+
+        Raises:
+            ImageExpired: the bytes are gone.
+            UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are no image this service takes.
+            EncodeFailed: this worker runs other weights or another preprocessing, or the encoder failed.
+            StoreUnavailable: the cache is out of reach.
+        """
+        if key != EmbeddingKey.of(key.image_id, self.encoder.model):
+            raise EncodeFailed("this worker runs other weights, or another preprocessing, than the job asks for")
+        self.events.publish(key, "encoding")
+        if self.store.exists(key.redis_key):
+            _log.info("image %s: the %s embedding is there already", key.image_id[:12], key.model)
+        else:
+            self._encode(key)
+        self.events.publish(key, "ready")
+
+    def _encode(self, key: EmbeddingKey) -> None:
+        stages = _Stages()
+        data = self.store.get(image_key(key.image_id))
+        stages.end("load")
+        if data is None:
+            raise ImageExpired("the image's bytes were gone before it was encoded; upload it again")
+        frame, original = self._frame(data, stages)
+        (embedding,) = self.encoder.encode([frame])
+        stages.end("encode")
+        value = encode_embedding(key, embedding, dtype=self.dtype, original=original)
+        self.store.put(key.redis_key, value, self.ttl)
+        if not self.store.exists(record_key(key.image_id)):
+            # Deleted meanwhile. The record goes first, so one side or the other removes the embedding.
+            self.store.delete(key.redis_key)
+        stages.end("store")
+        height, width = original
+        _log.info("image %s (%dx%d) encoded by %s: %s", key.image_id[:12], width, height, key.model, stages)
+
+    def _frame(self, data: bytes, stages: _Stages) -> tuple[NDArray[np.uint8], Size]:
+        """The resized image, and the (height, width) it had. The full-size pixels are freed on return."""
+        rgb = decode_image(data, max_pixels=self.max_pixels)
+        stages.end("decode")
+        frame = resize_longest_side(rgb)
+        stages.end("resize")
+        return frame, (rgb.shape[0], rgb.shape[1])
+
+
+class _Stages:
+    """Milliseconds of each stage, for the log."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self._parts: list[str] = []
+
+    def end(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._parts.append(f"{stage} {1000 * (now - self._last):.0f}")
+        self._last = now
+
+    def __str__(self) -> str:
+        return ", ".join(self._parts) + " ms"

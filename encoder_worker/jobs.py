@@ -1,0 +1,97 @@
+"""The one RQ job there is: bound to the loaded encoder, closed to every other function, its failure typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import redis
+from redis.client import Pipeline
+from rq.exceptions import DeserializationError
+from rq.job import Job
+
+from encoder_worker.watchdog import JobTimedOut
+from shared.errors import EncodeFailed, RequestError, SamCacheError, StoreUnavailable
+from shared.keys import ENCODE_FUNCTION, EmbeddingKey, parse_image_id
+from shared.rq_queue import ERROR
+
+Encode = Callable[[EmbeddingKey], None]
+
+_DIED = EncodeFailed("the worker died, or was ended after the time-out, at each attempt to encode this image")
+
+
+def encode_image(encode: Encode, image_id: str, model: str, weights_digest: str, preprocessing: str) -> None:
+    """What `ENCODE_FUNCTION` names. The last four are the job's arguments; the worker adds the first.
+
+    Raises:
+        ImageNotFound: `image_id` is no image id. Else what `encode` raises.
+    """
+    encode(EmbeddingKey(parse_image_id(image_id), model, weights_digest, preprocessing))
+
+
+class EncodeJob(Job):
+    """A job as the worker sees it.
+
+    RQ imports and calls whatever dotted name it finds in Redis: function, callbacks, webhooks. Here a name
+    is compared, never imported, and callbacks do not exist.
+
+    Attributes:
+        encode: the use case, set by the worker before it performs the job.
+        failure: why the last attempt failed, as far as this process knows.
+    """
+
+    encode: Encode | None = None
+    failure: SamCacheError | None = None
+
+    @property
+    def func(self) -> Callable[..., None]:
+        if self.func_name != ENCODE_FUNCTION or self.instance is not None or self.encode is None:
+            raise EncodeFailed("the job asks for a function that this worker does not run")
+        return partial(encode_image, self.encode)
+
+    @property
+    def embedding_key(self) -> EmbeddingKey | None:
+        """What the job is to encode; None for a job of foreign making, for which nobody waits."""
+        try:
+            return EmbeddingKey(*self.args)
+        except (DeserializationError, TypeError):
+            return None
+
+    @property
+    def success_callback(self) -> None:
+        return None
+
+    @property
+    def failure_callback(self) -> None:
+        return None
+
+    @property
+    def stopped_callback(self) -> None:
+        return None
+
+    def send_webhooks(self, *_args: Any, **_options: Any) -> None:
+        return None
+
+    def record_failure(self, error: BaseException | None) -> None:
+        """Note why this attempt failed. What the caller must mend is not tried again."""
+        if isinstance(error, SamCacheError):
+            self.failure = error
+        elif isinstance(error, redis.RedisError):
+            self.failure = StoreUnavailable("the queue was out of reach when the encoding ended")
+        elif isinstance(error, JobTimedOut):
+            self.failure = EncodeFailed("the encoding took longer than its time limit")
+        elif isinstance(error, SystemExit):
+            self.failure = EncodeFailed("the worker was told to stop at once")
+            self.retries_left = max(1, self.retries_left or 0)  # no fault of the image, so it costs no retry
+        else:
+            self.failure = EncodeFailed(f"the encoder failed unexpectedly ({type(error).__name__})")
+        if isinstance(error, RequestError):
+            self.retries_left = 0
+
+    def _handle_failure(self, exc_string: str, pipeline: Pipeline, *args: Any, **options: Any) -> None:
+        # RQ calls this for the last attempt alone, also on behalf of a worker that died.
+        error = self.failure or _DIED
+        self.meta[ERROR] = {"code": error.code, "detail": error.detail}
+        pipeline.hset(self.key, "meta", self._serialize_meta())
+        super()._handle_failure(exc_string, pipeline, *args, **options)

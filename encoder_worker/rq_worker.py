@@ -1,0 +1,172 @@
+"""The RQ worker: one process, one queue, a model that stays loaded, and a lease on each job that ends in seconds.
+
+How a job survives its worker: while it runs, `heartbeat` renews its lease. A worker that was killed, or
+ended by `deadline`, renews no more; after `Pace.lease` seconds the next maintenance of any worker of the
+queue, at its start and then each `Pace.maintenance` seconds while idle, puts the job back, or fails it for
+good when its retries are used up. A job popped but not started is found by `RecoveringQueue`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import redis
+from rq import Queue
+from rq.exceptions import StopRequested
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+from rq.utils import now
+from rq.worker import SimpleWorker
+
+from encoder_worker.jobs import Encode, EncodeJob
+from encoder_worker.recovery import RecoveringQueue
+from encoder_worker.watchdog import TimeLimit, deadline, heartbeat
+from shared.errors import SamCacheError
+from shared.events import Events
+
+_log = logging.getLogger(__name__)
+
+_WORKER_TTL = 30
+"""Seconds (RQ adds 60) after which the registration of a dead worker disappears."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds that decide how soon a death is noticed.
+
+    Attributes:
+        lease: a job without a heartbeat for this long is put back.
+        beat: between heartbeats of a running job.
+        maintenance: between looks for expired leases, and so the longest wait on an empty queue.
+        grace: a job that outlives its time-out by this much has its process ended.
+    """
+
+    lease: int = 15
+    beat: float = 5
+    maintenance: int = 5
+    grace: float = 10
+
+
+class EncodeWorker(SimpleWorker):
+    """Runs `EncodeJob`s of one queue in this process.
+
+    Attributes:
+        stopped: SIGTERM or SIGINT was received.
+    """
+
+    max_connection_wait_time = 5.0
+    death_penalty_class = TimeLimit
+
+    def __init__(
+        self, queue: str, *, connection: redis.Redis, encode: Encode, events: Events, pace: Pace | None = None
+    ) -> None:
+        """`connection` is this worker's own, see `shared.connections.worker_client`."""
+        self.stopped = False
+        self._pace = pace or Pace()
+        self._encode = encode
+        self._events = events
+        super().__init__(
+            queue,
+            connection=connection,
+            worker_ttl=_WORKER_TTL,
+            maintenance_interval=self._pace.maintenance,
+            job_class=EncodeJob,
+            queue_class=RecoveringQueue,
+            serializer=JSONSerializer,
+        )
+
+    @property
+    def dequeue_timeout(self) -> int:
+        return self._pace.maintenance
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002  # RQ's signature
+        return self._pace.lease
+
+    def bootstrap(self, *args: Any, **options: Any) -> None:
+        super().bootstrap(*args, **options)
+        _log.info("ready: encoding jobs of %s", ", ".join(self.queue_names()))
+
+    def subscribe(self) -> None:
+        """Take no commands over pub/sub: whoever reaches Redis could stop workers with them."""
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        self.stopped = True
+        _log.info("stopping; a job that runs is finished first")
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ has no annotation here
+
+    def set_shutdown_requested_date(self) -> None:
+        """Write nothing: this runs inside the signal handler, where an error of Redis would fail the job."""
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        try:
+            super().execute_job(job, queue)
+        except redis.RedisError as error:
+            # What is known of the job is in Redis, or lost with it. RQ would log a page, then quit as well.
+            _log.warning("lost the queue in the middle of a job: %s", error)
+            raise StopRequested from error
+
+    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
+        assert isinstance(job, EncodeJob)
+        job.encode = self._encode
+        limit = (job.timeout or queue.DEFAULT_TIMEOUT) + self._pace.grace
+        with heartbeat(lambda: self._renew(job, execution), self._pace.beat), deadline(limit):
+            return super().perform_job(job, queue, execution)
+
+    def _renew(self, job: Job, execution: Execution) -> None:
+        # Not `maintain_heartbeats`: that writes to the job, which may have been forgotten and would come back
+        # as a hash without an end.
+        with self.connection.pipeline() as pipeline:
+            self.heartbeat(pipeline=pipeline)
+            execution.heartbeat(job.started_job_registry, self._pace.lease, pipeline=pipeline)
+            pipeline.execute()
+
+    def handle_execution_ended(self, job: Job, queue: Queue, heartbeat_ttl: int) -> None:  # noqa: ARG002
+        job.ended_at = now()
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        assert isinstance(job, EncodeJob)
+        error = exc_info[1]
+        job.record_failure(error)
+        assert job.failure is not None
+        key = job.embedding_key
+        _log.warning(
+            "image %s failed, %s: %s: %s",
+            key.image_id[:12] if key is not None else "?",
+            "may be tried again" if job.should_retry else "for good",
+            job.failure.code,
+            job.failure.detail,
+            exc_info=None if isinstance(error, SamCacheError | redis.RedisError | SystemExit) else error,
+        )
+
+    def handle_job_success(self, job: Job, queue: Queue, started_job_registry: Any, execution: Execution) -> None:
+        if not self._was_forgotten(job, execution):
+            super().handle_job_success(job, queue, started_job_registry, execution)
+
+    def handle_job_failure(
+        self,
+        job: Job,
+        queue: Queue,
+        started_job_registry: Any = None,
+        exc_string: str = "",
+        execution: Execution | None = None,
+    ) -> None:
+        if self._was_forgotten(job, execution):
+            return
+        super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
+        assert isinstance(job, EncodeJob)
+        key = job.embedding_key
+        if key is not None:
+            self._events.publish(key, "failed" if job.get_status(refresh=False) == JobStatus.FAILED else "queued")
+
+    def _was_forgotten(self, job: Job, execution: Execution | None) -> bool:
+        """Whether the job was deleted while it ran; then its end leaves no trace."""
+        if self.job_class.exists(job.id, connection=self.connection):
+            return False
+        with self.connection.pipeline() as pipeline:
+            self.cleanup_execution(job, pipeline, execution)
+            pipeline.execute()
+        return True

@@ -1,0 +1,129 @@
+"""Where the worker is put together, and the loop that keeps it running through restarts of Redis."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import cast
+
+import numpy as np
+import redis
+
+from encoder_worker.backends import load_encoder
+from encoder_worker.encode import EncodeImage
+from encoder_worker.encoder import Encoder
+from encoder_worker.patient_store import PatientStore
+from encoder_worker.rq_worker import EncodeWorker
+from shared.codec import EmbeddingDtype
+from shared.connections import request_client, worker_client
+from shared.errors import StoreUnavailable
+from shared.events import RedisEvents
+from shared.keys import queue_name
+from shared.models import IMAGE_SIZE, find_model
+from shared.rq_queue import RqEncodeQueue
+from shared.settings import Settings
+from shared.store import RedisStore
+
+_log = logging.getLogger(__name__)
+
+_STORE_TIMEOUT = 5.0
+"""Seconds one operation on the cache may take: nobody waits for it as they wait for a request."""
+
+_STORE_PATIENCE = 10.0
+"""Seconds of an outage that an encoding sits out before it is put back."""
+
+_START_PATIENCE = 30.0
+"""Seconds to wait for Redis before giving up."""
+
+
+def prepare_encoder(settings: Settings) -> Encoder:
+    """The encoder that the settings name, loaded and warmed up.
+
+    Raises:
+        StartupError: there is no such model, or no weights for it.
+        EncodeFailed: it cannot run.
+    """
+    encoder = load_encoder(find_model(settings.model), settings)
+    encoder.encode([np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)])
+    return encoder
+
+
+def serve(settings: Settings, encoder: Encoder) -> None:
+    """Encode jobs until SIGTERM or SIGINT; a job that runs is finished first.
+
+    A worker that lost Redis in the middle of something is replaced by a new one on the same encoder.
+
+    Raises:
+        StoreUnavailable: Redis stayed out of reach.
+    """
+    store = RedisStore(request_client(settings.cache_url, _STORE_TIMEOUT))
+    queue = request_client(settings.effective_queue_url, settings.redis_timeout)
+    events = RedisEvents(queue)
+    encode = EncodeImage(
+        store=PatientStore(store, _STORE_PATIENCE),
+        encoder=encoder,
+        events=events,
+        dtype=cast(EmbeddingDtype, settings.embedding_dtype),
+        ttl=settings.embedding_ttl,
+        max_pixels=settings.max_image_pixels,
+    )
+    while True:
+        exit_on_signals()
+        wait_until_up(store.ping, "cache")
+        wait_until_up(RqEncodeQueue(queue, settings).ping, "queue")
+        try:
+            worker = EncodeWorker(
+                queue_name(encoder.model.name),
+                connection=worker_client(settings.effective_queue_url),
+                encode=encode,
+                events=events,
+            )
+            worker.work()
+        except redis.RedisError as error:
+            _log.warning("the queue's Redis: %s", error)
+        else:
+            if worker.stopped:
+                return
+        _log.warning("connecting to the queue again")
+        time.sleep(1)
+
+
+def wait_until_up(
+    ping: Callable[[], None],
+    name: str,
+    *,
+    patience: float = _START_PATIENCE,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Return once `ping` succeeds, trying with back-off.
+
+    Raises:
+        StoreUnavailable: it did not within `patience` seconds.
+    """
+    deadline = clock() + patience
+    pause = 0.2
+    while True:
+        try:
+            return ping()
+        except StoreUnavailable as error:
+            left = deadline - clock()
+            if left <= 0:
+                raise
+            _log.warning("waiting for the %s (%.0f s left): %s", name, left, error.detail)
+        sleep(min(pause, left))
+        pause = min(2 * pause, 5.0)
+
+
+def exit_on_signals() -> None:
+    """Let SIGTERM and SIGINT end the process at once, with status 0: no job is running."""
+
+    def leave(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a signal handler's signature
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)

@@ -1,0 +1,152 @@
+"""The encode queue on RQ: a job's id is its embedding key, so the job itself is the single-flight lock.
+
+RQ's `unique=True` means "no hash of this job exists". The lock is therefore held as long as the hash lives,
+and every way for it to end has a time to live here: waiting (`image_ttl`, after which there is nothing left
+to encode), done (`DONE_TTL`), failed (`failure_ttl`). While a job runs RQ keeps the hash; the worker's lease
+and retries (see `encoder_worker.rq_worker`) end that state.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import redis
+from rq import Queue, Retry
+from rq.exceptions import DuplicateJobError
+from rq.executions import Execution, ExecutionRegistry
+from rq.intermediate_queue import IntermediateQueue
+from rq.job import Job
+from rq.job import JobStatus as RqStatus
+from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
+from rq.results import Result
+from rq.serializers import JSONSerializer
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
+
+from shared.errors import EncodeFailed, Overloaded
+from shared.keys import ENCODE_FUNCTION, EmbeddingKey, queue_name
+from shared.queue import ABSENT, JobState, JobStatus
+from shared.settings import Settings
+from shared.store import translated_errors
+
+DONE_TTL = 5
+"""Seconds a finished job is remembered. Zero would make RQ delete it in a way that breaks after a crash."""
+
+ERROR = "error"
+"""Member of a failed job's meta: `{"code", "detail"}`, written by the worker."""
+
+_LONGEST_RETRY_AFTER = 60.0
+
+_STATUS = {
+    RqStatus.STARTED: JobStatus.ENCODING,
+    RqStatus.FINISHED: JobStatus.DONE,
+    RqStatus.FAILED: JobStatus.FAILED,
+    RqStatus.STOPPED: JobStatus.FAILED,
+    RqStatus.CANCELED: JobStatus.FAILED,
+}
+"""Every other status of RQ is a way of waiting."""
+
+
+class RqEncodeQueue:
+    """An `EncodeQueue` in Redis. The client must have short time-outs and `decode_responses` off."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+
+    def submit(self, key: EmbeddingKey) -> bool:
+        queue = self._queue(key.model)
+        with translated_errors():
+            with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.exists(Job.key_for(key.job_id))
+                pipeline.llen(queue.key)
+                known, waiting = pipeline.execute()
+            if known:
+                return False
+            if waiting >= self._settings.max_queued:
+                raise Overloaded(
+                    f"{waiting} encodings are waiting for {key.model}", retry_after=self._retry_after(queue, waiting)
+                )
+            return self._enqueue(queue, key)
+
+    def _enqueue(self, queue: Queue, key: EmbeddingKey) -> bool:
+        settings = self._settings
+        try:
+            queue.enqueue_call(
+                ENCODE_FUNCTION,
+                args=(key.image_id, key.model, key.weights_digest, key.preprocessing),
+                job_id=key.job_id,
+                unique=True,
+                description=f"encode {key.image_id[:12]} with {key.model}",
+                timeout=settings.job_timeout,
+                ttl=settings.image_ttl,
+                result_ttl=DONE_TTL,
+                failure_ttl=settings.failure_ttl,
+                # In front: whoever lost a worker has waited already, and a poison image is through sooner.
+                retry=Retry(max=settings.job_retries, enqueue_at_front=True) if settings.job_retries else None,
+            )
+        except DuplicateJobError:
+            return False
+        return True
+
+    def state(self, key: EmbeddingKey) -> JobState:
+        with translated_errors(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.hmget(Job.key_for(key.job_id), "status", "meta")
+            pipeline.lpos(self._queue(key.model).key, key.job_id)
+            (status, meta), position = pipeline.execute()
+        if status is None:
+            return ABSENT
+        known = _STATUS.get(RqStatus(status.decode()), JobStatus.QUEUED)
+        if known is JobStatus.QUEUED:
+            return JobState(known, position=position)
+        if known is JobStatus.FAILED:
+            return _failed(meta)
+        return JobState(known)
+
+    def forget(self, key: EmbeddingKey) -> None:
+        """See `EncodeQueue.forget`. RQ's own `Job.delete` trips over executions that have expired."""
+        job_id, queue = key.job_id, self._queue(key.model)
+        with translated_errors():
+            executions = [
+                Execution(execution_id, job_id, connection=self._client)
+                for execution_id in ExecutionRegistry(job_id, connection=self._client).get_execution_ids()
+            ]
+            with self._client.pipeline() as pipeline:
+                pipeline.lrem(queue.key, 0, job_id)
+                pipeline.lrem(IntermediateQueue.get_intermediate_queue_key(queue.key), 0, job_id)
+                for execution in executions:
+                    pipeline.zrem(StartedJobRegistry(queue=queue).key, execution.composite_key)
+                    pipeline.delete(execution.key)
+                for registry in (FinishedJobRegistry, FailedJobRegistry):
+                    pipeline.zrem(registry(queue=queue).key, job_id)
+                pipeline.delete(
+                    Job.key_for(job_id),
+                    Result.get_key(job_id),  # type: ignore[no-untyped-call]  # RQ has no annotation here
+                    ExecutionRegistry(job_id, connection=self._client).key,
+                )
+                pipeline.execute()
+
+    def ping(self) -> None:
+        with translated_errors():
+            self._client.ping()
+
+    def _queue(self, model: str) -> Queue:
+        return Queue(queue_name(model), connection=self._client, serializer=JSONSerializer)
+
+    def _retry_after(self, queue: Queue, waiting: int) -> float:
+        """Seconds until a tenth of the queue is done, judged by what its workers did so far."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for worker in self._client.smembers(WORKERS_BY_QUEUE_KEY % queue.name):
+                pipeline.hmget(worker, "total_working_time", "successful_job_count")
+            rows = [row for row in pipeline.execute() if None not in row]
+        busy = sum(float(seconds) for seconds, _ in rows)
+        done = sum(int(count) for _, count in rows)
+        per_encode = busy / done if done else 1.0
+        return min(_LONGEST_RETRY_AFTER, max(1.0, 0.1 * waiting * per_encode / max(1, len(rows))))
+
+
+def _failed(meta: bytes | None) -> JobState:
+    error: Any = json.loads(meta).get(ERROR) if meta else None
+    if error is None:
+        return JobState(JobStatus.FAILED, error_code=EncodeFailed.code, error_detail="the encoding was ended by hand")
+    return JobState(JobStatus.FAILED, error_code=error["code"], error_detail=error["detail"])

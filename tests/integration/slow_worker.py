@@ -1,0 +1,37 @@
+"""A worker with the fake encoder, slowed down and counted: `slow_worker.py SECONDS TALLY`.
+
+One line is appended to the file TALLY as each encoding starts.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder_worker.__main__ import configure_logging
+from encoder_worker.backends.fake import FakeEncoder
+from encoder_worker.wiring import serve
+from shared.settings import Settings
+
+
+class SlowEncoder(FakeEncoder):
+    def __init__(self, seconds: float, tally: Path) -> None:
+        self._seconds = seconds
+        self._tally = tally
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        with self._tally.open("a") as tally:
+            tally.write("started\n")
+        time.sleep(self._seconds)
+        return super().encode(images)
+
+
+if __name__ == "__main__":
+    settings = Settings.from_env()
+    configure_logging(settings.log_level)
+    serve(settings, SlowEncoder(float(sys.argv[1]), Path(sys.argv[2])))

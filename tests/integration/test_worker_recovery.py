@@ -1,0 +1,228 @@
+"""What becomes of a job whose worker dies, and what the worker refuses to run, on a real server."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+from rq import Callback, Queue
+from rq.registry import StartedJobRegistry
+from rq.serializers import JSONSerializer
+
+from encoder_worker.jobs import Encode
+from encoder_worker.recovery import RecoveringIntermediateQueue
+from encoder_worker.rq_worker import EncodeWorker, Pace
+from shared.connections import worker_client
+from shared.errors import InvalidImage, StoreUnavailable
+from shared.events import MemoryEvents
+from shared.keys import ENCODE_FUNCTION, EmbeddingKey, queue_name
+from shared.models import FAKE
+from shared.queue import ABSENT, JobState, JobStatus
+from shared.rq_queue import RqEncodeQueue
+from shared.settings import Settings
+
+KEY = EmbeddingKey.of(hashlib.sha256(b"photo").hexdigest(), FAKE)
+QUEUE = queue_name(FAKE.name)
+
+
+class Scene:
+    """One Redis, its encode queue, and workers that come and go."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.redis = client
+        self.queue = RqEncodeQueue(self.redis, Settings(job_retries=2))
+        self.events = MemoryEvents()
+        self.encoded: list[EmbeddingKey] = []
+
+    def worker(self, encode: Encode | None = None, pace: Pace | None = None) -> EncodeWorker:
+        return EncodeWorker(
+            QUEUE, connection=self.redis, encode=encode or self.encoded.append, events=self.events, pace=pace
+        )
+
+    def work(self, encode: Encode | None = None) -> None:
+        self.worker(encode).work(burst=True)
+
+    def die_after_pop(self) -> None:
+        """As a worker that is killed with a job in its hands, before it has said so."""
+        popped = Queue.dequeue_any(self.worker().queues, None, connection=self.redis, serializer=JSONSerializer)
+        assert popped is not None
+
+    def die_mid_job(self) -> None:
+        """As a worker that is killed while it encodes, long enough ago for its lease to be over."""
+        worker = self.worker()
+        popped = worker.queue_class.dequeue_any(
+            worker.queues, None, connection=self.redis, job_class=worker.job_class, serializer=JSONSerializer
+        )
+        assert popped is not None
+        job, _ = popped
+        execution = worker.prepare_execution(job)
+        worker.prepare_job_execution(job, remove_from_intermediate_queue=True)
+        assert self.queue.state(KEY).status is JobStatus.ENCODING
+        self.redis.zadd(StartedJobRegistry(queue=worker.queues[0]).key, {execution.composite_key: 1})
+
+    def job_keys(self) -> set[str]:
+        """All keys but RQ's registrations of queues and workers."""
+        names = {name.decode() for name in self.redis.scan_iter()}
+        return {name for name in names if not name.startswith(("rq:queues", "rq:worker"))}
+
+    def lasting_job_keys(self) -> set[str]:
+        return {name for name in self.job_keys() if self.redis.ttl(name) < 0}
+
+
+@pytest.fixture
+def scene(valkey_url: str) -> Iterator[Scene]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with worker_client(valkey_url + "/12") as client:
+        client.flushdb()
+        yield Scene(client)
+        client.flushdb()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_a_job_whose_worker_died_is_done_by_the_next_worker(scene: Scene) -> None:
+    scene.queue.submit(KEY)
+    scene.die_mid_job()
+    scene.work()
+    assert scene.encoded == [KEY]
+    assert scene.queue.state(KEY).status is JobStatus.DONE
+
+
+def test_an_image_that_kills_every_worker_is_given_up_after_the_cap(scene: Scene) -> None:
+    scene.queue.submit(KEY)
+    for _ in range(3):
+        scene.die_mid_job()
+        scene.worker().run_maintenance_tasks()
+    state = scene.queue.state(KEY)
+    assert (state.status, state.error_code) == (JobStatus.FAILED, "encode-failed")
+    assert "died" in str(state.error_detail)
+    scene.work()
+    assert scene.encoded == []
+
+
+def test_a_job_popped_but_never_started_is_put_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RecoveringIntermediateQueue, "grace", RecoveringIntermediateQueue.grace * 0)
+    scene.queue.submit(KEY)
+    scene.die_after_pop()
+    scene.worker().run_maintenance_tasks()  # sees it for the first time, and gives its worker a chance
+    assert scene.encoded == []
+    scene.work()
+    assert scene.encoded == [KEY]
+
+
+def test_a_worker_killed_during_maintenance_stops_that_of_others_for_seconds_only(scene: Scene) -> None:
+    queue = scene.worker().queues[0]
+    assert queue.acquire_maintenance_lock()
+    assert not queue.acquire_maintenance_lock()
+    assert 0 < scene.redis.ttl(queue.registry_cleaning_key) <= 15
+
+
+def test_the_lease_of_a_running_job_is_renewed(scene: Scene) -> None:
+    """With beats faster than a lease, a job may run for as long as it likes."""
+    registry = StartedJobRegistry(QUEUE, connection=scene.redis)
+    renewed = threading.Event()
+
+    def encode(key: EmbeddingKey) -> None:
+        (member,) = scene.redis.zrange(registry.key, 0, -1)
+        scene.redis.zadd(registry.key, {member: 1})
+        for _ in range(500):
+            if scene.redis.zscore(registry.key, member) > 1:
+                renewed.set()
+                return
+            threading.Event().wait(0.01)
+
+    scene.queue.submit(KEY)
+    scene.worker(encode, Pace(beat=0.01)).work(burst=True)
+    assert renewed.is_set()
+
+
+@pytest.mark.parametrize("die", [Scene.die_after_pop, Scene.die_mid_job], ids=["popped", "running"])
+def test_forgetting_the_job_of_a_dead_worker_leaves_nothing(scene: Scene, die: Callable[[Scene], None]) -> None:
+    scene.queue.submit(KEY)
+    die(scene)
+    scene.queue.forget(KEY)
+    assert scene.queue.state(KEY) == ABSENT
+    assert scene.job_keys() == set()
+
+
+@pytest.mark.parametrize("error", [None, InvalidImage("text"), StoreUnavailable("no cache")])
+def test_forgetting_a_job_leaves_nothing_however_it_ended(scene: Scene, error: Exception | None) -> None:
+    def encode(key: EmbeddingKey) -> None:
+        if error is not None:
+            raise error
+
+    scene.queue.submit(KEY)
+    scene.work(encode)
+    scene.queue.forget(KEY)
+    assert scene.lasting_job_keys() == set()
+    assert scene.queue.state(KEY) == ABSENT
+
+
+def test_a_job_forgotten_while_it_runs_leaves_nothing_that_lasts(scene: Scene) -> None:
+    scene.queue.submit(KEY)
+    scene.work(scene.queue.forget)
+    assert scene.lasting_job_keys() == set()
+
+
+def test_waiters_are_told_of_a_retry_and_of_the_end(scene: Scene) -> None:
+    def encode(key: EmbeddingKey) -> None:
+        raise StoreUnavailable("no cache")
+
+    scene.queue.submit(KEY)
+    scene.work(encode)
+    assert [status for _, status in scene.events.published] == ["queued", "queued", "failed"]
+
+
+def test_an_encoding_that_hangs_is_ended_and_is_not_the_images_fault(scene: Scene) -> None:
+    def encode(key: EmbeddingKey) -> None:
+        try:
+            time.sleep(60)
+        except Exception as error:
+            raise InvalidImage("cannot be decoded") from error
+
+    scene.queue = RqEncodeQueue(scene.redis, Settings(job_timeout=1, job_retries=0))
+    scene.queue.submit(KEY)
+    scene.work(encode)
+    state = scene.queue.state(KEY)
+    assert (state.status, state.error_code) == (JobStatus.FAILED, "encode-failed")
+    assert "time limit" in str(state.error_detail)
+
+
+def test_an_encoding_cut_off_by_a_second_signal_is_put_back_even_without_retries(scene: Scene) -> None:
+    def encode(key: EmbeddingKey) -> None:
+        if not scene.events.published:
+            raise SystemExit  # what RQ does inside the job on the second SIGTERM
+        scene.encoded.append(key)
+
+    scene.queue = RqEncodeQueue(scene.redis, Settings(job_retries=0))
+    scene.queue.submit(KEY)
+    scene.work(encode)
+    assert scene.encoded == [KEY]
+
+
+def test_no_other_function_is_imported_or_run(scene: Scene) -> None:
+    foreign = Queue(QUEUE, connection=scene.redis, serializer=JSONSerializer)
+    job = foreign.enqueue_call("os.getpid", job_id="foreign", failure_ttl=60)
+    scene.work()
+    assert job.get_status() == "failed"
+    assert scene.encoded == []
+
+
+def test_no_callback_is_imported_or_run(scene: Scene) -> None:
+    foreign = Queue(QUEUE, connection=scene.redis, serializer=JSONSerializer)
+    foreign.enqueue_call(
+        ENCODE_FUNCTION,
+        args=(KEY.image_id, KEY.model, KEY.weights_digest, KEY.preprocessing),
+        job_id=KEY.job_id,
+        result_ttl=5,
+        on_success=Callback("no_such_module.function"),
+        on_failure=Callback("no_such_module.function"),
+    )
+    scene.work()
+    assert scene.encoded == [KEY]
+    assert scene.queue.state(KEY) == JobState(JobStatus.DONE)

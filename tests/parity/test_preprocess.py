@@ -1,0 +1,39 @@
+"""What the image encoder sees, against segment_anything's own `ResizeLongestSide` and `Sam.preprocess`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+from encoder_worker.backends.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.preprocess import normalise_and_pad
+from shared.images import resize_longest_side
+from shared.models import IMAGE_SIZE
+
+ensure_torchvision_imports()
+
+from segment_anything.modeling import Sam  # noqa: E402  # only now can it be imported
+from segment_anything.utils.transforms import ResizeLongestSide  # noqa: E402
+
+
+class Unused(torch.nn.Module):
+    """Stands where the networks would: preprocessing needs none of them, only the encoder's frame."""
+
+    img_size = IMAGE_SIZE
+
+
+@pytest.fixture(scope="module")
+def sam() -> Any:
+    return Sam(image_encoder=Unused(), prompt_encoder=Unused(), mask_decoder=Unused())
+
+
+@pytest.mark.parametrize("photo", ["astronaut", "coffee", "chelsea", "rocket"])
+def test_the_encoder_sees_exactly_what_segment_anything_shows_it(sam: Any, photo: str) -> None:
+    rgb = getattr(skimage.data, photo)()
+    resized = ResizeLongestSide(IMAGE_SIZE).apply_image(rgb)
+    expected = sam.preprocess(torch.as_tensor(resized).permute(2, 0, 1)[None])
+    np.testing.assert_array_equal(normalise_and_pad(resize_longest_side(rgb)), expected.numpy())

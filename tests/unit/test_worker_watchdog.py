@@ -1,0 +1,55 @@
+"""The heartbeat of a running job, and the deadline that ends a hung process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+import redis
+
+from encoder_worker.watchdog import deadline, heartbeat
+
+HANGS_WITH_THE_INTERPRETER_LOCK = """
+import ctypes
+from encoder_worker.watchdog import deadline
+
+with deadline(0.2):
+    ctypes.PyDLL(None).sleep(60)
+"""
+
+
+def test_the_heart_beats_while_the_block_runs_and_then_stops() -> None:
+    beats = threading.Semaphore(0)
+    with heartbeat(beats.release, interval=0.001):
+        assert beats.acquire(timeout=10)
+        assert beats.acquire(timeout=10)
+    assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
+
+
+def test_a_beat_that_fails_does_not_stop_the_heart(caplog: pytest.LogCaptureFixture) -> None:
+    beats = threading.Semaphore(0)
+
+    def beat() -> None:
+        beats.release()
+        raise redis.ConnectionError("away")
+
+    with heartbeat(beat, interval=0.001):
+        assert beats.acquire(timeout=10)
+        assert beats.acquire(timeout=10)
+    assert "heartbeat lost" in caplog.text
+
+
+def test_a_block_in_time_is_left_alone() -> None:
+    with deadline(60):
+        pass
+
+
+def test_a_process_that_hangs_in_c_code_is_ended_and_says_where() -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", HANGS_WITH_THE_INTERPRETER_LOCK], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert process.returncode != 0
+    assert "Timeout" in process.stderr
+    assert "line 6" in process.stderr
