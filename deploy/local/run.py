@@ -1,0 +1,109 @@
+"""`make run`: the service on this machine until Ctrl-C. `python -m deploy.local.run`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+from deploy.local.photo import PHOTO, POINT
+from deploy.local.process import ROOT, StackError
+from deploy.local.stack import LocalStack
+from shared.errors import ConfigurationError
+from shared.settings import Settings
+
+
+def main() -> int:
+    """Serve until told to stop; the exit status: 0 stopped, 1 it broke, 2 it cannot start as asked."""
+    try:
+        settings = Settings.from_env()
+        port = _port_asked_for(settings)
+        _require_free(settings.host, port)
+    except (ConfigurationError, StackError) as error:
+        say(str(error))
+        return 2
+    stack = LocalStack({"SAM_PORT": str(port)}, announce=say, forward=_show)
+    with stopped_by_signals():
+        try:
+            with stack:
+                say(_how_to_try(stack.url))
+                stack.wait()
+        except StackError as error:
+            say(str(error))
+            return 1
+        except KeyboardInterrupt:
+            say("stopped, nothing left running")
+    return 0
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, who may have closed it."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Within the block SIGINT, SIGTERM and SIGHUP raise `KeyboardInterrupt` once; a second one is ignored.
+
+    The first starts the orderly stop, which is bounded; interrupting that would only make it a hard one.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(_number: int, _frame: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _show(name: str, line: str) -> None:
+    if name != "valkey":  # its banner says nothing to a person; its last lines come with its failure
+        say(f"{name:>8} | {line}")
+
+
+def _port_asked_for(settings: Settings) -> int:
+    text = os.environ.get("PORT", "")
+    if not text:
+        return settings.port
+    if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
+        raise StackError(f"PORT={text!r} is not a port; say for example: PORT=8080 make run")
+    return int(text)
+
+
+def _require_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StackError(
+                f"port {port} on {host} cannot be used ({error.strerror}); choose another: PORT=8080 make run"
+            ) from None
+
+
+def _how_to_try(url: str) -> str:
+    photo, (x, y) = PHOTO.relative_to(ROOT), POINT
+    image_id = hashlib.sha256(PHOTO.read_bytes()).hexdigest()
+    return f"""
+Serving at {url}  (Ctrl-C stops it). Try it in a browser, or from another terminal:
+
+  curl --data-binary @{photo} '{url}/v1/images?wait=30'
+  curl -H 'Content-Type: application/json' -d '{{"prompts": [{{"points": [[{x}, {y}]], "labels": [1]}}]}}' \\
+    {url}/v1/images/{image_id}/masks
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,251 @@
+"""The running service on one machine: started as a whole, watched, stopped as a whole."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from deploy.local.embedded_valkey import start_valkey
+from deploy.local.process import Child, ProcessGroup, StackError, stop_all
+from deploy.local.weights import fetch_weights
+from shared.settings import Settings
+
+START_SECONDS = 180.0
+"""How long everything may take to get ready: the first start of a model also builds its decoder graph."""
+
+_WORKER_READY = re.compile(r"\bready:")
+_API_URL = re.compile(r"https?://[^\s/]+:\d+")
+_KEPT_LINES = 5_000
+_WATCH_SECONDS = 0.2
+_FIRST_RESTART_SECONDS = 0.5
+_LAST_RESTART_SECONDS = 30.0
+_STABLE_SECONDS = 60.0  # a worker that lived this long is restarted at once again
+
+
+@dataclass(slots=True)
+class _Worker:
+    child: Child
+    delay: float = _FIRST_RESTART_SECONDS
+    due: float | None = None  # monotonic seconds of its restart, None while it runs
+
+
+class LocalStack:
+    """Valkey, workers and the API as child processes; a context manager.
+
+    With `SAM_CACHE_URL` or `SAM_QUEUE_URL` set, those are used and no Valkey is started. A worker that dies
+    is started again, with growing pauses. Whatever ends this process, its children end with it.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        workers: int = 1,
+        start_seconds: float = START_SECONDS,
+        announce: Callable[[str], None] = lambda _: None,
+        forward: Callable[[str, str], None] = lambda _name, _line: None,
+    ) -> None:
+        """
+        Args:
+            settings: environment variables over those of this process; `SAM_PORT` is 0 (a free port) by default.
+            workers: worker processes.
+            start_seconds: bound on the whole start.
+            announce: told one sentence after each stage of the start.
+            forward: given (name of the child, line) for each line a child says.
+        """
+        self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", "SAM_PORT": "0", **(settings or {})}
+        self._worker_count = workers
+        self._start_seconds = start_seconds
+        self._announce = announce
+        self._forward = forward
+        self._logs: dict[str, deque[str]] = {}
+        self._lock = threading.RLock()  # guards the children against the watching thread
+        self._closing = threading.Event()
+        self._failed = threading.Event()
+        self._failure = ""
+        self._group: ProcessGroup | None = None
+        self._valkey: Child | None = None
+        self._workers: list[_Worker] = []
+        self._api: Child | None = None
+        self._watcher = threading.Thread(target=self._watch, name="watch the stack", daemon=True)
+        self.url = ""
+        """Where the API answers, without a trailing slash."""
+
+    @property
+    def valkey_url(self) -> str:
+        """URL of the cache role's Redis, embedded or given."""
+        return Settings.from_env(self._environ).cache_url
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def wait(self) -> None:
+        """Block while the service runs.
+
+        Raises:
+            StackError: the API or Valkey ended by itself.
+        """
+        self._failed.wait()
+        raise StackError(self._failure)
+
+    def stop(self) -> None:
+        """End the API, then the workers, then Valkey, then whatever they left. Calling again does nothing."""
+        self._closing.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        if self._group is None:
+            return
+        workers = [worker.child for worker in self._workers]
+        stages = [[self._api] if self._api else [], workers, [self._valkey] if self._valkey else []]
+        try:
+            for children in stages:
+                stop_all(children)
+        finally:
+            self._group.close()
+            self._group = None
+        for children in stages:
+            for child in children:
+                child.finish_reading()
+
+    def log(self, name: str) -> list[str]:
+        """The last lines of `api`, `valkey` or `worker 1`…, over all its restarts."""
+        return list(self._logs.get(name, ()))
+
+    def pids(self, name: str) -> list[int]:
+        """Process ids of the running children whose name starts with `name`."""
+        with self._lock:
+            children = [self._valkey, *(worker.child for worker in self._workers), self._api]
+        return [child.pid for child in children if child and child.name.startswith(name) and child.exit_code is None]
+
+    def restart_api(self) -> None:
+        """Stop the API as an operator would and start it on the same port; returns once it is ready."""
+        with self._lock:
+            assert self._api is not None
+            stop_all([self._api])
+            self._environ["SAM_PORT"] = self.url.rpartition(":")[2]
+            self._start_api(time.monotonic() + self._start_seconds)
+
+    def kill_worker(self, number: int = 1) -> None:
+        """SIGKILL to a worker, as a crash; it is started again by itself, see `wait_for_workers`."""
+        with self._lock:
+            self._workers[number - 1].child.kill()
+
+    def wait_for_workers(self) -> None:
+        """Return once every worker runs and listens.
+
+        Raises:
+            StackError: not within the bound of the start.
+        """
+        deadline = time.monotonic() + self._start_seconds
+        while True:
+            with self._lock:
+                children = [worker.child for worker in self._workers]
+            if all(child.exit_code is None for child in children):
+                for child in children:
+                    child.wait_for_line(_WORKER_READY, deadline)
+                return
+            if time.monotonic() > deadline:
+                raise StackError("a worker is not back in time; its last lines:\n" + children[0].tail())
+            self._closing.wait(_WATCH_SECONDS)
+
+    def _start(self) -> None:
+        started = time.monotonic()
+        deadline = started + self._start_seconds
+        self._group = ProcessGroup()
+        fetch_weights(self._group, self._environ)
+        self._announce("weights: in place")
+        if not (self._environ.get("SAM_CACHE_URL") or self._environ.get("SAM_QUEUE_URL")):
+            self._valkey, url = start_valkey(self._group, self._sink("valkey"), deadline)
+            self._environ |= {"SAM_CACHE_URL": url, "SAM_QUEUE_URL": url}
+            self._announce(f"valkey: embedded, in memory, at {url}")
+        for number in range(1, self._worker_count + 1):
+            self._workers.append(_Worker(self._spawn(f"worker {number}", "encoder_worker")))
+        self._start_api(deadline)
+        self._announce(f"api: ready after {time.monotonic() - started:.1f} s")
+        for worker in self._workers:
+            worker.child.wait_for_line(_WORKER_READY, deadline)
+            self._announce(f"{worker.child.name}: ready after {time.monotonic() - started:.1f} s")
+        self._watcher.start()
+
+    def _start_api(self, deadline: float) -> None:
+        self._api = self._spawn("api", "prompt_api")
+        self.url = self._api.wait_for_line(_API_URL, deadline)[0]
+        while not _is_ready(self.url):
+            self._api.require_running()
+            for worker in self._workers:
+                worker.child.require_running()
+            if time.monotonic() > deadline:
+                raise StackError(f"the API is not ready in time; its last lines:\n{self._api.tail()}")
+            self._closing.wait(0.05)
+
+    def _spawn(self, name: str, module: str) -> Child:
+        assert self._group is not None
+        command = [sys.executable, "-m", module]
+        return Child(name, command, environ=self._environ, group=self._group, sink=self._sink(name))
+
+    def _sink(self, name: str) -> Callable[[str], None]:
+        lines = self._logs.setdefault(name, deque(maxlen=_KEPT_LINES))
+
+        def take(line: str) -> None:
+            lines.append(line)
+            self._forward(name, line)
+
+        return take
+
+    def _watch(self) -> None:
+        while not self._closing.wait(_WATCH_SECONDS):
+            with self._lock:
+                for child in (self._valkey, self._api):
+                    if child is not None and child.exit_code is not None:
+                        self._fail(child)
+                        return
+                for worker in self._workers:
+                    self._revive(worker)
+
+    def _fail(self, child: Child) -> None:
+        try:
+            child.require_running()
+        except StackError as error:
+            self._failure = str(error)
+        self._failed.set()
+
+    def _revive(self, worker: _Worker) -> None:
+        now = time.monotonic()
+        if worker.child.exit_code is None:
+            return
+        if worker.due is None:
+            if now - worker.child.started > _STABLE_SECONDS:
+                worker.delay = _FIRST_RESTART_SECONDS
+            worker.due = now + worker.delay
+            worker.delay = min(2 * worker.delay, _LAST_RESTART_SECONDS)
+            self._announce(f"{worker.child.name}: ended with status {worker.child.exit_code}, starting it again")
+        elif now >= worker.due:
+            worker.child = self._spawn(worker.child.name, "encoder_worker")
+            worker.due = None
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 - our own child's address
+            answer.read()
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, http.client.HTTPException, OSError):
+        return False
