@@ -1,0 +1,62 @@
+"""The decoder of a model, ready for prompts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prompt_api.decoder.fake import FakeDecoder
+from prompt_api.decoder.graph_cache import cached_graphs
+from prompt_api.decoder.interface import Decoder
+from prompt_api.decoder.onnx_decoder import OnnxDecoder
+from prompt_api.decoder.weights import checked, read_export
+from shared.decoder_file import decoder_path, read_decoder
+from shared.models import Model
+from shared.settings import Settings
+from shared.weights import locate_weights
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedDecoder:
+    """A model as this process serves it.
+
+    Attributes:
+        model: with the digest of the weights that are there, which every key of an embedding repeats.
+        decoder: ready for prompts.
+        graph: file of its unsplit graph, for clients; None for a model without weights.
+    """
+
+    model: Model
+    decoder: Decoder[Any]
+    graph: Path | None
+
+
+def load_decoder(model: Model, settings: Settings) -> LoadedDecoder:
+    """The model's decoder, from its own ONNX export or from the file that the worker made of its checkpoint.
+
+    Graphs are built once per machine, in `SAM_WEIGHTS_DIR`. No session is made yet: the process may still fork.
+
+    Raises:
+        WeightsError: weights are missing, damaged or cannot be kept.
+    """
+    if model.checkpoint is not None:
+        file = read_decoder(decoder_path(model, settings), model)
+        model = file.model
+        graphs = cached_graphs(lambda: checked(file.arrays), model.weights_digest, settings.weights_folder)
+    elif model.decoder is not None:
+        weights = locate_weights(model, settings)
+        graphs = cached_graphs(lambda: read_export(weights.decoder), model.weights_digest, settings.weights_folder)
+    else:
+        return LoadedDecoder(model, FakeDecoder(), None)
+    threads = settings.decoder_threads
+    cores = max(threads, _usable_cores())
+    decoder = OnnxDecoder(graphs, weights_digest=model.weights_digest, threads=threads, cores=cores)
+    return LoadedDecoder(model, decoder, graphs.unsplit)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,57 @@
+"""The mask decoder's weights and the embeddings of real photos, made once per run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import skimage.data
+from numpy.typing import NDArray
+
+from encoder_worker.preprocess import normalise_and_pad
+from prompt_api.decoder.graph_cache import DecoderGraphs, cached_graphs
+from prompt_api.decoder.weights import read_export
+from shared.geometry import Size
+from shared.images import resize_longest_side
+
+PHOTOS = ("astronaut", "coffee", "chelsea")
+"""Square, landscape, landscape; `portrait` is the middle of the second, cut upright."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """(height, width) of a photo, and its embedding (1, 256, 64, 64)."""
+
+    original: Size
+    embedding: NDArray[np.float32]
+
+
+@pytest.fixture(scope="session")
+def decoder_weights(weights: Path) -> Mapping[str, NDArray[np.float32]]:
+    return read_export(weights / "sam.onnx")
+
+
+@pytest.fixture(scope="session")
+def graphs(
+    decoder_weights: Mapping[str, NDArray[np.float32]], tmp_path_factory: pytest.TempPathFactory
+) -> DecoderGraphs:
+    return cached_graphs(lambda: decoder_weights, "0" * 64, tmp_path_factory.mktemp("decoders"))
+
+
+@pytest.fixture(scope="session")
+def photos(weights: Path) -> Mapping[str, Photo]:
+    session = onnxruntime.InferenceSession(str(weights / "encoder.onnx"), providers=["CPUExecutionProvider"])
+    # Enlarged, as photos are: of a mask of few pixels, a single one counts as much as a real error.
+    images = {name: getattr(skimage.data, name)().repeat(2, axis=0).repeat(2, axis=1) for name in PHOTOS}
+    images["portrait"] = np.ascontiguousarray(images["coffee"][:, 300:900])
+
+    def encoded(rgb: NDArray[np.uint8]) -> Photo:
+        height, width, _ = rgb.shape
+        (embedding,) = session.run(None, {"input": normalise_and_pad(resize_longest_side(rgb))})
+        return Photo((height, width), embedding)
+
+    return {name: encoded(rgb) for name, rgb in images.items()}

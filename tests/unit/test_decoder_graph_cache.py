@@ -1,0 +1,77 @@
+"""Built graphs on disk: built once, checked, rebuilt when damaged, safe for two at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from prompt_api.decoder.graph_cache import cached_graphs
+from shared.errors import WeightsError
+from tests.unit.decoder_material import random_weights
+
+DIGEST = "ab" * 32
+
+
+class CountedWeights:
+    """Weights that know how often they were read."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def __call__(self) -> dict[str, NDArray[np.float32]]:
+        self.reads += 1
+        return random_weights()
+
+
+def test_graphs_are_built_once(tmp_path: Path) -> None:
+    weights = CountedWeights()
+    first, second = (cached_graphs(weights, DIGEST, tmp_path) for _ in range(2))
+    assert first == second
+    assert weights.reads == 1
+
+
+def test_other_weights_have_other_graphs(tmp_path: Path) -> None:
+    one, other = (cached_graphs(random_weights, digest, tmp_path) for digest in (DIGEST, "cd" * 32))
+    assert one.prompt_side.parent != other.prompt_side.parent
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 100, None], ids=["empty", "overwritten", "missing"])
+def test_a_damaged_graph_is_built_again(tmp_path: Path, damage: bytes | None) -> None:
+    weights = CountedWeights()
+    path = cached_graphs(weights, DIGEST, tmp_path).prompt_side
+    sound = path.read_bytes()
+    path.unlink()
+    if damage is not None:
+        path.write_bytes(damage)
+    assert cached_graphs(weights, DIGEST, tmp_path).prompt_side.read_bytes() == sound
+    assert weights.reads == 2
+
+
+def test_two_that_start_together_build_once(tmp_path: Path) -> None:
+    weights, start = CountedWeights(), Barrier(2)
+
+    def build(_: int) -> Path:
+        start.wait(10)
+        return cached_graphs(weights, DIGEST, tmp_path).unsplit
+
+    with ThreadPoolExecutor(2) as pool:
+        paths = list(pool.map(build, range(2)))
+    assert paths[0] == paths[1]
+    assert weights.reads == 1
+
+
+def test_nothing_is_left_beside_the_graphs(tmp_path: Path) -> None:
+    home = cached_graphs(random_weights, DIGEST, tmp_path).unsplit.parent
+    names = {"decoder", "image_side", "mask_side", "prompt_side"}
+    assert {path.name for path in home.iterdir()} == {f"{name}.{end}" for name in names for end in ("onnx", "sha256")}
+
+
+def test_a_folder_that_cannot_be_used_is_a_weights_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="ascii")
+    with pytest.raises(WeightsError):
+        cached_graphs(random_weights, DIGEST, tmp_path / "file")

@@ -1,0 +1,190 @@
+"""The split decoder against the unsplit one, with weights drawn at random: exact for any SAM, not just one."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+from prompt_api.decoder.graph_cache import DecoderGraphs, cached_graphs
+from prompt_api.decoder.interface import Prompt
+from prompt_api.decoder.onnx_decoder import OnnxDecoder, OnnxImage, sparse_prompt
+from tests.unit.decoder_material import random_embedding, random_weights
+
+Floats = NDArray[np.float32]
+
+SQUARE = (1024, 1024)
+LANDSCAPE = (683, 1024)
+PORTRAIT = (1024, 500)
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> DecoderGraphs:
+    return cached_graphs(random_weights, "a" * 64, tmp_path_factory.mktemp("decoders"))
+
+
+@pytest.fixture(scope="module")
+def decoder(graphs: DecoderGraphs) -> OnnxDecoder:
+    return OnnxDecoder(graphs, weights_digest="a" * 64, threads=1, cores=1)
+
+
+@pytest.fixture(scope="module")
+def image(decoder: OnnxDecoder) -> OnnxImage:
+    return decoder.prepare(random_embedding(), SQUARE)
+
+
+def unsplit(graphs: DecoderGraphs, prompts: list[Prompt]) -> tuple[Floats, Floats]:
+    """(B, 4, 256, 256) and (B, 4) of prompts with equally many points, all with a mask or all without."""
+    session = onnxruntime.InferenceSession(str(graphs.unsplit), providers=["CPUExecutionProvider"])
+    points, labels = zip(*(sparse_prompt(prompt) for prompt in prompts), strict=True)
+    masks = [prompt.mask for prompt in prompts if prompt.mask is not None]
+    inputs = {
+        "image_embeddings": random_embedding(),
+        "point_coords": np.stack(points),
+        "point_labels": np.stack(labels),
+        "mask_input": np.stack(masks)[:, None] if masks else np.zeros((1, 1, 256, 256), np.float32),
+        "has_mask_input": np.array([bool(masks)], np.float32),
+    }
+    logits, scores = session.run(["low_res_masks", "iou_predictions"], inputs)
+    return logits, scores
+
+
+def some_prompt(seed: int, points: int, *, box: bool = False, mask: bool = False) -> Prompt:
+    rng = np.random.default_rng(seed)
+    return Prompt(
+        points=rng.uniform(0, 1024, (points, 2)).astype(np.float32),
+        labels=rng.integers(0, 2, points),
+        box=np.array([100, 150, 700, 600], np.float32) if box else None,
+        mask=rng.normal(0, 5, (256, 256)).astype(np.float32) if mask else None,
+    )
+
+
+KINDS = [
+    some_prompt(1, 1),
+    some_prompt(2, 5),
+    some_prompt(3, 0, box=True),
+    some_prompt(4, 2, box=True),
+    some_prompt(5, 0, mask=True),
+    some_prompt(6, 3, mask=True),
+    some_prompt(7, 1, box=True, mask=True),
+]
+
+
+@pytest.mark.parametrize("prompt", KINDS, ids=["point", "points", "box", "mix", "mask", "points+mask", "all"])
+def test_the_split_decoder_equals_the_unsplit_one(
+    prompt: Prompt, decoder: OnnxDecoder, image: OnnxImage, graphs: DecoderGraphs
+) -> None:
+    logits, scores = unsplit(graphs, [prompt])
+    for multimask, wanted in ((True, slice(1, 4)), (False, slice(0, 1))):
+        (masks,) = decoder.decode(image, [prompt], multimask=multimask)
+        np.testing.assert_allclose(masks.logits, logits[0, wanted], atol=2e-5 * np.abs(logits).max())
+        np.testing.assert_allclose(masks.scores, scores[0, wanted], atol=1e-4)
+
+
+def test_the_unsplit_graph_takes_batches(graphs: DecoderGraphs) -> None:
+    for mask in (False, True):
+        prompts = [some_prompt(seed, 2, mask=mask) for seed in (1, 2, 3)]
+        logits, scores = unsplit(graphs, prompts)
+        for index, prompt in enumerate(prompts):
+            one_logits, one_scores = unsplit(graphs, [prompt])
+            np.testing.assert_allclose(logits[index], one_logits[0], atol=1e-5 * np.abs(logits).max())
+            np.testing.assert_allclose(scores[index], one_scores[0], atol=1e-5)
+
+
+def test_the_unsplit_graph_uses_standard_operators_only(graphs: DecoderGraphs) -> None:
+    model = onnx.load(str(graphs.unsplit))
+    assert {node.domain for node in model.graph.node} == {""}
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_batch_equals_its_prompts_one_by_one(cores: int, graphs: DecoderGraphs, image: OnnxImage) -> None:
+    decoder = OnnxDecoder(graphs, weights_digest="a" * 64, threads=1, cores=cores)
+    together = decoder.decode(image, KINDS, multimask=True)
+    for prompt, masks in zip(KINDS, together, strict=True):
+        (alone,) = decoder.decode(image, [prompt], multimask=True)
+        np.testing.assert_allclose(masks.logits, alone.logits, atol=1e-5 * np.abs(alone.logits).max())
+        np.testing.assert_allclose(masks.scores, alone.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("resized", [SQUARE, LANDSCAPE, PORTRAIT, (1, 1024), (1024, 1), (688, 1024)])
+def test_leaving_out_the_padding_changes_no_logit_that_the_image_shows(
+    resized: tuple[int, int], decoder: OnnxDecoder
+) -> None:
+    image = decoder.prepare(random_embedding(), resized)
+    for prompt in KINDS[:6:5]:
+        (whole,) = decoder.decode(image, [prompt], multimask=True)
+        (part,) = decoder.decode(image, [prompt], multimask=True, padding=False)
+        rows, columns = (shown(side) for side in resized)
+        expected = whole.logits[:, :rows, :columns]
+        np.testing.assert_allclose(part.logits[:, :rows, :columns], expected, atol=1e-5 * np.abs(expected).max())
+        np.testing.assert_array_equal(part.scores, whole.scores)
+        assert part.logits.shape == (3, 256, 256)
+
+
+def shown(side: int) -> int:
+    """Low-res samples that bilinear 256 -> 1024 reads for the first `side` pixels, pixel by pixel."""
+    first = np.maximum((np.arange(side) + 0.5) / 4 - 0.5, 0).astype(int)
+    return int(np.minimum(first + 1, 255).max()) + 1
+
+
+def test_an_image_side_holds_no_more_than_it_says(decoder: OnnxDecoder) -> None:
+    square, portrait = (decoder.prepare(random_embedding(), size) for size in (SQUARE, PORTRAIT))
+    assert square.nbytes == sum(
+        part.nbytes for part in (square.placed, square.plain, square.mask_products, square.norms, square.upscaled)
+    )
+    assert portrait.nbytes == square.nbytes + portrait.visible_upscaled.nbytes
+
+
+def test_preparing_and_decoding_change_no_input(decoder: OnnxDecoder) -> None:
+    embedding, prompt = random_embedding(), some_prompt(8, 2, mask=True)
+    assert prompt.mask is not None
+    before = embedding.copy(), prompt.mask.copy(), prompt.points.copy()
+    image = decoder.prepare(embedding, SQUARE)
+    features = image.plain.copy()
+    decoder.decode(image, [prompt], multimask=False)
+    for was, now in zip((*before, features), (embedding, prompt.mask, prompt.points, image.plain), strict=True):
+        np.testing.assert_array_equal(was, now)
+
+
+def test_threads_share_one_decoder(decoder: OnnxDecoder, image: OnnxImage) -> None:
+    def decode(prompt: Prompt) -> Floats:
+        (masks,) = decoder.decode(image, [prompt], multimask=True)
+        return masks.logits
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(decode, KINDS))
+    for prompt, logits in zip(KINDS, together, strict=True):
+        np.testing.assert_array_equal(logits, decode(prompt))
+
+
+def test_no_session_is_made_before_the_first_use() -> None:
+    nowhere = Path("nowhere.onnx")
+    graphs = DecoderGraphs(unsplit=nowhere, image_side=nowhere, mask_side=nowhere, prompt_side=nowhere)
+    decoder = OnnxDecoder(graphs, weights_digest="a" * 64, threads=2, cores=2)
+    assert decoder.weights_digest == "a" * 64
+
+
+def test_a_prompt_of_points_ends_with_a_padding_point() -> None:
+    points, labels = sparse_prompt(some_prompt(1, 2))
+    assert points.shape == (3, 2)
+    assert labels[-1] == -1
+    np.testing.assert_array_equal(points[-1], [0, 0])
+
+
+def test_a_prompt_with_a_box_ends_with_its_corners() -> None:
+    points, labels = sparse_prompt(some_prompt(1, 2, box=True))
+    np.testing.assert_array_equal(points[2:], [[100, 150], [700, 600]])
+    np.testing.assert_array_equal(labels[2:], [2, 3])
+
+
+def test_a_mask_alone_has_no_sparse_token() -> None:
+    points, labels = sparse_prompt(some_prompt(1, 0, mask=True))
+    assert points.shape == (0, 2)
+    assert labels.shape == (0,)
+    assert points.dtype == labels.dtype == np.float32
