@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from prompt_api.decoder.interface import DecodedMasks, Decoder, Prompt
 from prompt_api.masks.encode import encode_masks
-from prompt_api.masks.interface import EncodedMask
+from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.prompts import MasksRequest, PromptInput, check_position, parse_mask_logits
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
 from prompt_api.service.images import ImageService, Status
-from prompt_api.service.refinement import Refinement
+from prompt_api.service.refinement import Refinement, must_be_whole
 from prompt_api.timing import Timings
 from prompt_api.tokens import MAX_DEPTH
 from shared import errors
@@ -98,10 +98,11 @@ class MaskService:
             check_position(prompt, image.original, f"prompts/{number}")
         with self._turn():
             with timings.stage("decode"):
-                answers = self._decode(key, image, request.prompts, request.multimask, MAX_DEPTH)
+                padding = request.format is MaskFormat.LOGITS or any(map(must_be_whole, request.prompts))
+                answers = self._decode(key, image, request.prompts, request.multimask, MAX_DEPTH, padding=padding)
             with timings.stage("encode"):
                 results = [
-                    self._encode(key, image.original, prompt, answer, request)
+                    self._encode(key, image.original, prompt, answer, request, whole=padding)
                     for prompt, answer in zip(request.prompts, answers, strict=True)
                 ]
         return MasksAnswer(key, image.original, results)
@@ -135,10 +136,17 @@ class MaskService:
             self._turns.release()
 
     def _decode(
-        self, key: EmbeddingKey, image: PromptableImage, prompts: Sequence[PromptInput], multimask: bool, nesting: int
+        self,
+        key: EmbeddingKey,
+        image: PromptableImage,
+        prompts: Sequence[PromptInput],
+        multimask: bool,
+        nesting: int,
+        *,
+        padding: bool,
     ) -> list[DecodedMasks]:
         def decode_nested(prompt: PromptInput, nested_multimask: bool, nesting_left: int) -> DecodedMasks:
-            return self._decode(key, image, [prompt], nested_multimask, nesting_left)[0]
+            return self._decode(key, image, [prompt], nested_multimask, nesting_left, padding=True)[0]
 
         def mask_of(number: int, prompt: PromptInput) -> NDArray[np.float32] | None:
             if prompt.mask_token is not None:
@@ -150,13 +158,20 @@ class MaskService:
         resolved = [
             to_decoder_frame(prompt, image.original, mask_of(number, prompt)) for number, prompt in enumerate(prompts)
         ]
-        return self._decoders[key.model].decode(image.prepared, resolved, multimask=multimask)
+        return self._decoders[key.model].decode(image.prepared, resolved, multimask=multimask, padding=padding)
 
     def _encode(
-        self, key: EmbeddingKey, original: Size, prompt: PromptInput, answer: DecodedMasks, request: MasksRequest
+        self,
+        key: EmbeddingKey,
+        original: Size,
+        prompt: PromptInput,
+        answer: DecodedMasks,
+        request: MasksRequest,
+        *,
+        whole: bool,
     ) -> list[MaskAnswer]:
         encoded = encode_masks(answer.logits, original, request.format)
-        issued = self._refinement.issue(prompt, key, answer, multimask=request.multimask)
+        issued = self._refinement.issue(prompt, key, answer, multimask=request.multimask, whole=whole)
         return [
             MaskAnswer(float(score), mask, token)
             for score, mask, token in zip(answer.scores, encoded, issued, strict=True)

@@ -35,6 +35,16 @@ class _Logits:
         return self.array.nbytes
 
 
+def must_be_whole(prompt: PromptInput) -> bool:
+    """True if the answer to `prompt` must be decoded with its padding, as its logits are likely to be refined.
+
+    SAM reads a mask prompt with its padding, which nobody sees and which costs up to a third of the upscaling. Most
+    answers are never refined (a pointer hovers, a batch is run), so a first prompt does without; whoever refines does
+    so again, and a prompt too large for a recipe cannot be decoded again.
+    """
+    return prompt.mask_token is not None or not tokens.fits_recipe(prompt, depth=0)
+
+
 class Refinement:
     """Keeps recent low-res logits in memory, capped in bytes; see `prompt_api.tokens` for the rest."""
 
@@ -73,8 +83,15 @@ class Refinement:
         self._lru.put((key.image_id, token), _Logits(logits))
         return logits
 
-    def issue(self, prompt: PromptInput, key: EmbeddingKey, answer: DecodedMasks, *, multimask: bool) -> list[str]:
-        """One token per mask of `answer`, and their logits kept."""
+    def issue(
+        self, prompt: PromptInput, key: EmbeddingKey, answer: DecodedMasks, *, multimask: bool, whole: bool
+    ) -> list[str]:
+        """One token per mask of `answer`.
+
+        Args:
+            whole: the logits of `answer` have their padding: they are kept for refining. Without it the prompt must
+                not be one that `must_be_whole`, and its first refinement decodes it once more.
+        """
         count = len(answer.logits)
         depth = tokens.depth_of(prompt, key)
         if tokens.fits_recipe(prompt, depth):
@@ -83,6 +100,8 @@ class Refinement:
             name = tokens.new_name()
             self._save(name, key, answer.logits)
             issued = tokens.stored_tokens(key, name, count)
+        if not whole:
+            return issued
         for token, logits in zip(issued, answer.logits, strict=True):
             # A copy, so that one kept mask does not keep its whole batch alive.
             self._lru.put((key.image_id, token), _Logits(logits.copy()))
