@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Protocol
 import redis
 
 from shared.errors import StoreUnavailable
+
+_log = logging.getLogger(__name__)
 
 
 class Store(Protocol):
@@ -105,4 +108,6 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
-        raise StoreUnavailable(f"Redis: {type(error).__name__}: {error}", retry_after=1) from error
+        # What Redis says may name hosts: it is for the log, the sentence for clients.
+        _log.warning("Redis: %s: %s", type(error).__name__, error)
+        raise StoreUnavailable("Redis is out of reach, or refuses to work", retry_after=1) from error
