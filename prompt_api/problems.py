@@ -83,8 +83,9 @@ def register(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def framework(error: HTTPException) -> Response:
         status = error.code or 500
-        code = HTTPStatus(status).phrase.lower().replace(" ", "-")
-        answer = response(status, code, error.description or HTTPStatus(status).phrase)
+        # Not the phrase of HTTPStatus, which changes with the version of Python.
+        code = error.name.lower().replace(" ", "-")
+        answer = response(status, code, error.description or error.name)
         for name, value in error.get_headers():
             if name.lower() not in ("content-type", "content-length"):
                 answer.headers[name] = value

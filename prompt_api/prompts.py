@@ -24,18 +24,36 @@ Point = Annotated[list[Coordinate], Field(min_length=2, max_length=2)]
 Box = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
 
 
+_GIVES_A_PROMPT: dict[str, Any] = {
+    "anyOf": [
+        {
+            "properties": {"points": {"type": "array", "minItems": 1}, "labels": {"type": "array"}},
+            "required": ["points", "labels"],
+        },
+        {"properties": {"box": {"type": "array"}}, "required": ["box"]},
+        {"properties": {"mask_token": {"type": "string"}}, "required": ["mask_token"]},
+        {"properties": {"mask_logits": {"type": "string"}}, "required": ["mask_logits"]},
+    ],
+    "not": {
+        "properties": {"mask_token": {"type": "string"}, "mask_logits": {"type": "string"}},
+        "required": ["mask_token", "mask_logits"],
+    },
+}
+"""What `_is_a_prompt` checks, as far as JSON Schema can say it."""
+
+
 class PromptInput(BaseModel):
     """One prompt, in pixels of the EXIF-oriented original.
 
     Attributes:
-        points: (x, y) each.
+        points: `[x, y]` each.
         labels: one per point, 1 foreground, 0 background.
-        box: (x0, y0, x1, y1) with x0 < x1 and y0 < y1.
+        box: `[x0, y0, x1, y1]` with x0 < x1 and y0 < y1.
         mask_token: the token of an earlier mask of the same image and model.
         mask_logits: base64 of little-endian float16, 256x256: low-res logits of an earlier answer.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_GIVES_A_PROMPT)
 
     points: Annotated[list[Point], Field(max_length=MAX_POINTS)] | None = None
     labels: Annotated[list[Label], Field(max_length=MAX_POINTS)] | None = None
@@ -61,8 +79,8 @@ class MasksRequest(BaseModel):
 
     Attributes:
         prompts: answered in order, independently of each other.
-        multimask: True returns SAM's three masks for each prompt, False its single one.
-        format: how each mask is written.
+        multimask: `true` returns SAM's three masks for each prompt, `false` its single one.
+        format: how each mask is written: names the member of a mask that holds it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

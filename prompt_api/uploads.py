@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from shared.errors import ImageTooLarge, InvalidImage, LengthRequired
 
@@ -31,7 +32,7 @@ def read_upload(request: Request, *, max_bytes: int) -> Upload:
 
     Raises:
         LengthRequired: no body and no length declared.
-        ImageTooLarge: more than `max_bytes`, declared or found while reading.
+        ImageTooLarge: more than `max_bytes`, declared or found while reading; a form with large text fields.
         InvalidImage: a multipart form without that field.
     """
     chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
@@ -43,7 +44,12 @@ def read_upload(request: Request, *, max_bytes: int) -> Upload:
     overhead = 64 * 1024  # boundaries, part headers, small other fields
     request.max_content_length = max_bytes + overhead
     _refuse_declared(request.content_length, max_bytes + overhead, limit=max_bytes)
-    file = request.files.get(FIELD)
+    try:
+        file = request.files.get(FIELD)
+    except RequestEntityTooLarge:
+        raise ImageTooLarge(
+            f"the form is too large: send one file field {FIELD!r} of at most {max_bytes} bytes", max_bytes=max_bytes
+        ) from None
     if file is None:
         raise InvalidImage(f"the multipart form has no file field {FIELD!r}")
     return _read(file.stream, max_bytes)

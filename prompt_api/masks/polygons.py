@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict  # pydantic reads typing's own only from Python 3.12 on
 
 from prompt_api.masks.runs import ColumnRuns
 

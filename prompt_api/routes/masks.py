@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from flask import Blueprint, Response, request
 
+from prompt_api.answers import Mask, MasksResponse
+from prompt_api.masks.interface import MaskFormat
 from prompt_api.prompts import parse_request
 from prompt_api.routes.parameters import model, services, wait
-from prompt_api.service.masks import MasksAnswer
+from prompt_api.service.masks import MaskAnswer, MasksAnswer
 from prompt_api.timing import Timings
 from shared.errors import InvalidPrompt, RequestTooLarge
 from shared.keys import parse_image_id
@@ -53,26 +54,23 @@ def _body() -> bytes:
     return body
 
 
-def _document(answer: MasksAnswer, format_name: str) -> dict[str, Any]:
+def _document(answer: MasksAnswer, form: MaskFormat) -> MasksResponse:
     height, width = answer.original
     return {
         "image_id": answer.key.image_id,
         "model": answer.key.model,
         "width": width,
         "height": height,
-        "results": [
-            {
-                "masks": [
-                    {
-                        "score": mask.score,
-                        "area": mask.mask.area,
-                        "bbox": mask.mask.bbox,
-                        format_name: mask.mask.payload,
-                        "mask_token": mask.token,
-                    }
-                    for mask in masks
-                ]
-            }
-            for masks in answer.results
-        ],
+        "results": [{"masks": [_mask(mask, form) for mask in masks]} for masks in answer.results],
     }
+
+
+def _mask(answer: MaskAnswer, form: MaskFormat) -> Mask:
+    mask: Mask = {
+        "score": answer.score,
+        "area": answer.mask.area,
+        "bbox": answer.mask.bbox,
+        "mask_token": answer.token,
+    }
+    mask[form.value] = answer.mask.payload
+    return mask

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Blueprint, Response, jsonify, request, send_file, url_for
 
+from prompt_api.answers import ModelDescription
 from prompt_api.routes.parameters import services
 from shared.errors import ModelNotFound
 from shared.models import IMAGE_SIZE, Model
@@ -37,7 +36,7 @@ def decoder(name: str) -> Response:
     return answer
 
 
-def _describe(model: Model) -> dict[str, Any]:
+def _describe(model: Model) -> ModelDescription:
     api = services()
     has_decoder = model.name in api.decoder_files
     return {

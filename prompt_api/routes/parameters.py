@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+import re
 
 from flask import current_app, request, url_for
 
+from prompt_api.answers import ImageResource
 from prompt_api.service import Services
 from prompt_api.service.images import ImageState
 from shared.errors import InvalidParameter
 from shared.models import Model
 
 MAX_WAIT = 30.0
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+"""A number as JSON writes it; `float` takes more, digits of other scripts for instance."""
 
 
 def services() -> Services:
@@ -37,30 +41,28 @@ def wait() -> float:
         InvalidParameter: anything else.
     """
     text = request.args.get("wait", "0")
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
+    seconds = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not 0 <= seconds <= MAX_WAIT:
         raise InvalidParameter(f"wait={text!r} must be a number of seconds from 0 to {MAX_WAIT:g}")
     return seconds
 
 
-def resource(state: ImageState) -> dict[str, Any]:
+def resource(state: ImageState) -> ImageResource:
     """The image resource of the contract."""
     height, width = state.original
-    names: dict[str, Any] = {"image_id": state.key.image_id, "model": state.key.model}
+    image_id, model = state.key.image_id, state.key.model
     return {
-        **names,
+        "image_id": image_id,
+        "model": model,
         "status": state.status,
         "width": width,
         "height": height,
         "queue_position": state.queue_position,
         "error": None if state.error is None else {"code": state.error.code, "detail": state.error.detail},
         "links": {
-            "self": url_for("images.show", **names),
-            "masks": url_for("masks.create", **names),
-            "embedding": url_for("images.embedding", **names),
-            "events": url_for("images.events", **names),
+            "self": url_for("images.show", image_id=image_id, model=model),
+            "masks": url_for("masks.create", image_id=image_id, model=model),
+            "embedding": url_for("images.embedding", image_id=image_id, model=model),
+            "events": url_for("images.events", image_id=image_id, model=model),
         },
     }

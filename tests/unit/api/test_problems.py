@@ -102,6 +102,14 @@ def test_a_form_over_the_cap_is_refused(make_world: Callable[..., World]) -> Non
         assert_problem(answer, 413, "image-too-large")
 
 
+def test_a_form_with_a_large_text_field_is_refused(world: World) -> None:
+    for field in (b"image", b"more"):
+        text = b"x" * 600_000
+        body = b'--b\r\nContent-Disposition: form-data; name="' + field + b'"\r\n\r\n' + text + b"\r\n--b--\r\n"
+        answer = world.client.post("/v1/images", data=body, content_type="multipart/form-data; boundary=b")
+        assert_problem(answer, 413, "image-too-large")
+
+
 def test_a_form_without_the_field_is_refused(world: World) -> None:
     answer = world.client.post("/v1/images", data={"photo": (io.BytesIO(png()), "x.png")})
     assert_problem(answer, 422, "invalid-image")

@@ -1,0 +1,47 @@
+"""Operations as commands to paste into a shell in which `IMAGE_ID` names an image."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from prompt_api.openapi.prose import json_text
+
+_VARIABLES = {"image_id": "$IMAGE_ID"}
+
+
+def commands(
+    method: str, path: str, operation: dict[str, Any], parameters: list[dict[str, Any]], base: str
+) -> list[str]:
+    """curl commands for an operation, one per example of its body.
+
+    Args:
+        parameters: the operation's, resolved.
+        base: URL of the service without a slash at its end.
+    """
+    for parameter in parameters:
+        if parameter["in"] == "path":
+            value = _VARIABLES.get(parameter["name"], parameter.get("example"))
+            path = path.replace(f"{{{parameter['name']}}}", str(value))
+    query = "".join(f"?wait={p['schema']['maximum']}" for p in parameters if p["name"] == "wait")
+    url = f'"{base}{path}{query}"'
+    content = operation.get("requestBody", {}).get("content", {})
+    if "application/json" in content:
+        bodies = [example["value"] for example in content["application/json"]["examples"].values()]
+        kind = shlex.quote("Content-Type: application/json")
+        return [f"curl {url} \\\n  -H {kind} \\\n  -d {shlex.quote(json_text(body))}" for body in bodies]
+    if content:
+        return [f"curl --data-binary @photo.jpg {url}", f"curl -F image=@photo.jpg {url}"]
+    return [shlex.join(["curl", *_options(method, path, operation)]) + f" {url}"]
+
+
+def _options(method: str, path: str, operation: dict[str, Any]) -> list[str]:
+    if method != "GET":
+        return ["--head"] if method == "HEAD" else ["-X", method]
+    kinds = operation["responses"]["200"].get("content", {})
+    if "text/event-stream" in kinds:
+        return ["--no-buffer"]
+    if "application/octet-stream" in kinds:
+        name = path.rpartition("/")[2]
+        return ["--output", name if "." in name else f"{name}.npy"]
+    return []

@@ -1,0 +1,70 @@
+"""The whole document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prompt_api.openapi import images, masks, models, parameters, refusals, service
+from prompt_api.openapi.operation import Operation
+from prompt_api.openapi.schemas import schemas
+from shared.settings import Settings
+
+OPERATIONS: tuple[Operation, ...] = (
+    *images.OPERATIONS,
+    *masks.OPERATIONS,
+    *models.OPERATIONS,
+    *service.OPERATIONS,
+)
+
+_TAGS = {
+    images.TAG: "Upload an image once, follow it until it is encoded, forget it.",
+    masks.TAG: "Points, boxes and earlier masks in; masks out. As often as you like, without encoding again.",
+    models.TAG: "What is served, and the decoder for decoding on the client.",
+    service.TAG: "Health, this document, the pages.",
+}
+
+_ABOUT = """\
+Serves [Segment Anything](https://github.com/facebookresearch/segment-anything) to interactive tools: upload an image \
+once, prompt it many times. The heavy image encoder runs once per image, in a worker; every click is answered from the \
+cached embedding.
+
+- **Coordinates** are pixels of the EXIF-oriented original: x to the right, y down.
+- **Images** are named by the lower-case hex SHA-256 of the uploaded bytes.
+- **Errors** are `application/problem+json` (RFC 9457) with a stable `code`. Any route may also answer 500 \
+`internal-error`, and what the framework refuses (`not-found`, `method-not-allowed`, `bad-request`) looks the same.
+- **HEAD** is answered wherever `GET` is.
+"""
+
+
+def build(settings: Settings, served: Sequence[str], base_path: str = "/") -> dict[str, Any]:
+    """The OpenAPI 3.1 document of a service.
+
+    Args:
+        settings: whose limits it states.
+        served: names of the models, the default first.
+        base_path: the path it is mounted at.
+    """
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = operation.fragment()
+    return {
+        "openapi": "3.1.0",
+        "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
+        "info": {
+            "title": "SAM embedding cache",
+            "version": "1",
+            "summary": "Encode an image once, prompt it many times.",
+            "description": _ABOUT,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": base_path}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": schemas(settings),
+            "parameters": parameters.components(served),
+            "headers": parameters.HEADERS,
+            "examples": refusals.examples(),
+        },
+    }

@@ -1,0 +1,65 @@
+"""The route that answers prompts."""
+
+from __future__ import annotations
+
+from prompt_api.openapi import samples
+from prompt_api.openapi.operation import Fragment, Operation, json_answer
+from prompt_api.prompts import MAX_POINTS, MAX_PROMPTS
+from prompt_api.routes.masks import MAX_BODY
+from shared import errors
+
+TAG = "Masks"
+
+_BODY: Fragment = {
+    "required": True,
+    "description": f"At most {MAX_BODY:,} bytes.",
+    "content": {
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/MasksRequest"},
+            "examples": {
+                f"request-{number}": {"summary": words, "value": value}
+                for number, (words, value) in enumerate(samples.REQUESTS.items(), start=1)
+            },
+        }
+    },
+}
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/v1/images/{image_id}/masks",
+        name="createMasks",
+        tag=TAG,
+        summary="Prompt an image",
+        description=f"1 to {MAX_PROMPTS} prompts on one image, answered in order and independently of each "
+        "other. The masks and scores are those of `SamPredictor.predict`.\n\n"
+        f"- A prompt has at least one of `points` with `labels` (at most {MAX_POINTS}), `box`, `mask_token` and "
+        "`mask_logits`; never both of the last two.\n"
+        "- Coordinates may lie up to one image size outside the image. Nothing is clamped: farther out is "
+        "`invalid-prompt`.\n"
+        "- `multimask: true` gives the three masks SAM proposes for an ambiguous prompt, `false` its single one.\n"
+        "- To refine a mask, send its `mask_token` with more points. A token is bound to its image and model; on "
+        "others it is `invalid-prompt`.\n"
+        "- `wait` holds the request until a pending embedding is there; without it that is 409.",
+        parameters=("image_id", "model", "wait"),
+        body=_BODY,
+        answers={
+            200: json_answer("The masks.", "MasksResponse", samples.ANSWERS, headers=("Server-Timing",)),
+        },
+        errors=(
+            errors.ModelNotFound,
+            errors.ImageNotFound,
+            errors.ImageExpired,
+            errors.EmbeddingPending,
+            errors.RequestTooLarge,
+            errors.InvalidPrompt,
+            errors.InvalidParameter,
+            errors.UnsupportedImage,
+            errors.InvalidImage,
+            errors.ImageTooLarge,
+            errors.EncodeFailed,
+            errors.StoreUnavailable,
+            errors.Overloaded,
+        ),
+    ),
+)

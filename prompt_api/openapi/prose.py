@@ -1,0 +1,74 @@
+"""Text and examples as HTML: the little CommonMark that descriptions use, and JSON with its parts marked."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from markupsafe import Markup, escape
+
+_INLINE = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\((https?://[^)\s]+)\)")
+_JSON = re.compile(r'("(?:[^"\\]|\\.)*")(:?)|(-?\d[\d.eE+-]*|true|false|null)')
+_LINE = 62
+"""Characters up to which a JSON array or object stays on one line."""
+
+
+def prose(text: str) -> Markup:
+    """Paragraphs, `- ` lists, code, bold and links."""
+    blocks = []
+    for block in text.strip().split("\n\n"):
+        lines = block.split("\n")
+        start = next((number for number, line in enumerate(lines) if line.startswith("- ")), len(lines))
+        if start:
+            blocks.append(Markup("<p>{}</p>").format(inline(" ".join(lines[:start]))))
+        items = "\n".join(lines[start:]).removeprefix("- ").split("\n- ") if start < len(lines) else []
+        if items:
+            listed = Markup("").join(Markup("<li>{}</li>").format(inline(item)) for item in items)
+            blocks.append(Markup("<ul>{}</ul>").format(listed))
+    return Markup("\n").join(blocks)
+
+
+def inline(text: str) -> Markup:
+    """Code, bold and links within a line."""
+    parts, at = [], 0
+    for found in _INLINE.finditer(text):
+        parts.append(escape(text[at : found.start()]))
+        code, bold, label, address = found.groups()
+        if code:
+            parts.append(Markup("<code>{}</code>").format(code))
+        elif bold:
+            parts.append(Markup("<strong>{}</strong>").format(bold))
+        else:
+            parts.append(Markup('<a href="{}">{}</a>').format(address, label))
+        at = found.end()
+    return Markup("").join([*parts, escape(text[at:])])
+
+
+def json_text(value: Any, indent: int = 0) -> str:
+    """JSON for reading: what fits on a line stays on it."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or not value or len(flat) + indent <= _LINE:
+        return flat
+    pad = " " * (indent + 2)
+    if isinstance(value, dict):
+        inner = [f"{json.dumps(key)}: {json_text(item, indent + 2)}" for key, item in value.items()]
+        opening, closing = "{", "}"
+    else:
+        inner = [json_text(item, indent + 2) for item in value]
+        opening, closing = "[", "]"
+    lines = f",\n{pad}".join(inner)
+    return f"{opening}\n{pad}{lines}\n{' ' * indent}{closing}"
+
+
+def json_markup(value: Any) -> Markup:
+    """`json_text` with names, strings and numbers in spans of class `k`, `s` and `n`."""
+    text = json_text(value)
+    parts, at = [], 0
+    for found in _JSON.finditer(text):
+        string, colon, number = found.groups()
+        kind = "n" if number else "k" if colon else "s"
+        parts.append(escape(text[at : found.start()]))
+        parts.append(Markup('<span class="{}">{}</span>{}').format(kind, number or string, colon or ""))
+        at = found.end()
+    return Markup("").join([*parts, escape(text[at:])])

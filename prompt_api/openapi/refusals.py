@@ -1,0 +1,72 @@
+"""Errors as OpenAPI responses, made from the error tree and the one map to statuses."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from http import HTTPStatus
+from itertools import groupby
+from typing import Any
+
+from prompt_api.openapi.samples import PROBLEMS
+from prompt_api.problems import MEDIA_TYPE, STATUS, document
+from shared.errors import SamCacheError
+
+Kind = type[SamCacheError]
+
+
+def refusals(kinds: Iterable[Kind]) -> dict[str, Any]:
+    """Responses by status for an operation that may raise `kinds`."""
+    ordered = sorted(set(kinds), key=lambda kind: (STATUS[kind], kind.code))
+    return {str(status): _response(status, list(group)) for status, group in groupby(ordered, key=STATUS.__getitem__)}
+
+
+def problem_response(status: int, codes: list[str], description: str, *, retry_after: bool = False) -> dict[str, Any]:
+    """A response that is a problem document with one of `codes`, each of them in `components/examples`."""
+    narrowed = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
+    return {
+        "description": description,
+        **({"headers": {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}} if retry_after else {}),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, narrowed]},
+                "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
+            }
+        },
+    }
+
+
+def examples() -> dict[str, Any]:
+    """A problem document of every kind of error, by code."""
+    found = {kind.code: _example(meaning(kind), _problem(kind)) for kind in STATUS}
+    for status, (code, detail) in FRAMEWORK.items():
+        found[code] = _example(f"{HTTPStatus(status).phrase}.", document(status, code, detail))
+    return found
+
+
+FRAMEWORK = {
+    416: ("requested-range-not-satisfiable", "The server cannot provide the requested range."),
+    500: ("internal-error", "the service failed; its log says why"),
+}
+"""Codes and details of documented errors that are not in the tree, by status."""
+
+
+def meaning(kind: Kind) -> str:
+    """The first sentence of the error's own documentation."""
+    return (inspect.getdoc(kind) or "").partition("\n")[0]
+
+
+def _response(status: int, kinds: list[Kind]) -> dict[str, Any]:
+    described = "\n".join(f"- `{kind.code}`: {meaning(kind)}" for kind in kinds)
+    # What the service itself is waiting for, it can tell how long to wait for.
+    retry_after = all(PROBLEMS[kind].retry_after is not None for kind in kinds)
+    return problem_response(status, [kind.code for kind in kinds], described, retry_after=retry_after)
+
+
+def _problem(kind: Kind) -> dict[str, Any]:
+    sample = PROBLEMS[kind]
+    return document(STATUS[kind], sample.code, sample.detail, sample.extra)
+
+
+def _example(summary: str, value: Any) -> dict[str, Any]:
+    return {"summary": summary, "value": value}

@@ -1,0 +1,126 @@
+"""Examples, typed as what they are examples of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prompt_api.answers import ImageResource, Mask, MasksResponse, ModelDescription
+from prompt_api.prompts import MAX_PROMPTS
+from prompt_api.service.images import Status
+from shared import errors
+from shared.errors import SamCacheError
+
+IMAGE_ID = "6d0f1c2b9a3e4f58b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4"
+MODEL = "mobile_sam"
+REFINE = "rq1YqSyxSslIyNDQyMDQ2MrOwNDMxMzU3Mk9KTDE1SzUwNLY0NFGK1VFKzs"
+WIDTH, HEIGHT = 1800, 1200
+
+PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
+    type(error): error
+    for error in (
+        errors.ImageNotFound("no image of this id was uploaded, or it was deleted or forgotten"),
+        errors.ModelNotFound("model 'vit_x' is not served here; mobile_sam is"),
+        errors.EmbeddingPending("the image is not encoded yet", retry_after=1),
+        errors.ImageExpired("the image's bytes are no longer kept; upload it again"),
+        errors.LengthRequired("send the image as the request's body, with a Content-Length"),
+        errors.ImageTooLarge(
+            "the image has 30000x30000 pixels; at most 50000000 are accepted",
+            width=30_000,
+            height=30_000,
+            max_pixels=50_000_000,
+        ),
+        errors.RequestTooLarge("a prompt request has at most 16777216 bytes", max_bytes=16_777_216),
+        errors.UnsupportedImage("the image is neither JPEG, PNG nor WEBP"),
+        errors.InvalidImage("the JPEG is truncated: its end marker is missing"),
+        errors.InvalidPrompt(
+            "prompts/0: labels must hold exactly one label per point",
+            errors=[{"at": "prompts/0", "problem": "labels must hold exactly one label per point"}],
+        ),
+        errors.InvalidParameter("wait='soon' must be a number of seconds from 0 to 30"),
+        errors.EncodeFailed("the encoding took longer than its time limit"),
+        errors.StoreUnavailable("Redis did not answer in time", retry_after=1),
+        errors.Overloaded("1000 encodings are waiting", retry_after=1),
+    )
+}
+"""One of each error that a client can meet."""
+
+
+def image(status: Status) -> ImageResource:
+    """The image resource in `status`."""
+    path, query = f"/v1/images/{IMAGE_ID}", f"?model={MODEL}"
+    failed = status is Status.FAILED
+    return {
+        "image_id": IMAGE_ID,
+        "model": MODEL,
+        "status": status,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "queue_position": 3 if status is Status.QUEUED else None,
+        "error": {"code": "encode-failed", "detail": "the encoding took longer than its time limit"}
+        if failed
+        else None,
+        "links": {
+            "self": f"{path}{query}",
+            "masks": f"{path}/masks{query}",
+            "embedding": f"{path}/embedding{query}",
+            "events": f"{path}/events{query}",
+        },
+    }
+
+
+CLICK: dict[str, Any] = {"prompts": [{"points": [[905, 600]], "labels": [1]}], "multimask": False}
+BOX: dict[str, Any] = {
+    "prompts": [{"box": [890, 530, 920, 650], "points": [[895, 560]], "labels": [0]}],
+    "multimask": False,
+    "format": "polygons",
+}
+REFINEMENT: dict[str, Any] = {
+    "prompts": [{"points": [[905, 600], [911, 638]], "labels": [1, 0], "mask_token": REFINE}],
+    "multimask": False,
+}
+BATCH: dict[str, Any] = {
+    "prompts": [{"points": [[905, 600]], "labels": [1]}, {"box": [120, 80, 460, 310]}],
+    "format": "png",
+}
+
+REQUESTS = {
+    "One click": CLICK,
+    "A box, and a point that is not part of it": BOX,
+    "Refining the mask of an earlier answer": REFINEMENT,
+    f"Several prompts at once, up to {MAX_PROMPTS}": BATCH,
+}
+
+
+def _answer(mask: Mask) -> MasksResponse:
+    return {
+        "image_id": IMAGE_ID,
+        "model": MODEL,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "results": [{"masks": [mask]}],
+    }
+
+
+def _mask(form: str, payload: Any) -> MasksResponse:
+    mask: Any = {"score": 0.9871, "area": 1200, "bbox": [900, 540, 12, 100], form: payload, "mask_token": REFINE}
+    return _answer(mask)
+
+
+ANSWERS = {
+    "format: rle": _mask("rle", {"size": [HEIGHT, WIDTH], "counts": "lVoP1T3\\R1000000000000000000000TS`P1"}),
+    "format: polygons": _mask("polygons", [{"outer": [[900, 540], [912, 540], [912, 640], [900, 640]], "holes": []}]),
+    "format: png (shortened)": _mask("png", "iVBORw0KGgoAAAANSUhEUgAABwgAAASwAQAAAAD…"),
+    "format: logits (shortened)": _mask("logits", "TsxPzE/MT8xPzE/MTsxOzE3MTcxNzE3MTcxNzE7M…"),
+}
+"""The same mask, twelve pixels wide and a hundred high, in each format."""
+
+DESCRIPTION: ModelDescription = {
+    "name": MODEL,
+    "title": "MobileSAM (ViT-T)",
+    "default": True,
+    "weights_digest": "b5d54c39e66671c9731b9f471e585d82a46f0c5be1f40f1d8a1c9e7306b25d4f",
+    "licence": "Apache-2.0",
+    "image_size": 1024,
+    "embedding": {"shape": (1, 256, 64, 64), "dtype": "float16", "stored_as": "float16"},
+    "links": {"decoder": f"/v1/models/{MODEL}/decoder.onnx"},
+}

@@ -1,0 +1,73 @@
+"""JSON Schemas from the types of requests and answers, described by the types' own docstrings."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
+
+from prompt_api import answers
+from prompt_api.prompts import MasksRequest
+from shared.settings import Settings
+
+_REQUESTS: tuple[type, ...] = (MasksRequest,)
+_ANSWERS: tuple[type, ...] = (
+    answers.ImageResource,
+    answers.MasksResponse,
+    answers.ModelDescription,
+    answers.ModelList,
+    answers.Alive,
+    answers.Readiness,
+    answers.Problem,
+)
+
+_ATTRIBUTE = re.compile(r"^(\w+): ", re.MULTILINE)
+
+
+def schemas(settings: Settings) -> dict[str, Any]:
+    """`components/schemas`: every type by name, and the image file that no JSON type describes."""
+    wanted: list[tuple[type, JsonSchemaMode]] = [(kind, "validation") for kind in _REQUESTS]
+    wanted += [(kind, "serialization") for kind in _ANSWERS]
+    _, generated = TypeAdapter.json_schemas(
+        [(kind, mode, TypeAdapter(kind)) for kind, mode in wanted], ref_template="#/components/schemas/{model}"
+    )
+    found = {name: _described(schema) for name, schema in generated["$defs"].items()}
+    found["ImageFile"] = _image_file(settings)
+    return found
+
+
+def _image_file(settings: Settings) -> dict[str, Any]:
+    return {
+        "description": f"A still JPEG, PNG or WEBP of at most {settings.max_upload_bytes:,} bytes and "
+        f"{settings.max_image_pixels:,} pixels. EXIF orientation is applied, transparency composited over white, "
+        "16-bit scaled to 8, CMYK and grey converted.",
+        # For bytes that are not text, OpenAPI 3.1 leaves the type out and counts length in bytes.
+        "maxLength": settings.max_upload_bytes,
+    }
+
+
+def _described(schema: dict[str, Any]) -> dict[str, Any]:
+    """`schema` with its `Attributes:` moved to the members they describe, and without the titles pydantic makes up."""
+    text, _, attributes = schema.pop("description", "").partition("Attributes:\n")
+    known = _sections(inspect.cleandoc(attributes))
+    schema.pop("title", None)
+    for name, member in schema.get("properties", {}).items():
+        member.pop("title", None)
+        if name in known:
+            member["description"] = known[name]
+    text = " ".join(text.split())
+    return {"description": text, **schema} if text else schema
+
+
+def _sentence(text: str) -> str:
+    words = " ".join(text.split())
+    return words[:1].upper() + words[1:]
+
+
+def _sections(text: str) -> dict[str, str]:
+    """Descriptions by attribute, from `name: description` lines and their continuations."""
+    _, *parts = _ATTRIBUTE.split(text)
+    return {name: _sentence(words) for name, words in zip(parts[::2], parts[1::2], strict=True)}

@@ -1,0 +1,339 @@
+"""The OpenAPI document is valid, and says what the service does: no more, no less."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from pycocotools import mask as coco
+from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
+
+from prompt_api import problems
+from prompt_api.openapi import samples
+from prompt_api.openapi.document import build
+from prompt_api.openapi.refusals import FRAMEWORK
+from prompt_api.prompts import MAX_POINTS, MAX_PROMPTS, parse_request
+from prompt_api.routes.parameters import MAX_WAIT
+from shared.errors import InvalidPrompt
+from shared.keys import EmbeddingKey
+from shared.models import FAKE
+from shared.settings import Settings
+from tests.unit.api.conftest import World, png
+
+CONTRACT = Path(__file__).parents[3] / "docs" / "http-api.md"
+CLICK = {"points": [[40, 30]], "labels": [1]}
+
+
+@pytest.fixture
+def document(world: World) -> dict[str, Any]:
+    return dict(world.client.get("/openapi.json").json)
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield method.upper(), path, operation
+
+
+def resolved(document: dict[str, Any], fragment: dict[str, Any]) -> dict[str, Any]:
+    for part in fragment.get("$ref", "").split("/")[1:]:
+        fragment = document[part] if fragment.get("$ref") else fragment[part]
+    return fragment
+
+
+def schema_of(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator({**schema, "components": document["components"]})
+
+
+def closed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with every type closed: members that it does not describe are not allowed."""
+    strict = copy.deepcopy(document)
+    for schema in strict["components"]["schemas"].values():
+        if "properties" in schema:
+            schema["additionalProperties"] = False
+    return strict
+
+
+def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_the_document_may_be_kept_while_it_does_not_change(world: World) -> None:
+    etag = world.client.get("/openapi.json").headers["ETag"]
+    assert world.client.get("/openapi.json", headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_every_route_is_in_the_document_and_the_other_way_round(world: World, document: dict[str, Any]) -> None:
+    def described(rule: Rule) -> set[tuple[str, str]]:
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        return {(method, path) for method in (rule.methods or set()) - {"OPTIONS"}}
+
+    rules = [
+        rule for rule in world.client.application.url_map.iter_rules() if rule.endpoint.rpartition(".")[2] != "static"
+    ]
+    served = {route for rule in rules for route in described(rule)}
+    documented = {(method, path) for method, path, _ in operations(document)}
+    assert documented <= served
+    # The document says once that HEAD is answered wherever GET is.
+    assert served - documented == {("HEAD", path) for method, path in documented if method == "GET"} - documented
+
+
+def test_each_operation_names_the_parameters_of_its_path(document: dict[str, Any]) -> None:
+    for _, path, operation in operations(document):
+        parameters = [resolved(document, parameter) for parameter in operation.get("parameters", [])]
+        assert {p["name"] for p in parameters if p["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
+
+
+def test_exactly_the_documented_routes_take_model_and_wait(world: World, document: dict[str, Any]) -> None:
+    image_id = world.ready_image(png())
+    for method, path, operation in operations(document):
+        names = {resolved(document, parameter)["name"] for parameter in operation.get("parameters", [])}
+        unknown = "0" * 64 if method == "DELETE" else image_id
+        url = path.replace("{image_id}", unknown).replace("{name}", "fake")
+        for name, code in (("model", "model-not-found"), ("wait", "invalid-parameter")):
+            asked = "GET" if method == "HEAD" else method
+            answer = world.client.open(f"{url}?{name}=nonsense", method=asked, data=png(), buffered=True)
+            refused = code.encode() in answer.data and b"nonsense" in answer.data
+            assert refused == (name in names), (method, path, answer.data[:200])
+
+
+def test_every_error_is_documented_with_its_status_and_an_example(document: dict[str, Any]) -> None:
+    documented = set()
+    for _, _, operation in operations(document):
+        for status, response in operation["responses"].items():
+            described = response.get("content", {}).get(problems.MEDIA_TYPE)
+            if described:
+                codes = described["schema"]["allOf"][1]["properties"]["code"]["enum"]
+                assert list(described["examples"]) == codes
+                documented |= {(int(status), code) for code in codes}
+    known = {(status, kind.code) for kind, status in problems.STATUS.items()}
+    framework = {(status, code) for status, (code, _) in FRAMEWORK.items()}
+    assert documented - framework == known
+    examples = document["components"]["examples"]
+    assert {(e["value"]["status"], e["value"]["code"]) for e in examples.values()} == known | framework
+    assert set(samples.PROBLEMS) == set(problems.STATUS)
+
+
+def test_every_example_is_what_its_schema_says(document: dict[str, Any]) -> None:
+    strict = closed(document)
+    checked = 0
+    for _, _, operation in operations(strict):
+        bodies = [operation["requestBody"]] if "requestBody" in operation else []
+        for fragment in [*bodies, *operation["responses"].values()]:
+            for described in fragment.get("content", {}).values():
+                for example in described.get("examples", {}).values():
+                    schema_of(strict, described["schema"]).validate(resolved(strict, example)["value"])
+                    checked += 1
+    for group in ("parameters", "headers"):
+        for described in strict["components"][group].values():
+            if "example" in described:
+                Draft202012Validator(described["schema"]).validate(described["example"])
+    assert checked > 70
+
+
+def test_the_example_masks_are_one_mask() -> None:
+    rle, polygons = (samples.ANSWERS[f"format: {form}"]["results"][0]["masks"][0] for form in ("rle", "polygons"))
+    assert coco.area(rle["rle"]) == rle["area"] == polygons["area"]
+    assert coco.toBbox(rle["rle"]).tolist() == list(rle["bbox"])
+    flat = [float(number) for point in polygons["polygons"][0]["outer"] for number in point]
+    (drawn,) = coco.frPyObjects([flat], *rle["rle"]["size"])
+    assert np.array_equal(coco.decode(drawn), coco.decode(rle["rle"]))
+
+
+def test_the_example_requests_are_accepted() -> None:
+    for body in samples.REQUESTS.values():
+        parse_request(json.dumps(body).encode())
+
+
+def test_limits_are_those_of_the_code(document: dict[str, Any]) -> None:
+    schemas, parameters = document["components"]["schemas"], document["components"]["parameters"]
+    assert schemas["MasksRequest"]["properties"]["prompts"]["maxItems"] == MAX_PROMPTS == 64
+    assert schemas["PromptInput"]["properties"]["points"]["anyOf"][0]["maxItems"] == MAX_POINTS == 256
+    assert (parameters["wait"]["schema"]["minimum"], parameters["wait"]["schema"]["maximum"]) == (0, MAX_WAIT)
+    assert parameters["model"]["schema"] == {"type": "string", "enum": ["fake", "other"], "default": "fake"}
+    mine = build(Settings(max_upload_bytes=1_234_567, max_image_pixels=7_654_321), ["fake"])["components"]["schemas"]
+    assert mine["ImageFile"]["maxLength"] == 1_234_567
+    assert "7,654,321 pixels" in mine["ImageFile"]["description"]
+
+
+NUMBER = st.integers(-5, 500)
+MEMBERS = {
+    "points": st.none() | st.lists(st.lists(NUMBER, min_size=1, max_size=3), max_size=3),
+    "labels": st.none() | st.lists(st.integers(-1, 2), max_size=3),
+    "box": st.none() | st.lists(NUMBER, min_size=3, max_size=5),
+    "mask_token": st.none() | st.text(max_size=3),
+    "mask_logits": st.none() | st.just("AAAA"),
+    "unknown": st.booleans(),
+}
+DOCUMENT = build(Settings(), ["fake"])
+REQUEST = schema_of(DOCUMENT, {"$ref": "#/components/schemas/MasksRequest"})
+
+
+@given(st.lists(st.fixed_dictionaries({}, optional=MEMBERS), max_size=2))
+def test_what_the_schema_refuses_the_service_refuses_and_nearly_the_reverse(prompts: list[dict[str, Any]]) -> None:
+    body = {"prompts": prompts}
+    try:
+        parse_request(json.dumps(body).encode())
+    except InvalidPrompt as error:
+        # What JSON Schema cannot say: as many labels as points, and the order of a box's corners.
+        beyond = any(word in error.detail for word in ("one label per point", "x0 < x1"))
+        assert beyond or not REQUEST.is_valid(body)
+    else:
+        REQUEST.validate(body)
+
+
+def answers_of_every_route(world: World) -> Iterator[tuple[str, str, TestResponse]]:
+    """(method, path of the document, a real answer), for every answer that is JSON."""
+    image, call = "/v1/images/{image_id}", world.client.open
+    data = png(60, 40)
+    yield "POST", "/v1/images", call("/v1/images", method="POST", data=data)
+    image_id = world.client.post("/v1/images", data=data).json["image_id"]
+    url = f"/v1/images/{image_id}"
+    yield "GET", image, call(url)
+    yield "GET", f"{image}/embedding", call(f"{url}/embedding")
+    yield "POST", f"{image}/masks", call(f"{url}/masks", method="POST", json={"prompts": [CLICK]})
+    world.encode_next()
+    yield "POST", "/v1/images", call("/v1/images", method="POST", data=data)
+    yield "GET", image, call(url)
+    for form in ("rle", "png", "polygons", "logits"):
+        for multimask in (True, False):
+            body = {"prompts": [CLICK, {"box": [5, 5, 20, 30]}], "format": form, "multimask": multimask}
+            yield "POST", f"{image}/masks", call(f"{url}/masks", method="POST", json=body)
+    for bad in ({"prompts": []}, {"prompts": [{"points": [[900, 1]], "labels": [1]}]}, {"prompts": [{}] * 20}):
+        yield "POST", f"{image}/masks", call(f"{url}/masks", method="POST", json=bad)
+    yield "GET", image, call(f"{url}?wait=31")
+    yield "GET", image, call("/v1/images/unknown")
+    yield "GET", f"{image}/events", call("/v1/images/unknown/events")
+    yield "DELETE", image, call("/v1/images/unknown", method="DELETE")
+    yield "POST", "/v1/images", call("/v1/images", method="POST")
+    yield "POST", "/v1/images", call("/v1/images", method="POST", data=b"Dear annotator")
+    yield "POST", "/v1/images", call("/v1/images", method="POST", data=png()[:-20])
+    yield "POST", "/v1/images", call("/v1/images", method="POST", data={"photo": "none"})
+    yield "GET", "/v1/models", call("/v1/models")
+    yield "GET", "/v1/models/{name}", call("/v1/models/other")
+    yield "GET", "/v1/models/{name}", call("/v1/models/nope")
+    yield "GET", "/v1/models/{name}/decoder.onnx", call("/v1/models/fake/decoder.onnx")
+    yield "GET", "/healthz", call("/healthz")
+    yield "GET", "/readyz", call("/readyz")
+    yield "GET", "/openapi.json", call("/openapi.json")
+
+
+def test_real_answers_are_what_the_document_says(world: World, document: dict[str, Any]) -> None:
+    strict = closed(document)
+    seen = set()
+    for method, path, answer in answers_of_every_route(world):
+        responses = strict["paths"][path][method.lower()]["responses"]
+        assert str(answer.status_code) in responses, (method, path, answer.text)
+        response = responses[str(answer.status_code)]
+        (kind,) = response["content"]
+        assert answer.mimetype == kind
+        schema_of(strict, response["content"][kind]["schema"]).validate(answer.json)
+        for name in response.get("headers", {}):
+            assert name in answer.headers, (method, path, answer.status_code, name)
+        seen.add((method, path))
+    json_routes = {
+        (method, path)
+        for method, path, operation in operations(document)
+        if any("json" in kind for response in operation["responses"].values() for kind in response.get("content", {}))
+    }
+    assert json_routes - seen == {("HEAD", "/v1/images/{image_id}")}
+
+
+def test_the_decoder_can_be_downloaded_as_documented(
+    world: World, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    graph = tmp_path / "decoder.onnx"
+    graph.write_bytes(bytes(1000))
+    monkeypatch.setitem(world.services.decoder_files, "fake", graph)  # type: ignore[arg-type]
+    path = "/v1/models/{name}/decoder.onnx"
+    responses = document["paths"][path]["get"]["responses"]
+    etag = world.client.get("/v1/models/fake/decoder.onnx", buffered=True).headers["ETag"]
+    for status, headers in {
+        200: {},
+        206: {"Range": "bytes=10-"},
+        304: {"If-None-Match": etag},
+        416: {"Range": "bytes=2000-"},
+    }.items():
+        answer = world.client.get("/v1/models/fake/decoder.onnx", headers=headers, buffered=True)
+        assert answer.status_code == status
+        response = responses[str(status)]
+        assert set(response.get("content", {})) == ({answer.mimetype} if answer.data else set())
+        assert set(response.get("headers", {})) <= set(answer.headers.keys())
+    assert world.client.get("/v1/models").json["models"][0]["links"]["decoder"] == "/v1/models/fake/decoder.onnx"
+    schema_of(closed(document), responses["416"]["content"][problems.MEDIA_TYPE]["schema"]).validate(answer.json)
+
+
+def test_a_failed_image_is_what_the_document_says(world: World, document: dict[str, Any]) -> None:
+    image_id = world.client.post("/v1/images", data=png()).json["image_id"]
+
+    def fail(key: EmbeddingKey) -> None:
+        assert key == EmbeddingKey.of(image_id, FAKE)
+        raise RuntimeError
+
+    for _ in range(3):
+        world.queue.run_next(fail)
+    shown = world.client.get(f"/v1/images/{image_id}").json
+    assert shown["status"] == "failed"
+    schema_of(closed(document), {"$ref": "#/components/schemas/ImageResource"}).validate(shown)
+
+
+def test_each_event_carries_an_image_resource(world: World, document: dict[str, Any]) -> None:
+    image_id = world.ready_image(png())
+    lines = world.client.get(f"/v1/images/{image_id}/events").text.splitlines()
+    (event,) = (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
+    schema_of(closed(document), {"$ref": "#/components/schemas/ImageResource"}).validate(event)
+
+
+def test_the_four_formats_are_as_described(world: World) -> None:
+    image_id = world.ready_image(png(60, 40))
+
+    def mask(form: str) -> dict[str, Any]:
+        body = {"prompts": [CLICK], "format": form, "multimask": False}
+        answer = world.client.post(f"/v1/images/{image_id}/masks", json=body)
+        return dict(answer.json["results"][0]["masks"][0])
+
+    assert len(base64.b64decode(mask("logits")["logits"])) == 256 * 256 * 2
+    assert mask("rle")["rle"]["size"] == [40, 60]
+    assert base64.b64decode(mask("png")["png"]).startswith(b"\x89PNG")
+
+
+def test_the_contracts_table_of_routes_is_the_documents(document: dict[str, Any]) -> None:
+    table = set()
+    for cell in re.findall(r"^\| (`(?:GET|POST|DELETE|PUT|PATCH)\b.*?) \|", CONTRACT.read_text(), re.MULTILINE):
+        methods: list[str] = []
+        for word in re.findall(r"`([^`]+)`", cell):
+            method, _, target = word.partition(" ")
+            methods.append(method)
+            if target:
+                path, _, query = target.partition("?")
+                table |= {(name, path, tuple(re.findall(r"(\w+)=", query))) for name in methods}
+                methods = []
+
+    def in_query(operation: dict[str, Any]) -> tuple[str, ...]:
+        parameters = [resolved(document, parameter) for parameter in operation.get("parameters", [])]
+        return tuple(parameter["name"] for parameter in parameters if parameter["in"] == "query")
+
+    documented = {
+        (method, path.replace("{image_id}", "{id}"), in_query(operation))
+        for method, path, operation in operations(document)
+    }
+    assert table == documented
+
+
+def test_the_contracts_table_of_errors_is_the_codes() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| ([^|]+) \|", CONTRACT.read_text(), re.MULTILINE)
+    table = {(int(status), code) for status, codes in rows for code in re.findall(r"`([\w-]+)`", codes)}
+    assert table == {(status, kind.code) for kind, status in problems.STATUS.items()}
