@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeImage:
-    """Encodes images of one model, one at a time.
+    """Encodes images of one model: `prepare`, the encoder, `finish`; the first and the last may run in any thread.
 
     Attributes:
         dtype: how embeddings are stored.
@@ -37,6 +39,7 @@ class EncodeImage:
     dtype: EmbeddingDtype
     ttl: int
     max_pixels: int
+    _device: Lock = field(default_factory=Lock, init=False)
 
     def __call__(self, key: EmbeddingKey) -> None:
         """Store the embedding that `key` names, unless it is there, and wake those who wait for it.
@@ -47,32 +50,63 @@ class EncodeImage:
             EncodeFailed: this worker runs other weights or another preprocessing, or the encoder failed.
             StoreUnavailable: the cache is out of reach.
         """
+        prepared = self.prepare(key)
+        if prepared is not None:
+            (embedding,) = self.embed([prepared])
+            self.finish(prepared, embedding)
+
+    def prepare(self, key: EmbeddingKey) -> Prepared | None:
+        """The image on its way to the encoder; None if its embedding is there, and those who wait are woken.
+
+        Raises:
+            All that `__call__` does but for failures of the encoder.
+        """
         if key != EmbeddingKey.of(key.image_id, self.encoder.model):
             raise EncodeFailed("this worker runs other weights, or another preprocessing, than the job asks for")
         self.events.publish(key, "encoding")
         if self.store.exists(key.redis_key):
             _log.info("image %s: the %s embedding is there already", key.image_id[:12], key.model)
-        else:
-            self._encode(key)
-        self.events.publish(key, "ready")
-
-    def _encode(self, key: EmbeddingKey) -> None:
+            self.events.publish(key, "ready")
+            return None
         stages = _Stages()
         data = self.store.get(image_key(key.image_id))
         stages.end("load")
         if data is None:
             raise ImageExpired("the image's bytes were gone before it was encoded; upload it again")
         frame, original = self._frame(data, stages)
-        (embedding,) = self.encoder.encode([frame])
-        stages.end("encode")
-        value = encode_embedding(key, embedding, dtype=self.dtype, original=original)
+        return Prepared(key, frame, original, stages)
+
+    def embed(self, batch: Sequence[Prepared]) -> list[NDArray[np.floating]]:
+        """The embeddings of several images, one call at a time whatever the threads.
+
+        Raises:
+            EncodeFailed: the encoder failed on at least one of them.
+        """
+        with self._device:
+            for prepared in batch:
+                prepared.stages.end("wait")
+            embeddings = self.encoder.encode([prepared.frame for prepared in batch])
+        for prepared in batch:
+            prepared.stages.end("encode")
+        return list(embeddings)
+
+    def finish(self, prepared: Prepared, embedding: NDArray[np.floating]) -> None:
+        """Store the embedding and wake those who wait for it.
+
+        Raises:
+            EncodeFailed: it is not one that may be kept.
+            StoreUnavailable: the cache is out of reach.
+        """
+        key = prepared.key
+        value = encode_embedding(key, embedding, dtype=self.dtype, original=prepared.original)
         self.store.put(key.redis_key, value, self.ttl)
         if not self.store.exists(record_key(key.image_id)):
             # Deleted meanwhile. The record goes first, so one side or the other removes the embedding.
             self.store.delete(key.redis_key)
-        stages.end("store")
-        height, width = original
-        _log.info("image %s (%dx%d) encoded by %s: %s", key.image_id[:12], width, height, key.model, stages)
+        prepared.stages.end("store")
+        height, width = prepared.original
+        _log.info("image %s (%dx%d) encoded by %s: %s", key.image_id[:12], width, height, key.model, prepared.stages)
+        self.events.publish(key, "ready")
 
     def _frame(self, data: bytes, stages: _Stages) -> tuple[NDArray[np.uint8], Size]:
         """The resized image, and the (height, width) it had. The full-size pixels are freed on return."""
@@ -81,6 +115,23 @@ class EncodeImage:
         frame = resize_longest_side(rgb)
         stages.end("resize")
         return frame, (rgb.shape[0], rgb.shape[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """An image ready for the encoder.
+
+    Attributes:
+        key: of its embedding.
+        frame: (H, W, 3) uint8, long side 1024.
+        original: (height, width) it had.
+        stages: what it has been through.
+    """
+
+    key: EmbeddingKey
+    frame: NDArray[np.uint8]
+    original: Size
+    stages: _Stages
 
 
 class _Stages:

@@ -6,24 +6,27 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import cast
 
-import numpy as np
 import redis
 
 from encoder_worker.backends import load_encoder
+from encoder_worker.batch_worker import BatchWorker
 from encoder_worker.encode import EncodeImage
 from encoder_worker.encoder import Encoder
 from encoder_worker.patient_store import PatientStore
+from encoder_worker.pipeline import EncodePipeline
 from encoder_worker.rq_worker import EncodeWorker
+from encoder_worker.watchdog import deadline
 from shared.codec import EmbeddingDtype
 from shared.connections import request_client, worker_client
 from shared.errors import StoreUnavailable
 from shared.events import RedisEvents
 from shared.keys import queue_name
-from shared.models import IMAGE_SIZE, find_model
+from shared.models import find_model
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
 from shared.store import RedisStore
@@ -41,15 +44,13 @@ _START_PATIENCE = 30.0
 
 
 def prepare_encoder(settings: Settings) -> Encoder:
-    """The encoder that the settings name, loaded and warmed up.
+    """The encoder that the settings name, ready.
 
     Raises:
         StartupError: there is no such model, or no weights for it.
         EncodeFailed: it cannot run.
     """
-    encoder = load_encoder(find_model(settings.model), settings)
-    encoder.encode([np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)])
-    return encoder
+    return load_encoder(find_model(settings.model), settings)
 
 
 def serve(settings: Settings, encoder: Encoder) -> None:
@@ -71,25 +72,37 @@ def serve(settings: Settings, encoder: Encoder) -> None:
         ttl=settings.embedding_ttl,
         max_pixels=settings.max_image_pixels,
     )
-    while True:
-        exit_on_signals()
-        wait_until_up(store.ping, "cache")
-        wait_until_up(RqEncodeQueue(queue, settings).ping, "queue")
-        try:
-            worker = EncodeWorker(
-                queue_name(encoder.model.name),
-                connection=worker_client(settings.effective_queue_url),
-                encode=encode,
-                events=events,
-            )
-            worker.work()
-        except redis.RedisError as error:
-            _log.warning("the queue's Redis: %s", error)
-        else:
-            if worker.stopped:
-                return
-        _log.warning("connecting to the queue again")
-        time.sleep(1)
+    with _worker_maker(encode, settings) as make_worker:
+        while True:
+            exit_on_signals()
+            wait_until_up(store.ping, "cache")
+            wait_until_up(RqEncodeQueue(queue, settings).ping, "queue")
+            try:
+                worker = make_worker()
+                worker.work()
+            except redis.RedisError as error:
+                _log.warning("the queue's Redis: %s", error)
+            else:
+                if worker.stopped:
+                    return
+            _log.warning("connecting to the queue again")
+            time.sleep(1)
+
+
+@contextmanager
+def _worker_maker(encode: EncodeImage, settings: Settings) -> Iterator[Callable[[], EncodeWorker]]:
+    """Makes workers of the kind that suits the encoder, each on a connection of its own."""
+    queue = queue_name(encode.encoder.model.name)
+    url = settings.effective_queue_url
+    if encode.encoder.batch == 1:
+        yield lambda: EncodeWorker(queue, connection=worker_client(url), encode=encode, events=encode.events)
+        return
+    pipeline = EncodePipeline(encode)
+    try:
+        yield lambda: BatchWorker(queue, connection=worker_client(url), pipeline=pipeline, events=encode.events)
+    finally:
+        with deadline(settings.job_timeout):  # what hangs in one of its threads keeps no process
+            pipeline.close()
 
 
 def wait_until_up(

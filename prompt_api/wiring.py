@@ -41,13 +41,8 @@ def wired_services(settings: Settings) -> Iterator[Services]:
     Raises:
         ConfigurationError, WeightsError: the process must not start.
     """
-    models = _served(settings)
-    decoders: dict[str, Decoder[Any]] = {}
-    files: dict[str, Path] = {}
-    for model in models:
-        decoders[model.name], file = load_decoder(model, settings)
-        if file is not None:
-            files[model.name] = file
+    loaded = [load_decoder(model, settings) for model in _served(settings)]
+    decoders = {one.model.name: one.decoder for one in loaded}
     _warm_up(decoders.values())
     store = RedisStore(request_client(settings.cache_url, settings.redis_timeout))
     queue_client = request_client(settings.effective_queue_url, settings.redis_timeout)
@@ -61,9 +56,9 @@ def wired_services(settings: Settings) -> Iterator[Services]:
     events = RedisEvents(queue_client, on_event)
     services = assemble(
         settings,
-        models=models,
+        models=tuple(one.model for one in loaded),
         decoders=decoders,
-        decoder_files=files,
+        decoder_files={one.model.name: one.graph for one in loaded if one.graph is not None},
         store=store,
         queue=RqEncodeQueue(queue_client, settings),
         events=events,

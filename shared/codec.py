@@ -42,13 +42,13 @@ class StoredEmbedding:
 
 
 def encode_embedding(
-    key: EmbeddingKey, embedding: NDArray[np.float32], *, dtype: EmbeddingDtype, original: Size
+    key: EmbeddingKey, embedding: NDArray[np.floating], *, dtype: EmbeddingDtype, original: Size
 ) -> bytes:
     """The stored value of an embedding.
 
     Args:
         key: repeated inside the value, so that no other key's bytes can pass for it.
-        embedding: (1, 256, 64, 64) float32.
+        embedding: (1, 256, 64, 64) float32, or float16 as a GPU may round it.
         dtype: `int8` is symmetric per channel, x = q * max|channel| / 127, with float32 scales.
         original: (height, width) of the EXIF-oriented image.
 
@@ -56,8 +56,8 @@ def encode_embedding(
         EncodeFailed: another shape, not finite, or outside the range of float16: SAM's embeddings end in a
             LayerNorm, so numbers that large come from an encoder that went wrong, and are not to be kept.
     """
-    if embedding.shape != SHAPE or embedding.dtype != np.float32:
-        raise EncodeFailed(f"an embedding is float32 {SHAPE}, not {embedding.dtype} {embedding.shape}")
+    if embedding.shape != SHAPE or embedding.dtype not in (np.float32, np.float16):
+        raise EncodeFailed(f"an embedding is float32 or float16 {SHAPE}, not {embedding.dtype} {embedding.shape}")
     if not np.abs(embedding).max() <= FLOAT16_MAX:
         raise EncodeFailed("the embedding is not finite, or outside the range of float16")
     scales = b""

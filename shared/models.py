@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from shared.errors import ModelNotFound
@@ -44,6 +44,23 @@ class WeightsFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One of segment_anything's checkpoints: image encoder, prompt encoder and mask decoder in one file.
+
+    Attributes:
+        name: file name as published. The part after the last `_` begins the file's MD5, which proves nothing.
+        url: where it is published.
+        size: bytes.
+        sha256: lower-case hex digest of the whole file.
+    """
+
+    name: str
+    url: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A pair of image encoder and mask decoder that belong together.
 
@@ -57,6 +74,7 @@ class Model:
         embedding_shape: (B, C, H, W) of one image embedding, B = 1.
         licence: SPDX identifier of the weights.
         npm_size: bytes of the package's tarball.
+        checkpoint: the one file of a model that runs on torch; then `encoder` and `decoder` are None.
     """
 
     name: str
@@ -68,12 +86,18 @@ class Model:
     embedding_shape: tuple[int, int, int, int] = EMBEDDING_SHAPE
     licence: str = "Apache-2.0"
     npm_size: int | None = None
+    checkpoint: Checkpoint | None = None
 
     @property
     def weights_digest(self) -> str:
-        """Lower-case hex SHA-256 that names this pair of weights in keys and headers (64 characters)."""
-        files = [file.sha256 for file in (self.encoder, self.decoder) if file is not None]
+        """Lower-case hex SHA-256 that names these weights in keys and headers (64 characters)."""
+        files = [file.sha256 for file in (self.encoder, self.decoder, self.checkpoint) if file is not None]
         return hashlib.sha256("\n".join([self.name, *files]).encode()).hexdigest()
+
+    def with_checkpoint(self, sha256: str) -> Model:
+        """This architecture with the weights of the checkpoint file of that SHA-256, official or not."""
+        assert self.checkpoint is not None
+        return replace(self, checkpoint=replace(self.checkpoint, sha256=sha256))
 
 
 MOBILE_SAM = Model(
@@ -106,7 +130,46 @@ FAKE = Model(
     licence="Apache-2.0",
 )
 
-REGISTRY: Mapping[str, Model] = MappingProxyType({model.name: model for model in (MOBILE_SAM, FAKE)})
+
+def _segment_anything(name: str, title: str, file: str, *, size: int, sha256: str) -> Model:
+    return Model(
+        name=name,
+        title=title,
+        npm_package=None,
+        npm_sha256=None,
+        encoder=None,
+        decoder=None,
+        checkpoint=Checkpoint(file, f"https://dl.fbaipublicfiles.com/segment_anything/{file}", size, sha256),
+    )
+
+
+VIT_B = _segment_anything(
+    "vit_b",
+    "Segment Anything (ViT-B)",
+    "sam_vit_b_01ec64.pth",
+    size=375_042_383,
+    sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+)
+
+VIT_L = _segment_anything(
+    "vit_l",
+    "Segment Anything (ViT-L)",
+    "sam_vit_l_0b3195.pth",
+    size=1_249_524_607,
+    sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+)
+
+VIT_H = _segment_anything(
+    "vit_h",
+    "Segment Anything (ViT-H)",
+    "sam_vit_h_4b8939.pth",
+    size=2_564_550_879,
+    sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+)
+
+REGISTRY: Mapping[str, Model] = MappingProxyType(
+    {model.name: model for model in (MOBILE_SAM, VIT_B, VIT_L, VIT_H, FAKE)}
+)
 
 
 def find_model(name: str) -> Model:

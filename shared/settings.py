@@ -32,7 +32,9 @@ class Settings:
     model: str = _setting("mobile_sam", "model the worker runs and the API answers with by default")
     models: str = _setting("", "models the API serves, comma-separated; empty: just `SAM_MODEL`")
     weights_dir: str = _setting("~/.cache/sam-embedding-cache", "folder that keeps fetched weights and built decoders")
-    weights_path: str = _setting("", "folder that already holds the weights files of `SAM_MODEL`; nothing is fetched")
+    weights_path: str = _setting(
+        "", "weights of `SAM_MODEL` already here: their folder, or a checkpoint; nothing is fetched"
+    )
 
     embedding_dtype: str = _setting("float16", "how embeddings are stored", choices=("float16", "float32", "int8"))
     embedding_ttl: int = _setting(604_800, "seconds an embedding is kept", least=1)
@@ -50,6 +52,18 @@ class Settings:
     embedding_lru_bytes: int = _setting(536_870_912, "embeddings kept in memory per API process", least=0)
     logits_lru_bytes: int = _setting(67_108_864, "low-res logits kept in memory per API process", least=0)
 
+    device: str = _setting(
+        "auto", "where the encoder runs (`auto`: a GPU if there is one)", choices=("auto", "cuda", "cpu")
+    )
+    encode_batch: int = _setting(0, "most images encoded at once; 0: 4 on a GPU, 1 on a CPU", least=0, most=64)
+    torch_dtype: str = _setting(
+        "auto", "precision of the ViT models (`auto`: bfloat16 on a GPU)", choices=("auto", "float32", "bfloat16")
+    )
+    torch_compile: str = _setting(
+        "off",
+        "how the ViT models are compiled; takes minutes at each start",
+        choices=("off", "default", "max-autotune"),
+    )
     encoder_threads: int = _setting(0, "threads one encoding uses; 0: one per core", least=0)
     job_timeout: int = _setting(120, "seconds after which an encoding is ended and counted as failed", least=1)
     job_retries: int = _setting(2, "times an encoding is tried again after its worker died", least=0)

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.checkpoint import locate_checkpoint
 from shared.errors import SamCacheError, WeightsError
 from shared.models import Model, WeightsFile, find_model
 from shared.settings import Settings
@@ -74,7 +75,9 @@ def main() -> int:
         settings = Settings.from_env()
         for name in settings.served_models:
             model = find_model(name)
-            if model.encoder is not None:
+            if model.checkpoint is not None:
+                sys.stdout.write(f"{locate_checkpoint(model, settings)[0].parent}\n")
+            elif model.encoder is not None:
                 sys.stdout.write(f"{locate_weights(model, settings).folder}\n")
     except SamCacheError as error:
         sys.stderr.write(f"{error.detail}\n")

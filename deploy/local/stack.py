@@ -59,7 +59,7 @@ class LocalStack:
         Args:
             settings: environment variables over those of this process; `SAM_PORT` is 0 (a free port) by default.
             workers: worker processes.
-            start_seconds: bound on the whole start.
+            start_seconds: bound on the start, fetching weights aside.
             announce: told one sentence after each stage of the start.
             forward: given (name of the child, line) for each line a child says.
         """
@@ -167,11 +167,11 @@ class LocalStack:
             self._closing.wait(_WATCH_SECONDS)
 
     def _start(self) -> None:
+        self._group = ProcessGroup()
+        fetch_weights(self._group, self._environ)  # has its own, much longer bound
+        self._announce("weights: in place")
         started = time.monotonic()
         deadline = started + self._start_seconds
-        self._group = ProcessGroup()
-        fetch_weights(self._group, self._environ)
-        self._announce("weights: in place")
         if not (self._environ.get("SAM_CACHE_URL") or self._environ.get("SAM_QUEUE_URL")):
             self._valkey, url = start_valkey(self._group, self._sink("valkey"), deadline)
             self._environ |= {"SAM_CACHE_URL": url, "SAM_QUEUE_URL": url}

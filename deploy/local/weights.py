@@ -7,17 +7,29 @@ import sys
 from collections.abc import Mapping
 
 from deploy.local.process import ROOT, ProcessGroup, StackError
+from shared.models import REGISTRY
+from shared.settings import Settings
 
-_FETCH_SECONDS = 900.0
+_FETCH_SECONDS = 7200.0
+"""The largest checkpoint has 2.6 GB."""
 
 
 def fetch_weights(group: ProcessGroup, environ: Mapping[str, str]) -> None:
     """Run the fetcher and wait for it; it returns at once when the files are there.
 
+    Of a model with a checkpoint the API's half is made as well, so that the API need not wait for a worker.
+
     Raises:
         StackError: it failed (and has said why) or took too long.
     """
-    command = [sys.executable, "-m", "shared.weights"]
+    _run("shared.weights", group, environ)
+    model = REGISTRY.get(Settings.from_env(environ).model)
+    if model is not None and model.checkpoint is not None:
+        _run("encoder_worker.export_decoder", group, environ)
+
+
+def _run(module: str, group: ProcessGroup, environ: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", module]
     with subprocess.Popen(
         command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=group.id
     ) as fetcher:

@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import Protocol, cast
 
 from encoder_worker.encoder import Encoder
 from shared.errors import ConfigurationError
-from shared.models import FAKE, MOBILE_SAM, Model
+from shared.models import FAKE, MOBILE_SAM, VIT_B, VIT_H, VIT_L, Model
 from shared.settings import Settings
 
 _MODULES = {
     MOBILE_SAM.name: "encoder_worker.backends.onnx",
+    VIT_B.name: "encoder_worker.backends.torch_sam",
+    VIT_L.name: "encoder_worker.backends.torch_sam",
+    VIT_H.name: "encoder_worker.backends.torch_sam",
     FAKE.name: "encoder_worker.backends.fake",
 }
 
 
-class _Backend(Protocol):
+class Backend(Protocol):
+    """A module that runs models of one kind."""
+
     def load(self, model: Model, settings: Settings) -> Encoder: ...
 
 
 def load_encoder(model: Model, settings: Settings) -> Encoder:
-    """The encoder of `model`, its weights in memory.
+    """The encoder of `model`, ready: its first encoding takes no longer than the next.
 
     Raises:
-        ConfigurationError: no backend runs this model.
+        ConfigurationError: no backend runs this model, or its runtime is not installed.
         WeightsError: its weights are missing, damaged or cannot be fetched.
+    """
+    return cast(Backend, import_backend(model)).load(model, settings)
+
+
+def import_backend(model: Model) -> ModuleType:
+    """The module that runs `model`.
+
+    Raises:
+        ConfigurationError: there is none, or its runtime is not installed.
     """
     if model.name not in _MODULES:
         raise ConfigurationError(f"no encoder runs {model.name!r}; this worker has {', '.join(_MODULES)}")
-    backend = cast(_Backend, import_module(_MODULES[model.name]))
-    return backend.load(model, settings)
+    try:
+        return import_module(_MODULES[model.name])
+    except ModuleNotFoundError as error:
+        extra = "torch" if model.checkpoint is not None else "worker"
+        raise ConfigurationError(
+            f"{model.name} needs {error.name}, which is not installed: pip install 'sam-embedding-cache[{extra}]'"
+        ) from error

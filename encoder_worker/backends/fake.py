@@ -22,13 +22,17 @@ class FakeEncoder:
     """
 
     model: Model = FAKE
+    batch: int = 1
+
+    def __init__(self, batch: int = 1) -> None:
+        self.batch = batch
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         return [_embedding(image) for image in images]
 
 
 def load(model: Model, settings: Settings) -> FakeEncoder:  # noqa: ARG001  # a backend's common signature
-    return FakeEncoder()
+    return FakeEncoder(settings.encode_batch or 1)
 
 
 def _embedding(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
-"""A worker with the fake encoder, slowed down and counted: `slow_worker.py SECONDS TALLY`.
+"""A worker with the fake encoder, slowed down and counted: `slow_worker.py SECONDS TALLY [BATCH]`.
 
-One line is appended to the file TALLY as each encoding starts.
+One line is appended to the file TALLY as each encoding, of one image or of a batch, starts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from shared.settings import Settings
 
 
 class SlowEncoder(FakeEncoder):
-    def __init__(self, seconds: float, tally: Path) -> None:
+    def __init__(self, seconds: float, tally: Path, batch: int) -> None:
+        super().__init__(batch)
         self._seconds = seconds
         self._tally = tally
 
@@ -34,4 +35,4 @@ class SlowEncoder(FakeEncoder):
 if __name__ == "__main__":
     settings = Settings.from_env()
     configure_logging(settings.log_level)
-    serve(settings, SlowEncoder(float(sys.argv[1]), Path(sys.argv[2])))
+    serve(settings, SlowEncoder(float(sys.argv[1]), Path(sys.argv[2]), int((*sys.argv, "1")[3])))

@@ -27,7 +27,7 @@ from shared.events import RedisEvents
 from shared.images import decode_image, resize_longest_side
 from shared.keys import EmbeddingKey, image_key, record_key
 from shared.models import FAKE, MOBILE_SAM, Model
-from shared.queue import JobState, JobStatus
+from shared.queue import ABSENT, JobState, JobStatus
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
 from shared.store import RedisStore
@@ -69,8 +69,8 @@ class Stack:
         self._processes.append(process)
         return process
 
-    def start_slow_worker(self, seconds: float, **settings: str) -> subprocess.Popen[bytes]:
-        return self.start_worker(*SLOW_WORKER, str(seconds), str(self.tally), **settings)
+    def start_slow_worker(self, seconds: float, batch: int = 1, **settings: str) -> subprocess.Popen[bytes]:
+        return self.start_worker(*SLOW_WORKER, str(seconds), str(self.tally), str(batch), **settings)
 
     def upload(self, data: bytes, model: Model = FAKE) -> EmbeddingKey:
         image_id = hashlib.sha256(data).hexdigest()
@@ -151,6 +151,23 @@ def test_an_encoding_whose_worker_was_killed_is_done_by_another_within_30_s(stac
     assert stack.wait_for(key, *ENDED).status is JobStatus.DONE
     assert time.monotonic() - killed < 30
     assert stack.store.exists(key.redis_key)
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["lives", "is killed"])
+def test_every_image_of_many_is_encoded_by_workers_that_take_batches(stack: Stack, dies: bool) -> None:
+    keys = [stack.upload(png((shade, 4, 4))) for shade in range(12)]
+    for key in keys:
+        stack.queue.submit(key)
+    if dies:
+        victim = stack.start_slow_worker(600, batch=4)
+        stack.wait_for(keys[5], JobStatus.ENCODING)
+        victim.kill()
+    worker = stack.start_slow_worker(0, batch=4)
+    for key in keys:
+        stack.wait_for(key, *ENDED, ABSENT.status)
+    assert all(stack.store.exists(key.redis_key) for key in keys)
+    worker.terminate()
+    assert worker.wait(timeout=SOON) == 0
 
 
 def test_a_damaged_image_fails_with_its_own_code_and_without_a_second_try(stack: Stack) -> None:

@@ -36,8 +36,8 @@ def test_images_of_several_sizes_are_encoded_each_by_itself() -> None:
 
 
 def test_a_model_that_no_backend_runs_is_a_configuration_error() -> None:
-    with pytest.raises(ConfigurationError, match="vit_b"):
-        load_encoder(replace(FAKE, name="vit_b"), Settings())
+    with pytest.raises(ConfigurationError, match="vit_x"):
+        load_encoder(replace(FAKE, name="vit_x"), Settings())
 
 
 def test_the_fake_encoder_needs_no_runtime() -> None:

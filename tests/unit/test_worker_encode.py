@@ -57,6 +57,7 @@ class CountingEncoder:
     """Gives zeros, and counts how often."""
 
     model: Model = FAKE
+    batch = 1
 
     def __init__(self, value: float = 0.0) -> None:
         self.calls = 0

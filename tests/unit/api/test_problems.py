@@ -196,5 +196,5 @@ def test_every_error_a_client_can_meet_has_a_status() -> None:
 
 
 def test_codes_are_unique() -> None:
-    codes = [kind.code for kind in every_error()]
+    codes = [kind.code for kind in every_error() if "code" in vars(kind)]
     assert len(codes) == len(set(codes))

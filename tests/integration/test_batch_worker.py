@@ -1,0 +1,231 @@
+"""Many RQ jobs in flight in one worker: each ends on its own, none is lost, whatever happens to the worker."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+import redis
+from rq import Queue
+from rq.registry import StartedJobRegistry
+from rq.serializers import JSONSerializer
+
+from encoder_worker.batch_worker import BatchWorker
+from encoder_worker.rq_worker import Pace
+from shared.connections import worker_client
+from shared.errors import InvalidImage
+from shared.events import MemoryEvents
+from shared.keys import EmbeddingKey, queue_name
+from shared.models import FAKE
+from shared.queue import JobStatus
+from shared.rq_queue import RqEncodeQueue
+from shared.settings import Settings
+
+QUEUE = queue_name(FAKE.name)
+KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for number in range(8)]
+SOON = 30.0
+
+
+class ThreadedPipeline:
+    """An `EncodePipeline` whose images are encoded by a function of the test, six at once."""
+
+    capacity = 6
+
+    def __init__(self, encode: Callable[[EmbeddingKey], None]) -> None:
+        self.alone = encode
+        self._pool = ThreadPoolExecutor(self.capacity)
+
+    def submit(self, key: EmbeddingKey) -> Future[None]:
+        return self._pool.submit(self.alone, key)
+
+
+class Scene:
+    def __init__(self, client: redis.Redis) -> None:
+        self.redis = client
+        self.queue = RqEncodeQueue(client, Settings(job_retries=2))
+        self.events = MemoryEvents()
+        self.started = StartedJobRegistry(QUEUE, connection=client)
+
+    def worker(self, encode: Callable[[EmbeddingKey], None], pace: Pace | None = None) -> BatchWorker:
+        pipeline = ThreadedPipeline(encode)
+        return BatchWorker(QUEUE, connection=self.redis, pipeline=pipeline, events=self.events, pace=pace)  # type: ignore[arg-type]  # by shape
+
+    def submit(self, *keys: EmbeddingKey) -> None:
+        for key in keys:
+            self.queue.submit(key)
+
+    def statuses(self) -> list[JobStatus]:
+        return [self.queue.state(key).status for key in KEYS]
+
+
+@pytest.fixture
+def scene(valkey_url: str) -> Iterator[Scene]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with worker_client(valkey_url + "/10") as client:
+        client.flushdb()
+        yield Scene(client)
+        client.flushdb()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_jobs_that_wait_run_together(scene: Scene) -> None:
+    together = threading.Barrier(6)
+
+    def encode(key: EmbeddingKey) -> None:
+        if key in KEYS[:6]:
+            together.wait(SOON)
+
+    scene.submit(*KEYS)
+    scene.worker(encode).work(burst=True)
+    assert scene.statuses() == [JobStatus.DONE] * 8
+    assert scene.started.count == 0
+
+
+def test_a_job_that_comes_while_others_run_joins_them(scene: Scene) -> None:
+    came = threading.Event()
+
+    def encode(key: EmbeddingKey) -> None:
+        if key == KEYS[0]:
+            scene.submit(KEYS[1])
+            assert came.wait(SOON)
+        else:
+            came.set()
+
+    scene.submit(KEYS[0])
+    scene.worker(encode).work(burst=True)
+    assert scene.statuses()[:2] == [JobStatus.DONE] * 2
+
+
+def test_one_that_fails_fails_alone_with_its_own_error(scene: Scene) -> None:
+    def encode(key: EmbeddingKey) -> None:
+        if key == KEYS[3]:
+            raise InvalidImage("cut off")
+
+    scene.submit(*KEYS)
+    scene.worker(encode).work(burst=True)
+    assert scene.statuses() == [JobStatus.DONE] * 3 + [JobStatus.FAILED] + [JobStatus.DONE] * 4
+    assert scene.queue.state(KEYS[3]).error_code == "invalid-image"
+
+
+def test_a_foreign_job_among_them_is_refused_and_stops_nobody(scene: Scene) -> None:
+    scene.submit(KEYS[0])
+    foreign = Queue(QUEUE, connection=scene.redis, serializer=JSONSerializer)
+    job = foreign.enqueue_call("os.getpid", job_id="foreign", failure_ttl=60)
+    scene.submit(KEYS[1])
+    scene.worker(lambda key: None).work(burst=True)
+    assert job.get_status() == "failed"
+    assert scene.statuses()[:2] == [JobStatus.DONE] * 2
+
+
+def test_the_leases_of_all_are_renewed(scene: Scene) -> None:
+    renewed = threading.Barrier(2)
+
+    def encode(key: EmbeddingKey) -> None:
+        (member,) = [name for name in scene.redis.zrange(scene.started.key, 0, -1) if key.job_id.encode() in name]
+        scene.redis.zadd(scene.started.key, {member: 1})
+        for _ in range(1_000):
+            if scene.redis.zscore(scene.started.key, member) > 1:
+                renewed.wait(SOON)
+                return
+            threading.Event().wait(0.01)
+
+    scene.submit(*KEYS[:2])
+    scene.worker(encode, Pace(beat=0.01)).work(burst=True)
+    assert not renewed.broken
+    assert scene.statuses()[:2] == [JobStatus.DONE] * 2
+
+
+def test_a_job_begun_before_runs_after_the_others_and_alone(scene: Scene) -> None:
+    scene.submit(KEYS[0])
+    dead = scene.worker(lambda key: None)
+    popped = dead.queue_class.dequeue_any(
+        dead.queues, None, connection=scene.redis, job_class=dead.job_class, serializer=JSONSerializer
+    )
+    assert popped is not None
+    execution = dead.prepare_execution(popped[0])
+    dead.prepare_job_execution(popped[0], remove_from_intermediate_queue=True)
+    scene.redis.zadd(scene.started.key, {execution.composite_key: 1})
+
+    running: set[EmbeddingKey] = set()
+    beside: list[int] = []
+    lock = threading.Lock()
+
+    def encode(key: EmbeddingKey) -> None:
+        with lock:
+            running.add(key)
+        threading.Event().wait(0.05)
+        with lock:
+            if key == KEYS[0]:
+                beside.append(len(running))
+            running.remove(key)
+
+    scene.submit(*KEYS[1:4])
+    scene.worker(encode).work(burst=True)
+    assert beside == [1]
+    assert scene.statuses()[:4] == [JobStatus.DONE] * 4
+
+
+def test_a_stop_lets_what_runs_finish_and_takes_nothing_new(scene: Scene) -> None:
+    together = threading.Barrier(6)
+
+    def encode(key: EmbeddingKey) -> None:
+        if together.wait(SOON) == 0:
+            signal.raise_signal(signal.SIGTERM)
+
+    scene.submit(*KEYS)
+    worker = scene.worker(encode)
+    worker.work(burst=True)
+    assert worker.stopped
+    assert scene.statuses() == [JobStatus.DONE] * 6 + [JobStatus.QUEUED] * 2
+
+
+def test_a_cold_stop_puts_all_back_at_no_cost_even_without_retries(scene: Scene) -> None:
+    scene.queue = RqEncodeQueue(scene.redis, Settings(job_retries=0))
+    scene.submit(*KEYS[:3])
+    go_on, together = threading.Event(), threading.Barrier(3)
+
+    def encode(key: EmbeddingKey) -> None:
+        if together.wait(SOON) == 0:
+            signal.raise_signal(signal.SIGALRM)
+        assert go_on.wait(SOON)
+
+    def cold_stop(number: int, frame: object) -> None:
+        raise SystemExit  # what RQ does on the second SIGTERM
+
+    before = signal.signal(signal.SIGALRM, cold_stop)
+    try:
+        scene.worker(encode).work(burst=True, max_jobs=1)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        go_on.set()
+    assert scene.statuses()[:3] == [JobStatus.QUEUED] * 3
+    assert scene.started.count == 0
+
+
+def test_jobs_forgotten_while_they_run_leave_nothing_that_lasts(scene: Scene) -> None:
+    scene.submit(*KEYS[:4])
+    scene.worker(scene.queue.forget).work(burst=True)
+    names = {name.decode() for name in scene.redis.scan_iter()}
+    jobs = {name for name in names if not name.startswith(("rq:queues", "rq:worker"))}
+    assert {name for name in jobs if scene.redis.ttl(name) < 0} == set()
+
+
+def test_a_job_that_hangs_is_ended_with_the_process(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock that ends the process is set for the job that is due first, and off when nothing runs."""
+    clocks: list[float] = []
+    off: list[bool] = []
+    import faulthandler
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, exit: clocks.append(seconds))  # noqa: A006
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: off.append(True))
+    scene.queue = RqEncodeQueue(scene.redis, Settings(job_timeout=30))
+    scene.submit(*KEYS[:3])
+    scene.worker(lambda key: None, Pace(grace=5)).work(burst=True)
+    assert clocks
+    assert all(0 < seconds <= 35 for seconds in clocks)
+    assert len(off) == len(clocks)

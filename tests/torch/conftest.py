@@ -1,0 +1,86 @@
+"""A real ViT-B and a small encoder of the same class, both with random weights, and the file Meta would publish."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from encoder_worker.backends.torchvision_operators import ensure_torchvision_imports
+from shared.models import VIT_B, Model
+
+ensure_torchvision_imports()
+
+from segment_anything import sam_model_registry  # noqa: E402  # only now can it be imported
+from segment_anything.modeling import ImageEncoderViT  # noqa: E402
+
+
+def randomise(module: torch.nn.Module, seed: int) -> None:
+    """The same random numbers each time, of a trained network's size, also where segment_anything begins with zeros."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if parameter.ndim < 2 and name.endswith("weight"):
+                continue  # of a norm
+            inputs = 4 if "pos" in name else parameter[0].numel()
+            scale = inputs**-0.5 if parameter.ndim > 1 else 0.02
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
+
+
+@pytest.fixture(scope="session")
+def sam() -> Any:
+    """segment_anything's own ViT-B."""
+    model = sam_model_registry["vit_b"]().eval().requires_grad_(False)
+    randomise(model.image_encoder, seed=1)
+    return model
+
+
+@pytest.fixture(scope="session")
+def checkpoint(sam: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its checkpoint, in the format and under the name of the official one."""
+    assert VIT_B.checkpoint is not None
+    path = tmp_path_factory.mktemp("checkpoint") / VIT_B.checkpoint.name
+    torch.save(sam.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def random_vit_b(checkpoint: Path) -> Model:
+    """ViT-B with the digest of that checkpoint."""
+    with checkpoint.open("rb") as file:
+        return VIT_B.with_checkpoint(hashlib.file_digest(file, "sha256").hexdigest())
+
+
+@pytest.fixture
+def small_encoder() -> Callable[[], Any]:
+    """Makes equal `ImageEncoderViT`s: two narrow blocks, one with windows and one without."""
+
+    def make() -> Any:
+        encoder = ImageEncoderViT(
+            embed_dim=64,
+            depth=2,
+            num_heads=2,
+            use_rel_pos=True,
+            window_size=14,
+            global_attn_indexes=(1,),
+            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+        )
+        randomise(encoder, seed=2)
+        return encoder.eval().requires_grad_(False)
+
+    return make
+
+
+@pytest.fixture
+def photo() -> NDArray[np.uint8]:
+    """A landscape photo, (400, 600, 3)."""
+    import skimage.data
+
+    return np.asarray(skimage.data.coffee())

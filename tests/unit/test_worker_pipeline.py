@@ -1,0 +1,151 @@
+"""Many images through the stages at once: in batches, each with its own end."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import wait
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from encoder_worker.backends.fake import FakeEncoder
+from encoder_worker.encode import EncodeImage
+from encoder_worker.pipeline import EncodePipeline
+from shared.codec import decode_embedding
+from shared.errors import EncodeFailed, InvalidImage
+from shared.events import MemoryEvents
+from shared.keys import EmbeddingKey, image_key, record_key
+from shared.models import FAKE
+from shared.store import MemoryStore
+
+SOON = 30.0
+POISON = 255
+
+
+class BatchEncoder(FakeEncoder):
+    """Takes four at once, waits at a gate, fails on any batch that holds a white image."""
+
+    def __init__(self) -> None:
+        super().__init__(batch=4)
+        self.sizes: list[int] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.waiting = threading.Semaphore(0)
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        self.sizes.append(len(images))
+        self.waiting.release()
+        assert self.gate.wait(SOON)
+        if any(image[0, 0, 0] == POISON for image in images):
+            raise EncodeFailed("no good")
+        return super().encode(images)
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.encoder = BatchEncoder()
+        self.store = MemoryStore()
+        self.events = MemoryEvents()
+        self.pipeline = EncodePipeline(
+            EncodeImage(
+                store=self.store,
+                encoder=self.encoder,
+                events=self.events,
+                dtype="float16",
+                ttl=60,
+                max_pixels=1_000_000,
+            )
+        )
+
+    def upload(self, shade: int, *, cut: int | None = None) -> EmbeddingKey:
+        buffer = io.BytesIO()
+        Image.new("RGB", (16, 16), (shade, 0, 0)).save(buffer, "PNG")
+        data = buffer.getvalue()[:cut]
+        image_id = hashlib.sha256(data).hexdigest()
+        self.store.put(image_key(image_id), data, 60)
+        self.store.put(record_key(image_id), b"{}", 60)
+        return EmbeddingKey.of(image_id, FAKE)
+
+    def red_of(self, key: EmbeddingKey) -> float:
+        value = self.store.get(key.redis_key)
+        assert value is not None
+        return float(decode_embedding(value, key).array[0, 0, 0, 0])
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    desk = Desk()
+    yield desk
+    desk.encoder.gate.set()
+    desk.pipeline.close()
+
+
+def test_images_that_wait_are_encoded_in_batches_and_none_is_mixed_up(desk: Desk) -> None:
+    desk.encoder.gate.clear()
+    first = desk.pipeline.submit(desk.upload(1))
+    assert desk.encoder.waiting.acquire(timeout=SOON)
+    keys = [desk.upload(shade) for shade in range(10, 19)]
+    futures = [desk.pipeline.submit(key) for key in keys]
+    desk.encoder.gate.set()
+    wait([first, *futures], timeout=SOON)
+    assert [desk.red_of(key) for key in keys] == pytest.approx([shade / 255 for shade in range(10, 19)], abs=1e-3)
+    assert max(desk.encoder.sizes) <= 4
+    assert len(desk.encoder.sizes) < 10
+
+
+def test_the_next_images_are_decoded_while_the_encoder_is_busy(desk: Desk) -> None:
+    desk.encoder.gate.clear()
+    desk.pipeline.submit(desk.upload(1))
+    assert desk.encoder.waiting.acquire(timeout=SOON)
+    bad = desk.pipeline.submit(desk.upload(2, cut=50))
+    with pytest.raises(InvalidImage):
+        bad.result(timeout=SOON)  # it was decoded, and found wanting, with the encoder still at the first
+
+
+def test_a_bad_image_among_good_ones_fails_alone(desk: Desk) -> None:
+    keys = [desk.upload(1), desk.upload(2, cut=50), desk.upload(3)]
+    good, bad, too = (desk.pipeline.submit(key) for key in keys)
+    assert good.result(timeout=SOON) is too.result(timeout=SOON) is None
+    with pytest.raises(InvalidImage):
+        bad.result(timeout=SOON)
+    assert not desk.store.exists(keys[1].redis_key)
+
+
+def test_a_batch_that_fails_is_run_again_one_by_one(desk: Desk) -> None:
+    desk.encoder.gate.clear()
+    desk.pipeline.submit(desk.upload(1))
+    assert desk.encoder.waiting.acquire(timeout=SOON)
+    futures = [desk.pipeline.submit(desk.upload(shade)) for shade in (10, POISON, 12, 13)]
+    desk.encoder.gate.set()
+    with pytest.raises(EncodeFailed, match="no good"):
+        futures[1].result(timeout=SOON)
+    for good in (futures[0], *futures[2:]):
+        assert good.result(timeout=SOON) is None
+
+
+def test_an_embedding_that_is_there_never_reaches_the_encoder(desk: Desk) -> None:
+    key = desk.upload(1)
+    desk.pipeline.submit(key).result(timeout=SOON)
+    desk.pipeline.submit(key).result(timeout=SOON)
+    assert desk.encoder.sizes == [1]
+
+
+def test_a_failure_to_store_is_that_images_own(desk: Desk) -> None:
+    class Broken(BatchEncoder):
+        def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+            return [np.full((1, 256, 64, 64), np.nan, dtype=np.float32) for _ in images]
+
+    broken = EncodeImage(
+        store=desk.store, encoder=Broken(), events=desk.events, dtype="float16", ttl=60, max_pixels=1_000_000
+    )
+    pipeline = EncodePipeline(broken)
+    try:
+        with pytest.raises(EncodeFailed, match="not finite"):
+            pipeline.submit(desk.upload(1)).result(timeout=SOON)
+    finally:
+        pipeline.close()
