@@ -7,20 +7,24 @@ import io
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from deploy.local.client import Answer, Client, ServiceError
-from deploy.local.overlay import draw_overlay, mask_of
 from deploy.local.photo import PHOTO, POINT
 from deploy.local.process import StackError
 from deploy.local.run import say, stopped_by_signals
 from deploy.local.stack import LocalStack
+from prompt_api.cli.painting import paint
+from prompt_api.client import ImageInfo, Mask, Masks, SamCache
+from prompt_api.client.arrays import mask_of_rle
+from shared.errors import SamCacheError
 
 Point = tuple[float, float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +49,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with stopped_by_signals():
         try:
             started = time.monotonic()
-            with LocalStack({"SAM_PORT": "0"}, announce=say) as stack, Client(stack.url) as client:
+            with LocalStack({"SAM_PORT": "0"}, announce=say) as stack, SamCache(stack.url) as service:
                 stages = [Stage("start", time.monotonic() - started, "weights, Valkey, worker, API")]
-                answer = walk(client, data, point, stages)
-        except (StackError, ServiceError) as error:
+                masks = walk(service, data, point, stages)
+        except (StackError, SamCacheError) as error:
             say(str(error))
             return 1
         except KeyboardInterrupt:
             say("stopped, nothing left running")
             return 130
-    best = max(answer.body["results"][0]["masks"], key=lambda mask: mask["score"])
-    draw_overlay(photo, mask_of(best["rle"]), point).save(options.output)
+    best = max(masks, key=lambda mask: mask.score)
+    paint(photo, mask_of_rle(best.payload), foreground=[point]).save(options.output)
     say(f"\n{table(stages)}\n")
-    say(f"mask at {point[0]:g},{point[1]:g}: score {best['score']:.3f}, {best['area']} pixels; see {options.output}")
+    say(f"mask at {point[0]:g},{point[1]:g}: score {best.score:.3f}, {best.area} pixels; see {options.output}")
     return 0
 
 
-def walk(client: Client, photo: bytes, point: Point, stages: list[Stage]) -> Answer:
-    """Upload, wait, prompt, and the same again; appends each stage and returns the last prompt's answer.
+def walk(service: SamCache, photo: bytes, point: Point, stages: list[Stage]) -> list[Mask]:
+    """Upload, wait, prompt, and the same again; appends each stage and returns the last prompt's masks.
 
     Raises:
-        ServiceError: the service refuses a step.
+        SamCacheError: the service refuses a step.
     """
-    uploaded = client.upload(photo)
-    size = f"{uploaded.body['width']}x{uploaded.body['height']}, {len(photo) / 1000:.0f} kB"
-    stages.append(Stage("upload", uploaded.seconds, f"{_outcome(uploaded)}; {size}"))
-    image_id = uploaded.body["image_id"]
-    stages.append(Stage("encode", client.wait_until_ready(image_id).seconds, "waiting for the worker, once per image"))
-    first = client.prompt(image_id, point)
-    stages.append(Stage("first prompt", first.seconds, _timings(first)))
-    repeated = client.upload(photo)
-    stages.append(Stage("upload again", repeated.seconds, _outcome(repeated)))
-    second = client.prompt(image_id, point)
-    stages.append(Stage("second prompt", second.seconds, _timings(second)))
-    return second
+    prompts = [{"points": [list(point)], "labels": [1]}]
+
+    def upload() -> ImageInfo:
+        return service.upload(photo)
+
+    def prompt() -> Masks:
+        return service.masks(uploaded.image_id, prompts)
+
+    uploaded, seconds = _timed(upload)
+    size = f"{uploaded.width}x{uploaded.height}, {len(photo) / 1000:.0f} kB"
+    stages.append(Stage("upload", seconds, f"{_outcome(uploaded)}; {size}"))
+    _, seconds = _timed(lambda: service.wait(uploaded.image_id))
+    stages.append(Stage("encode", seconds, "waiting for the worker, once per image"))
+    first, seconds = _timed(prompt)
+    stages.append(Stage("first prompt", seconds, _timings(first)))
+    repeated, seconds = _timed(upload)
+    stages.append(Stage("upload again", seconds, _outcome(repeated)))
+    second, seconds = _timed(prompt)
+    stages.append(Stage("second prompt", seconds, _timings(second)))
+    return second.results[0]
+
+
+def _timed(do: Callable[[], T]) -> tuple[T, float]:
+    """What `do` returns, and the seconds it took."""
+    started = time.monotonic()
+    return do(), time.monotonic() - started
 
 
 def table(stages: Sequence[Stage]) -> str:
@@ -101,14 +119,13 @@ def parse_point(text: str) -> Point:
     return x, y
 
 
-def _outcome(answer: Answer) -> str:
-    hit = "cache hit: the embedding is there" if answer.status == 200 else "cache miss: queued for a worker"
-    return f"{answer.status}, {hit}"
+def _outcome(image: ImageInfo) -> str:
+    return "cache miss: sent, queued for a worker" if image.sent else "cache hit: the embedding is there, nothing sent"
 
 
-def _timings(answer: Answer) -> str:
+def _timings(masks: Masks) -> str:
     """`fetch;dur=1.2, decode;dur=33` as `fetch 1.2, decode 33 ms`."""
-    parts = [part.strip().replace(";dur=", " ") for part in answer.server_timing.split(",") if part.strip()]
+    parts = [part.strip().replace(";dur=", " ") for part in masks.timing.split(",") if part.strip()]
     return f"in the API: {', '.join(parts)} ms" if parts else ""
 
 

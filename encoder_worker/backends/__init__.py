@@ -49,5 +49,5 @@ def import_backend(model: Model) -> ModuleType:
     except ModuleNotFoundError as error:
         extra = "torch" if model.checkpoint is not None else "worker"
         raise ConfigurationError(
-            f"{model.name} needs {error.name}, which is not installed: pip install 'sam-embedding-cache[{extra}]'"
+            f"{model.name} needs {error.name}, which is not installed: pip install '.[{extra}]' in the project's folder"
         ) from error

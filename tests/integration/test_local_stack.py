@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 
-from deploy.local.client import Client
 from deploy.local.photo import PHOTO, POINT
 from deploy.local.process import ROOT, StackError
 from deploy.local.stack import LocalStack
+from prompt_api.client import Mask, SamCache
 
 FAKE = {"SAM_MODEL": "fake"}
 RUN = [sys.executable, "-m", "deploy.local.run"]
@@ -36,6 +37,10 @@ def photo_of(colour: str) -> bytes:
 def encodings(stack: LocalStack) -> int:
     """Encodings the first worker has done, over all its restarts."""
     return sum("encoded" in line for line in stack.log("worker 1"))
+
+
+def masks_at(service: SamCache, image_id: str, point: tuple[float, float]) -> list[Mask]:
+    return service.masks(image_id, [{"points": [list(point)], "labels": [1]}]).results[0]
 
 
 def alive(pid: int) -> bool:
@@ -78,36 +83,36 @@ def stack() -> Iterator[LocalStack]:
 
 
 @pytest.fixture
-def client(stack: LocalStack) -> Iterator[Client]:
-    with Client(stack.url) as connected:
+def client(stack: LocalStack) -> Iterator[SamCache]:
+    with SamCache(stack.url) as connected:
         yield connected
 
 
-def test_an_uploaded_photo_can_be_prompted(client: Client) -> None:
+def test_an_uploaded_photo_can_be_prompted(client: SamCache) -> None:
     photo = photo_of("red")
     uploaded = client.upload(photo)
-    assert uploaded.body["image_id"] == hashlib.sha256(photo).hexdigest()
-    client.wait_until_ready(uploaded.body["image_id"], BOUND)
-    masks = client.prompt(uploaded.body["image_id"], (20, 20)).body["results"][0]["masks"]
-    assert [mask["rle"]["size"] for mask in masks] == [[48, 64]] * 3
+    assert uploaded.image_id == hashlib.sha256(photo).hexdigest()
+    client.wait(uploaded.image_id)
+    masks = masks_at(client, uploaded.image_id, (20, 20))
+    assert [mask.payload["size"] for mask in masks] == [[48, 64]] * 3
 
 
-def test_the_same_photo_twice_is_encoded_once(stack: LocalStack, client: Client) -> None:
+def test_the_same_photo_twice_is_encoded_once(stack: LocalStack, client: SamCache) -> None:
     before = encodings(stack)
-    image_id = client.upload(photo_of("green")).body["image_id"]
-    client.wait_until_ready(image_id, BOUND)
+    image_id = client.upload(photo_of("green")).image_id
+    client.wait(image_id)
     assert eventually(lambda: encodings(stack) == before + 1)
-    assert client.upload(photo_of("green")).status == 200
+    assert httpx.post(f"{stack.url}/v1/images", content=photo_of("green")).status_code == 200
     client.upload(photo_of("blue"))
-    client.wait_until_ready(hashlib.sha256(photo_of("blue")).hexdigest(), BOUND)
+    client.wait(hashlib.sha256(photo_of("blue")).hexdigest())
     assert eventually(lambda: encodings(stack) == before + 2)
 
 
 def test_prompts_after_a_restart_of_the_api_alone_need_no_encoding(stack: LocalStack) -> None:
-    with Client(stack.url) as client:
-        image_id = client.upload(photo_of("yellow")).body["image_id"]
-        client.wait_until_ready(image_id, BOUND)
-        answered = client.prompt(image_id, (20, 20)).body["results"]
+    with SamCache(stack.url) as client:
+        image_id = client.upload(photo_of("yellow")).image_id
+        client.wait(image_id)
+        answered = masks_at(client, image_id, (20, 20))
     assert eventually(lambda: any(image_id[:8] in line for line in stack.log("worker 1")))
     before, url, pids = encodings(stack), stack.url, stack.pids("api")
 
@@ -115,29 +120,29 @@ def test_prompts_after_a_restart_of_the_api_alone_need_no_encoding(stack: LocalS
 
     assert stack.url == url
     assert stack.pids("api") != pids
-    with Client(stack.url) as client:
-        again = client.prompt(image_id, (20, 20)).body["results"]
-    assert [mask["rle"] for mask in again[0]["masks"]] == [mask["rle"] for mask in answered[0]["masks"]]
+    with SamCache(stack.url) as client:
+        again = masks_at(client, image_id, (20, 20))
+    assert [mask.payload for mask in again] == [mask.payload for mask in answered]
     assert encodings(stack) == before
 
 
-def test_a_killed_worker_is_started_again(stack: LocalStack, client: Client) -> None:
+def test_a_killed_worker_is_started_again(stack: LocalStack, client: SamCache) -> None:
     before = stack.pids("worker")
     stack.kill_worker()
     stack.wait_for_workers()
     assert stack.pids("worker") != before
-    image_id = client.upload(photo_of("purple")).body["image_id"]
-    client.wait_until_ready(image_id, BOUND)
+    image_id = client.upload(photo_of("purple")).image_id
+    client.wait(image_id)
 
 
 def test_real_weights_cut_the_cup_out_of_the_shipped_photo() -> None:
-    with LocalStack({"SAM_MODEL": "mobile_sam"}) as stack, Client(stack.url) as client:
-        image_id = client.upload(PHOTO.read_bytes()).body["image_id"]
-        client.wait_until_ready(image_id, BOUND)
-        masks = client.prompt(image_id, POINT).body["results"][0]["masks"]
-    best = max(masks, key=lambda mask: mask["score"])
-    assert best["score"] > 0.9
-    assert 20_000 < best["area"] < 130_000
+    with LocalStack({"SAM_MODEL": "mobile_sam"}) as stack, SamCache(stack.url) as client:
+        image_id = client.upload(PHOTO.read_bytes()).image_id
+        client.wait(image_id)
+        masks = masks_at(client, image_id, POINT)
+    best = max(masks, key=lambda mask: mask.score)
+    assert best.score > 0.9
+    assert 20_000 < best.area < 130_000
 
 
 def test_leaving_the_stack_leaves_no_process() -> None:
@@ -173,8 +178,8 @@ def test_a_given_redis_is_used_instead_of_the_embedded_one(valkey_url: str) -> N
     with LocalStack({**FAKE, "SAM_CACHE_URL": valkey_url}) as stack:
         assert stack.valkey_url == valkey_url
         assert stack.pids("valkey") == []
-        with Client(stack.url) as client:
-            client.wait_until_ready(client.upload(photo_of("orange")).body["image_id"], BOUND)
+        with SamCache(stack.url) as client:
+            client.wait(client.upload(photo_of("orange")).image_id)
 
 
 def address_of(url: str) -> tuple[str, int]:

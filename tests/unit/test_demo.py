@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from deploy.local.client import Answer, Client
 from deploy.local.demo import Stage, parse_point, table, walk
 from deploy.local.photo import PHOTO, POINT
+from prompt_api.client import ImageInfo, Masks, SamCache
+from prompt_api.client.flows import Prompt
 
 
-class RecordingClient(Client):
+class RecordingService(SamCache):
     """A service that has encoded nothing yet, without a connection; writes down what it is asked."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def upload(self, image: bytes) -> Answer:
+    def upload(self, data: bytes) -> ImageInfo:
         self.asked.append("upload")
-        known = self.asked.count("upload") > 1
-        body = {"image_id": "ab" * 32, "width": 600, "height": 400}
-        return Answer(200 if known else 202, body, 0.004, "")
+        return ImageInfo("ab" * 32, "fake", "queued", 600, 400, sent=self.asked.count("upload") == 1)
 
-    def wait_until_ready(self, image_id: str, seconds: float = 300.0) -> Answer:
+    def wait(self, image_id: str, data: bytes | None = None) -> ImageInfo:
         self.asked.append("wait")
-        return Answer(200, {"status": "ready"}, 0.8, "")
+        return ImageInfo(image_id, "fake", "ready", 600, 400)
 
-    def prompt(self, image_id: str, point: tuple[float, float]) -> Answer:
-        self.asked.append(f"prompt {point}")
-        return Answer(200, {"results": []}, 0.05, "fetch;dur=1.2, decode;dur=33.0")
+    def masks(self, image_id: str, prompts: Sequence[Prompt], **_: Any) -> Masks:
+        self.asked.append(f"prompt {prompts[0]['points']}")
+        return Masks(image_id, "fake", 600, 400, [[]], "fetch;dur=1.2, decode;dur=33.0")
 
 
 @pytest.mark.parametrize(("text", "point"), [("500,375", (500.0, 375.0)), (" 0.5 , 12 ", (0.5, 12.0))])
@@ -45,9 +46,9 @@ def test_anything_else_is_not_a_point(text: str) -> None:
 
 
 def test_the_walk_goes_the_whole_way_twice_and_shows_the_cache_hit() -> None:
-    client, stages = RecordingClient(), list[Stage]()
-    walk(client, b"photo", (1, 2), stages)
-    assert client.asked == ["upload", "wait", "prompt (1, 2)", "upload", "prompt (1, 2)"]
+    service, stages = RecordingService(), list[Stage]()
+    walk(service, b"photo", (1, 2), stages)
+    assert service.asked == ["upload", "wait", "prompt [[1, 2]]", "upload", "prompt [[1, 2]]"]
     notes = {stage.name: stage.note for stage in stages}
     assert "cache miss" in notes["upload"]
     assert "cache hit" in notes["upload again"]

@@ -1,0 +1,1 @@
+"""`samcache`: the service from a shell. See docs/command-line.md."""

@@ -1,0 +1,152 @@
+"""The service's answers as typed values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """An image on its way to an embedding, for one model.
+
+    Attributes:
+        image_id: lower-case hex SHA-256 of the file's bytes.
+        status: `queued`, `encoding`, `ready` or `failed`.
+        width: pixels, EXIF orientation applied.
+        height: pixels, EXIF orientation applied.
+        queue_position: encodings before this one, while queued and known.
+        error: `{"code", "detail"}` when failed.
+        sent: True if the file's bytes had to be sent to get this answer.
+    """
+
+    image_id: str
+    model: str
+    status: str
+    width: int
+    height: int
+    queue_position: int | None = None
+    error: Mapping[str, str] | None = None
+    sent: bool = False
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any], *, sent: bool = False) -> Self:
+        return cls(
+            image_id=str(document["image_id"]),
+            model=str(document["model"]),
+            status=str(document["status"]),
+            width=int(document["width"]),
+            height=int(document["height"]),
+            queue_position=document.get("queue_position"),
+            error=document.get("error"),
+            sent=sent,
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width), as numpy and SAM order it."""
+        return self.height, self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """One mask.
+
+    Attributes:
+        score: IoU the model predicts for it.
+        area: pixels covered.
+        bbox: (x, y, width, height) of those pixels.
+        payload: the mask in the format asked for, as docs/http-api.md describes it.
+        token: refines it, as a prompt's `mask_token`.
+    """
+
+    score: float
+    area: int
+    bbox: tuple[int, int, int, int]
+    payload: Any
+    token: str
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any], form: str) -> Self:
+        x, y, width, height = (int(value) for value in document["bbox"])
+        return cls(
+            score=float(document["score"]),
+            area=int(document["area"]),
+            bbox=(x, y, width, height),
+            payload=document[form],
+            token=str(document["mask_token"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """The answer to prompts: for each, in order, its masks.
+
+    Attributes:
+        width: pixels of the oriented original.
+        height: pixels of the oriented original.
+        timing: the `Server-Timing` header: ms that the stages took in the service.
+    """
+
+    image_id: str
+    model: str
+    width: int
+    height: int
+    results: list[list[Mask]]
+    timing: str = ""
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any], form: str, timing: str = "") -> Self:
+        return cls(
+            image_id=str(document["image_id"]),
+            model=str(document["model"]),
+            width=int(document["width"]),
+            height=int(document["height"]),
+            results=[[Mask.parse(mask, form) for mask in result["masks"]] for result in document["results"]],
+            timing=timing,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model that the service serves.
+
+    Attributes:
+        default: used where a request names none.
+        decoder: path of its decoder graph for clients, or None.
+    """
+
+    name: str
+    title: str
+    default: bool
+    licence: str
+    weights_digest: str
+    decoder: str | None
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        return cls(
+            name=str(document["name"]),
+            title=str(document["title"]),
+            default=bool(document["default"]),
+            licence=str(document["licence"]),
+            weights_digest=str(document["weights_digest"]),
+            decoder=document["links"]["decoder"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the service can answer, and what each thing it depends on says.
+
+    Attributes:
+        checks: by name, `ok` or the sentence that says what is wrong.
+    """
+
+    ready: bool
+    checks: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        return cls(document["status"] == "ready", {str(name): str(said) for name, said in document["checks"].items()})
