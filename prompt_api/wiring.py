@@ -118,7 +118,8 @@ def _warm_up(decoders: Iterable[Decoder[Any]]) -> None:
     prompt = Prompt(points=np.zeros((1, 2), np.float32), labels=np.ones(1, np.int64))
     for decoder in decoders:
         image = decoder.prepare(np.zeros(EMBEDDING_SHAPE, np.float32), (IMAGE_SIZE, IMAGE_SIZE))
-        encode_masks(decoder.decode(image, [prompt], multimask=True)[0].logits, (1, 1), MaskFormat.RLE)
+        (masks,) = decoder.decode(image, [prompt], multimask=True)
+        encode_masks(masks.logits, (1, 1), MaskFormat.RLE)
     # What lives now lives as long as the process: keep it out of every later garbage collection.
     gc.collect()
     gc.freeze()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,8 +47,8 @@ class FakeDecoder:
         *,
         multimask: bool,
         padding: bool = True,  # noqa: ARG002 - the seam's
-    ) -> list[DecodedMasks]:
-        return [_decode(image, prompt, multimask=multimask) for prompt in prompts]
+    ) -> Iterator[DecodedMasks]:
+        return (_decode(image, prompt, multimask=multimask) for prompt in prompts)
 
 
 def _decode(image: FakePrepared, prompt: Prompt, *, multimask: bool) -> DecodedMasks:

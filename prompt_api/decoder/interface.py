@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -70,8 +70,10 @@ class Decoder(Protocol[P]):
 
     def decode(
         self, image: P, prompts: Sequence[Prompt], *, multimask: bool, padding: bool = True
-    ) -> list[DecodedMasks]:
+    ) -> Iterator[DecodedMasks]:
         """Masks for each prompt, in order; a prompt's masks do not depend on the others.
+
+        The next prompts may be decoded while the caller works on the last one's masks.
 
         Args:
             multimask: True returns SAM's masks 1-3, False its mask 0, as `MaskDecoder.forward` selects.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -98,14 +98,14 @@ class OnnxDecoder:
 
     def decode(
         self, image: OnnxImage, prompts: Sequence[Prompt], *, multimask: bool, padding: bool = True
-    ) -> list[DecodedMasks]:
+    ) -> Iterator[DecodedMasks]:
         if len(prompts) == 1:
-            return [self._decode(self._prompt_side, image, prompts[0], multimask, padding)]
+            return iter([self._decode(self._prompt_side, image, prompts[0], multimask, padding)])
 
         def one_of_many(prompt: Prompt) -> DecodedMasks:
             return self._decode(self._one_of_many, image, prompt, multimask, padding)
 
-        return list(self._pool.map(one_of_many, prompts))
+        return self._pool.map(one_of_many, prompts)
 
     def _decode(
         self, session: OnnxSession, image: OnnxImage, prompt: Prompt, multimask: bool, padding: bool

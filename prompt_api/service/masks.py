@@ -96,15 +96,16 @@ class MaskService:
         image = self._promptable(key, model, wait, timings)
         for number, prompt in enumerate(request.prompts):
             check_position(prompt, image.original, f"prompts/{number}")
+        whole = request.format is MaskFormat.LOGITS or any(map(must_be_whole, request.prompts))
+        results = []
         with self._turn():
             with timings.stage("decode"):
-                padding = request.format is MaskFormat.LOGITS or any(map(must_be_whole, request.prompts))
-                answers = self._decode(key, image, request.prompts, request.multimask, MAX_DEPTH, padding=padding)
-            with timings.stage("encode"):
-                results = [
-                    self._encode(key, image.original, prompt, answer, request, whole=padding)
-                    for prompt, answer in zip(request.prompts, answers, strict=True)
-                ]
+                answers = self._decode(key, image, request.prompts, request.multimask, MAX_DEPTH, padding=whole)
+            for prompt in request.prompts:
+                with timings.stage("decode"):  # in a batch, what is left to wait for
+                    answer = next(answers)
+                with timings.stage("encode"):
+                    results.append(self._encode(key, image.original, prompt, answer, request, whole=whole))
         return MasksAnswer(key, image.original, results)
 
     def forget(self, image_id: str) -> None:
@@ -144,9 +145,9 @@ class MaskService:
         nesting: int,
         *,
         padding: bool,
-    ) -> list[DecodedMasks]:
+    ) -> Iterator[DecodedMasks]:
         def decode_nested(prompt: PromptInput, nested_multimask: bool, nesting_left: int) -> DecodedMasks:
-            return self._decode(key, image, [prompt], nested_multimask, nesting_left, padding=True)[0]
+            return next(self._decode(key, image, [prompt], nested_multimask, nesting_left, padding=True))
 
         def mask_of(number: int, prompt: PromptInput) -> NDArray[np.float32] | None:
             if prompt.mask_token is not None:

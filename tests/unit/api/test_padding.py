@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,10 +25,10 @@ class StrictDecoder(FakeDecoder):
 
     def decode(
         self, image: FakePrepared, prompts: Sequence[Prompt], *, multimask: bool, padding: bool = True
-    ) -> list[DecodedMasks]:
+    ) -> Iterator[DecodedMasks]:
         self.decodings.append(padding)
         answers = super().decode(image, prompts, multimask=multimask)
-        return answers if padding else [replace(answer, logits=2 * answer.logits) for answer in answers]
+        return answers if padding else (replace(answer, logits=2 * answer.logits) for answer in answers)
 
 
 @pytest.fixture
