@@ -5,15 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INPUTS := pyproject.toml constraints.txt
-CHECKED := shared prompt_api encoder_worker deploy tests
+CHECKED := shared prompt_api encoder_worker deploy bench tests
 
-.PHONY: help run demo test lint setup
+.PHONY: help run demo test test-torch bench lint setup
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run    serve on http://127.0.0.1:8000 (PORT=8080 make run moves it), Ctrl-C stops it"
 	@echo "make demo   upload a photo, prompt it, write demo-overlay.png (IMAGE=photo.jpg POINT=x,y)"
 	@echo "make test   lint and every test"
+	@echo "make test-torch  the tests of the ViT models alone"
+	@echo "make bench  what prompts cost here, against SamPredictor: ten quiet minutes (PHOTO=path adds yours)"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make setup  only install what the others need"
 
@@ -25,6 +27,13 @@ demo: $(VENV)/.serving
 
 test: lint
 	$(BIN)/python -m pytest
+
+# A part of `make test`: the ViT models, on a real ViT-B of random weights.
+test-torch: $(VENV)/.developing
+	$(BIN)/python -m pytest tests/torch
+
+bench: $(VENV)/.developing
+	@exec $(BIN)/python -m bench $${PHOTO:+--photo "$$PHOTO"}
 
 lint: $(VENV)/.developing
 	$(BIN)/python -m ruff check $(CHECKED)

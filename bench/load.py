@@ -1,0 +1,136 @@
+"""`python -m bench.load`: clients that prompt as fast as they are answered, in a process of their own.
+
+Raw sockets and requests made beforehand: what the clients cost is taken from the service on the same machine.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the clients saw.
+
+    Attributes:
+        wall: seconds measured.
+        processor: seconds of processor time the clients took meanwhile.
+        milliseconds: of each request answered meanwhile.
+    """
+
+    wall: float
+    processor: float
+    milliseconds: list[float]
+
+    @property
+    def rate(self) -> float:
+        """Requests answered per second."""
+        return len(self.milliseconds) / self.wall
+
+
+def run_load(url: str, path: str, bodies: Sequence[bytes], *, connections: int, warm_up: float, seconds: float) -> Load:
+    """Post `bodies`, over and over, on that many connections, from another process.
+
+    Args:
+        warm_up: seconds before what counts.
+
+    Raises:
+        subprocess.CalledProcessError: a request was refused; the reason is on standard error.
+    """
+    plan = {
+        "address": urlsplit(url).netloc,
+        "path": path,
+        "bodies": [body.decode() for body in bodies],
+        "connections": connections,
+        "warm_up": warm_up,
+        "seconds": seconds,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.load"],
+        input=json.dumps(plan).encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=warm_up + seconds + _TIMEOUT,
+        cwd=Path(__file__).parents[1],
+    )
+    return Load(**json.loads(done.stdout))
+
+
+class _Client:
+    """One connection, and when each of its requests was answered and how long it took, in seconds."""
+
+    def __init__(self, address: str, requests: Sequence[bytes], first: int) -> None:
+        host, _, port = address.rpartition(":")
+        self._socket = socket.create_connection((host, int(port)), timeout=_TIMEOUT)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._requests = islice(cycle(requests), first, None)
+        self.answered: list[tuple[float, float]] = []
+        self.failure: BaseException | None = None
+
+    def run(self, until: float) -> None:
+        try:
+            while (started := time.perf_counter()) < until:
+                self._socket.sendall(next(self._requests))
+                self._read()
+                ended = time.perf_counter()
+                self.answered.append((ended, ended - started))
+        except BaseException as error:
+            self.failure = error
+
+    def _read(self) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += self._receive()
+        head, _, body = head.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"the API answered {head.decode()}\n{body.decode()}")
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        left = length - len(body)
+        while left > 0:
+            left -= len(self._receive())
+
+    def _receive(self) -> bytes:
+        data = self._socket.recv(1 << 18)
+        if not data:
+            raise RuntimeError("the API closed the connection")
+        return data
+
+
+def main() -> None:
+    """Read the plan on standard input, write a `Load` on standard output."""
+    plan = json.load(sys.stdin)
+    head = f"POST {plan['path']} HTTP/1.1\r\nHost: {plan['address']}\r\nContent-Type: application/json\r\n"
+    requests = [f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode() for body in plan["bodies"]]
+    clients = [_Client(plan["address"], requests, first) for first in range(plan["connections"])]
+    begin = time.perf_counter() + plan["warm_up"]
+    end = begin + plan["seconds"]
+    threads = [threading.Thread(target=client.run, args=(end,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    time.sleep(plan["warm_up"])
+    before = time.process_time()
+    time.sleep(max(0.0, end - time.perf_counter()))
+    processor = time.process_time() - before
+    for thread in threads:
+        thread.join()
+    for client in clients:
+        if client.failure is not None:
+            raise client.failure
+    answered = [taken * 1000 for client in clients for at, taken in client.answered if begin <= at < end]
+    json.dump(asdict(Load(plan["seconds"], processor, answered)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

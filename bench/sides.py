@@ -1,0 +1,100 @@
+"""The two sides inside one process: the service's own stages, and segment_anything on torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench import cores
+from bench.clicks import decoder_prompt
+from prompt_api.decoder.interface import DecodedMasks, PreparedImage
+from prompt_api.decoder.load import load_decoder
+from prompt_api.decoder.weights import read_export
+from prompt_api.masks.encode import encode_masks
+from prompt_api.masks.interface import EncodedMask, MaskFormat
+from shared.geometry import Size, resized_size
+from shared.models import MOBILE_SAM
+from shared.settings import Settings
+from shared.weights import locate_weights
+from tests.parity.reference import Click, Reference
+
+Floats = NDArray[np.float32]
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within the block torch and this thread use `count` cores, the last of those there are."""
+    before = torch.get_num_threads()
+    with cores.running_on(cores.available()[-count:]):
+        torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+class Ours:
+    """Decoder and masks of the service, without HTTP. Make it within `threads`."""
+
+    def __init__(self, settings: Settings, *, threads: int) -> None:
+        self._decoder = load_decoder(MOBILE_SAM, replace(settings, decoder_threads=threads)).decoder
+        self._image: Any = None
+        self._size: Size = (0, 0)
+
+    def preset(self, embedding: Floats, size: Size) -> PreparedImage:
+        """Make this the current image: `embedding` (1, 256, 64, 64) of an image of (height, width)."""
+        self._size = size
+        self._image = self._decoder.prepare(embedding, resized_size(size))
+        prepared: PreparedImage = self._image
+        return prepared
+
+    def decode(self, click: Click, *, padding: bool) -> DecodedMasks:
+        prompt = decoder_prompt(click, self._size)
+        (masks,) = self._decoder.decode(self._image, [prompt], multimask=click.multimask, padding=padding)
+        return masks
+
+    def predict(self, click: Click) -> list[EncodedMask]:
+        """Masks as RLE, decoded as the service decodes a first prompt."""
+        return encode_masks(self.decode(click, padding=False).logits, self._size, MaskFormat.RLE)
+
+
+class Theirs:
+    """`SamPredictor`, and its decoder alone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.predictor = Reference(read_export(locate_weights(MOBILE_SAM, settings).folder / "sam.onnx"))
+        self._features: Any = None
+        self._size: Size = (0, 0)
+
+    def preset(self, embedding: Floats, size: Size) -> None:
+        self.predictor.preset(embedding, size)
+        self._features, self._size = torch.tensor(embedding), size
+
+    def decode(self, click: Click) -> None:
+        """Prompt encoder and mask decoder of one click of points, as `SamPredictor.predict_torch` calls them."""
+        sam, prompt = self.predictor.sam, decoder_prompt(click, self._size)
+        points = torch.tensor(prompt.points)[None], torch.tensor(prompt.labels)[None]
+        with torch.no_grad():
+            sparse, dense = sam.prompt_encoder(points=points, boxes=None, masks=None)
+            sam.mask_decoder(
+                image_embeddings=self._features,
+                image_pe=sam.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=click.multimask,
+            )
+
+
+def ious(ours: Sequence[NDArray[np.bool_]], theirs: Sequence[NDArray[np.bool_]]) -> list[float]:
+    """Intersection over union of each pair of (H, W) masks; 1 for two empty ones."""
+    found = []
+    for one, other in zip(ours, theirs, strict=True):
+        union = int((one | other).sum())
+        found.append(1.0 if union == 0 else int((one & other).sum()) / union)
+    return found
