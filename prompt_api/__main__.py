@@ -6,9 +6,10 @@ import argparse
 import logging
 import socket
 import sys
+from dataclasses import replace
 
 from prompt_api.app import create_app
-from prompt_api.server import listen, serve, supervise
+from prompt_api.server import reserve, serve, supervise
 from prompt_api.wiring import wired_services
 from shared.errors import StartupError
 from shared.settings import Settings
@@ -21,7 +22,7 @@ def main() -> int:
         Exit status: 0 after a stop, 2 if the process must not start.
     """
     parser = argparse.ArgumentParser(prog="python -m prompt_api", description="Serve the prompt API.")
-    parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--share-port", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     try:
         settings = Settings.from_env()
@@ -30,16 +31,17 @@ def main() -> int:
         )
         # It warns of each request that waits for a thread, be it for a millisecond.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        if arguments.listen_fd is not None:
-            _serve(socket.socket(fileno=arguments.listen_fd), settings)
+        if arguments.share_port is not None:
+            settings = replace(settings, port=arguments.share_port)
+            _serve(reserve(settings), settings)
             return 0
-        listener = listen(settings)
+        listener = reserve(settings)
         host, port = listener.getsockname()[:2]
-        logging.getLogger("prompt_api").info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        logging.getLogger("prompt_api").info("starting on http://%s:%d", f"[{host}]" if ":" in host else host, port)
         if settings.api_processes == 1:
             _serve(listener, settings)
         else:
-            supervise(listener, settings.api_processes)
+            supervise(port, settings.api_processes)
     except StartupError as error:
         print(f"prompt_api: {error.detail}", file=sys.stderr)  # noqa: T201 - this is a command
         return 2

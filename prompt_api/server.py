@@ -1,4 +1,4 @@
-"""The API's processes: waitress in each, one listening socket for all.
+"""The API's processes: waitress in each, one port for all.
 
 waitress reads requests and writes answers in one asynchronous loop and lends a thread only to a request
 that has arrived whole: fifty slow clients cost fifty buffers and no thread. (gunicorn's threaded worker
@@ -37,8 +37,12 @@ RESTART_PAUSE = 1.0
 _log = logging.getLogger(__name__)
 
 
-def listen(settings: Settings) -> socket.socket:
-    """A socket bound to the settings' address, to be shared by every process.
+def reserve(settings: Settings) -> socket.socket:
+    """A socket bound to the settings' address; `serve` makes it listen.
+
+    With several processes each has its own on the same port, and the kernel spreads connections over those
+    that listen. (One listening socket for all lets an idle loop take every connection: while its threads
+    decode, it is always the first to accept.)
 
     Raises:
         ConfigurationError: the address is taken or not ours.
@@ -46,9 +50,10 @@ def listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if settings.api_processes > 1:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((settings.host, settings.port))
-        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigurationError(
@@ -78,15 +83,15 @@ def serve(app: Flask, listener: socket.socket, settings: Settings) -> None:
     server.run()
 
 
-def supervise(listener: socket.socket, processes: int) -> None:
-    """Run `processes` servers on `listener` and replace those that die, until SIGTERM or SIGINT.
+def supervise(port: int, processes: int) -> None:
+    """Run `processes` servers on `port` and replace those that die, until SIGTERM or SIGINT.
 
     They are started afresh, not forked: ONNX Runtime sessions do not survive a fork.
     """
-    command = [sys.executable, "-m", "prompt_api", "--listen-fd", str(listener.fileno())]
+    command = [sys.executable, "-m", "prompt_api", "--share-port", str(port)]
 
     def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(command, pass_fds=[listener.fileno()])  # noqa: S603 - our own command
+        return subprocess.Popen(command)  # noqa: S603 - our own command
 
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)

@@ -159,10 +159,10 @@ def test_several_processes_share_one_port_and_replace_each_other(stack: LocalSta
     command = [sys.executable, "-m", "prompt_api"]
     with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
-        line = next(line for line in server.stderr if "listening on" in line)
+        line = next(line for line in server.stderr if "starting on" in line)
         url = line.split()[-1]
         try:
-            assert httpx.get(f"{url}/readyz", timeout=30).status_code == 200
+            wait_until_ready(url)
             children = child_pids(server.pid)
             assert len(children) == 2
             os.kill(children[0], signal.SIGKILL)
@@ -170,12 +170,23 @@ def test_several_processes_share_one_port_and_replace_each_other(stack: LocalSta
             while len(fresh := set(child_pids(server.pid)) - set(children)) == 0:
                 assert time.monotonic() < deadline
             assert fresh
-            assert httpx.get(f"{url}/readyz", timeout=30).status_code == 200
+            wait_until_ready(url)
         finally:
             server.send_signal(signal.SIGTERM)
             server.stderr.close()
         assert server.wait(20) == 0
     assert child_pids(server.pid) == []
+
+
+def wait_until_ready(url: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            assert httpx.get(f"{url}/readyz", timeout=30).status_code == 200
+        except httpx.TransportError:  # nobody listens yet
+            assert time.monotonic() < deadline
+        else:
+            return
 
 
 def child_pids(parent: int) -> list[int]:
