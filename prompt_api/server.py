@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 def reserve(settings: Settings) -> socket.socket:
-    """A socket bound to the settings' address; `serve` makes it listen.
+    """A socket bound to the settings' address; with several processes, `serve` makes it listen.
 
     With several processes each has its own on the same port, and the kernel spreads connections over those
     that listen. (One listening socket for all lets an idle loop take every connection: while its threads
@@ -54,6 +54,8 @@ def reserve(settings: Settings) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((settings.host, settings.port))
+        if settings.api_processes == 1:
+            listener.listen(BACKLOG)  # whoever connects while the decoder loads is served after it
     except OSError as error:
         listener.close()
         raise ConfigurationError(
