@@ -118,13 +118,14 @@ def _thread_to_wait(*, needed: bool = True) -> Iterator[bool]:
 
 
 def _answer(state: ImageState, *, pending_status: int) -> Response:
-    answer = jsonify(resource(state))
+    body = resource(state)
+    answer = jsonify(body)
     answer.headers["Cache-Control"] = "no-store"
     if not state.settled:
         answer.status_code = pending_status
         answer.headers["Retry-After"] = RETRY_AFTER
         if pending_status == 202:
-            answer.headers["Location"] = resource(state)["links"]["self"]
+            answer.headers["Location"] = body["links"]["self"]
     return answer
 
 
