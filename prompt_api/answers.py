@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import ConfigDict, Field, JsonValue, with_config
 from typing_extensions import TypedDict  # pydantic reads typing's own only from Python 3.12 on
 
 from prompt_api.masks.interface import MaskFormat
@@ -91,9 +91,14 @@ _Base64Logits = Annotated[
 ]
 
 
-@with_config(ConfigDict(json_schema_extra={"oneOf": [{"required": [form.value]} for form in MaskFormat]}))
+_FORMS: list[JsonValue] = [{"required": [form.value]} for form in MaskFormat if form is not MaskFormat.LOGITS]
+
+
+@with_config(ConfigDict(json_schema_extra={"oneOf": [*_FORMS, {"required": ["logits"], "not": {"anyOf": _FORMS}}]}))
 class Mask(TypedDict):
-    """One mask. Exactly one of `rle`, `png`, `polygons` and `logits` holds it: the one the request's `format` names.
+    """One mask. One of `rle`, `png`, `polygons` and `logits` holds it: the one the request's `format` names.
+
+    Whoever asks for `logits` besides another format gets both.
 
     Attributes:
         score: the IoU with the true mask that the model predicts.

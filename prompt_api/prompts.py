@@ -81,6 +81,7 @@ class MasksRequest(BaseModel):
         prompts: answered in order, independently of each other.
         multimask: `true` returns SAM's three masks for each prompt, `false` its single one.
         format: how each mask is written: names the member of a mask that holds it.
+        logits: `true` adds each mask's low-res logits, whatever the format.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,6 +89,7 @@ class MasksRequest(BaseModel):
     prompts: Annotated[list[PromptInput], Field(min_length=1, max_length=MAX_PROMPTS)]
     multimask: Annotated[bool, Field(strict=True)] = True
     format: MaskFormat = MaskFormat.RLE
+    logits: Annotated[bool, Field(strict=True)] = False
 
 
 def parse_request(body: bytes) -> MasksRequest:

@@ -132,6 +132,7 @@ def masks(
     *,
     multimask: bool,
     form: str,
+    logits: bool = False,
     data: bytes | None = None,
 ) -> Flow[Masks]:
     """Masks for each prompt. An image whose embedding went missing is waited for, or uploaded again from `data`.
@@ -139,7 +140,8 @@ def masks(
     Raises:
         SamCacheError: as the service answers; see docs/http-api.md.
     """
-    body = json.dumps({"prompts": prompts, "multimask": multimask, "format": form}, separators=(",", ":"))
+    request = {"prompts": prompts, "multimask": multimask, "format": form} | ({"logits": True} if logits else {})
+    body = json.dumps(request, separators=(",", ":"))
     path = f"/v1/images/{image_id}/masks"
     call = Call("POST", path, _query(model), body.encode(), "application/json", seconds=deadline.left())
     reply = yield from _of_the_embedding(call, image_id, data, model, deadline)

@@ -176,27 +176,25 @@ class PredictorCore:
     def _ask(
         self, image: _CurrentImage, prompts: Sequence[Prompt], multimask: bool, full_logits: bool
     ) -> Flow[list[Predicted]]:
-        """Masks come as RLE, which is exact; logits come as float16, from which some pixel of a mask's edge would
-        differ. An answer has one format, so whoever wants both asks twice.
+        """Masks come as RLE, which is exact: logits come as float16, from which some pixel of a mask's edge would
+        differ.
         """
         deadline = self._deadline()
         answers: list[Predicted] = []
         for some in chunks(prompts, _BATCH):
-            results = []
-            for form in ("logits",) if full_logits else ("rle", "logits"):
-                masks = yield from flows.masks(
-                    image.image_id,
-                    some,
-                    self.model.name,
-                    deadline,
-                    multimask=multimask,
-                    form=form,
-                    data=image.data,
-                )
-                results.append(masks.results)
-            outlines = [None] * len(some) if full_logits else results[0]
-            for number, with_logits in enumerate(results[-1]):
-                answers.append(predicted(outlines[number], with_logits, image.original, self._known))
+            answer = yield from flows.masks(
+                image.image_id,
+                some,
+                self.model.name,
+                deadline,
+                multimask=multimask,
+                form="logits" if full_logits else "rle",
+                logits=True,
+                data=image.data,
+            )
+            answers += [
+                predicted(masks, image.original, self._known, full_logits=full_logits) for masks in answer.results
+            ]
         return answers
 
     def _get_embedding(self) -> Flow[NDArray[np.float32]]:

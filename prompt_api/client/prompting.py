@@ -110,29 +110,30 @@ def chunks(prompts: Sequence[Prompt], most: int) -> Iterator[Sequence[Prompt]]:
         yield prompts[start : start + most]
 
 
-def predicted(
-    outlines: Sequence[Mask] | None, with_logits: Sequence[Mask], original: Size, known: KnownLogits
-) -> Predicted:
+def predicted(answer: Sequence[Mask], original: Size, known: KnownLogits, *, full_logits: bool) -> Predicted:
     """What `SamPredictor.predict` returns for one prompt.
 
     Args:
-        outlines: its masks as RLE, or None if full-size logits are wanted instead of masks.
-        with_logits: the same masks with their logits.
+        answer: its masks with their logits; as RLE, unless `full_logits`.
+        full_logits: full-size logits in place of masks.
 
     Raises:
-        UnexpectedAnswer: the masks have not the image's size, or the two answers not as many masks.
+        UnexpectedAnswer: a mask cannot be read, or has not the image's size.
     """
     try:
-        low_res = np.stack([logits_of(mask.payload) for mask in with_logits])
-        masks = None if outlines is None else np.stack([mask_of_rle(mask.payload) for mask in outlines])
+        low_res = np.stack([logits_of(mask.logits or "") for mask in answer])
+        full = (
+            full_size_logits(low_res, original)
+            if full_logits
+            else np.stack([mask_of_rle(mask.payload) for mask in answer])
+        )
     except (ValueError, TypeError, LookupError) as error:
         raise UnexpectedAnswer(f"a mask cannot be read: {error}") from error
-    full = full_size_logits(low_res, original) if masks is None else masks
     if full.shape != (len(low_res), *original):
         raise UnexpectedAnswer(f"masks of shape {full.shape} for an image of {original}")
-    for one, mask in zip(low_res, with_logits, strict=True):
+    for one, mask in zip(low_res, answer, strict=True):
         known.remember(one, mask.token)
-    return full, np.array([mask.score for mask in with_logits], np.float32), low_res
+    return full, np.array([mask.score for mask in answer], np.float32), low_res
 
 
 def stacked(answers: Sequence[Predicted]) -> Predicted:

@@ -59,6 +59,7 @@ class Mask:
         bbox: (x, y, width, height) of those pixels.
         payload: the mask in the format asked for, as docs/http-api.md describes it.
         token: refines it, as a prompt's `mask_token`.
+        logits: its low-res logits, base64 as in the contract, if they were asked for.
     """
 
     score: float
@@ -66,6 +67,7 @@ class Mask:
     bbox: tuple[int, int, int, int]
     payload: Any
     token: str
+    logits: str | None = None
 
     @classmethod
     def parse(cls, document: Mapping[str, Any], form: str) -> Self:
@@ -76,6 +78,7 @@ class Mask:
             bbox=(x, y, width, height),
             payload=document[form],
             token=str(document["mask_token"]),
+            logits=document.get("logits"),
         )
 
 

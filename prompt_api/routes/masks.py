@@ -72,5 +72,7 @@ def _mask(answer: MaskAnswer, form: MaskFormat) -> Mask:
         "bbox": answer.mask.bbox,
         "mask_token": answer.token,
     }
+    if answer.logits is not None:
+        mask["logits"] = answer.logits
     mask[form.value] = answer.mask.payload
     return mask

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.decoder.interface import DecodedMasks, Decoder, Prompt
-from prompt_api.masks.encode import encode_masks
+from prompt_api.masks.encode import encode_logits, encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.prompts import MasksRequest, PromptInput, check_position, parse_mask_logits
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
@@ -40,11 +40,13 @@ class MaskAnswer:
         score: IoU the model predicts.
         mask: area, box and the format asked for.
         token: for refining it.
+        logits: its low-res logits as `MaskFormat.LOGITS` writes them, where they were asked for besides the format.
     """
 
     score: float
     mask: EncodedMask
     token: str
+    logits: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class MaskService:
         image = self._promptable(key, model, wait, timings)
         for number, prompt in enumerate(request.prompts):
             check_position(prompt, image.original, f"prompts/{number}")
-        whole = request.format is MaskFormat.LOGITS or any(map(must_be_whole, request.prompts))
+        whole = request.logits or request.format is MaskFormat.LOGITS or any(map(must_be_whole, request.prompts))
         results = []
         with self._turn():
             with timings.stage("decode"):
@@ -174,8 +176,8 @@ class MaskService:
         encoded = encode_masks(answer.logits, original, request.format)
         issued = self._refinement.issue(prompt, key, answer, multimask=request.multimask, whole=whole)
         return [
-            MaskAnswer(float(score), mask, token)
-            for score, mask, token in zip(answer.scores, encoded, issued, strict=True)
+            MaskAnswer(float(score), mask, token, encode_logits(logits) if request.logits else None)
+            for score, mask, token, logits in zip(answer.scores, encoded, issued, answer.logits, strict=True)
         ]
 
 

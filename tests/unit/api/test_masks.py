@@ -81,6 +81,16 @@ def test_every_format_shows_the_same_mask(world: World) -> None:
     assert raw.size == 256 * 256
 
 
+@pytest.mark.parametrize("form", ["rle", "png", "polygons", "logits"])
+def test_logits_come_beside_any_format(world: World, form: str) -> None:
+    image_id = world.ready_image(png())
+    asked = {"prompts": [CLICK], "format": form}
+    alone = prompt(world, image_id, asked).json["results"][0]["masks"]
+    both = prompt(world, image_id, {**asked, "logits": True}).json["results"][0]["masks"]
+    logits = prompt(world, image_id, {"prompts": [CLICK], "format": "logits"}).json["results"][0]["masks"]
+    assert both == [mask | {"logits": other["logits"]} for mask, other in zip(alone, logits, strict=True)]
+
+
 def test_a_mask_is_refined_by_its_token(world: World) -> None:
     image_id = world.ready_image(png())
     first = prompt(world, image_id, {"prompts": [CLICK]}).json["results"][0]["masks"][0]
