@@ -57,7 +57,11 @@ def run(plan: Plan, own: Sequence[Path] = (), *, quick: bool) -> Record:
 
             warm = {count: start(count) for count in material.thread_counts}
             done(latency.over_http(material, warm))
-            done(latency.cold(material, warm, {count: start(count, embedding_lru_bytes=0) for count in warm}))
+            done(
+                latency.cold(
+                    material, warm, {count: start(count, embedding_lru_bytes=latency.ONE_IMAGE) for count in warm}
+                )
+            )
             kinds = {"one core": warm[1]}
             if plan.every_setup:
                 kinds[f"{len(every)} cores, 1 thread a prompt"] = stack.enter_context(material.service.api(on=every))

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).with_name("results")
 _SHOWN = {
     "a": ("SamPredictor", "torch", "ours", "ratio"),
     "b": ("SamPredictor", "p50", "p95", "p99", "ratio"),
-    "c": ("warm", "cold", "extra decoder times"),
+    "c": ("warm", "cold", "the next", "extra decoder times"),
     "d": ("rate", "against one on one", "p95"),
     "e": ("per prompt", "of a single one"),
     "f": ("rle", "png", "polygons", "more"),

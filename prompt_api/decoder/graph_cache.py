@@ -5,41 +5,38 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
-from types import ModuleType
 
 import onnx
 
-from prompt_api.decoder import (
-    folding,
-    graph,
-    image_side,
-    image_update,
-    mask_side,
-    prompt_side,
-    prompt_tokens,
-    token_side,
-    unsplit,
-)
+from prompt_api.decoder import image_side, mask_side, prompt_side, unsplit
 from prompt_api.decoder.folding import Folded
 from prompt_api.decoder.weights import Weights
+from shared.errors import WeightsError
 from shared.weights_fetch import explained_errors, fetch_lock, sha256_of
 
-_BUILDERS: tuple[ModuleType, ...] = (
-    folding,
-    graph,
-    image_side,
-    image_update,
-    mask_side,
-    prompt_side,
-    prompt_tokens,
-    token_side,
-    unsplit,
+BUILDERS = (
+    "folding",
+    "graph",
+    "image_side",
+    "image_source",
+    "image_update",
+    "mask_side",
+    "prompt_side",
+    "prompt_tokens",
+    "token_side",
+    "unsplit",
+    "weights",
 )
-"""The modules that decide what a graph is: a change in any of them makes the kept graphs stale."""
+"""The modules beside this one that decide what a graph is: a change in any of them makes the kept graphs stale."""
+
+_KEPT = 2
+"""Decoders of the same weights that are kept: this version's, and the one used before it, to go back to."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,13 +47,26 @@ class DecoderGraphs:
 
     Attributes:
         unsplit: the whole decoder in standard operators, for browsers and as the oracle.
-        image_side, mask_side, prompt_side: the split decoder; for ONNX Runtime only.
+        image_side, mask_side, prompt_side: the split decoder; for ONNX Runtime only, which browsers have as well.
+        first_prompt: the prompt side for the first prompt on an image.
     """
 
     unsplit: Path
     image_side: Path
     mask_side: Path
     prompt_side: Path
+    first_prompt: Path
+
+    @property
+    def split(self) -> dict[str, Path]:
+        """The split decoder by names of its parts."""
+        return {path.stem: path for path in (self.image_side, self.mask_side, self.prompt_side)}
+
+    @property
+    def split_digest(self) -> str:
+        """What names the content of the split decoder, lower-case hex (32 characters). Reads the recorded digests."""
+        records = "\n".join(_record(path).read_text(encoding="ascii") for path in self.split.values())
+        return hashlib.sha256(records.encode()).hexdigest()[:32]
 
 
 def cached_graphs(read_weights: Callable[[], Weights], weights_digest: str, folder: Path) -> DecoderGraphs:
@@ -73,21 +83,24 @@ def cached_graphs(read_weights: Callable[[], Weights], weights_digest: str, fold
         WeightsError: the weights cannot be read, or the folder cannot be written.
     """
     home = folder / f"decoder-{weights_digest[:16]}-{_builder_version()}"
-    graphs = DecoderGraphs(*(home / f"{name}.onnx" for name in ("decoder", "image_side", "mask_side", "prompt_side")))
+    names = ("decoder", "image_side", "mask_side", "prompt_side", "first_prompt")
+    graphs = DecoderGraphs(*(home / f"{name}.onnx" for name in names))
     with explained_errors(home):
         if not _sound(graphs):
             with fetch_lock(home):
                 if not _sound(graphs):  # not built while this process waited
                     _log.info("building the mask decoder in %s", home)
                     _build(read_weights(), graphs)
+            _prune(home)
+        with suppress(OSError):  # a folder that can only be read is as good
+            os.utime(home)
     return graphs
 
 
 def _builder_version() -> str:
     digest = hashlib.sha256(onnx.__version__.encode())
-    for module in _BUILDERS:
-        assert module.__file__ is not None
-        digest.update(Path(module.__file__).read_bytes())
+    for name in BUILDERS:
+        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -99,10 +112,21 @@ def _build(weights: Weights, graphs: DecoderGraphs) -> None:
         (graphs.image_side, image_side.build_image_side(folded)),
         (graphs.mask_side, mask_side.build_mask_side(folded)),
         (graphs.prompt_side, prompt_side.build_prompt_side(folded)),
+        (graphs.first_prompt, prompt_side.build_first_prompt(folded)),
     ):
         content = model.SerializeToString()
         _replace(_record(path), hashlib.sha256(content).hexdigest().encode())
         _replace(path, content)
+
+
+def _prune(home: Path) -> None:
+    """Remove the decoders of the same weights that other versions built and that were used longest ago."""
+    weights, _, _ = home.name.rpartition("-")
+    others = [folder for folder in home.parent.glob(f"{weights}-*") if folder != home]
+    others.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in others[_KEPT - 1 :]:
+        with suppress(WeightsError), fetch_lock(folder, timeout=0):  # not one that is being built
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -118,7 +142,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _sound(graphs: DecoderGraphs) -> bool:
-    paths = (graphs.unsplit, graphs.image_side, graphs.mask_side, graphs.prompt_side)
+    paths = (getattr(graphs, field.name) for field in fields(graphs))
     try:
         return all(_record(path).read_text(encoding="ascii") == sha256_of(path) for path in paths)
     except (FileNotFoundError, UnicodeDecodeError):

@@ -47,7 +47,7 @@ def build_image_side(folded: Folded) -> onnx.ModelProto:
     graph = Graph("sam_image_side")
     image = graph.reshape(graph.input("embedding", [1, WIDTH, GRID, GRID]), WIDTH, PLACES)
 
-    placed, plain = _placed_features(folded), _plain_features(folded)
+    placed, plain = placed_features(folded), plain_features(folded)
     for name, features in (("placed", placed), ("plain", plain)):
         readers, constants = (np.hstack(parts).T for parts in zip(*features, strict=True))
         product = graph.op("Gemm", graph.floats(readers), image, graph.floats(constants))
@@ -69,30 +69,36 @@ def build_image_side(folded: Folded) -> onnx.ModelProto:
         [2, len(rows), PLACES],
     )
 
+    graph.output("norms", graph.op("Concat", *image_norms(graph, folded, image), axis=0), [3, PLACES])
+    graph.output("upscaled", image_upscaled(graph, folded, image), [PLACES, WIDTH])
+    return graph.model()
+
+
+def image_norms(graph: Graph, folded: Folded, image: str) -> list[str]:
+    """(1, P) each: |B|^2, |B'|^2 and 2 B'.const, each divided by 256, of `image` (256, P)."""
     mean = graph.op("ReduceMean", image, axes=[0])
     base = graph.op("Add", graph.op("Sub", image, mean), graph.floats(folded.base_shift[:, None]))
     scaled = graph.op("Mul", base, graph.floats(folded.gains[0][:, None]))
     second = graph.op("Sub", scaled, graph.op("ReduceMean", scaled, axes=[0]))
     squares = [graph.op("ReduceMean", graph.op("Mul", value, value), axes=[0]) for value in (base, second)]
-    constant = graph.op("MatMul", graph.floats(folded.second_shift[None] * (2 / WIDTH)), second)
-    graph.output("norms", graph.op("Concat", *squares, constant, axis=0), [3, PLACES])
+    return [*squares, graph.op("MatMul", graph.floats(folded.second_shift[None] * (2 / WIDTH)), second)]
 
+
+def image_upscaled(graph: Graph, folded: Folded, image: str) -> str:
+    """(places, 256): B' upscaled, at the places of `image` (256, places)."""
+    into_second, shift = _into_second(folded)
     upscaling = folded.second_readers()[:, 2 * INTERNAL :]
-    upscaled = graph.op(
-        "Gemm", image, graph.floats(into_second @ upscaling), graph.floats(second_shift @ upscaling), transA=1
-    )
-    graph.output("upscaled", upscaled, [PLACES, WIDTH])
-    return graph.model()
+    return graph.op("Gemm", image, graph.floats(into_second @ upscaling), graph.floats(shift @ upscaling), transA=1)
 
 
-def _placed_features(folded: Folded) -> list[tuple[Array, Array]]:
+def placed_features(folded: Folded) -> list[tuple[Array, Array]]:
     """(256, 128) projection and (P, 128) constant of each feature that has its own constant in each place."""
     placed = folded.no_mask + folded.positions
     key, query = folded.matrix(folded.reads[0], "k_proj"), folded.matrix(folded.writes[0], "q_proj")
     return [(key, placed @ key), (query, placed @ query + folded.bias(folded.writes[0], "q_proj"))]
 
 
-def _plain_features(folded: Folded) -> list[tuple[Array, Array]]:
+def plain_features(folded: Folded) -> list[tuple[Array, Array]]:
     """(256, 128) projection and (1, 128) constant of the other features."""
     value = folded.matrix(folded.reads[0], "v_proj")
     result = [(value, folded.no_mask @ value)]

@@ -70,14 +70,8 @@ class ImageUpdate:
         shares = graph.op("Flatten", graph.op("MatMul", own, cut), axis=2)
         return graph.op("Mul", graph.op("Gemm", shares, update.rows, image_scores), update.scale)
 
-    def seen(self, probabilities: str, feature: str) -> str:
-        """(8, T, 16): a feature (8, 16, P) averaged under probabilities (8T, P)."""
-        graph = self._graph
-        heads = graph.reshape(probabilities, HEADS, -1, PLACES)
-        return graph.op("FusedMatMul", heads, feature, domain=FUSED, transB=1)
-
     def seen_in_update(self, probabilities: str, update: Update, values: str) -> str:
-        """(8, T, 16): the same of the update, whose rows add `values` (R, 128) to the feature."""
+        """(8, T, 16): what probabilities (8T, P) see of the update, whose rows add `values` (R, 128) to a feature."""
         graph = self._graph
         shares = graph.op("FusedMatMul", probabilities, update.rows, domain=FUSED, transB=1)
         count = graph.op("Slice", graph.op("Shape", update.rows), graph.integers(0), graph.integers(1))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prompt_api.decoder.fake import FakeDecoder
-from prompt_api.decoder.graph_cache import cached_graphs
+from prompt_api.decoder.graph_cache import DecoderGraphs, cached_graphs
 from prompt_api.decoder.interface import Decoder
 from prompt_api.decoder.onnx_decoder import OnnxDecoder
 from prompt_api.decoder.weights import checked, read_export
@@ -25,12 +25,17 @@ class LoadedDecoder:
     Attributes:
         model: with the digest of the weights that are there, which every key of an embedding repeats.
         decoder: ready for prompts.
-        graph: file of its unsplit graph, for clients; None for a model without weights.
+        graphs: its files, for clients; None for a model without weights.
     """
 
     model: Model
     decoder: Decoder[Any]
-    graph: Path | None
+    graphs: DecoderGraphs | None
+
+    @property
+    def graph(self) -> Path | None:
+        """File of the unsplit graph."""
+        return None if self.graphs is None else self.graphs.unsplit
 
 
 def load_decoder(model: Model, settings: Settings) -> LoadedDecoder:
@@ -46,14 +51,18 @@ def load_decoder(model: Model, settings: Settings) -> LoadedDecoder:
         model = file.model
         graphs = cached_graphs(lambda: checked(file.arrays), model.weights_digest, settings.weights_folder)
     elif model.decoder is not None:
-        weights = locate_weights(model, settings)
-        graphs = cached_graphs(lambda: read_export(weights.decoder), model.weights_digest, settings.weights_folder)
+        # Weights are looked for only to build graphs: a machine that has those needs no weights.
+        graphs = cached_graphs(
+            lambda: read_export(locate_weights(model, settings).decoder),
+            model.weights_digest,
+            settings.weights_folder,
+        )
     else:
         return LoadedDecoder(model, FakeDecoder(), None)
     threads = settings.decoder_threads
     cores = max(threads, _usable_cores())
     decoder = OnnxDecoder(graphs, weights_digest=model.weights_digest, threads=threads, cores=cores)
-    return LoadedDecoder(model, decoder, graphs.unsplit)
+    return LoadedDecoder(model, decoder, graphs)
 
 
 def _usable_cores() -> int:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.decoder.folding import FIRST_COLUMNS, HEADS, INTERNAL, WIDTH
+from prompt_api.decoder.folding import FIRST_COLUMNS
 from prompt_api.decoder.graph_cache import DecoderGraphs
-from prompt_api.decoder.image_side import FIRST_FEATURES, PLACES, Feature
+from prompt_api.decoder.image_side import FIRST_FEATURES, PLACES
 from prompt_api.decoder.interface import DecodedMasks, Prompt
+from prompt_api.decoder.onnx_image import ImageSide, OnnxImage, image_side_of
 from prompt_api.decoder.onnx_session import OnnxSession
 from prompt_api.decoder.prompt_tokens import GRID
 from shared.geometry import Size
 from shared.models import LOW_RES_SIZE
 
 Floats = NDArray[np.float32]
+
+_FEW_POINTS = 4
+"""Sparse tokens up to which a first prompt is decoded from the embedding."""
+
+_ANSWER_TIME = 0.05
+"""Seconds that a first answer has for its masks and its way out, before the image side takes the processor."""
 
 _MULTIMASK, _SINGLE = np.array([1, 4]), np.array([0, 1])
 _PADDING_LABEL = np.array([-1], np.float32)
@@ -33,41 +40,11 @@ _NO_MASK: dict[str, Floats] = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OnnxImage:
-    """What the prompt side needs of one image, with P = 4096 places of the embedding.
-
-    Attributes:
-        placed: (2, 8, 16, P), the first two of `Feature`.
-        plain: (9, 8, 16, P), the others.
-        mask_products: (2, 17, P).
-        norms: (3, P).
-        upscaled: (P, 256).
-        visible: rows and columns of the embedding that the image's own logits come from.
-        visible_upscaled: (their product, 256), a part of `upscaled` and mostly a view of it.
-    """
-
-    placed: Floats
-    plain: Floats
-    mask_products: Floats
-    norms: Floats
-    upscaled: Floats
-    visible: Size
-    visible_upscaled: Floats
-
-    @property
-    def nbytes(self) -> int:
-        own = 0 if np.shares_memory(self.visible_upscaled, self.upscaled) else self.visible_upscaled.nbytes
-        parts = (self.placed, self.plain, self.mask_products, self.norms, self.upscaled)
-        return own + sum(part.nbytes for part in parts)
-
-    def features(self) -> dict[str, Floats]:
-        """(8, 16, P) each, under their names as inputs of the prompt side."""
-        return {feature.name.lower(): part for feature, part in zip(Feature, (*self.placed, *self.plain), strict=True)}
-
-
 class OnnxDecoder:
     """A `Decoder` for any SAM weights. Sessions are made at their first use, so a process may fork before it.
+
+    Preparing an image costs twice what a prompt does, so the first prompt on it is decoded from the embedding itself,
+    in less; the image side follows when its answer is out, or when the next prompt needs it.
 
     Prompts of one request run side by side, each on its own: prompts of different lengths cannot share a batch without
     padding, which changes results, and the working memory (about 40 MB each) stays that of one per core.
@@ -77,64 +54,101 @@ class OnnxDecoder:
         """Args:
         weights_digest: names the weights the graphs were built from, as embeddings name theirs.
         threads: threads one prompt may use.
-        cores: threads that preparing an image, and the prompts of one request side by side, may use.
+        cores: threads that the first prompt on an image, preparing it, and the prompts of one request side by side,
+            may use.
         """
         self.weights_digest = weights_digest
         self._image_side = OnnxSession(graphs.image_side, cores)
         self._mask_side = OnnxSession(graphs.mask_side, 1)
+        self._first_prompt = OnnxSession(graphs.first_prompt, cores)
         self._prompt_side = OnnxSession(graphs.prompt_side, threads)
         self._one_of_many = self._prompt_side if threads == 1 else OnnxSession(graphs.prompt_side, 1)
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+        self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        self._may_prepare = BoundedSemaphore(1)
 
     def prepare(self, embedding: Floats, resized: Size) -> OnnxImage:
-        placed, plain, mask_products, norms, upscaled = self._image_side.run(
-            ["placed", "plain", "mask_products", "norms", "upscaled"], {"embedding": np.ascontiguousarray(embedding)}
-        )
-        rows, columns = visible = _visible(resized)
-        grid = np.ascontiguousarray(upscaled.reshape(GRID, GRID, WIDTH)[:rows, :columns])
-        # Reshaped here and not in the graph, where it would copy 22 MB.
-        placed, plain = (part.reshape(-1, HEADS, INTERNAL // HEADS, PLACES) for part in (placed, plain))
-        return OnnxImage(placed, plain, mask_products, norms, upscaled, visible, grid.reshape(-1, WIDTH))
+        return OnnxImage(np.ascontiguousarray(embedding), resized, self._compute)
 
     def decode(
         self, image: OnnxImage, prompts: Sequence[Prompt], *, multimask: bool, padding: bool = True
     ) -> Iterator[DecodedMasks]:
         if len(prompts) == 1:
-            return iter([self._decode(self._prompt_side, image, prompts[0], multimask, padding)])
+            (prompt,) = prompts
+            if _is_small(prompt) and (embedding := image.first_embedding()) is not None:
+                masks = self._decode_first(embedding, image.visible, prompt, multimask, padding)
+                self._prepare_soon(image)
+                return iter([masks])
+            return iter([self._decode(self._prompt_side, image, prompt, multimask, padding)])
 
         def one_of_many(prompt: Prompt) -> DecodedMasks:
             return self._decode(self._one_of_many, image, prompt, multimask, padding)
 
         return self._pool.map(one_of_many, prompts)
 
+    def _compute(self, embedding: Floats, visible: Size) -> ImageSide:
+        outputs = self._image_side.run(
+            ["placed", "plain", "mask_products", "norms", "upscaled"], {"embedding": embedding}
+        )
+        return image_side_of(outputs, visible)
+
+    def _prepare_soon(self, image: OnnxImage) -> None:
+        """Have the image side computed in the background. One at a time: of more, the next prompt computes its own."""
+        if not self._may_prepare.acquire(blocking=False):
+            return
+
+        def prepare() -> None:
+            try:
+                time.sleep(_ANSWER_TIME)
+                image.side()
+            finally:
+                self._may_prepare.release()
+
+        self._preparing.submit(prepare)
+
+    def _decode_first(
+        self, embedding: Floats, visible: Size, prompt: Prompt, multimask: bool, padding: bool
+    ) -> DecodedMasks:
+        area = (GRID, GRID) if padding else visible
+        inputs = _prompt_inputs(prompt, multimask, area) | _NO_MASK
+        return _decoded(self._first_prompt, inputs | {"embedding": embedding}, area)
+
     def _decode(
         self, session: OnnxSession, image: OnnxImage, prompt: Prompt, multimask: bool, padding: bool
     ) -> DecodedMasks:
-        points, labels = sparse_prompt(prompt)
-        area, upscaled = ((GRID, GRID), image.upscaled) if padding else (image.visible, image.visible_upscaled)
-        inputs: dict[str, NDArray[Any]] = {
-            **image.features(),
-            "points": points,
-            "labels": labels,
-            "norms": image.norms,
-            "area": np.array(area),
-            "upscaled": upscaled,
-            "wanted": _MULTIMASK if multimask else _SINGLE,
-        }
-        inputs |= _NO_MASK if prompt.mask is None else self._mask_inputs(image, prompt.mask)
-        logits, scores = session.run(["logits", "scores"], inputs)
-        return DecodedMasks(arranged(logits, area), scores)
+        side = image.side()
+        area, upscaled = ((GRID, GRID), side.upscaled) if padding else (image.visible, side.visible_upscaled)
+        inputs = _prompt_inputs(prompt, multimask, area) | side.features()
+        inputs |= {"norms": side.norms, "upscaled": upscaled}
+        inputs |= _NO_MASK if prompt.mask is None else self._mask_inputs(side, prompt.mask)
+        return _decoded(session, inputs, area)
 
-    def _mask_inputs(self, image: OnnxImage, mask: Floats) -> dict[str, Floats]:
+    def _mask_inputs(self, side: ImageSide, mask: Floats) -> dict[str, Floats]:
         names = [feature.name.lower() for feature in FIRST_FEATURES]
-        first = {name: part for name, part in image.features().items() if name in names}
+        first = {name: part for name, part in side.features().items() if name in names}
         rows, updates, *changed = self._mask_side.run(
             ["mask_rows", "mask_updates", *(f"{name}_with_mask" for name in names)],
             {"mask": np.ascontiguousarray(mask)[None, None], **first},
         )
-        base, second = image.mask_products
+        base, second = side.mask_products
         inputs = {"mask_rows": rows, "base_mask": base, "second_mask": second, "mask_updates": updates}
         return inputs | dict(zip(names, changed, strict=True))
+
+
+def _is_small(prompt: Prompt) -> bool:
+    """True if decoding `prompt` from the embedding costs less than preparing the image: few tokens and no mask."""
+    return prompt.mask is None and len(sparse_prompt(prompt)[0]) <= _FEW_POINTS
+
+
+def _prompt_inputs(prompt: Prompt, multimask: bool, area: Size) -> dict[str, NDArray[Any]]:
+    points, labels = sparse_prompt(prompt)
+    wanted = _MULTIMASK if multimask else _SINGLE
+    return {"points": points, "labels": labels, "area": np.array(area), "wanted": wanted}
+
+
+def _decoded(session: OnnxSession, inputs: Mapping[str, NDArray[Any]], area: Size) -> DecodedMasks:
+    logits, scores = session.run(["logits", "scores"], inputs)
+    return DecodedMasks(arranged(logits, area), scores)
 
 
 def sparse_prompt(prompt: Prompt) -> tuple[Floats, Floats]:
@@ -151,15 +165,6 @@ def sparse_prompt(prompt: Prompt) -> tuple[Floats, Floats]:
         points.append(np.zeros((1, 2), np.float32))
         labels.append(_PADDING_LABEL)
     return np.concatenate(points), np.concatenate(labels)
-
-
-def _visible(resized: Size) -> Size:
-    """Rows and columns of the embedding whose upscaling shows in the image, padding left out.
-
-    Bilinear 256 -> 1024 reads, for the last pixel of a side, the low-res sample at (side - 0.5) / 4 - 0.5 and the next.
-    """
-    height, width = (math.floor(max(side / 4 - 0.625, 0)) + 2 for side in resized)
-    return min(GRID, math.ceil(height / 4)), min(GRID, math.ceil(width / 4))
 
 
 def arranged(logits: Floats, area: Size) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,6 +13,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 _LOG_ERRORS = 3
+
+_AS_REQUESTED = 1  # how the arena grows; the other way is by doubling
+
+_arena_lock = Lock()
 
 
 class OnnxSession:
@@ -42,6 +47,21 @@ class OnnxSession:
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = _LOG_ERRORS
+        _share_working_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
         # Spinning threads would take cores from the other processes of the service.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return onnxruntime.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
+
+
+def _share_working_memory() -> None:
+    """Let all sessions of this process take their working memory from one arena: each alone would keep its own."""
+    with _arena_lock:
+        _make_arena()
+
+
+@cache
+def _make_arena() -> None:
+    ort = onnxruntime
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"arena_extend_strategy": _AS_REQUESTED}))

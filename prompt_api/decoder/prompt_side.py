@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from prompt_api.decoder.folding import FIRST_COLUMNS, HEADS, INTERNAL, SECOND_COLUMNS, WIDTH, Array, Folded
+from prompt_api.decoder.folding import FIRST_COLUMNS, HEADS, INTERNAL, SECOND_COLUMNS, Array, Folded
 from prompt_api.decoder.graph import FUSED, Graph
 from prompt_api.decoder.image_side import PLACES, Feature
+from prompt_api.decoder.image_source import EmbeddingSource, ImageSource, PreparedImageSource, cropped
 from prompt_api.decoder.image_update import ImageUpdate, Update
 from prompt_api.decoder.prompt_tokens import layer_norm, sparse_tokens
 from prompt_api.decoder.token_side import HEAD, TokenSide
@@ -29,21 +30,29 @@ def build_prompt_side(folded: Folded) -> onnx.ModelProto:
     Outputs: `scores` (K,), and `logits` (K, 16 rows * columns): per place of the area its 2 x 2 sub-pixels (y, x) of
     the first upscaling, each with the 2 x 2 of the second.
     """
-    return _PromptSide(folded).build()
+    graph = Graph("sam_prompt_side")
+    return _PromptSide(graph, folded, PreparedImageSource(graph)).build()
+
+
+def build_first_prompt(folded: Folded) -> onnx.ModelProto:
+    """The same for the first prompt on an image, without its image side: instead of what that gives, the input
+    `embedding` (1, 256, 64, 64).
+    """
+    graph = Graph("sam_first_prompt")
+    return _PromptSide(graph, folded, EmbeddingSource(graph, folded)).build()
 
 
 class _PromptSide:
-    def __init__(self, folded: Folded) -> None:
+    def __init__(self, graph: Graph, folded: Folded, source: ImageSource) -> None:
         self._folded = folded
-        self._graph = Graph("sam_prompt_side")
+        self._graph = graph
+        self._source = source
         self._tokens = TokenSide(self._graph, folded)
         self._image = ImageUpdate(self._graph)
 
     def build(self) -> onnx.ModelProto:
         graph = self._graph
-        self._features = {feature: graph.input(feature.name.lower(), [HEADS, HEAD, PLACES]) for feature in Feature}
         self._wanted = graph.split(graph.input("wanted", [2], TensorProto.INT64), [1, 1], axis=0)
-        self._norms = graph.split(graph.input("norms", [3, PLACES]), [1, 1, 1], axis=0)
         self._positions = self._all_tokens()
 
         queries, keys, values = self._first_reading()
@@ -62,29 +71,29 @@ class _PromptSide:
 
     def _first_reading(self) -> tuple[str, str, str]:
         """Tokens after the first layer, and their keys and values (8, T, 16) for the image."""
-        read, features = self._folded.reads[0], self._features
+        read = self._folded.reads[0]
         attended = self._tokens.attend(0, self._positions, self._positions)
         queries = self._tokens.after_attending(0, attended, None)
         own = self._tokens.queries_of_image(read, self._placed(queries))
-        scores = self._graph.op("MatMul", own, features[Feature.FIRST_KEY])
+        scores = self._source.products(own, Feature.FIRST_KEY)
         probabilities = self._graph.op("Softmax", scores, axis=-1)
-        seen = self._image.seen(probabilities, features[Feature.FIRST_VALUE])
+        seen = self._source.seen(probabilities, Feature.FIRST_VALUE)
         return self._after_reading(0, queries, seen, np.zeros(INTERNAL))
 
     def _first_sum(self, keys: str, values: str) -> tuple[Update, list[str]]:
         """The update R0 and V0, and (R, P) products of V0 * g1 with the image's part of the second sum."""
-        graph, features = self._graph, self._features
+        graph = self._graph
         mask_rows, base_mask, second_mask = (
             graph.input(name, ["mask_rows", PLACES]) for name in ("mask_rows", "base_mask", "second_mask")
         )
         mask_updates = graph.input("mask_updates", ["mask_rows", sum(FIRST_COLUMNS)])
-        told = self._image.softmax_over_tokens(graph.op("MatMul", keys, features[Feature.FIRST_QUERY]))
+        told = self._image.softmax_over_tokens(self._source.products(keys, Feature.FIRST_QUERY))
         rows = graph.op("Concat", told, mask_rows, axis=0)
         write = self._folded.matrix(self._folded.writes[0], "out_proj")
         updates = graph.op("Concat", self._written(values, self._folded.first_update(write)), mask_updates, axis=0)
         columns = graph.split(updates, FIRST_COLUMNS, axis=1)
         cross = graph.op("Concat", self._product(values, Feature.BASE_WRITE), base_mask, axis=0)
-        scale = self._image.deviation_scale(rows, columns[0], cross, self._norms[0])
+        scale = self._image.deviation_scale(rows, columns[0], cross, self._source.norms[0])
         second_cross = [self._product(values, Feature.SECOND_WRITE_FIRST), second_mask]
         return Update(rows, columns, scale), second_cross
 
@@ -102,7 +111,7 @@ class _PromptSide:
         probabilities = graph.op("Mul", graph.op("Softmax", scores, axis=-1), first.scale)
         seen = graph.op(
             "Add",
-            self._image.seen(probabilities, self._features[Feature.BASE_VALUE]),
+            self._source.seen(probabilities, Feature.BASE_VALUE),
             self._image.seen_in_update(probabilities, first, value),
         )
         queries, keys, values = self._after_reading(1, queries, seen, folded.shifts[0] @ folded.matrix(read, "v_proj"))
@@ -125,8 +134,8 @@ class _PromptSide:
 
         cross = graph.op("Concat", *first_cross, self._product(values, Feature.SECOND_WRITE), axis=0)
         cross = graph.op("Mul", cross, first.scale)
-        image_norm = graph.op("Mul", graph.op("Mul", self._norms[1], first.scale), first.scale)
-        rest = graph.op("Add", image_norm, graph.op("Mul", self._norms[2], first.scale))
+        image_norm = graph.op("Mul", graph.op("Mul", self._source.norms[1], first.scale), first.scale)
+        rest = graph.op("Add", image_norm, graph.op("Mul", self._source.norms[2], first.scale))
         return Update(rows, columns, self._image.deviation_scale(rows, columns[0], cross, rest))
 
     def _final_reading(self, queries: str, first: Update, second: Update) -> str:
@@ -142,7 +151,7 @@ class _PromptSide:
         probabilities = graph.op("Mul", graph.op("Softmax", scores, axis=-1), second.scale)
         seen = graph.op(
             "Add",
-            self._image.seen(graph.op("Mul", probabilities, first.scale), self._features[Feature.SECOND_VALUE]),
+            self._source.seen(graph.op("Mul", probabilities, first.scale), Feature.SECOND_VALUE),
             self._image.seen_in_update(probabilities, second, value),
         )
         constant = folded.shifts[1] @ folded.matrix(read, "v_proj")
@@ -179,9 +188,9 @@ class _PromptSide:
         rows = graph.op("Concat", graph.op("Mul", second.rows, second.scale), ones, axis=0)
         constant = graph.floats(folded.upscale_shift[None])
         columns = graph.op("Concat", second.columns[-1], constant, axis=0)
-        update = graph.op("FusedMatMul", self._cropped(rows, area), columns, domain=FUSED, transA=1)
-        scale = self._cropped(graph.op("Mul", first.scale, second.scale), area)
-        image = graph.op("Mul", graph.input("upscaled", ["places", WIDTH]), graph.reshape(scale, -1, 1))
+        update = graph.op("FusedMatMul", cropped(graph, rows, area), columns, domain=FUSED, transA=1)
+        scale = cropped(graph, graph.op("Mul", first.scale, second.scale), area)
+        image = graph.op("Mul", self._source.upscaled(area), graph.reshape(scale, -1, 1))
         value = graph.reshape(graph.op("Add", update, image), -1, 64)
         value = layer_norm(graph, folded.weights, "mask_decoder.output_upscaling.1", value, epsilon=1e-6)
         value = graph.op("Gelu", value, domain=FUSED)
@@ -192,13 +201,6 @@ class _PromptSide:
     def _second_upscaling(self) -> Array:
         kernel = self._folded.array("mask_decoder.output_upscaling.3.weight")
         return kernel.transpose(0, 2, 3, 1).reshape(64, 128)
-
-    def _cropped(self, rows: str, area: str) -> str:
-        """(R, rows * columns) of `rows` (R, P)."""
-        graph = self._graph
-        grid = graph.reshape(rows, -1, 64, 64)
-        cut = graph.op("Slice", grid, graph.integers(0, 0), area, graph.integers(1, 2))
-        return graph.op("Flatten", cut, axis=1)
 
     def _placed(self, queries: str) -> str:
         return self._graph.op("Add", queries, self._positions)
@@ -212,7 +214,7 @@ class _PromptSide:
 
     def _product(self, own: str, feature: Feature) -> str:
         """(8T, P): heads (8, T, 16) times an image feature."""
-        return self._graph.reshape(self._graph.op("MatMul", own, self._features[feature]), -1, PLACES)
+        return self._graph.reshape(self._source.products(own, feature), -1, PLACES)
 
     def _at_positions(self, own: str, positions: Array) -> str:
         """(8T, P): heads (8, T, 16) times a constant feature given as (P, 128)."""

@@ -51,7 +51,10 @@ class Answer:
 class Reference:
     """`SamPredictor` on one image at a time."""
 
-    def __init__(self, weights: Mapping[str, Floats]) -> None:
+    def __init__(self, weights: Mapping[str, Floats], *, double: bool = False) -> None:
+        """Args:
+        double: compute in float64, all but the positional encoding, whose float32 rounding is part of the model.
+        """
         prompt_encoder = PromptEncoder(
             embed_dim=256, image_embedding_size=(64, 64), input_image_size=(IMAGE_SIZE, IMAGE_SIZE), mask_in_chans=16
         )
@@ -61,12 +64,17 @@ class Reference:
             own = {name.removeprefix(prefix): array for name, array in weights.items() if name.startswith(prefix)}
             module.load_state_dict({name: torch.tensor(array) for name, array in own.items()}, strict=True)
         self.sam: Any = Sam(_NoImageEncoder(), prompt_encoder, mask_decoder).eval()
+        if double:
+            self.sam.double()
+            prompt_encoder.pe_layer.float()
+            prompt_encoder.mask_downscaling.register_forward_pre_hook(lambda _, given: (given[0].double(),))
+        self._dtype = torch.float64 if double else torch.float32
         self._predictor: Any = SamPredictor(self.sam)
 
     def preset(self, embedding: Floats, original: Size) -> None:
         """Make this the current image: `embedding` (1, 256, 64, 64) of an image of (height, width)."""
         self._predictor.reset_image()
-        self._predictor.features = torch.tensor(embedding)
+        self._predictor.features = torch.tensor(embedding, dtype=self._dtype)
         self._predictor.original_size = original
         self._predictor.input_size = self._predictor.transform.get_preprocess_shape(*original, IMAGE_SIZE)
         self._predictor.is_image_set = True

@@ -28,9 +28,9 @@ from shared.packing import pack, unpack, widen
 
 KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64, "p1")
 ORIGINAL = (1200, 1800)
-DTYPES: list[EmbeddingDtype] = ["float16", "float32", "int8"]
+DTYPES: list[EmbeddingDtype] = ["int16", "float16", "float32", "int8"]
 # The largest value below each of jemalloc's size classes, less what Redis adds to a string.
-CLASS = {"float16": 2 * 2**20 - 64, "float32": 4 * 2**20 - 64, "int8": 2**20 - 64}
+CLASS = {"int16": 2 * 2**20 - 64, "float16": 2 * 2**20 - 64, "float32": 4 * 2**20 - 64, "int8": 2**20 - 64}
 HEADER = {
     "image_id": KEY.image_id,
     "model": KEY.model,
@@ -63,9 +63,10 @@ def test_float16_comes_back_as_numpy_rounds_it() -> None:
     assert np.array_equal(decode_embedding(STORED["float16"], KEY).array, EMBEDDING.astype(np.float16))
 
 
-def test_int8_comes_back_within_half_a_step_of_its_channel() -> None:
-    step = np.abs(EMBEDDING).max(axis=(0, 2, 3), keepdims=True) / 127
-    assert (np.abs(decode_embedding(STORED["int8"], KEY).array - EMBEDDING) <= step * 0.5001).all()
+@pytest.mark.parametrize(("dtype", "steps"), [("int16", 32767), ("int8", 127)])
+def test_integers_come_back_within_half_a_step_of_their_channel(dtype: EmbeddingDtype, steps: int) -> None:
+    step = np.abs(EMBEDDING).max(axis=(0, 2, 3), keepdims=True) / steps
+    assert (np.abs(decode_embedding(STORED[dtype], KEY).array - EMBEDDING) <= step * 0.51).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -203,8 +204,8 @@ def test_numbers_that_are_not_finite_are_refused_though_their_checksum_fits(dtyp
         array = EMBEDDING.astype("<f2" if dtype == "float16" else "<f4")
         array[0, 200, 0, 0] = bad
         payload = pack(array)
-        if dtype == "int8":
-            payload = np.full(256, bad, "<f4").tobytes() + pack(np.ones(SHAPE, np.int8))
+        if dtype in ("int8", "int16"):
+            payload = np.full(256, bad, "<f4").tobytes() + pack(np.ones(SHAPE, dtype))
         value = seal(Kind.EMBEDDING, HEADER | {"dtype": dtype}, payload)
         for read in (decode_embedding, embedding_as_npy):
             with pytest.raises(DamagedEmbedding, match="finite"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -10,8 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prompt_api.decoder.graph_cache import cached_graphs
+from prompt_api.decoder import graph_cache
+from prompt_api.decoder.graph_cache import BUILDERS, cached_graphs
 from shared.errors import WeightsError
+from shared.weights_fetch import fetch_lock
 from tests.unit.decoder_material import random_weights
 
 DIGEST = "ab" * 32
@@ -67,7 +71,7 @@ def test_two_that_start_together_build_once(tmp_path: Path) -> None:
 
 def test_nothing_is_left_beside_the_graphs(tmp_path: Path) -> None:
     home = cached_graphs(random_weights, DIGEST, tmp_path).unsplit.parent
-    names = {"decoder", "image_side", "mask_side", "prompt_side"}
+    names = {"decoder", "image_side", "mask_side", "prompt_side", "first_prompt"}
     assert {path.name for path in home.iterdir()} == {f"{name}.{end}" for name in names for end in ("onnx", "sha256")}
 
 
@@ -75,3 +79,38 @@ def test_a_folder_that_cannot_be_used_is_a_weights_error(tmp_path: Path) -> None
     (tmp_path / "file").write_text("in the way", encoding="ascii")
     with pytest.raises(WeightsError):
         cached_graphs(random_weights, DIGEST, tmp_path / "file")
+
+
+def test_of_other_versions_decoders_the_last_used_is_kept(tmp_path: Path) -> None:
+    versions = [tmp_path / f"decoder-{DIGEST[:16]}-{version}" for version in ("older", "last", "oldest")]
+    for used, folder in zip((200, 300, 100), versions, strict=True):
+        folder.mkdir()
+        os.utime(folder, (used, used))
+    other_weights = tmp_path / "decoder-0123-older"
+    other_weights.mkdir()
+    home = cached_graphs(random_weights, DIGEST, tmp_path).unsplit.parent
+    assert {path for path in tmp_path.iterdir() if path.is_dir()} == {home, versions[1], other_weights}
+
+
+def test_a_decoder_that_is_being_built_is_left_alone(tmp_path: Path) -> None:
+    versions = [tmp_path / f"decoder-{DIGEST[:16]}-{version}" for version in ("last", "older")]
+    for used, folder in zip((200, 100), versions, strict=True):
+        folder.mkdir()
+        os.utime(folder, (used, used))
+    with fetch_lock(versions[1]):
+        cached_graphs(random_weights, DIGEST, tmp_path)
+    assert versions[1].is_dir()
+
+
+def test_using_a_decoder_makes_it_the_last_used(tmp_path: Path) -> None:
+    home = cached_graphs(random_weights, DIGEST, tmp_path).unsplit.parent
+    os.utime(home, (100, 100))
+    cached_graphs(random_weights, DIGEST, tmp_path)
+    assert home.stat().st_mtime > 100
+
+
+def test_every_module_that_decides_what_a_graph_is_makes_kept_graphs_stale() -> None:
+    folder = Path(graph_cache.__file__).parent
+    pattern = re.compile(r"^from prompt_api\.decoder\.(\w+) import", re.MULTILINE)
+    imported = {name for module in BUILDERS for name in pattern.findall((folder / f"{module}.py").read_text())}
+    assert imported <= set(BUILDERS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
+from threading import Barrier, Event
 
 import numpy as np
 import onnx
@@ -13,7 +15,8 @@ from numpy.typing import NDArray
 
 from prompt_api.decoder.graph_cache import DecoderGraphs, cached_graphs
 from prompt_api.decoder.interface import Prompt
-from prompt_api.decoder.onnx_decoder import OnnxDecoder, OnnxImage, sparse_prompt
+from prompt_api.decoder.onnx_decoder import OnnxDecoder, sparse_prompt
+from prompt_api.decoder.onnx_image import ImageSide, OnnxImage
 from tests.unit.decoder_material import random_embedding, random_weights
 
 Floats = NDArray[np.float32]
@@ -35,7 +38,14 @@ def decoder(graphs: DecoderGraphs) -> OnnxDecoder:
 
 @pytest.fixture(scope="module")
 def image(decoder: OnnxDecoder) -> OnnxImage:
-    return decoder.prepare(random_embedding(), SQUARE)
+    return prepared(decoder, SQUARE)
+
+
+def prepared(decoder: OnnxDecoder, resized: tuple[int, int]) -> OnnxImage:
+    """An image that has its image side."""
+    image = decoder.prepare(random_embedding(), resized)
+    image.side()
+    return image
 
 
 def unsplit(graphs: DecoderGraphs, prompts: list[Prompt]) -> tuple[Floats, Floats]:
@@ -112,11 +122,75 @@ def test_a_batch_equals_its_prompts_one_by_one(cores: int, graphs: DecoderGraphs
         np.testing.assert_allclose(masks.scores, alone.scores, atol=1e-5)
 
 
+FIRST_KINDS = [prompt for prompt in KINDS if prompt.mask is None and len(sparse_prompt(prompt)[0]) <= 4]
+
+
+@pytest.mark.parametrize("padding", [True, False])
+@pytest.mark.parametrize("resized", [SQUARE, LANDSCAPE, PORTRAIT])
+def test_the_first_prompt_on_an_image_is_answered_like_any_other(
+    resized: tuple[int, int], padding: bool, decoder: OnnxDecoder
+) -> None:
+    later = prepared(decoder, resized)
+    later.first_embedding()
+    for prompt in FIRST_KINDS:
+        new = decoder.prepare(random_embedding(), resized)
+        for multimask in (True, False):
+            (first,) = decoder.decode(new, [prompt], multimask=multimask, padding=padding)
+            (again,) = decoder.decode(later, [prompt], multimask=multimask, padding=padding)
+            np.testing.assert_allclose(first.logits, again.logits, atol=2e-5 * np.abs(again.logits).max())
+            np.testing.assert_allclose(first.scores, again.scores, atol=1e-4)
+
+
+def test_the_image_side_follows_the_first_answer_by_itself(decoder: OnnxDecoder) -> None:
+    computed = Event()
+
+    def compute(_embedding: Floats, _visible: tuple[int, int]) -> ImageSide:
+        computed.set()
+        return prepared(decoder, SQUARE).side()
+
+    image = OnnxImage(random_embedding(), SQUARE, compute)
+    (_,) = decoder.decode(image, FIRST_KINDS[:1], multimask=True)
+    assert computed.wait(30)
+
+
+@pytest.mark.parametrize("prompts", [KINDS[:1] * 2, KINDS[4:5], [some_prompt(9, 20)]], ids=["batch", "mask", "many"])
+def test_what_has_no_gain_from_the_embedding_computes_the_image_side_at_once(
+    prompts: list[Prompt], decoder: OnnxDecoder
+) -> None:
+    sides: list[ImageSide] = []
+
+    def compute(_embedding: Floats, _visible: tuple[int, int]) -> ImageSide:
+        sides.append(prepared(decoder, SQUARE).side())
+        return sides[-1]
+
+    image = OnnxImage(random_embedding(), SQUARE, compute)
+    for _ in decoder.decode(image, prompts, multimask=True):
+        assert len(sides) == 1
+
+
+def test_threads_that_need_an_image_side_compute_it_once(decoder: OnnxDecoder) -> None:
+    together, computed = Barrier(4), []
+
+    def compute(_embedding: Floats, _visible: tuple[int, int]) -> ImageSide:
+        computed.append(1)
+        return prepared(decoder, SQUARE).side()
+
+    def ask(image: OnnxImage) -> ImageSide:
+        together.wait(10)
+        return image.side()
+
+    image = OnnxImage(random_embedding(), SQUARE, compute)
+    with ThreadPoolExecutor(4) as pool:
+        sides = list(pool.map(ask, [image] * 4))
+    assert len(computed) == 1
+    assert all(side is sides[0] for side in sides)
+
+
 @pytest.mark.parametrize("resized", [SQUARE, LANDSCAPE, PORTRAIT, (1, 1024), (1024, 1), (688, 1024)])
 def test_leaving_out_the_padding_changes_no_logit_that_the_image_shows(
     resized: tuple[int, int], decoder: OnnxDecoder
 ) -> None:
-    image = decoder.prepare(random_embedding(), resized)
+    image = prepared(decoder, resized)
     for prompt in KINDS[:6:5]:
         (whole,) = decoder.decode(image, [prompt], multimask=True)
         (part,) = decoder.decode(image, [prompt], multimask=True, padding=False)
@@ -133,12 +207,14 @@ def shown(side: int) -> int:
     return int(np.minimum(first + 1, 255).max()) + 1
 
 
-def test_an_image_side_holds_no_more_than_it_says(decoder: OnnxDecoder) -> None:
-    square, portrait = (decoder.prepare(random_embedding(), size) for size in (SQUARE, PORTRAIT))
-    assert square.nbytes == sum(
-        part.nbytes for part in (square.placed, square.plain, square.mask_products, square.norms, square.upscaled)
-    )
-    assert portrait.nbytes == square.nbytes + portrait.visible_upscaled.nbytes
+@pytest.mark.parametrize("resized", [SQUARE, LANDSCAPE, PORTRAIT])
+def test_an_image_holds_what_it_says(resized: tuple[int, int], decoder: OnnxDecoder) -> None:
+    image = prepared(decoder, resized)
+    side = image.side()
+    parts = [side.placed, side.plain, side.mask_products, side.norms, side.upscaled]
+    if not np.shares_memory(side.visible_upscaled, side.upscaled):
+        parts.append(side.visible_upscaled)
+    assert image.nbytes == sum(part.nbytes for part in parts)
 
 
 def test_preparing_and_decoding_change_no_input(decoder: OnnxDecoder) -> None:
@@ -146,9 +222,9 @@ def test_preparing_and_decoding_change_no_input(decoder: OnnxDecoder) -> None:
     assert prompt.mask is not None
     before = embedding.copy(), prompt.mask.copy(), prompt.points.copy()
     image = decoder.prepare(embedding, SQUARE)
-    features = image.plain.copy()
+    features = image.side().plain.copy()
     decoder.decode(image, [prompt], multimask=False)
-    for was, now in zip((*before, features), (embedding, prompt.mask, prompt.points, image.plain), strict=True):
+    for was, now in zip((*before, features), (embedding, prompt.mask, prompt.points, image.side().plain), strict=True):
         np.testing.assert_array_equal(was, now)
 
 
@@ -157,6 +233,7 @@ def test_threads_share_one_decoder(decoder: OnnxDecoder, image: OnnxImage) -> No
         (masks,) = decoder.decode(image, [prompt], multimask=True)
         return masks.logits
 
+    image.first_embedding()
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(decode, KINDS))
     for prompt, logits in zip(KINDS, together, strict=True):
@@ -165,7 +242,7 @@ def test_threads_share_one_decoder(decoder: OnnxDecoder, image: OnnxImage) -> No
 
 def test_no_session_is_made_before_the_first_use() -> None:
     nowhere = Path("nowhere.onnx")
-    graphs = DecoderGraphs(unsplit=nowhere, image_side=nowhere, mask_side=nowhere, prompt_side=nowhere)
+    graphs = DecoderGraphs(*[nowhere] * len(fields(DecoderGraphs)))
     decoder = OnnxDecoder(graphs, weights_digest="a" * 64, threads=2, cores=2)
     assert decoder.weights_digest == "a" * 64
 
