@@ -9,9 +9,20 @@ from flask import Blueprint, Response, send_from_directory
 WEB = Path(__file__).resolve().parent.parent / "web"
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
-    "frame-ancestors 'self'; form-action 'none'"
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; img-src 'self' blob: data:; "
+    "object-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action 'none'"
 )
+"""WebAssembly may be compiled: it decodes prompts in the browser."""
+
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # Together they isolate the page, which lets WebAssembly use threads.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 
 blueprint = Blueprint("page", __name__, static_folder=str(WEB), static_url_path="/static")
 
@@ -23,7 +34,5 @@ def index() -> Response:
 
 @blueprint.after_request
 def secure(answer: Response) -> Response:
-    answer.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    answer.headers["X-Content-Type-Options"] = "nosniff"
-    answer.headers["Referrer-Policy"] = "no-referrer"
+    answer.headers.update(HEADERS)
     return answer

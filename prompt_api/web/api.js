@@ -1,5 +1,7 @@
 /** The service's HTTP contract, one function per call. Every failure is a `Problem`; an abort stays an AbortError. */
 
+import { authorization, renew } from "./credentials.js";
+import { eventData } from "./event-stream.js";
 import { Problem } from "./problems.js";
 
 const POLL_SECONDS = 15;
@@ -29,7 +31,11 @@ export async function getImage(id, { signal, wait = 0 } = {}) {
  * @param {Blob} file
  * @param {{signal?: AbortSignal, onProgress?: (share: number) => void}} options share is 0-1
  */
-export function uploadImage(file, { signal, onProgress = () => {} } = {}) {
+export async function uploadImage(file, { signal, onProgress = () => {} } = {}) {
+  return withToken((headers) => send(file, { headers, signal, onProgress }));
+}
+
+function send(file, { headers, signal, onProgress }) {
   return new Promise((resolve, reject) => {
     // XMLHttpRequest, because fetch cannot tell how much of a body has been sent.
     const xhr = new XMLHttpRequest();
@@ -38,6 +44,7 @@ export function uploadImage(file, { signal, onProgress = () => {} } = {}) {
     signal?.addEventListener("abort", abort, { once: true });
     xhr.open("POST", "v1/images");
     xhr.setRequestHeader("Content-Type", file.type || "application/octet-stream");
+    for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
     xhr.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
     xhr.onload = () => {
       const body = parse(xhr.responseText);
@@ -60,8 +67,8 @@ export async function followImage(id, { signal, onChange = () => {} } = {}) {
 }
 
 /**
- * The masks of one prompt.
- * @returns {Promise<{masks: object[], milliseconds: number, serverMilliseconds: number|null}>}
+ * The answer to one request of prompts.
+ * @returns {Promise<object>} the body of the answer and `times`, in ms: `total` as seen here, `inside` the service
  */
 export async function promptMasks(id, body, { signal } = {}) {
   const start = performance.now();
@@ -71,12 +78,9 @@ export async function promptMasks(id, body, { signal } = {}) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   });
-  const { results } = await response.json();
-  return {
-    masks: results[0].masks,
-    milliseconds: performance.now() - start,
-    serverMilliseconds: totalServerTiming(response.headers.get("Server-Timing")),
-  };
+  const answer = await response.json();
+  const inside = totalServerTiming(response.headers.get("Server-Timing"));
+  return { ...answer, times: { total: performance.now() - start, inside } };
 }
 
 /** Sum of the durations in a `Server-Timing` header, in ms; null without any. */
@@ -90,29 +94,21 @@ export function isSettled(image) {
   return image.status === "ready" || image.status === "failed";
 }
 
-/** Resolves with the settled image, or with null when the stream cannot be had or breaks. */
-function streamImage(id, signal, onChange) {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const source = new EventSource(`v1/images/${id}/events`);
-    const finish = (settle, value) => {
-      source.close();
-      signal?.removeEventListener("abort", abort);
-      settle(value);
-    };
-    const abort = () => finish(reject, signal.reason);
-    const read = (event) => {
-      const image = parse(event.data);
-      if (!image?.status) return;
+/** The settled image, or null when the stream cannot be had or breaks. */
+async function streamImage(id, signal, onChange) {
+  try {
+    const response = await request(`v1/images/${id}/events`, { signal, headers: { Accept: "text/event-stream" } });
+    for await (const data of eventData(response.body)) {
+      const image = parse(data);
+      if (!image?.status) continue;
       onChange(image);
-      if (isSettled(image)) finish(resolve, image);
-    };
-    signal?.addEventListener("abort", abort, { once: true });
-    for (const name of ["message", "status", "queued", "encoding", "ready", "failed"]) {
-      source.addEventListener(name, read);
+      if (isSettled(image)) return image;
     }
-    source.onerror = () => finish(resolve, null);
-  });
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    if (error.code === "unauthorized") throw error;
+  }
+  return null;
 }
 
 async function pollImage(id, signal, onChange) {
@@ -148,18 +144,36 @@ export function pause(seconds, signal) {
   });
 }
 
-async function request(url, options) {
-  let response;
-  try {
-    response = await fetch(url, options);
-  } catch (error) {
-    if (options.signal?.aborted) throw options.signal.reason;
-    throw new Problem("offline", { detail: String(error) });
-  }
-  if (!response.ok) {
+/**
+ * `fetch` for the service: with the access token, and with a Problem for every answer that is not a success.
+ * @param {string} path relative to the page, such as "v1/models"
+ * @param {RequestInit} [options]
+ * @returns {Promise<Response>}
+ */
+export function request(path, options = {}) {
+  return withToken(async (headers) => {
+    let response;
+    try {
+      response = await fetch(path, { ...options, headers: { ...options.headers, ...headers } });
+    } catch (error) {
+      if (options.signal?.aborted) throw options.signal.reason;
+      throw new Problem("offline", { detail: String(error) });
+    }
+    if (response.ok) return response;
     throw problemFrom(response.status, parse(await response.text()), response.headers.get("Retry-After"));
+  });
+}
+
+/** Calls with the token there is; after a refusal asks for another one and calls again. */
+async function withToken(call) {
+  for (;;) {
+    const headers = authorization();
+    try {
+      return await call(headers);
+    } catch (error) {
+      if (error.code !== "unauthorized" || !(await renew(headers))) throw error;
+    }
   }
-  return response;
 }
 
 function problemFrom(status, body, retryAfter) {

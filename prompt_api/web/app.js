@@ -1,236 +1,194 @@
-/** Wires the page: which picture is open, what was asked, what is in flight. */
+/** Wires the page: what each part of it may wish, and who fulfils it. */
 
-import * as api from "./api.js";
-import { ensureEncoded } from "./encoding.js";
-import { listen } from "./gestures.js";
-import { LatestOnly } from "./latest.js";
-import * as panel from "./panel.js";
-import { openPicture } from "./picture.js";
-import { isForgotten, isTemporary } from "./problems.js";
-import * as prompts from "./prompts.js";
+import { Annotator } from "./annotator.js";
+import { Conversation } from "./conversation.js";
+import { useDialog } from "./credentials.js";
+import { listenToCursor } from "./cursor.js";
+import { service } from "./decoding.js";
+import { Desk } from "./desk.js";
+import * as dialogs from "./dialogs.js";
+import { exportAs, save } from "./exporting.js";
+import { listenToFiles } from "./files.js";
+import { Gallery } from "./gallery.js";
+import { listenToPointers } from "./gestures.js";
+import { LocalSwitch } from "./local-switch.js";
+import { announce, hideAlert, setText, showAlert, showProgress } from "./notices.js";
+import { Pictures } from "./pictures.js";
+import { listenToKeys } from "./shortcuts.js";
 import { Stage } from "./stage.js";
+import { listenToTheme } from "./theme.js";
 
-const TRIES = 6;
-const RECOVERIES = 3;
+const ZOOM_STEP = 1.4;
 
 const find = (id) => document.getElementById(id);
-const stage = new Stage(document);
-const queue = new LatestOnly(ask);
 
-/**
- * The open picture: {file, controller, image, recoveries}. `image` is the image resource once it is encoded, else
- * null; `recoveries` counts the times it was encoded again since the last answer.
- */
-let session = null;
-let opened = 0;
-let history = prompts.NOTHING;
-let hover = null;
-let noHoverBefore = 0;
+const gallery = new Gallery();
+const stage = new Stage(document, ({ scale }) => setText("zoom-level", `${Math.round(scale * 100)} %`));
+const conversation = new Conversation(service, {
+  onAnswer: (job, answer) => {
+    desk.showTimes(answer.times, conversation.decoder !== service);
+    annotator.receive(job, answer);
+  },
+  onProblem: (entry, error) => entry === gallery.current && showAlert(error, () => annotator.askCurrent()),
+  onProgress: (progress) => showProgress(progress ?? gallery.current?.progress ?? null),
+  encodeAgain: (entry) => pictures.encode(entry),
+  onLocalFailure: (error) => {
+    localSwitch.turnOff();
+    showAlert(error);
+  },
+  isCurrent: (entry) => entry === gallery.current,
+});
+const desk = new Desk(stage, gallery, {
+  onChoose: (index) => annotator.choose(index),
+  onLabel: (id, label) => annotator.relabel(id, label),
+  onColour: (id, colour) => annotator.recolour(id, colour),
+  onVisible: (id, visible) => annotator.setVisible([id], visible),
+  onSelect: select,
+  onDelete: (id) => annotator.remove(id),
+  onOpen: (entry) => pictures.show(entry),
+  onRemove: (entry) => pictures.remove(entry),
+});
+const annotator = new Annotator(gallery, desk, conversation);
+const pictures = new Pictures(gallery, stage, desk, { onShown, onReady });
+const wishes = {
+  tool: () => document.querySelector('input[name="tool"]:checked').value,
+  onPoint: (point) => annotator.addPoint(point),
+  onBox: (box) => annotator.setBox(box),
+  onBoxDraft: (box) => desk.showDraft(box),
+  onHover: (place) => annotator.hover(place),
+};
+const localSwitch = new LocalSwitch((decoder) => {
+  conversation.decoder = decoder;
+  if (gallery.current?.image) onReady(gallery.current);
+});
+let cursor;
 
-async function open(file) {
-  const turn = ++opened;
-  panel.hideAlert();
-  let picture;
+function onShown() {
+  conversation.forget();
+  cursor.reset();
+}
+
+/** The open picture can be prompted. */
+async function onReady(entry) {
+  annotator.askCurrent();
+  const { image } = entry;
+  await localSwitch.check(image.model);
+  const { decoder } = conversation;
+  const { signal } = entry.controller;
+  const report = (share) => entry === gallery.current && showProgress({ step: "preparing", share });
   try {
-    picture = await openPicture(file);
+    await decoder.prepare(image, { signal, report });
   } catch (error) {
-    if (turn === opened) panel.showAlert(error);
-    return;
-  }
-  // A small picture chosen after a large one may be read first.
-  if (turn !== opened) return picture.bitmap.close();
-  session?.controller.abort();
-  queue.forget();
-  session = { file, controller: new AbortController(), image: null, recoveries: 0 };
-  history = prompts.NOTHING;
-  hover = null;
-  stage.show(picture, file.name);
-  picture.bitmap.close();
-  panel.showDesk();
-  panel.showLatency(null);
-  panel.showAbout(file.name, [`${picture.width} × ${picture.height}`]);
-  render();
-  await encode(session);
-}
-
-/** Has the picture encoded, showing how far it is, then asks whatever was asked meanwhile. */
-async function encode(mine) {
-  const { signal } = mine.controller;
-  mine.image = null;
-  const start = performance.now();
-  try {
-    const { image, uploaded } = await ensureEncoded(api, mine.file, { signal, report: panel.showProgress });
-    mine.image = image;
-    panel.showProgress(null);
-    const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    const origin = uploaded ? `Encoded in ${seconds} s` : "Known here: nothing was uploaded";
-    panel.showAbout(mine.file.name, [`${image.width} × ${image.height}`, image.model], origin);
-    render();
-    submitCurrent();
-  } catch (error) {
-    if (signal.aborted) return;
-    panel.showProgress(null);
-    panel.showAlert(error, () => encode(mine));
-  }
-}
-
-function submitCurrent() {
-  const step = prompts.current(history);
-  if (session?.image && !prompts.isBlank(step) && !step.masks) queue.submit({ session, step, isHover: false });
-}
-
-/** One prompt from question to answer; whatever it meets on the way, it ends without throwing. */
-async function ask(job) {
-  const mine = job.session;
-  const { signal } = mine.controller;
-  let { step } = job;
-  for (let attempt = 1; mine === session && mine.image; attempt++) {
-    try {
-      const result = await api.promptMasks(mine.image.image_id, prompts.requestFor(step), { signal });
-      if (mine === session) receive(job, result);
-      return;
-    } catch (error) {
-      if (signal.aborted) return;
-      if (job.isHover) {
-        noHoverBefore = performance.now() + Math.max(1, error.retryAfter ?? 1) * 1000;
-        return;
-      }
-      if (attempt < TRIES && step.base && error.code === "invalid-prompt") {
-        // The mask it refined has been forgotten: the points alone still say what is meant.
-        history = prompts.withoutBase(history, step.id);
-        step = { ...step, base: null };
-      } else if (mine.recoveries < RECOVERIES && (isForgotten(error) || error.code === "embedding-pending")) {
-        mine.recoveries++;
-        await encode(mine);
-        return;
-      } else if (attempt < TRIES && isTemporary(error)) {
-        const seconds = Math.min(error.retryAfter ?? attempt, api.LONGEST_PAUSE);
-        panel.showProgress({ step: "backing-off", error, seconds });
-        await api.pause(seconds, signal).catch(() => {});
-        panel.showProgress(null);
-        if (queue.superseded) return;
-      } else {
-        panel.showAlert(error, submitCurrent);
-        return;
-      }
+    // Other failures come back when a prompt is asked, and are dealt with there.
+    if (error.code === "local-decoding" && decoder === conversation.decoder) {
+      localSwitch.turnOff();
+      showAlert(error);
     }
   }
+  if (entry === gallery.current) showProgress(entry.progress);
 }
 
-function receive(job, result) {
-  job.session.recoveries = 0;
-  panel.showLatency(result);
-  if (job.isHover) {
-    if (hover && prompts.isBlank(prompts.current(history))) stage.drawMask(bestOf(result.masks), { faint: true });
-    return;
-  }
-  history = prompts.answer(history, job.step.id, result.masks);
-  render();
-  if (prompts.current(history).id === job.step.id) panel.announce(prompts.current(history), stage.size);
+function select(id) {
+  annotator.select(id);
+  const { objects, editing } = gallery.current.timeline.now;
+  if (editing !== null) find("label").value = objects.find((object) => object.id === editing).label;
 }
 
-function bestOf(masks) {
-  return masks.reduce((top, mask) => (mask.score > top.score ? mask : top));
+function keep() {
+  if (gallery.current) annotator.keep(find("label").value);
 }
 
-function change(next) {
-  if (!session || next === history) return;
-  const before = prompts.current(history);
-  history = next;
-  if (prompts.current(history).id !== before.id) panel.hideAlert();
-  render();
-  submitCurrent();
+function annotated() {
+  return gallery.entries.map(({ name, size, timeline }) => ({ name, ...size, objects: timeline.now.objects }));
 }
 
-function render() {
-  const step = prompts.current(history);
-  const shown = prompts.shownStep(history);
-  stage.drawPrompt(step.points, step.box);
-  stage.drawMask(prompts.chosenMask(shown));
-  panel.showStep({ step, shown, canUndo: history.steps.length > 0, ready: Boolean(session?.image) }, stage, choose);
+function openExport() {
+  const list = annotated().filter(({ objects }) => objects.length > 0);
+  if (list.length === 0) return;
+  const count = list.reduce((sum, { objects }) => sum + objects.length, 0);
+  const plural = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+  dialogs.showExport(`${plural(count, "object")} on ${plural(list.length, "picture")}.`);
 }
 
-function choose(index) {
-  change(prompts.choose(history, index));
-  panel.announce(prompts.current(history), stage.size);
+async function exportFile(format) {
+  const file = await exportAs(format, annotated(), new Date());
+  save(file);
+  for (const entry of gallery.entries) entry.savedObjects = entry.timeline.now.objects;
+  announce(`Saved ${file.name}.`);
 }
 
-function draftBox(box) {
-  const step = prompts.current(history);
-  stage.drawPrompt(step.points, box ?? step.box);
+function chooseTool(name) {
+  document.querySelector(`input[name="tool"][value="${name}"]`).checked = true;
+  showTool();
 }
 
-function hoverAt(place) {
-  hover = place;
-  if (!prompts.isBlank(prompts.current(history))) return;
-  if (!place) {
-    queue.forget();
-    stage.drawMask(null);
-  } else if (session?.image && performance.now() >= noHoverBefore) {
-    queue.submit({ session, step: prompts.hoverStep(place.x, place.y), isHover: true });
-  }
+function showTool() {
+  stage.element.dataset.tool = wishes.tool();
 }
 
-function tool() {
-  return document.querySelector('input[name="tool"]:checked').value;
+/** An action for when a picture is open. */
+function onPicture(action) {
+  return () => gallery.current && action();
 }
 
-function listenToPage() {
-  listen(stage, {
-    tool,
-    onPoint: (point) => change(prompts.addPoint(history, point)),
-    onBox: (box) => change(prompts.setBox(history, box)),
-    onBoxDraft: draftBox,
-    onHover: hoverAt,
+const ACTIONS = {
+  "choose-1": onPicture(() => annotator.choose(0)),
+  "choose-2": onPicture(() => annotator.choose(1)),
+  "choose-3": onPicture(() => annotator.choose(2)),
+  keep: onPicture(keep),
+  label: onPicture(() => find("label").select()),
+  clear: onPicture(() => annotator.clear()),
+  "swap-tool": () => chooseTool(wishes.tool() === "exclude" ? "include" : "exclude"),
+  "toggle-all": onPicture(() => annotator.toggleAll()),
+  undo: onPicture(() => annotator.undo()),
+  redo: onPicture(() => annotator.redo()),
+  "zoom-in": onPicture(() => stage.zoomBy(ZOOM_STEP)),
+  "zoom-out": onPicture(() => stage.zoomBy(1 / ZOOM_STEP)),
+  fit: onPicture(() => stage.fit()),
+  "actual-size": onPicture(() => stage.showActualSize()),
+  next: onPicture(() => pictures.show(gallery.neighbour(1))),
+  previous: onPicture(() => pictures.show(gallery.neighbour(-1))),
+  open: () => find("file").click(),
+  export: openExport,
+  help: dialogs.showHelp,
+};
+
+const BUTTONS = {
+  undo: "undo",
+  redo: "redo",
+  clear: "clear",
+  export: "export",
+  help: "help",
+  "zoom-in": "zoom-in",
+  "zoom-out": "zoom-out",
+  "zoom-fit": "fit",
+  "zoom-actual": "actual-size",
+};
+
+function listen() {
+  for (const [id, action] of Object.entries(BUTTONS)) find(id).addEventListener("click", ACTIONS[action]);
+  find("keep-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    keep();
   });
-  find("undo").addEventListener("click", () => change(prompts.undo(history)));
-  find("clear").addEventListener("click", () => change(prompts.clear(history)));
-  find("alert-close").addEventListener("click", panel.hideAlert);
-  document.addEventListener("keydown", (event) => {
-    if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") {
-      event.preventDefault();
-      if (history.steps.length > 0) change(prompts.undo(history));
-    } else if (!event.ctrlKey && !event.metaKey && !event.altKey && ["1", "2", "3"].includes(event.key)) {
-      choose(Number(event.key) - 1);
-    }
-  });
-  for (const input of document.querySelectorAll('input[name="tool"]')) {
-    input.addEventListener("change", () => (stage.element.dataset.tool = tool()));
-  }
+  find("alert-close").addEventListener("click", hideAlert);
+  for (const input of document.querySelectorAll('input[name="tool"]')) input.addEventListener("change", showTool);
   // A reload may keep the radio that was chosen before.
-  stage.element.dataset.tool = tool();
-}
-
-function listenToFiles() {
-  const input = find("file");
-  const pick = () => input.click();
-  find("choose").addEventListener("click", pick);
-  find("another").addEventListener("click", pick);
-  input.addEventListener("change", () => {
-    if (input.files.length > 0) open(input.files[0]);
-    // So that choosing the same file again is a change again.
-    input.value = "";
-  });
-  document.addEventListener("paste", (event) => {
-    const file = event.clipboardData?.files[0];
-    if (file) open(file);
-  });
-  const veil = find("drop-veil");
-  document.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    veil.hidden = !event.dataTransfer.types.includes("Files");
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (event.relatedTarget === null) veil.hidden = true;
-  });
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    veil.hidden = true;
-    const file = event.dataTransfer.files[0];
-    if (file) open(file);
+  showTool();
+  listenToPointers(stage, wishes);
+  cursor = listenToCursor(stage, wishes);
+  listenToKeys(ACTIONS, dialogs.lettersWanted);
+  listenToFiles((files) => pictures.open(files));
+  listenToTheme(find("theme"));
+  dialogs.prepareHelp();
+  dialogs.prepareExport(exportFile);
+  useDialog(dialogs.askForToken);
+  window.addEventListener("beforeunload", (event) => {
+    const isSaved = ({ timeline: { now }, savedObjects }) => now.objects.length === 0 || now.objects === savedObjects;
+    if (!gallery.entries.every(isSaved)) event.preventDefault();
   });
 }
 
-listenToPage();
-listenToFiles();
+listen();
 document.documentElement.dataset.ready = "yes";
+localSwitch.show();

@@ -1,129 +1,161 @@
-/** Turns mouse, touch and keyboard on the picture into four wishes: point, box, box being drawn, hover. */
+/** Turns mouse, pen and fingers on the picture into wishes: point, box, box being drawn, hover; zooms and pans by itself. */
 
 const DRAG_PIXELS = 6;
+const TAP_PIXELS = 12;
+/** Zoom per pixel of the wheel; a pinch on a touchpad arrives as a wheel with Ctrl and small steps. */
+const WHEEL_RATE = 0.0018;
+const PINCH_RATE = 0.01;
+const LINE_PIXELS = 16;
+
+/**
+ * @typedef {{tool: () => "include"|"exclude"|"box", onPoint: (point: import("./prompts.js").Point) => void,
+ *   onBox: (box: number[]) => void, onBoxDraft: (box: number[]|null) => void,
+ *   onHover: (place: {x: number, y: number, since: number}|null) => void}} Wishes
+ *   `since` is the time of the event, on the clock of performance.now()
+ */
 
 /**
  * @param {import("./stage.js").Stage} stage
- * @param {{tool: () => "include"|"exclude"|"box", onPoint: (point: {x: number, y: number, label: 0|1}) => void,
- *   onBox: (box: number[]) => void, onBoxDraft: (box: number[]|null) => void,
- *   onHover: (place: {x: number, y: number}|null) => void}} wishes
+ * @param {Wishes} wishes
  */
-export function listen(stage, wishes) {
-  listenToPointer(stage, wishes);
-  listenToKeys(stage, wishes);
-}
-
-function listenToPointer(stage, { tool, onPoint, onBox, onBoxDraft, onHover }) {
+export function listenToPointers(stage, { tool, onPoint, onBox, onBoxDraft, onHover }) {
   const element = stage.element;
-  let press = null;
+  const fingers = new Map();
+  let spaceHeld = false;
+  /** What the pressed pointer is doing: null, or {kind: "press" | "box" | "pan" | "pinch", …}. */
+  let gesture = null;
 
   const end = () => {
-    press = null;
-    onBoxDraft(null);
+    if (gesture?.kind === "box") onBoxDraft(null);
+    gesture = null;
+    showCursor();
+  };
+  const showCursor = () => {
+    element.dataset.grab = gesture?.kind === "pan" ? "grabbing" : spaceHeld ? "ready" : "";
   };
 
   element.addEventListener("pointerdown", (event) => {
-    if (!event.isPrimary || event.button === 1) return;
-    const place = stage.toPicture(event.clientX, event.clientY);
-    press = { ...place, clientX: event.clientX, clientY: event.clientY, box: null };
+    fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     element.setPointerCapture(event.pointerId);
+    if (fingers.size === 2) {
+      end();
+      gesture = { kind: "pinch", ...spread(fingers) };
+    } else if (event.isPrimary && (event.button === 1 || (spaceHeld && event.button === 0))) {
+      event.preventDefault();
+      gesture = { kind: "pan" };
+      onHover(null);
+      showCursor();
+    } else if (event.isPrimary) {
+      gesture = { kind: "press", clientX: event.clientX, clientY: event.clientY };
+    }
   });
 
   element.addEventListener("pointermove", (event) => {
-    if (!press) {
-      if (event.pointerType !== "touch") onHover(stage.toPicture(event.clientX, event.clientY));
+    const last = fingers.get(event.pointerId);
+    if (!last) {
+      if (event.pointerType !== "touch") hover(event);
       return;
     }
-    const far = Math.hypot(event.clientX - press.clientX, event.clientY - press.clientY) > DRAG_PIXELS;
-    if (!press.box && (!far || !mayDrag(event, tool()))) return;
-    press.box = boxBetween(press, stage.toPicture(event.clientX, event.clientY));
-    onBoxDraft(press.box);
+    fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    if (gesture?.kind === "pinch") pinch();
+    else if (gesture?.kind === "pan") stage.panBy(event.clientX - last.x, event.clientY - last.y);
+    else if (gesture?.kind === "press") pull(event);
+    else if (gesture?.kind === "box") draw(event);
   });
+
+  const hover = (event) => {
+    const { x, y, inside } = stage.toPicture(event.clientX, event.clientY);
+    onHover(inside && !spaceHeld ? { x, y, since: event.timeStamp } : null);
+  };
+
+  const pinch = () => {
+    if (fingers.size < 2) return;
+    const now = spread(fingers);
+    stage.panBy(now.clientX - gesture.clientX, now.clientY - gesture.clientY);
+    stage.zoomBy(now.distance / gesture.distance, now);
+    gesture = { kind: "pinch", ...now };
+  };
+
+  const pull = (event) => {
+    const { clientX, clientY } = gesture;
+    const touch = event.pointerType === "touch";
+    if (Math.hypot(event.clientX - clientX, event.clientY - clientY) <= (touch ? TAP_PIXELS : DRAG_PIXELS)) return;
+    if (touch && tool() !== "box") {
+      gesture = { kind: "pan" };
+    } else if (touch || event.buttons & 1) {
+      gesture = { kind: "box", from: stage.toPicture(clientX, clientY), box: null };
+      draw(event);
+    }
+  };
+
+  const draw = (event) => {
+    gesture.box = boxBetween(gesture.from, stage.toPicture(event.clientX, event.clientY));
+    onBoxDraft(gesture.box);
+  };
 
   element.addEventListener("pointerup", (event) => {
-    if (!press) return;
-    const { box, x, y } = press;
+    fingers.delete(event.pointerId);
+    if (gesture?.kind === "pinch" && fingers.size > 0) return;
+    const ended = gesture;
     end();
-    if (box) {
-      if (box[0] < box[2] && box[1] < box[3]) onBox(box);
-      return;
-    }
+    if (ended?.kind === "box" && hasArea(ended.box)) onBox(ended.box);
+    if (ended?.kind !== "press") return;
+    const { x, y, inside } = stage.toPicture(ended.clientX, ended.clientY);
     const away = event.button === 2 || event.altKey || event.ctrlKey || tool() === "exclude";
-    onPoint({ x, y, label: away ? 0 : 1 });
+    if (inside) onPoint({ x, y, label: away ? 0 : 1 });
   });
 
-  element.addEventListener("pointercancel", end);
+  element.addEventListener("pointercancel", (event) => {
+    fingers.delete(event.pointerId);
+    end();
+  });
   element.addEventListener("pointerleave", () => onHover(null));
   element.addEventListener("contextmenu", (event) => event.preventDefault());
+
+  element.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      const pixels = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE_PIXELS : 1;
+      const [dx, dy] = [event.deltaX * pixels, event.deltaY * pixels];
+      if (event.shiftKey || Math.abs(dx) > Math.abs(dy)) stage.panBy(-dx, event.shiftKey && dx === 0 ? -dy : 0);
+      else stage.zoomBy(Math.exp(-dy * (event.ctrlKey ? PINCH_RATE : WHEEL_RATE)), event);
+      onHover(null);
+    },
+    { passive: false },
+  );
+
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && press) end();
-  });
-}
-
-/** A finger scrolls the page unless it was told to draw boxes; a mouse or pen always may. */
-function mayDrag(event, tool) {
-  return event.pointerType === "touch" ? tool === "box" : (event.buttons & 1) === 1;
-}
-
-function listenToKeys(stage, { tool, onPoint, onBox, onBoxDraft, onHover }) {
-  const element = stage.element;
-  let cross = null;
-  let corner = null;
-
-  const place = () => cross ?? { x: Math.round(stage.size.width / 2), y: Math.round(stage.size.height / 2) };
-  const show = () => {
-    cross = place();
-    stage.moveCross(cross.x, cross.y);
-    element.classList.add("by-keyboard");
-    if (corner) onBoxDraft(boxBetween(corner, cross));
-    else onHover(cross);
-  };
-  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-
-  const actions = {
-    Enter: (event) => onPoint({ ...place(), label: event.altKey || tool() === "exclude" ? 0 : 1 }),
-    b: () => {
-      const first = corner;
-      corner = first ? null : place();
-      if (!first) return show();
-      onBoxDraft(null);
-      const box = boxBetween(first, place());
-      if (box[0] < box[2] && box[1] < box[3]) onBox(box);
-    },
-    Escape: () => {
-      corner = null;
-      onBoxDraft(null);
-    },
-  };
-
-  element.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey) return;
-    const move = moves[event.key];
-    const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-    if (!move && !action) return;
+    if (event.key === "Escape" && gesture) end();
+    // On a button or in a text, the space bar has a meaning of its own.
+    if (event.key !== " " || (event.target !== element && event.target !== document.body)) return;
     event.preventDefault();
-    if (move) {
-      const { width, height } = stage.size;
-      const stride = Math.max(1, Math.round(Math.max(width, height) / (event.shiftKey ? 400 : 40)));
-      const from = place();
-      cross = {
-        x: Math.min(width - 1, Math.max(0, from.x + move[0] * stride)),
-        y: Math.min(height - 1, Math.max(0, from.y + move[1] * stride)),
-      };
-      show();
-    } else {
-      action(event);
-    }
+    spaceHeld = true;
+    showCursor();
   });
-  element.addEventListener("focus", () => element.matches(":focus-visible") && show());
-  element.addEventListener("blur", () => {
-    corner = null;
-    onBoxDraft(null);
-    onHover(null);
+  document.addEventListener("keyup", (event) => {
+    if (event.key !== " ") return;
+    spaceHeld = false;
+    showCursor();
   });
-  element.addEventListener("pointerdown", () => element.classList.remove("by-keyboard"));
+  window.addEventListener("blur", () => {
+    spaceHeld = false;
+    fingers.clear();
+    end();
+  });
 }
 
-function boxBetween(a, b) {
+/** The box [x0, y0, x1, y1] with these corners. */
+export function boxBetween(a, b) {
   return [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
+}
+
+export function hasArea(box) {
+  return box !== null && box[0] < box[2] && box[1] < box[3];
+}
+
+function spread(fingers) {
+  const [a, b] = [...fingers.values()];
+  const distance = Math.max(1, Math.hypot(a.x - b.x, a.y - b.y));
+  return { clientX: (a.x + b.x) / 2, clientY: (a.y + b.y) / 2, distance };
 }

@@ -1,31 +1,52 @@
-/** Paints a mask into a canvas: tinted inside, a bright line along its edge. */
+/** Paints masks into a canvas: tinted inside, a bright line along the edge. */
 
 import { decodeRuns, rasterize } from "./rle.js";
 
-/** Looks of a mask: RGBA, 0-255. The edge is as wide as `edgeWidth`, in CSS pixels. */
+/**
+ * How a mask looks: RGBA, 0-255. The edge is as wide as `edgeWidth`, in CSS pixels.
+ * @typedef {{fill: number[], edge: number[], edgeWidth: number}} Look
+ */
+
+/** @type {Look} */
 export const SOLID = { fill: [38, 108, 255, 105], edge: [255, 255, 255, 255], edgeWidth: 1.5 };
+/** @type {Look} */
 export const FAINT = { fill: [38, 108, 255, 70], edge: [255, 255, 255, 150], edgeWidth: 1 };
 
 const TILE = 64;
 const decoded = new WeakMap();
 
 /**
- * Replaces what `canvas` shows by a window of a mask. The canvas keeps its size.
+ * The look of a kept object.
+ * @param {string} colour "#rrggbb"
+ * @param {boolean} strong stands out from the others
+ * @returns {Look}
+ */
+export function lookOf(colour, strong) {
+  const rgb = [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16));
+  return { fill: [...rgb, strong ? 150 : 90], edge: [...rgb, 255], edgeWidth: strong ? 2.5 : 1.5 };
+}
+
+/**
+ * Replaces what `canvas` shows by a window of some masks, later ones on top. The canvas keeps its size.
  * @param {HTMLCanvasElement} canvas
- * @param {import("./prompts.js").Mask} mask
- * @param {{x: number, y: number, width: number, height: number}} window part of the picture that fills the
- *   canvas, in pixels of the picture
- * @param {typeof SOLID} look
+ * @param {{mask: import("./prompts.js").Mask, look: Look}[]} layers
+ * @param {{x: number, y: number, width: number, height: number}} window part of the picture's plane that fills
+ *   the canvas, in pixels of the picture
  * @param {number} density canvas pixels per CSS pixel
  */
-export function paintMask(canvas, mask, window, look, density) {
+export function paintMasks(canvas, layers, window, density) {
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
-  const part = coveredPart(canvas, mask.bbox, window);
-  if (!part) return;
-  const cells = rasterize(runsOf(mask), mask.rle.size, part.window, part.width, part.height);
-  const edge = Math.max(1, Math.round(look.edgeWidth * density));
-  context.putImageData(colourise(cells, part, look, edge), part.left, part.top);
+  const parts = layers.map(({ mask }) => coveredPart(canvas, mask.bbox, window));
+  const image = imageOver(parts.filter(Boolean));
+  if (!image) return;
+  for (const [index, { mask, look }] of layers.entries()) {
+    const part = parts[index];
+    if (!part) continue;
+    const cells = rasterize(runsOf(mask), mask.rle.size, part.window, part.width, part.height);
+    colourise(image, cells, part, look, Math.max(1, Math.round(look.edgeWidth * density)));
+  }
+  context.putImageData(image.data, image.left, image.top);
 }
 
 function runsOf(mask) {
@@ -46,6 +67,8 @@ function coveredPart(canvas, [x, y, width, height], window) {
   return {
     left,
     top,
+    right,
+    bottom,
     width: right - left,
     height: bottom - top,
     window: {
@@ -59,9 +82,18 @@ function coveredPart(canvas, [x, y, width, height], window) {
   };
 }
 
-function colourise(cells, { width, height, open }, look, edge) {
-  const image = new ImageData(width, height);
-  const pixels = new Uint32Array(image.data.buffer);
+/** An empty image that covers all parts, or null without any. */
+function imageOver(parts) {
+  if (parts.length === 0) return null;
+  const [left, top] = [Math.min(...parts.map((part) => part.left)), Math.min(...parts.map((part) => part.top))];
+  const [right, bottom] = [Math.max(...parts.map((part) => part.right)), Math.max(...parts.map((part) => part.bottom))];
+  const data = new ImageData(right - left, bottom - top);
+  return { data, pixels: new Uint32Array(data.data.buffer), left, top };
+}
+
+function colourise(image, cells, { left: partLeft, top: partTop, width, height, open }, look, edge) {
+  const stride = image.data.width;
+  const origin = (partTop - image.top) * stride + partLeft - image.left;
   const fill = packed(look.fill);
   const line = packed(look.edge);
   const framed = withFrame(cells, width, height, open, edge);
@@ -73,15 +105,14 @@ function colourise(cells, { width, height, open }, look, edge) {
     for (let top = 0; top < height; top += TILE) {
       const bottom = Math.min(top + TILE, height);
       for (let x = left; x < right; x++) {
-        for (let y = top, at = (x + edge) * column + edge + top, to = top * width + x; y < bottom; y++, at++, to += width) {
+        for (let y = top, at = (x + edge) * column + edge + top, to = origin + top * stride + x; y < bottom; y++, at++, to += stride) {
           if (framed[at] === 0) continue;
           const inside = framed[at - edge] & framed[at + edge] & framed[at - step] & framed[at + step];
-          pixels[to] = inside ? fill : line;
+          image.pixels[to] = inside ? fill : line;
         }
       }
     }
   }
-  return image;
 }
 
 /** The cells with a frame `edge` wide that counts as mask on the open sides, so that no edge is seen there. */

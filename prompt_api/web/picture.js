@@ -1,8 +1,10 @@
-/** Opens a local file as an upright picture, kept small enough to draw fast. */
+/** Opens a local file as an upright picture: small enough to draw fast, or sharp enough to zoom into. */
 
 import { Problem } from "./problems.js";
 
 const LONGEST_SIDE = 2048;
+/** About 100 MB of memory. */
+const MOST_PIXELS = 24_000_000;
 
 /**
  * @param {Blob} file
@@ -11,20 +13,32 @@ const LONGEST_SIDE = 2048;
  * @throws {Problem} `unreadable`
  */
 export async function openPicture(file) {
-  let bitmap;
+  const bitmap = await decode(file);
+  const { width, height } = bitmap;
+  return { width, height, bitmap: await reduced(bitmap, LONGEST_SIDE / Math.max(width, height)) };
+}
+
+/** The same picture in all its pixels, or in 24 million if it has more. */
+export async function openSharp(file) {
+  const bitmap = await decode(file);
+  return reduced(bitmap, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)));
+}
+
+async function decode(file) {
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    return await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
     throw new Problem("unreadable");
   }
-  const { width, height } = bitmap;
-  const scale = LONGEST_SIDE / Math.max(width, height);
-  if (scale >= 1) return { width, height, bitmap };
+}
+
+async function reduced(bitmap, scale) {
+  if (scale >= 1) return bitmap;
   const small = await createImageBitmap(bitmap, {
-    resizeWidth: Math.max(1, Math.round(width * scale)),
-    resizeHeight: Math.max(1, Math.round(height * scale)),
+    resizeWidth: Math.max(1, Math.round(bitmap.width * scale)),
+    resizeHeight: Math.max(1, Math.round(bitmap.height * scale)),
     resizeQuality: "high",
   });
   bitmap.close();
-  return { width, height, bitmap: small };
+  return small;
 }

@@ -2,7 +2,8 @@
 
 export class Problem extends Error {
   /**
-   * @param {string} code stable code of the service, or one of this page's own: `offline`, `unreadable`
+   * @param {string} code stable code of the service, or one of this page's own: `offline`, `unreadable`,
+   *   `local-decoding`, `too-many-pictures`
    * @param {{status?: number, detail?: string, retryAfter?: number|null}} [more] `retryAfter` in seconds
    */
   constructor(code, { status = 0, detail = "", retryAfter = null } = {}) {
@@ -17,8 +18,10 @@ export class Problem extends Error {
 
 const SENTENCES = {
   unreadable: "That file is not a picture this browser can open. Choose a JPEG, PNG or WEBP.",
+  "local-decoding": "Decoding in this browser did not work. The service answers again.",
+  "too-many-pictures": "There is no room for more pictures. Remove some first.",
   offline: "The service cannot be reached. Check the connection, then try again.",
-  unauthorized: "This service asks for a key that this page does not have.",
+  unauthorized: "This service asks for an access token.",
   forbidden: "You are not allowed to do that here.",
   "rate-limited": "That was too fast for this service. Wait a moment, then try again.",
   "image-not-found": "The service no longer has this picture.",
@@ -30,6 +33,7 @@ const SENTENCES = {
   "request-too-large": "That prompt is larger than this service accepts.",
   "unsupported-image": "This service takes still JPEG, PNG and WEBP pictures. That one is something else.",
   "invalid-image": "That picture is damaged and cannot be read.",
+  "image-unreachable": "The service could not fetch that picture.",
   "invalid-prompt": "The service could not make sense of that prompt.",
   "invalid-parameter": "The service could not make sense of that request.",
   "encode-failed": "The picture could not be encoded.",
@@ -38,7 +42,7 @@ const SENTENCES = {
 };
 
 /** Codes whose `detail` tells a person more than the sentence does: a limit, a reason. */
-const WITH_DETAIL = new Set(["image-too-large", "invalid-image", "invalid-prompt", "encode-failed"]);
+const WITH_DETAIL = new Set(["local-decoding", "image-too-large", "invalid-image", "invalid-prompt", "encode-failed"]);
 
 /**
  * One or two sentences for a person.
@@ -61,7 +65,8 @@ export function isForgotten(error) {
   return error instanceof Problem && ["image-not-found", "image-expired"].includes(error.code);
 }
 
-function asSentence(text) {
+/** A text with a capital at its start and a full stop at its end. */
+export function asSentence(text) {
   if (!text) return "";
   const start = text[0].toUpperCase() + text.slice(1);
   return /[.!?]$/.test(start) ? start : `${start}.`;

@@ -1,5 +1,5 @@
 /**
- * What the person has asked for so far, as immutable data: a list of steps, the last one current.
+ * One prompt and its answer, as immutable data.
  *
  * Coordinates are pixels of the upright picture, x right, y down.
  *
@@ -8,27 +8,14 @@
  *   mask_token: string}} Mask as the service answers
  * @typedef {{id: number, points: Point[], box: number[]|null, base: string|null,
  *   masks: Mask[]|null, chosen: number}} Step `base` is the token of the mask this step refines
- * @typedef {{steps: Step[], nextId: number}} History
  */
 
-/** @type {History} */
-export const NOTHING = Object.freeze({ steps: [], nextId: 1 });
+/** @type {Step} before the first click */
+export const BLANK = Object.freeze({ id: 0, points: Object.freeze([]), box: null, base: null, masks: null, chosen: 0 });
 
-const BLANK = Object.freeze({ id: 0, points: [], box: null, base: null, masks: null, chosen: 0 });
-
-/** @returns {Step} the current step; a blank one before the first */
-export function current(history) {
-  return history.steps.at(-1) ?? BLANK;
-}
-
-/** True when there is nothing to ask the service. */
+/** True when there is nothing to ask. */
 export function isBlank(step) {
   return step.points.length === 0 && step.box === null;
-}
-
-/** The step whose masks are to be seen: until the current one is answered, the one it came from. */
-export function shownStep(history) {
-  return history.steps.findLast((step) => step.masks || isBlank(step)) ?? BLANK;
 }
 
 /** The chosen mask of a step, or null before its answer. */
@@ -37,42 +24,19 @@ export function chosenMask(step) {
 }
 
 /** One more point. It refines the chosen mask, if there is one. */
-export function addPoint(history, point) {
-  const step = current(history);
+export function withPoint(step, point) {
   const base = chosenMask(step)?.mask_token ?? step.base;
-  return push(history, { points: [...step.points, point], box: step.box, base });
+  return { ...BLANK, points: [...step.points, point], box: step.box, base };
 }
 
 /** A new box [x0, y0, x1, y1]. It says afresh what is meant, so no earlier mask is refined. */
-export function setBox(history, box) {
-  return push(history, { points: current(history).points, box, base: null });
+export function withBox(step, box) {
+  return { ...BLANK, points: step.points, box };
 }
 
-/** Everything away; `undo` brings it back. */
-export function clear(history) {
-  return isBlank(current(history)) ? history : push(history, { points: [], box: null, base: null });
-}
-
-/** One step back, with the masks that step already had. */
-export function undo(history) {
-  return { ...history, steps: history.steps.slice(0, -1) };
-}
-
-/** The masks of step `id`, the best score chosen. Unchanged if that step is gone. */
-export function answer(history, id, masks) {
-  const best = masks.reduce((top, mask, index) => (mask.score > masks[top].score ? index : top), 0);
-  return change(history, id, { masks, chosen: best });
-}
-
-/** Another mask of the current step. */
-export function choose(history, index) {
-  const step = current(history);
-  return step.masks?.[index] ? change(history, step.id, { chosen: index }) : history;
-}
-
-/** Step `id` without the mask it refines: for when the service no longer knows that mask. */
-export function withoutBase(history, id) {
-  return change(history, id, { base: null });
+/** The fields that an answer adds to its step: the masks, the best score chosen. */
+export function answerFields(masks) {
+  return { masks, chosen: masks.reduce((top, mask, index) => (mask.score > masks[top].score ? index : top), 0) };
 }
 
 /**
@@ -92,16 +56,7 @@ export function requestFor(step) {
   return { prompts: [prompt], multimask: step.base === null, format: "rle" };
 }
 
-/** The step a hover at (x, y) stands for. It never enters the history. */
+/** The step that a hover at (x, y) stands for: the click that may follow. It never enters the timeline. */
 export function hoverStep(x, y) {
-  return { ...BLANK, points: [{ x, y, label: 1 }] };
-}
-
-function push(history, fields) {
-  const step = { ...BLANK, ...fields, id: history.nextId };
-  return { steps: [...history.steps, step], nextId: history.nextId + 1 };
-}
-
-function change(history, id, fields) {
-  return { ...history, steps: history.steps.map((step) => (step.id === id ? { ...step, ...fields } : step)) };
+  return withPoint(BLANK, { x, y, label: 1 });
 }

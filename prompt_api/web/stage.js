@@ -1,27 +1,44 @@
-/** The picture with everything drawn on it: photo, mask, points, box, the keyboard's cross. */
+/** The picture with everything drawn on it: photo, kept objects, mask, points, box, the keyboard's cross. */
 
-import { FAINT, SOLID, paintMask } from "./overlay.js";
+import { FAINT, SOLID, lookOf, paintMasks } from "./overlay.js";
+import { Photo, resizeCanvas } from "./photo.js";
+import * as viewport from "./viewport.js";
 
 const LONGEST_SIDE = 2048;
 
 export class Stage {
   #root;
+  #picture;
   #photo;
+  #kept;
   #overlay;
   #marks;
   #cross;
   #size = { width: 1, height: 1 };
+  #frame = { left: 0, top: 0, width: 1, height: 1 };
+  #view = { scale: 1, left: 0, top: 0, fitted: true };
+  #isShowing = false;
+  #objects = [];
   #shown = null;
+  #waiting = new Set();
+  #onView;
 
-  /** @param {Document} document with the elements `picture`, `photo`, `overlay`, `marks`, `cross` */
-  constructor(document) {
+  /**
+   * @param {Document} document
+   * @param {(view: viewport.View) => void} onView told after each change of zoom or place
+   */
+  constructor(document, onView) {
     const find = (id) => document.getElementById(id);
-    this.#root = find("picture");
-    this.#photo = find("photo");
+    this.#root = find("stage");
+    this.#picture = find("picture");
+    this.#photo = new Photo(find("photo"), () => this.#soon("photo"));
+    this.#kept = find("kept");
     this.#overlay = find("overlay");
     this.#marks = find("marks");
     this.#cross = find("cross");
-    new ResizeObserver(() => this.#paint()).observe(this.#root);
+    this.#onView = onView;
+    new ResizeObserver(() => this.#measure()).observe(this.#root);
+    for (const event of ["scroll", "resize"]) window.addEventListener(event, () => this.#locate(), { passive: true });
   }
 
   get element() {
@@ -33,23 +50,46 @@ export class Stage {
     return this.#size;
   }
 
-  /** Shows another picture, without any mark. */
-  show({ width, height, bitmap }, name) {
+  get view() {
+    return this.#view;
+  }
+
+  get isZoomed() {
+    return viewport.isZoomed(this.#view, this.#size, this.#frame);
+  }
+
+  /**
+   * Shows another picture, without any mark.
+   * @param {{width: number, height: number, bitmap: ImageBitmap}} picture the stage does not close the bitmap
+   * @param {string} name
+   * @param {viewport.View|null} view as it was left, or null for the whole picture
+   * @param {() => Promise<ImageBitmap>} openSharp called once if someone zooms in beyond the bitmap's pixels
+   */
+  show({ width, height, bitmap }, name, view, openSharp) {
+    this.#photo.show(bitmap, openSharp);
+    this.#isShowing = true;
     this.#size = { width, height };
-    this.#root.style.setProperty("--ratio", String(width / height));
     this.#root.setAttribute("aria-label", `Picture ${name}, ${width} by ${height} pixels`);
-    this.#photo.width = bitmap.width;
-    this.#photo.height = bitmap.height;
-    this.#photo.getContext("2d").drawImage(bitmap, 0, 0);
-    this.drawMask(null);
+    this.#objects = [];
+    this.#shown = null;
     this.drawPrompt([], null);
+    this.#measure();
+    this.#look(view ? viewport.reframe(view, this.#size, this.#frame) : viewport.fit(this.#size, this.#frame));
+    this.drawMask(null);
   }
 
   /** A mask over the picture, or none. `faint` is the look of a preview. */
   drawMask(mask, { faint = false } = {}) {
     this.#shown = mask && { mask, look: faint ? FAINT : SOLID };
     this.#overlay.dataset.state = mask ? (faint ? "preview" : "mask") : "empty";
-    this.#paint();
+    this.#paintOverlay();
+  }
+
+  /** @param {{mask: import("./prompts.js").Mask, colour: string, strong: boolean}[]} objects last on top */
+  drawKept(objects) {
+    this.#objects = objects.map(({ mask, colour, strong }) => ({ mask, look: lookOf(colour, strong) }));
+    this.#kept.dataset.count = String(objects.length);
+    this.#soon("kept");
   }
 
   /** The points and the box of the current prompt. */
@@ -64,43 +104,113 @@ export class Stage {
     if (box) this.#marks.prepend(this.#boxElement(box));
   }
 
-  /** The keyboard's cross at (x, y), in pixels of the picture. */
+  /** The keyboard's cross at (x, y), in pixels of the picture, where it can be seen. */
   moveCross(x, y) {
     this.#place(this.#cross, x, y);
+    this.#look(viewport.reveal(this.#view, { x, y }, this.#size, this.#frame));
   }
 
-  /** A place on the screen as pixels of the picture, kept inside it, to a tenth of a pixel. */
+  /** A place on the screen as pixels of the picture, kept inside it, to a tenth of a pixel; `inside` says if it was. */
   toPicture(clientX, clientY) {
-    const frame = this.#root.getBoundingClientRect();
-    const within = (share, length) => Math.round(Math.min(1, Math.max(0, share)) * length * 10) / 10;
-    return {
-      x: within((clientX - frame.left) / frame.width, this.#size.width),
-      y: within((clientY - frame.top) / frame.height, this.#size.height),
-    };
+    const { x, y } = viewport.toPicture(this.#view, this.#toFrame(clientX, clientY));
+    const { width, height } = this.#size;
+    const within = (value, most) => Math.round(Math.min(most, Math.max(0, value)) * 10) / 10;
+    return { x: within(x, width), y: within(y, height), inside: x >= 0 && y >= 0 && x <= width && y <= height };
+  }
+
+  /** Zooms around a place on the screen, or around the middle. */
+  zoomBy(factor, place = null) {
+    const at = place ? this.#toFrame(place.clientX, place.clientY) : this.#middle;
+    this.#look(viewport.zoomAt(this.#view, factor, at, this.#size, this.#frame));
+  }
+
+  panBy(dx, dy) {
+    this.#look(viewport.panBy(this.#view, dx, dy, this.#size, this.#frame));
+  }
+
+  fit() {
+    this.#look(viewport.fit(this.#size, this.#frame));
+  }
+
+  showActualSize() {
+    this.#look(viewport.actualSize(this.#view, this.#middle, this.#size, this.#frame));
   }
 
   /** A small picture of a mask and what lies around it, to choose by. */
   thumbnail(canvas, mask, window) {
-    const across = this.#photo.width / this.#size.width;
-    const down = this.#photo.height / this.#size.height;
+    const { bitmap } = this.#photo;
+    const across = bitmap.width / this.#size.width;
+    const down = bitmap.height / this.#size.height;
     const context = canvas.getContext("2d");
     context.imageSmoothingQuality = "high";
-    context.drawImage(
-      this.#photo,
-      window.x * across,
-      window.y * down,
-      window.width * across,
-      window.height * down,
-      0,
-      0,
-      canvas.width,
-      canvas.height,
-    );
+    const part = [window.x * across, window.y * down, window.width * across, window.height * down];
+    context.drawImage(bitmap, ...part, 0, 0, canvas.width, canvas.height);
     const layer = document.createElement("canvas");
     layer.width = canvas.width;
     layer.height = canvas.height;
-    paintMask(layer, mask, window, SOLID, 2);
+    paintMasks(layer, [{ mask, look: SOLID }], window, 2);
     context.drawImage(layer, 0, 0);
+  }
+
+  get #middle() {
+    return { x: this.#frame.width / 2, y: this.#frame.height / 2 };
+  }
+
+  #toFrame(clientX, clientY) {
+    return { x: clientX - this.#frame.left, y: clientY - this.#frame.top };
+  }
+
+  #locate() {
+    const { left, top, width, height } = this.#root.getBoundingClientRect();
+    this.#frame = { left, top, width: Math.max(1, width), height: Math.max(1, height) };
+  }
+
+  #measure() {
+    this.#locate();
+    if (this.#isShowing) this.#look(viewport.reframe(this.#view, this.#size, this.#frame));
+  }
+
+  #look(view) {
+    this.#view = view;
+    const { width, height } = this.#size;
+    Object.assign(this.#picture.style, {
+      left: `${view.left}px`,
+      top: `${view.top}px`,
+      width: `${width * view.scale}px`,
+      height: `${height * view.scale}px`,
+    });
+    this.#root.dataset.zoomed = String(this.isZoomed);
+    this.#onView(view);
+    for (const layer of ["photo", "kept", "overlay"]) this.#soon(layer);
+  }
+
+  /** Several changes within one frame of the screen are painted once. */
+  #soon(layer) {
+    if (this.#waiting.size === 0) requestAnimationFrame(() => this.#paintWaiting());
+    this.#waiting.add(layer);
+  }
+
+  #paintWaiting() {
+    if (this.#waiting.has("photo")) this.#photo.paint(this.#view, this.#size, this.#frame);
+    if (this.#waiting.has("kept")) paint(this.#kept, this.#objects, this.#window, this.#fineDensity, this.#frame);
+    if (this.#waiting.has("overlay")) this.#paintOverlay();
+    this.#waiting.clear();
+  }
+
+  get #window() {
+    return viewport.windowOf(this.#view, this.#frame);
+  }
+
+  /** Twice the pixels of a plain screen: scaled down, the edge of a mask comes out smooth. */
+  get #fineDensity() {
+    return Math.min(Math.max(devicePixelRatio, 2), LONGEST_SIDE / Math.max(this.#frame.width, this.#frame.height));
+  }
+
+  #paintOverlay() {
+    // A preview follows the pointer: there, being early counts for more than a smooth edge.
+    const density = this.#shown?.look === FAINT ? Math.min(devicePixelRatio, this.#fineDensity) : this.#fineDensity;
+    paint(this.#overlay, this.#shown ? [this.#shown] : [], this.#window, density, this.#frame);
+    this.#waiting.delete("overlay");
   }
 
   #boxElement([x0, y0, x1, y1]) {
@@ -116,22 +226,9 @@ export class Stage {
     element.style.left = `${(x / this.#size.width) * 100}%`;
     element.style.top = `${(y / this.#size.height) * 100}%`;
   }
+}
 
-  /** Draws the mask at about the resolution of the screen: no work for pixels that nobody sees. */
-  #paint() {
-    const { width, height } = this.#root.getBoundingClientRect();
-    // Twice the pixels of a plain screen: scaled down, the edge comes out smooth.
-    const density = Math.min(Math.max(devicePixelRatio, 2), LONGEST_SIDE / Math.max(width, height, 1));
-    const [w, h] = [Math.round(width * density), Math.round(height * density)];
-    if (this.#overlay.width !== w || this.#overlay.height !== h) {
-      this.#overlay.width = w;
-      this.#overlay.height = h;
-    }
-    if (w === 0 || h === 0) return;
-    if (this.#shown) {
-      paintMask(this.#overlay, this.#shown.mask, { x: 0, y: 0, ...this.#size }, this.#shown.look, density);
-    } else {
-      this.#overlay.getContext("2d").clearRect(0, 0, w, h);
-    }
-  }
+function paint(canvas, layers, window, density, frame) {
+  resizeCanvas(canvas, frame, density);
+  if (canvas.width > 0 && canvas.height > 0) paintMasks(canvas, layers, window, density);
 }

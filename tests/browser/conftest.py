@@ -6,7 +6,6 @@ Without Chromium these tests are skipped, with that reason, unless `CI` or `EXPE
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,43 +13,18 @@ import pytest
 from selenium import webdriver
 
 from deploy.local.stack import LocalStack
+from tests.browser.chromium import NoBrowserError, start_chromium
 from tests.browser.page import Page, Pictures
-
-CHROMIUM_ARGUMENTS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,800",
-)
-
-
-def _browser_paths() -> tuple[str, str]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if chromium and driver:
-        return chromium, driver
-    reason = "Chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)"
-    if os.environ.get("CI") or os.environ.get("EXPECT_BROWSER"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium, chromedriver = _browser_paths()
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in (*CHROMIUM_ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
-    driver.set_script_timeout(20)
-    driver.set_page_load_timeout(20)
+    try:
+        driver = start_chromium(tmp_path_factory.mktemp("chromium"))
+    except NoBrowserError as error:
+        if os.environ.get("CI") or os.environ.get("EXPECT_BROWSER"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
     yield driver
     driver.quit()
 

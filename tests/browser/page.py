@@ -27,7 +27,8 @@ _RECORDER = """
 window.asked = []; window.running = 0; window.mostRunning = 0; window.beforeFetch = async () => null;
 const plainFetch = window.fetch;
 window.fetch = async (url, options = {}) => {
-  const entry = {method: options.method ?? "GET", url: String(url), body: options.body ?? null, answer: null};
+  const {method = "GET", body = null, headers = {}} = options;
+  const entry = {method, url: String(url), body, token: headers.Authorization ?? null, answer: null};
   window.asked.push(entry);
   window.mostRunning = Math.max(window.mostRunning, ++window.running);
   try {
@@ -40,7 +41,7 @@ window.fetch = async (url, options = {}) => {
 };
 const plainOpen = XMLHttpRequest.prototype.open;
 XMLHttpRequest.prototype.open = function (method, url) {
-  window.asked.push({method, url: String(url), body: null, answer: null});
+  window.asked.push({method, url: String(url), body: null, token: null, answer: null});
   return plainOpen.apply(this, arguments);
 };
 """
@@ -71,8 +72,10 @@ class Pictures:
 
 
 class Page:
-    def __init__(self, driver: webdriver.Chrome, url: str) -> None:
+    def __init__(self, driver: webdriver.Chrome, url: str, patience: float = PATIENCE) -> None:
+        """`patience`: seconds that anything awaited may take."""
         self._driver = driver
+        self._patience = patience
         self.service_url = url
 
     def use_screen(self, width: int, height: int, *, phone: bool = False, scheme: str = "light") -> None:
@@ -80,8 +83,9 @@ class Page:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 2 if phone else 1, "mobile": phone}
         cdp("Emulation.setDeviceMetricsOverride", metrics)
         cdp("Emulation.setTouchEmulationEnabled", {"enabled": phone})
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        cdp("Emulation.setEmulatedMedia", {"features": [feature]})
+        wanted = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in wanted.items()]
+        cdp("Emulation.setEmulatedMedia", {"features": features})
 
     def load(self) -> None:
         self._driver.get_log("browser")
@@ -92,8 +96,16 @@ class Page:
     def script(self, code: str, *arguments: Any) -> Any:
         return self._driver.execute_script(code, *arguments)
 
+    def script_until_done(self, code: str, *arguments: Any) -> Any:
+        """Run code that calls its last argument with the outcome."""
+        return self._driver.execute_async_script(code, *arguments)
+
     def wait_until(self, condition: Any) -> None:
-        WebDriverWait(self._driver, PATIENCE, poll_frequency=0.02).until(lambda _: condition())
+        WebDriverWait(self._driver, self._patience, poll_frequency=0.02).until(lambda _: condition())
+
+    def next_frame(self) -> None:
+        """Wait until the screen has been painted."""
+        self.script_until_done("requestAnimationFrame(() => setTimeout(arguments[0]))")
 
     def console_errors(self) -> list[str]:
         """What the console holds against the page. Statuses that the contract defines are no fault of it."""
@@ -110,14 +122,14 @@ class Page:
 
     # What a person does
 
-    def choose_file(self, path: Path) -> Self:
-        self._find("file").send_keys(str(path))
+    def choose_files(self, *paths: Path) -> Self:
+        self._find("file").send_keys("\n".join(map(str, paths)))
         return self
 
-    def open(self, path: Path) -> Self:
-        """Choose a picture and wait until it can be prompted."""
-        self.choose_file(path)
-        self.wait_until(lambda: self.text("name") == path.name and self.text("origin"))
+    def open(self, *paths: Path) -> Self:
+        """Choose pictures and wait until the first can be prompted."""
+        self.choose_files(*paths)
+        self.wait_until(lambda: self.text("name") == paths[0].name and self.text("origin"))
         return self
 
     def give(self, path: Path, *, event: str) -> None:
@@ -154,18 +166,46 @@ class Page:
         self._at(x, y).perform()
 
     def leave(self) -> None:
-        ActionChains(self._driver, duration=0).move_to_element(self._find("another")).perform()
+        ActionChains(self._driver, duration=0).move_to_element(self._find("theme")).perform()
 
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        size = self.picture.size
-        by = [round((b - a) * size[side]) for a, b, side in zip(start, end, ("width", "height"), strict=True)]
-        self._at(*start).click_and_hold().move_by_offset(*by).release().perform()
+    def drag(self, start: tuple[float, float], end: tuple[float, float], *, space: bool = False) -> None:
+        """Drag from one place of the picture to another; with the space bar held, the picture moves along."""
+        frame = self.frame()
+        by = [round((b - a) * frame[side]) for a, b, side in zip(start, end, ("width", "height"), strict=True)]
+        chain = self._at(*start)
+        if space:
+            chain.key_down(Keys.SPACE)
+        chain.click_and_hold().move_by_offset(*by).release()
+        if space:
+            chain.key_up(Keys.SPACE)
+        chain.perform()
+
+    def wheel(self, x: float, y: float, pixels: int) -> None:
+        """Turn the wheel at a place of the picture: negative zooms in."""
+        frame = self.frame()
+        place = {"x": frame["x"] + x * frame["width"], "y": frame["y"] + y * frame["height"]}
+        event = {"type": "mouseWheel", "deltaX": 0, "deltaY": pixels, **place}
+        self._driver.execute_cdp_cmd("Input.dispatchMouseEvent", event)
 
     def tap(self, x: float, y: float) -> None:
-        frame = self.script("return document.getElementById('picture').getBoundingClientRect().toJSON()")
-        point = {"x": frame["x"] + x * frame["width"], "y": frame["y"] + y * frame["height"]}
-        self._driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
-        self._driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        """Touch a place of the picture."""
+        self._touch("touchStart", (x, y))
+        self._touch("touchEnd")
+
+    def pinch(self, x: float, y: float, *, apart: float) -> None:
+        """Two fingers around a place of the picture move `apart` times as far from each other."""
+        frame = self.frame()
+        for kind, reach in (("touchStart", 0.1), ("touchMove", 0.1 * (1 + apart) / 2), ("touchMove", 0.1 * apart)):
+            self._touch(kind, (x - reach, y), (x + reach, y), frame=frame)
+        self._touch("touchEnd")
+
+    def _touch(self, kind: str, *places: tuple[float, float], frame: dict[str, float] | None = None) -> None:
+        frame = frame or self.frame()
+        points = [
+            {"x": frame["x"] + x * frame["width"], "y": frame["y"] + y * frame["height"], "id": number}
+            for number, (x, y) in enumerate(places)
+        ]
+        self._driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
     def press(self, *keys: str) -> None:
         """Press keys one after the other; "Control+z" holds the first."""
@@ -179,17 +219,68 @@ class Page:
                 chain.key_up(name)
             chain.perform()
 
+    def tab_to(self, name: str) -> None:
+        """Press the tab key from the start of the page until an element has the focus."""
+        self.script("document.activeElement.blur()")
+        for _ in range(40):
+            if self.focused == name:
+                return
+            self.press("Tab")
+        raise AssertionError(f"the tab key never reaches {name}")
+
     def button(self, name: str) -> WebElement:
         return self._find(name)
+
+    def keep(self, label: str) -> None:
+        """Keep the present mask under a label."""
+        self.write("label", label)
+        self.button("keep").click()
+
+    def write(self, name: str, text: str) -> None:
+        field = self._find(name)
+        field.clear()
+        field.send_keys(text)
+
+    def choose_tool(self, name: str) -> None:
+        self.script("document.querySelector(`input[name=tool][value=${arguments[0]}]`).click()", name)
+
+    def in_row(self, row: int, part: str) -> WebElement:
+        """A control of a kept object: `label`, `show`, `edit`, `delete`."""
+        return self._driver.find_elements(By.CSS_SELECTOR, f".object .object-{part}")[row]
+
+    def thumbnails(self) -> list[WebElement]:
+        return self._driver.find_elements(By.CSS_SELECTOR, ".frame-open")
+
+    def download(self, choice: str, folder: Path, name: str) -> Path:
+        """Export in a format and wait for the file."""
+        behaviour = {"behavior": "allow", "downloadPath": str(folder)}
+        self._driver.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+        self.button("export").click()
+        self._driver.find_element(By.CSS_SELECTOR, f"[data-format={choice}]").click()
+        self.wait_until((folder / name).exists)
+        return folder / name
 
     def choose_mask(self, index: int) -> None:
         self._driver.find_elements(By.CSS_SELECTOR, "#choices label")[index].click()
 
     # What a person sees
 
+    def frame(self) -> dict[str, float]:
+        """Where the whole picture lies, in CSS pixels: x, y, width, height. May reach beyond the stage."""
+        frame: dict[str, float] = self.script(
+            "return document.getElementById('picture').getBoundingClientRect().toJSON()"
+        )
+        return frame
+
+    def labels(self) -> list[str]:
+        """The labels of the kept objects."""
+        return [
+            str(field.get_attribute("value")) for field in self._driver.find_elements(By.CSS_SELECTOR, ".object-label")
+        ]
+
     @property
-    def picture(self) -> WebElement:
-        return self._find("picture")
+    def focused(self) -> str:
+        return str(self.script("return document.activeElement.id"))
 
     def text(self, name: str) -> str:
         return str(self.script("return document.getElementById(arguments[0]).textContent", name))
@@ -218,18 +309,36 @@ class Page:
     def overlay_state(self) -> str:
         return str(self._find("overlay").get_attribute("data-state"))
 
-    def overlay(self) -> NDArray[np.bool_]:
-        """Where the overlay is painted: (H, W) in canvas pixels."""
+    def overlay(self, name: str = "overlay") -> NDArray[np.bool_]:
+        """Where the overlay is painted: (H, W) in canvas pixels, over the whole stage."""
         width, height, data = self.script(
             """
-            const canvas = document.getElementById("overlay");
+            const canvas = document.getElementById(arguments[0]);
             const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
             let text = "";
             for (let i = 3; i < data.length; i += 4) text += data[i] ? "1" : "0";
             return [canvas.width, canvas.height, text];
-            """
+            """,
+            name,
         )
         return (np.frombuffer(data.encode(), np.uint8) == ord("1")).reshape(height, width)
+
+    def expected_overlay(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What `overlay` is when it shows this mask of the picture, (H, W): the mask under the centre of each pixel."""
+        stage = self.script("return document.getElementById('stage').getBoundingClientRect().toJSON()")
+        shape = self.script("const c = document.getElementById('overlay'); return [c.height, c.width]")
+        frame = self.frame()
+        places = []
+        for side, length, start, cells in (("height", shape[0], "y", 0), ("width", shape[1], "x", 1)):
+            on_stage = (np.arange(length) + 0.5) * stage[side] / length
+            places.append(
+                np.floor((on_stage - frame[start] + stage[start]) * mask.shape[cells] / frame[side]).astype(int)
+            )
+        rows, columns = places
+        inside = np.ix_((rows >= 0) & (rows < mask.shape[0]), (columns >= 0) & (columns < mask.shape[1]))
+        expected = np.zeros(shape, bool)
+        expected[inside] = mask[np.ix_(rows[inside[0][:, 0]], columns[inside[1][0]])]
+        return expected
 
     def requests(self, method: str, ending: str) -> list[dict[str, Any]]:
         """What the page asked of the service since it was loaded: {method, url, body, answer}."""
@@ -240,6 +349,11 @@ class Page:
         return self._driver.find_element(By.ID, name)
 
     def _at(self, x: float, y: float) -> ActionChains:
-        size = self.picture.size
-        offset = round((x - 0.5) * size["width"]), round((y - 0.5) * size["height"])
-        return ActionChains(self._driver, duration=0).move_to_element_with_offset(self.picture, *offset)
+        """The pointer moved to a place of the picture, which must lie on the stage."""
+        frame = self.frame()
+        stage = self._find("stage")
+        room = self.script("return arguments[0].getBoundingClientRect().toJSON()", stage)
+        across = frame["x"] + x * frame["width"] - room["x"] - room["width"] / 2
+        down = frame["y"] + y * frame["height"] - room["y"] - room["height"] / 2
+        chain = ActionChains(self._driver, duration=0)
+        return chain.move_to_element_with_offset(stage, round(across), round(down))

@@ -1,34 +1,19 @@
 import assert from "node:assert/strict";
-import { beforeEach, test } from "node:test";
+import { afterEach, test } from "node:test";
 
 import * as api from "../../prompt_api/web/api.js";
+import { useDialog } from "../../prompt_api/web/credentials.js";
 import { Problem, sentenceFor } from "../../prompt_api/web/problems.js";
 
-/** An event stream that the test speaks for. */
-class FakeEventSource extends EventTarget {
-  static last;
-
-  constructor(url) {
-    super();
-    this.url = url;
-    FakeEventSource.last = this;
-  }
-
-  say(image) {
-    this.dispatchEvent(new MessageEvent(image.status, { data: JSON.stringify(image) }));
-  }
-
-  close() {
-    this.closed = true;
-  }
-}
-
 let asked;
+let sent;
 
 function answerWith(...responses) {
   asked = [];
-  globalThis.fetch = async (url) => {
+  sent = [];
+  globalThis.fetch = async (url, { headers }) => {
     asked.push(url);
+    sent.push(headers.Authorization ?? null);
     const response = responses.shift();
     if (response instanceof Error) throw response;
     return response;
@@ -39,8 +24,21 @@ function problem(status, code, headers = {}) {
   return new Response(JSON.stringify({ code, detail: "because" }), { status, headers });
 }
 
-beforeEach(() => {
-  globalThis.EventSource = FakeEventSource;
+function events(...images) {
+  const text = images.map((image) => `event: ${image.status}\ndata: ${JSON.stringify(image)}\n\n`).join("");
+  return new Response(text, { headers: { "Content-Type": "text/event-stream" } });
+}
+
+/** A tab's memory. */
+globalThis.sessionStorage = {
+  kept: new Map(),
+  getItem: (key) => sessionStorage.kept.get(key) ?? null,
+  setItem: (key, value) => sessionStorage.kept.set(key, value),
+};
+
+afterEach(() => {
+  sessionStorage.kept.clear();
+  useDialog(async () => null);
 });
 
 test("a problem document becomes a Problem with its code, detail and Retry-After", async () => {
@@ -71,44 +69,66 @@ test("every address is relative, so the page works behind a path prefix", async 
   assert.deepEqual(asked, ["v1/images/id?wait=0"]);
 });
 
-test("an image is followed by its events to the end, and the stream is closed", async () => {
+test("an image is followed by its events to the end", async () => {
   const seen = [];
-  const outcome = api.followImage("id", { onChange: (image) => seen.push(image.status) });
-  for (const status of ["queued", "encoding", "ready"]) FakeEventSource.last.say({ image_id: "id", status });
-  assert.equal((await outcome).status, "ready");
+  answerWith(events(...["queued", "encoding", "ready"].map((status) => ({ image_id: "id", status }))));
+  const image = await api.followImage("id", { onChange: ({ status }) => seen.push(status) });
+  assert.equal(image.status, "ready");
   assert.deepEqual(seen, ["queued", "encoding", "ready"]);
-  assert.ok(FakeEventSource.last.closed);
+  assert.deepEqual(asked, ["v1/images/id/events"]);
 });
 
-test("without an event stream the image is asked for instead", async () => {
-  answerWith(Response.json({ image_id: "id", status: "ready" }));
-  const outcome = api.followImage("id");
-  FakeEventSource.last.onerror();
-  assert.equal((await outcome).status, "ready");
-  assert.deepEqual(asked, ["v1/images/id?wait=15"]);
+test("when the event stream breaks, the image is asked for instead", async () => {
+  answerWith(events({ image_id: "id", status: "queued" }), Response.json({ image_id: "id", status: "ready" }));
+  assert.equal((await api.followImage("id")).status, "ready");
+  assert.deepEqual(asked, ["v1/images/id/events", "v1/images/id?wait=15"]);
 });
 
 test("an image that is gone ends the following with its problem", async () => {
-  answerWith(problem(410, "image-expired"));
-  const outcome = api.followImage("id");
-  FakeEventSource.last.onerror();
-  await assert.rejects(outcome, { code: "image-expired" });
+  answerWith(problem(410, "image-expired"), problem(410, "image-expired"));
+  await assert.rejects(api.followImage("id"), { code: "image-expired" });
 });
 
 test("following ends with an abort", async () => {
   const controller = new AbortController();
-  const outcome = api.followImage("id", { signal: controller.signal });
   controller.abort();
-  await assert.rejects(outcome, { name: "AbortError" });
-  assert.ok(FakeEventSource.last.closed);
+  answerWith(new TypeError("aborted"));
+  await assert.rejects(api.followImage("id", { signal: controller.signal }), { name: "AbortError" });
 });
 
-test("a prompt's answer carries its masks and the time the service took", async () => {
+test("a service that asks for a token gets the one the person gives, from then on", async () => {
+  useDialog(async () => "secret");
+  answerWith(problem(401, "unauthorized"), Response.json({}), Response.json({}));
+  await api.getImage("id");
+  await api.getImage("id");
+  assert.deepEqual(sent, [null, "Bearer secret", "Bearer secret"]);
+});
+
+test("a token that is refused is asked for again", async () => {
+  const asks = [];
+  useDialog(async (isAgain) => (asks.push(isAgain), asks.length === 1 ? "wrong" : "right"));
+  answerWith(problem(401, "unauthorized"), problem(401, "unauthorized"), Response.json({}));
+  await api.getImage("id");
+  assert.deepEqual(asks, [false, true]);
+  assert.deepEqual(sent, [null, "Bearer wrong", "Bearer right"]);
+});
+
+test("a person without a token is asked once for all calls, and each of them is refused", async () => {
+  let asks = 0;
+  useDialog(async () => (asks++, null));
+  answerWith(problem(401, "unauthorized"), problem(401, "unauthorized"));
+  const calls = [api.getImage("a"), api.getImage("b")];
+  for (const call of calls) await assert.rejects(call, { code: "unauthorized" });
+  assert.equal(asks, 1);
+});
+
+test("a prompt's answer carries its masks and the times it took", async () => {
   const body = JSON.stringify({ results: [{ masks: [{ score: 0.9 }] }] });
   answerWith(new Response(body, { headers: { "Server-Timing": "fetch;dur=0.5, decode;dur=24.5" } }));
-  const { masks, serverMilliseconds } = await api.promptMasks("id", {});
-  assert.deepEqual(masks, [{ score: 0.9 }]);
-  assert.equal(serverMilliseconds, 25);
+  const { results, times } = await api.promptMasks("id", {});
+  assert.deepEqual(results[0].masks, [{ score: 0.9 }]);
+  assert.equal(times.inside, 25);
+  assert.ok(times.total >= 0);
 });
 
 test("without Server-Timing the service's time is unknown", () => {

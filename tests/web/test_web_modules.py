@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
+from prompt_api.problems import STATUS
 from tests.web.make_vectors import vectors
 
 HERE = Path(__file__).parent
+WEB = HERE.parents[1] / "prompt_api" / "web"
 
 
 def test_the_modules_pass_their_own_tests() -> None:
@@ -19,3 +22,8 @@ def test_the_modules_pass_their_own_tests() -> None:
 
 def test_the_vectors_are_what_pycocotools_encodes_today() -> None:
     assert json.loads((HERE / "vectors" / "rle.json").read_text()) == vectors()
+
+
+def test_every_error_of_the_service_has_a_sentence() -> None:
+    table = (WEB / "problems.js").read_text().partition("const SENTENCES = {")[2].partition("};")[0]
+    assert {error.code for error in STATUS} <= set(re.findall(r'^  "?([a-z-]+)"?:', table, re.MULTILINE))

@@ -1,0 +1,168 @@
+/** What a person does to the open picture: each deed changes its timeline, shows that, and asks what must be asked. */
+
+import { sentenceOf } from "./choices.js";
+import { announce, hideAlert } from "./notices.js";
+import * as objects from "./objects.js";
+import * as prompts from "./prompts.js";
+import * as timeline from "./timeline.js";
+
+const HOVER_LAG = "hover-lag";
+const MOST_MEASURES = 500;
+
+export class Annotator {
+  #gallery;
+  #desk;
+  #conversation;
+  #hover = null;
+
+  /**
+   * @param {import("./gallery.js").Gallery} gallery
+   * @param {import("./desk.js").Desk} desk
+   * @param {import("./conversation.js").Conversation} conversation
+   */
+  constructor(gallery, desk, conversation) {
+    this.#gallery = gallery;
+    this.#desk = desk;
+    this.#conversation = conversation;
+  }
+
+  addPoint(point) {
+    this.#commit((state) => ({ step: prompts.withPoint(state.step, point) }));
+  }
+
+  setBox(box) {
+    this.#commit((state) => ({ step: prompts.withBox(state.step, box) }));
+  }
+
+  /** The prompt away; an object that was being changed stays as it was. */
+  clear() {
+    this.#commit(({ step }) => (prompts.isBlank(step) ? null : { step: prompts.BLANK, editing: null }));
+  }
+
+  /** Keeps the present mask under a label. */
+  keep(label) {
+    const { now, nextId } = this.#gallery.current.timeline;
+    const changes = objects.keep(now, { id: nextId, label });
+    if (!changes) return;
+    this.#commit(() => changes);
+    const { length } = changes.objects;
+    announce(`${now.editing === null ? "Kept" : "Updated"}. ${length === 1 ? "1 object" : `${length} objects`}.`);
+  }
+
+  /** Takes a kept object up again; a second time puts it back as it was. */
+  select(id) {
+    this.#commit((state) => (state.editing === id ? { step: prompts.BLANK, editing: null } : objects.reselect(state, id)));
+  }
+
+  relabel(id, label) {
+    this.#commit((state) => objects.relabel(state, id, label));
+  }
+
+  recolour(id, colour) {
+    this.#commit((state) => objects.recolour(state, id, colour));
+  }
+
+  remove(id) {
+    this.#commit((state) => objects.remove(state, id));
+    announce("Deleted.");
+  }
+
+  setVisible(ids, visible) {
+    const { hidden } = this.#gallery.current;
+    for (const id of ids) visible ? hidden.delete(id) : hidden.add(id);
+    this.#desk.render();
+  }
+
+  /** Hides all objects, or shows them if all are hidden. */
+  toggleAll() {
+    const { timeline: line, hidden } = this.#gallery.current;
+    const ids = line.now.objects.map(({ id }) => id);
+    this.setVisible(ids, ids.every((id) => hidden.has(id)));
+  }
+
+  undo() {
+    this.#become(timeline.undo(this.#gallery.current.timeline), "Undone.");
+  }
+
+  redo() {
+    this.#become(timeline.redo(this.#gallery.current.timeline), "Redone.");
+  }
+
+  choose(index) {
+    const entry = this.#gallery.current;
+    const { step } = entry.timeline.now;
+    if (!step.masks?.[index]) return;
+    entry.timeline = timeline.amend(entry.timeline, step.id, { chosen: index });
+    this.#desk.render();
+    this.#announceStep(entry);
+  }
+
+  /** @param {{x: number, y: number, since: number, byKeyboard?: boolean}|null} place null when nothing is pointed at */
+  hover(place) {
+    const entry = this.#gallery.current;
+    this.#hover = place;
+    if (!entry || !prompts.isBlank(entry.timeline.now.step)) return;
+    if (!place) {
+      this.#conversation.forget();
+      this.#desk.showPreview(null);
+    } else if (entry.image) {
+      const step = prompts.hoverStep(place.x, place.y);
+      this.#conversation.submit({ entry, step, isHover: true, since: place.since });
+    }
+  }
+
+  /** Asks what the present step still has to be asked. */
+  askCurrent() {
+    const entry = this.#gallery.current;
+    const step = entry?.timeline.now.step;
+    if (!entry?.image || prompts.isBlank(step) || step.masks) return;
+    this.#conversation.submit({ entry, step, isHover: false, since: performance.now() });
+  }
+
+  /** @param {import("./conversation.js").Job} job @param {import("./decoding.js").Answer} answer */
+  receive({ entry, step, isHover, since }, answer) {
+    const { masks } = answer.results[0];
+    const isCurrent = entry === this.#gallery.current;
+    if (isHover) {
+      if (isCurrent) this.#showHover(entry, masks, since);
+      return;
+    }
+    entry.timeline = timeline.amend(entry.timeline, step.id, prompts.answerFields(masks));
+    if (!isCurrent) return;
+    this.#desk.render();
+    if (entry.timeline.now.step.id === step.id) this.#announceStep(entry);
+  }
+
+  #showHover(entry, masks, since) {
+    if (!this.#hover || !prompts.isBlank(entry.timeline.now.step)) return;
+    const mask = masks[prompts.answerFields(masks).chosen];
+    this.#desk.showPreview(mask);
+    performance.measure(HOVER_LAG, { start: since, end: performance.now() });
+    if (performance.getEntriesByName(HOVER_LAG).length > MOST_MEASURES) performance.clearMeasures(HOVER_LAG);
+    if (!this.#hover.byKeyboard) return;
+    const { x, y } = this.#hover;
+    announce(`At ${x}, ${y}: ${sentenceOf({ masks: [mask], chosen: 0 }, entry.size)}`);
+  }
+
+  #commit(changesOf) {
+    const line = this.#gallery.current?.timeline;
+    const changes = line && changesOf(line.now);
+    if (changes) this.#become(timeline.commit(line, changes));
+  }
+
+  #become(next, sentence = null) {
+    const entry = this.#gallery.current;
+    if (next === entry.timeline) return;
+    const before = entry.timeline.now.step.id;
+    entry.timeline = next;
+    if (next.now.step.id !== before && !entry.error) hideAlert();
+    this.#desk.render();
+    if (sentence) announce(sentence);
+    this.askCurrent();
+  }
+
+  #announceStep({ timeline: { now }, size }) {
+    const sentence = sentenceOf(now.step, size);
+    if (sentence) announce(sentence);
+  }
+}

@@ -1,0 +1,79 @@
+/** The masks of the present step to choose from, in pictures and in words. */
+
+import { chosenMask } from "./prompts.js";
+
+const THUMBNAIL = { width: 176, height: 132 };
+
+let drawn = null;
+
+/**
+ * @param {import("./prompts.js").Step} step whose masks are to be seen
+ * @param {boolean} busy a newer step is not answered yet
+ * @param {import("./stage.js").Stage} stage
+ * @param {(index: number) => void} onChoose
+ */
+export function showChoices(step, busy, stage, onChoose) {
+  const list = document.getElementById("choices");
+  list.setAttribute("aria-busy", String(busy));
+  if (step.masks !== drawn) {
+    drawn = step.masks;
+    const window = step.masks ? around(step.masks, stage.size) : null;
+    list.replaceChildren(...(step.masks ?? []).map((mask, index) => choice(mask, index, window, stage, onChoose)));
+  }
+  const radio = list.querySelectorAll("input")[step.chosen];
+  if (radio) radio.checked = true;
+}
+
+/** The outcome of a step as a sentence for a screen reader; null before its answer. */
+export function sentenceOf(step, size) {
+  const mask = chosenMask(step);
+  if (!mask) return null;
+  const more = step.masks.length > 1 ? `${step.masks.length} masks. ` : "";
+  return `${more}${describe(mask, step.chosen, size)}.`;
+}
+
+/** How much of the picture a mask covers, such as "12 %". */
+export function shareOf(mask, { width, height }) {
+  const percent = (mask.area / (width * height)) * 100;
+  return percent < 1 ? "less than 1 %" : `${Math.round(percent)} %`;
+}
+
+function choice(mask, index, window, stage, onChoose) {
+  const label = document.createElement("label");
+  const radio = Object.assign(document.createElement("input"), { type: "radio", name: "mask", value: String(index) });
+  radio.setAttribute("aria-label", describe(mask, index, stage.size));
+  radio.addEventListener("change", () => onChoose(index));
+  const canvas = Object.assign(document.createElement("canvas"), THUMBNAIL);
+  stage.thumbnail(canvas, mask, window);
+  const score = Object.assign(document.createElement("span"), { textContent: `score ${mask.score.toFixed(2)}` });
+  label.append(radio, canvas, score);
+  label.title = describe(mask, index, stage.size);
+  return label;
+}
+
+function describe(mask, index, size) {
+  return `Mask ${index + 1}, score ${mask.score.toFixed(2)}, ${shareOf(mask, size)} of the picture`;
+}
+
+/** The window of the picture, 4:3 where it fits, that shows all masks with some room around them. */
+function around(masks, { width, height }) {
+  const boxes = masks.map((mask) => mask.bbox).filter(([, , w, h]) => w > 0 && h > 0);
+  if (boxes.length === 0) boxes.push([0, 0, width, height]);
+  const left = Math.min(...boxes.map(([x]) => x));
+  const top = Math.min(...boxes.map(([, y]) => y));
+  const right = Math.max(...boxes.map(([x, , w]) => x + w));
+  const bottom = Math.max(...boxes.map(([, y, , h]) => y + h));
+  const ratio = THUMBNAIL.width / THUMBNAIL.height;
+  let w = Math.max((right - left) * 1.2, (bottom - top) * 1.2 * ratio, 24);
+  const most = Math.min(width, height * ratio);
+  // A mask wider or taller than any 4:3 window inside the picture is cut at its ends rather than squeezed.
+  w = Math.min(w, most);
+  const h = w / ratio;
+  const clamp = (value, limit) => Math.min(Math.max(value, 0), limit);
+  return {
+    x: clamp((left + right - w) / 2, width - w),
+    y: clamp((top + bottom - h) / 2, height - h),
+    width: w,
+    height: h,
+  };
+}

@@ -1,0 +1,103 @@
+/** From a prompt to its answer: one in flight, the latest waiting, and what to do about each kind of failure. */
+
+import { LONGEST_PAUSE, pause } from "./api.js";
+import { LatestOnly } from "./latest.js";
+import { isForgotten, isTemporary } from "./problems.js";
+import { requestFor } from "./prompts.js";
+import { amend } from "./timeline.js";
+
+const TRIES = 6;
+const RECOVERIES = 3;
+
+/**
+ * @typedef {import("./gallery.js").Entry} Entry
+ * @typedef {{entry: Entry, step: import("./prompts.js").Step, isHover: boolean, since: number}} Job `since`: when the
+ *   person did it, on the clock of performance.now()
+ * @typedef {object} Listener
+ * @property {(job: Job, answer: import("./decoding.js").Answer) => void} onAnswer
+ * @property {(entry: Entry, error: Error) => void} onProblem
+ * @property {(progress: object|null) => void} onProgress
+ * @property {(entry: Entry) => Promise<void>} encodeAgain
+ * @property {(error: Error) => void} onLocalFailure must set `decoder`
+ * @property {(entry: Entry) => boolean} isCurrent
+ */
+
+export class Conversation {
+  /** @type {import("./decoding.js").Decoder} */
+  decoder;
+  #listener;
+  #queue = new LatestOnly((job) => this.#ask(job));
+  #noHoverBefore = 0;
+
+  /** @param {import("./decoding.js").Decoder} decoder @param {Listener} listener */
+  constructor(decoder, listener) {
+    this.decoder = decoder;
+    this.#listener = listener;
+  }
+
+  /** @param {Job} job */
+  submit(job) {
+    if (!job.isHover || performance.now() >= this.#noHoverBefore) this.#queue.submit(job);
+  }
+
+  /** Forgets the job that waits. The one in flight ends by itself. */
+  forget() {
+    this.#queue.forget();
+  }
+
+  /** Ends without throwing, whatever it meets on the way. */
+  async #ask(job) {
+    const { entry } = job;
+    const { signal } = entry.controller;
+    let { step } = job;
+    for (let attempt = 1; entry.image && this.#listener.isCurrent(entry); attempt++) {
+      try {
+        const answer = await this.#answer(entry, step, job.isHover, signal);
+        if (signal.aborted) return;
+        entry.recoveries = 0;
+        this.#listener.onAnswer(job, answer);
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error.code === "local-decoding") {
+          this.#listener.onLocalFailure(error);
+          if (this.#queue.superseded) return;
+        } else if (job.isHover) {
+          this.#noHoverBefore = performance.now() + Math.max(1, error.retryAfter ?? 1) * 1000;
+          return;
+        } else if (attempt < TRIES && step.base && error.code === "invalid-prompt") {
+          // The mask it refined has been forgotten: the points alone still say what is meant.
+          entry.timeline = amend(entry.timeline, step.id, { base: null });
+          step = { ...step, base: null };
+        } else if (entry.recoveries < RECOVERIES && (isForgotten(error) || error.code === "embedding-pending")) {
+          entry.recoveries++;
+          await this.#listener.encodeAgain(entry);
+          return;
+        } else if (attempt < TRIES && isTemporary(error)) {
+          await this.#backOff(error, attempt, signal);
+          if (this.#queue.superseded) return;
+        } else {
+          this.#listener.onProblem(entry, error);
+          return;
+        }
+      }
+    }
+  }
+
+  /** A click where the pointer rested is what the hover asked already. */
+  async #answer(entry, step, isHover, signal) {
+    const request = requestFor(step);
+    const key = JSON.stringify(request);
+    if (entry.preview?.key === key) return entry.preview.answer;
+    const answer = await this.decoder.masks(entry.image, request, { signal });
+    if (isHover) entry.preview = { key, answer };
+    return answer;
+  }
+
+  async #backOff(error, attempt, signal) {
+    const seconds = Math.min(error.retryAfter ?? attempt, LONGEST_PAUSE);
+    this.#listener.onProgress({ step: "backing-off", error, seconds });
+    await pause(seconds, signal).catch(() => {});
+    this.#listener.onProgress(null);
+  }
+}

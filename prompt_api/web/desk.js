@@ -1,0 +1,133 @@
+/** Shows the state of the open picture: marks, masks, objects, buttons, facts. Reads state, changes none. */
+
+import { showChoices } from "./choices.js";
+import { setText, showProgress } from "./notices.js";
+import { offerLabels, showObjects } from "./object-list.js";
+import { maskOf } from "./objects.js";
+import { chosenMask, isBlank } from "./prompts.js";
+import { showStrip } from "./strip.js";
+import { shownStep } from "./timeline.js";
+
+const find = (id) => document.getElementById(id);
+
+export class Desk {
+  #stage;
+  #gallery;
+  #wishes;
+  #highlighted = null;
+
+  /**
+   * @param {import("./stage.js").Stage} stage
+   * @param {import("./gallery.js").Gallery} gallery
+   * @param {{onChoose: (index: number) => void} & import("./object-list.js").Wishes &
+   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => void}} wishes
+   */
+  constructor(stage, gallery, wishes) {
+    this.#stage = stage;
+    this.#gallery = gallery;
+    this.#wishes = { ...wishes, onHighlight: (id) => this.#highlight(id) };
+  }
+
+  /** The place for a picture, or the welcome. The stage takes its measures from it before it shows anything. */
+  showRoom() {
+    const isOpen = this.#gallery.current !== null;
+    for (const id of ["desk", "add", "export"]) find(id).hidden = !isOpen;
+    find("welcome").hidden = isOpen;
+  }
+
+  /** Everything, after any change of state. */
+  render() {
+    const entry = this.#gallery.current;
+    this.showRoom();
+    find("export").disabled = !this.#gallery.entries.some(({ timeline }) => timeline.now.objects.length > 0);
+    this.renderStrip();
+    if (!entry) return;
+    const { step, editing } = entry.timeline.now;
+    const shown = shownStep(entry.timeline);
+    this.#stage.drawPrompt(step.points, step.box);
+    this.#stage.drawMask(chosenMask(shown));
+    this.#drawObjects(entry);
+    showChoices(shown, shown.id !== step.id, this.#stage, this.#wishes.onChoose);
+    this.#renderControls(entry, step, editing);
+    showObjects(entry.timeline.now.objects, { hidden: entry.hidden, editing, size: entry.size }, this.#wishes);
+    offerLabels(this.#gallery.entries.flatMap(({ timeline }) => timeline.now.objects));
+    this.#renderFacts(entry);
+  }
+
+  /** The strip and the progress card, after a step of some encoding. */
+  renderStrip() {
+    const { entries, current } = this.#gallery;
+    showStrip(entries, current, this.#wishes);
+    showProgress(current?.progress ?? null);
+  }
+
+  /** A mask that nobody has asked for yet, under the pointer; null takes it away. */
+  showPreview(mask) {
+    this.#stage.drawMask(mask, { faint: true });
+  }
+
+  /** A box that is being drawn; null shows the one there is. */
+  showDraft(box) {
+    if (!this.#gallery.current) return;
+    const { step } = this.#gallery.current.timeline.now;
+    this.#stage.drawPrompt(step.points, box ?? step.box);
+  }
+
+  /** How long the last prompt took, in milliseconds. */
+  showTimes({ total, inside }, isLocal) {
+    const part = inside === null ? "" : ` · ${isLocal ? "decoding" : "service"} ${round(inside)} ms`;
+    setText("latency", total === null ? "" : `Last prompt ${round(total)} ms${part}`);
+  }
+
+  #highlight(id) {
+    this.#highlighted = id;
+    if (this.#gallery.current) this.#drawObjects(this.#gallery.current);
+  }
+
+  /** The one being changed is drawn as the present mask instead. */
+  #drawObjects({ timeline, hidden }) {
+    const { objects, editing } = timeline.now;
+    const drawn = objects.filter(({ id }) => id !== editing && (!hidden.has(id) || id === this.#highlighted));
+    const layer = (object) => ({ mask: maskOf(object), colour: object.colour, strong: object.id === this.#highlighted });
+    this.#stage.drawKept(drawn.map(layer));
+  }
+
+  #renderControls({ timeline, image }, step, editing) {
+    enable("undo", timeline.past.length > 0);
+    enable("redo", timeline.future.length > 0);
+    enable("clear", !isBlank(step));
+    enable("keep", chosenMask(step) !== null);
+    setText("keep", editing === null ? "Keep" : "Update");
+    const object = timeline.now.objects.find(({ id }) => id === editing);
+    setText("masks-title", object ? `Mask of ${object.label}` : "Mask");
+    setText("hint", hintFor(step, image !== null));
+  }
+
+  #renderFacts({ name, size, image, origin }) {
+    setText("name", name);
+    setText("about", [`${size.width} × ${size.height}`, ...(image ? [image.model] : [])].join(" · "));
+    setText("origin", origin);
+  }
+}
+
+/** A button that goes out while it has the focus hands it to the picture, so that the keyboard does not get lost. */
+function enable(id, enabled) {
+  const button = find(id);
+  if (!enabled && document.activeElement === button) find("stage").focus({ preventScroll: true });
+  button.disabled = !enabled;
+}
+
+function hintFor(step, ready) {
+  const touch = matchMedia("(pointer: coarse)").matches;
+  if (isBlank(step)) {
+    return touch ? "Tap on something in the picture." : "Click on something in the picture, or drag a box around it.";
+  }
+  if (!ready) return "The answer comes as soon as the picture is encoded.";
+  return touch
+    ? "Tap what is missing. With Remove, tap what is too much."
+    : "Click what is missing, right-click what is too much.";
+}
+
+function round(milliseconds) {
+  return milliseconds < 10 ? milliseconds.toFixed(1) : String(Math.round(milliseconds));
+}

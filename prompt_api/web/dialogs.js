@@ -1,0 +1,116 @@
+/** The three dialogs: help, export, access token. */
+
+import { recall, remember } from "./remembered.js";
+import { HELP } from "./shortcuts.js";
+
+const LETTERS_KEY = "single-letter-keys";
+
+const find = (id) => document.getElementById(id);
+
+/** Fills the help and wires its switch. */
+export function prepareHelp() {
+  find("help-groups").replaceChildren(...HELP.map(helpGroup));
+  find("letters").checked = recall(LETTERS_KEY) !== "off";
+  find("letters").addEventListener("change", (event) => {
+    remember(LETTERS_KEY, event.target.checked ? null : "off");
+  });
+  closeOnBackdrop(find("help-dialog"));
+}
+
+/** Whether keys without Ctrl are wanted: a person who dictates may not want them. */
+export function lettersWanted() {
+  return find("letters").checked;
+}
+
+export function showHelp() {
+  find("help-dialog").showModal();
+}
+
+/** @param {(format: string) => Promise<void>} onFormat */
+export function prepareExport(onFormat) {
+  const dialog = find("export-dialog");
+  closeOnBackdrop(dialog);
+  for (const button of dialog.querySelectorAll("[data-format]")) {
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      try {
+        await onFormat(button.dataset.format);
+      } finally {
+        button.disabled = false;
+        dialog.close();
+      }
+    });
+  }
+}
+
+/** @param {string} summary what would be exported */
+export function showExport(summary) {
+  find("export-summary").textContent = summary;
+  find("export-dialog").showModal();
+}
+
+/**
+ * Asks for an access token.
+ * @param {boolean} isAgain the service refused the one before
+ * @returns {Promise<string|null>} null when the person cancels
+ */
+export function askForToken(isAgain) {
+  const dialog = find("token-dialog");
+  find("token-text").textContent = isAgain
+    ? "The service did not accept that token. Try another one."
+    : "This service answers only with an access token. Ask whoever runs it.";
+  find("token").value = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    const listening = new AbortController();
+    const { signal } = listening;
+    const finish = (token) => {
+      listening.abort();
+      dialog.close();
+      resolve(token);
+    };
+    find("token-form").addEventListener(
+      "submit",
+      (event) => {
+        event.preventDefault();
+        // A header takes printable ASCII alone; anything else came with copying.
+        finish(find("token").value.replace(/[^\x21-\x7e]/g, "") || null);
+      },
+      { signal },
+    );
+    find("token-cancel").addEventListener("click", () => finish(null), { signal });
+    dialog.addEventListener("cancel", () => finish(null), { signal });
+  });
+}
+
+function closeOnBackdrop(dialog) {
+  dialog.addEventListener("click", (event) => {
+    const { left, right, top, bottom } = dialog.getBoundingClientRect();
+    const outside = event.clientX < left || event.clientX > right || event.clientY < top || event.clientY > bottom;
+    // A key that presses a button inside is a click at (0, 0).
+    if (outside && event.target === dialog) dialog.close();
+  });
+}
+
+function helpGroup({ title, rows }) {
+  const group = document.createElement("section");
+  group.append(Object.assign(document.createElement("h3"), { textContent: title }));
+  const list = document.createElement("dl");
+  for (const { keys, text } of rows) {
+    const row = document.createElement("div");
+    const term = document.createElement("dt");
+    term.append(...keys.flatMap((together) => [keysElement(together), " "]));
+    row.append(term, Object.assign(document.createElement("dd"), { textContent: text }));
+    list.append(row);
+  }
+  group.append(list);
+  return group;
+}
+
+/** Keys that are pressed together. */
+function keysElement(together) {
+  const element = Object.assign(document.createElement("span"), { className: "keys" });
+  const caps = together.map((textContent) => Object.assign(document.createElement("kbd"), { textContent }));
+  element.append(...caps.flatMap((cap, position) => (position > 0 ? [" + ", cap] : [cap])));
+  return element;
+}

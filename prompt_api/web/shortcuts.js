@@ -1,0 +1,113 @@
+/** The keys of the page: one table that both the listener and the help read. */
+
+/** @type {{title: string, rows: {keys: string[][], text: string}[]}[]} keys: alternatives, each pressed together */
+export const HELP = [
+  {
+    title: "Mouse",
+    rows: [
+      { keys: [["Click"]], text: "this belongs to the object" },
+      { keys: [["Right-click"], ["Alt", "Click"]], text: "this does not" },
+      { keys: [["Drag"]], text: "a box around the object" },
+      { keys: [["Wheel"]], text: "zoom" },
+      { keys: [["Space", "Drag"]], text: "move the picture" },
+    ],
+  },
+  {
+    title: "Touch",
+    rows: [
+      { keys: [["Tap"]], text: "add; with Remove, take away" },
+      { keys: [["Drag"]], text: "move the picture; with Box, draw" },
+      { keys: [["Pinch"]], text: "zoom and move" },
+    ],
+  },
+  {
+    title: "On the picture",
+    rows: [
+      { keys: [["←"], ["↑"], ["↓"], ["→"]], text: "move the cursor; with Shift, finely" },
+      { keys: [["Enter"]], text: "add what is under it" },
+      { keys: [["Alt", "Enter"]], text: "take it away" },
+      { keys: [["B"]], text: "one, then the other corner of a box" },
+      { keys: [["Esc"]], text: "give up the box" },
+    ],
+  },
+  {
+    title: "Masks and objects",
+    rows: [
+      { keys: [["1"], ["2"], ["3"]], text: "choose a mask" },
+      { keys: [["K"]], text: "keep the object" },
+      { keys: [["L"]], text: "name it" },
+      { keys: [["C"]], text: "clear the prompt" },
+      { keys: [["X"]], text: "swap Add and Remove" },
+      { keys: [["V"]], text: "show or hide all objects" },
+      { keys: [["Ctrl", "Z"]], text: "undo" },
+      { keys: [["Ctrl", "Shift", "Z"], ["Ctrl", "Y"]], text: "redo" },
+    ],
+  },
+  {
+    title: "View and files",
+    rows: [
+      { keys: [["+"], ["−"]], text: "zoom" },
+      { keys: [["F"]], text: "fit the whole picture" },
+      { keys: [["A"]], text: "show at 100 %" },
+      { keys: [["N"], ["P"]], text: "next, previous picture" },
+      { keys: [["O"]], text: "open pictures" },
+      { keys: [["E"]], text: "export" },
+      { keys: [["?"]], text: "this help" },
+    ],
+  },
+];
+
+const LETTERS = {
+  1: "choose-1",
+  2: "choose-2",
+  3: "choose-3",
+  k: "keep",
+  l: "label",
+  c: "clear",
+  x: "swap-tool",
+  v: "toggle-all",
+  "+": "zoom-in",
+  "=": "zoom-in",
+  "-": "zoom-out",
+  "−": "zoom-out",
+  f: "fit",
+  a: "actual-size",
+  n: "next",
+  p: "previous",
+  o: "open",
+  e: "export",
+  "?": "help",
+};
+
+/**
+ * The action a key stands for, or null.
+ * @param {{key: string, ctrlKey: boolean, metaKey: boolean, shiftKey: boolean, altKey: boolean}} event
+ * @param {{letters: boolean}} options false turns keys without Ctrl off
+ */
+export function actionFor({ key, ctrlKey, metaKey, shiftKey, altKey }, { letters }) {
+  const plain = key.toLowerCase();
+  if (ctrlKey || metaKey) {
+    if (plain === "z") return shiftKey ? "redo" : "undo";
+    return plain === "y" ? "redo" : null;
+  }
+  return letters && !altKey ? (LETTERS[plain] ?? null) : null;
+}
+
+/**
+ * Calls the action of each key pressed outside of text fields and dialogs.
+ * @param {Record<string, () => void>} actions
+ * @param {() => boolean} letters whether keys without Ctrl count
+ */
+export function listenToKeys(actions, letters) {
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || isText(event.target) || document.querySelector("dialog[open]")) return;
+    const action = actionFor(event, { letters: letters() });
+    if (!action) return;
+    event.preventDefault();
+    actions[action]();
+  });
+}
+
+function isText(element) {
+  return element.matches("input:not([type=radio], [type=checkbox], [type=color], [type=file]), textarea, select");
+}

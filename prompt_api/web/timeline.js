@@ -1,0 +1,58 @@
+/**
+ * Everything a person did to one picture, so that it can be undone and done again.
+ *
+ * @typedef {{step: import("./prompts.js").Step, objects: import("./objects.js").Kept[], editing: number|null}} State
+ *   `editing` is the id of the kept object that the step changes, or null for a new one
+ * @typedef {{past: State[], now: State, future: State[], nextId: number}} Timeline
+ */
+
+import { BLANK, isBlank } from "./prompts.js";
+
+const MOST_STATES = 500;
+
+/** @type {Timeline} */
+export const START = Object.freeze({
+  past: [],
+  now: Object.freeze({ step: BLANK, objects: [], editing: null }),
+  future: [],
+  nextId: 1,
+});
+
+/** A new state: `changes` over the present one. A step or object without an id of its own gets a fresh one. */
+export function commit(timeline, changes) {
+  const id = timeline.nextId;
+  const now = { ...timeline.now, ...changes };
+  if (changes.step) now.step = isBlank(changes.step) ? BLANK : { ...changes.step, id };
+  const past = [...timeline.past, timeline.now].slice(-MOST_STATES);
+  return { past, now, future: [], nextId: id + 1 };
+}
+
+/** Changes step `id` wherever it stands, without a new state: for answers and choices. Unchanged if it is gone. */
+export function amend(timeline, id, fields) {
+  const within = (state) => (state.step.id === id ? { ...state, step: { ...state.step, ...fields } } : state);
+  if (id === BLANK.id) return timeline;
+  return {
+    ...timeline,
+    past: timeline.past.map(within),
+    now: within(timeline.now),
+    future: timeline.future.map(within),
+  };
+}
+
+export function undo(timeline) {
+  if (timeline.past.length === 0) return timeline;
+  const { past, now, future } = timeline;
+  return { ...timeline, past: past.slice(0, -1), now: past.at(-1), future: [now, ...future] };
+}
+
+export function redo(timeline) {
+  if (timeline.future.length === 0) return timeline;
+  const { past, now, future } = timeline;
+  return { ...timeline, past: [...past, now], now: future[0], future: future.slice(1) };
+}
+
+/** The step whose masks are to be seen: until the present one is answered, the one it came from. */
+export function shownStep(timeline) {
+  const states = [...timeline.past, timeline.now];
+  return states.findLast(({ step }) => step.masks || isBlank(step))?.step ?? BLANK;
+}

@@ -1,0 +1,69 @@
+"""Makes the pictures of docs/web-page.md from the running page: `python -m tests.browser.take_pictures`.
+
+The photos are scikit-image's: Eileen Collins by NASA and a cup of coffee by Rachel Michetti, both in the public domain.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from skimage import data
+
+from deploy.local.stack import LocalStack
+from tests.browser.chromium import start_chromium
+from tests.browser.page import Page
+
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+QUALITY = 76
+
+
+def take_pictures(page: Page, folder: Path) -> None:
+    """Walk through the page and write `page-*.jpg` to `PICTURES`."""
+    photos = [folder / "astronaut.png", folder / "coffee.png"]
+    for photo, pixels in zip(photos, (data.astronaut(), data.coffee()), strict=True):
+        Image.fromarray(pixels).save(photo)
+    page.use_screen(1280, 720)
+    page.load()
+    page.open(*photos)
+    page.wait_until(lambda: "object" in str(page.thumbnails()[1].get_attribute("aria-label")))
+    page.click(0.42, 0.2)
+    page.wait_for_masks(3)
+    _shoot(page, "page-masks")
+    page.keep("astronaut")
+    page.drag((0.73, 0.0), (0.89, 0.58))
+    page.wait_for_masks(3)
+    page.keep("shuttle")
+    page.click(0.7, 0.82)
+    page.wait_for_masks(3)
+    page.keep("helmet")
+    page.click(0.08, 0.2)
+    page.wait_for_masks(3)
+    page.write("label", "flag")
+    page.leave()
+    _shoot(page, "page-objects")
+    page.use_screen(1280, 720, scheme="dark")
+    page.button("export").click()
+    _shoot(page, "page-export-dark")
+    page.press("Escape")
+    page.use_screen(390, 844, phone=True, scheme="dark")
+    _shoot(page, "page-phone")
+
+
+def _shoot(page: Page, name: str) -> None:
+    page.next_frame()
+    shot = PICTURES / f"{name}.png"
+    page.screenshot(shot)
+    with Image.open(shot) as image:
+        image.convert("RGB").save(shot.with_suffix(".jpg"), quality=QUALITY, optimize=True)
+    shot.unlink()
+
+
+if __name__ == "__main__":
+    with LocalStack() as stack, tempfile.TemporaryDirectory() as scratch:
+        driver = start_chromium(Path(scratch) / "profile")
+        try:
+            take_pictures(Page(driver, stack.url, patience=120), Path(scratch))
+        finally:
+            driver.quit()

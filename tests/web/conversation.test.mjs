@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Conversation } from "../../prompt_api/web/conversation.js";
+import { Problem } from "../../prompt_api/web/problems.js";
+import { BLANK, answerFields, hoverStep, withPoint } from "../../prompt_api/web/prompts.js";
+import { START, commit } from "../../prompt_api/web/timeline.js";
+
+const masks = [{ score: 0.9, mask_token: "t" }];
+const good = { results: [{ masks }], times: { total: 1, inside: 1 } };
+
+/** A conversation about one picture, with a decoder that gives what the script says and a listener that writes down. */
+function about(...script) {
+  const asked = [];
+  const heard = [];
+  const entry = { image: { image_id: "id" }, controller: new AbortController(), recoveries: 0, preview: null, timeline: START };
+  const decoder = {
+    masks: async (_image, request) => {
+      asked.push(request);
+      const next = await script.shift();
+      if (next instanceof Error) throw next;
+      return next;
+    },
+  };
+  const settled = new Promise((resolve) => {
+    const note = (kind) => (...details) => (heard.push([kind, ...details]), resolve());
+    const conversation = new Conversation(decoder, {
+      onAnswer: (_job, answer) => note("answer")(answer),
+      onProblem: (_entry, error) => note("problem")(error.code),
+      onProgress: (progress) => progress && heard.push(["progress", progress.step]),
+      encodeAgain: async () => note("encode again")(),
+      onLocalFailure: (error) => heard.push(["local failure", error.code]),
+      isCurrent: () => true,
+    });
+    entry.ask = (step, isHover = false) => conversation.submit({ entry, step, isHover, since: 0 });
+  });
+  return { asked, heard, entry, settled };
+}
+
+const click = { ...withPoint(BLANK, { x: 1, y: 2, label: 1 }), id: 1 };
+
+test("an answer is told once", async () => {
+  const { heard, entry, settled } = about(good);
+  entry.ask(click);
+  await settled;
+  assert.deepEqual(heard, [["answer", good]]);
+});
+
+test("a click where the pointer rested is answered by what the hover asked", async () => {
+  const { asked, heard, entry, settled } = about(good);
+  entry.ask(hoverStep(1, 2), true);
+  await settled;
+  entry.ask(click);
+  await new Promise(setImmediate);
+  assert.equal(asked.length, 1);
+  assert.equal(heard.length, 2);
+});
+
+test("a hover that fails is not told, and rests a while", async () => {
+  const { asked, heard, entry } = about(new Problem("overloaded", { status: 503, retryAfter: 5 }), good);
+  entry.ask(hoverStep(1, 2), true);
+  await new Promise(setImmediate);
+  entry.ask(hoverStep(3, 4), true);
+  await new Promise(setImmediate);
+  assert.equal(asked.length, 1);
+  assert.deepEqual(heard, []);
+});
+
+test("a mask the service has forgotten is left out, and the points are asked alone", async () => {
+  const { asked, entry, settled } = about(new Problem("invalid-prompt", { status: 422 }), good);
+  const base = { ...click, ...answerFields(masks) };
+  entry.timeline = commit(START, { step: withPoint(base, { x: 3, y: 4, label: 0 }) });
+  entry.ask(entry.timeline.now.step);
+  await settled;
+  assert.deepEqual(asked.map(({ prompts: [prompt] }) => prompt.mask_token), ["t", undefined]);
+  assert.equal(entry.timeline.now.step.base, null);
+});
+
+test("a picture the service has lost is encoded again, three times at most", async () => {
+  for (const [recoveries, outcome] of [[0, "encode again"], [3, "problem"]]) {
+    const { heard, entry, settled } = about(new Problem("image-expired", { status: 410 }));
+    entry.recoveries = recoveries;
+    entry.ask(click);
+    await settled;
+    assert.equal(heard[0][0], outcome);
+  }
+});
+
+test("when decoding here fails, it is told and the question is asked again", async () => {
+  const { heard, entry, settled } = about(new Problem("local-decoding"), good);
+  entry.ask(click);
+  await settled;
+  assert.deepEqual(heard.map(([kind]) => kind), ["local failure", "answer"]);
+});
+
+test("what cannot be mended is told as it is", async () => {
+  const { heard, entry, settled } = about(new Problem("forbidden", { status: 403 }));
+  entry.ask(click);
+  await settled;
+  assert.deepEqual(heard, [["problem", "forbidden"]]);
+});
+
+test("nothing is told about a picture that was closed", async () => {
+  let open;
+  const { heard, entry } = about(new Promise((resolve) => (open = resolve)));
+  entry.ask(click);
+  entry.controller.abort();
+  open(good);
+  await new Promise(setImmediate);
+  assert.deepEqual(heard, []);
+});

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import * as objects from "../../prompt_api/web/objects.js";
+import { BLANK, withPoint } from "../../prompt_api/web/prompts.js";
+
+const step = { ...withPoint(BLANK, { x: 1, y: 2, label: 1 }), id: 7, masks: [{ score: 0.9 }], chosen: 0 };
+
+function stateWith(...labels) {
+  let state = { step: BLANK, objects: [], editing: null };
+  labels.forEach((label, index) => {
+    state = { ...state, ...objects.keep({ ...state, step }, { id: index + 1, label }) };
+  });
+  return state;
+}
+
+test("a kept object carries its prompt, its mask and its label, and the prompt is blank again", () => {
+  const state = stateWith("dog");
+  assert.equal(state.step, BLANK);
+  assert.deepEqual(state.objects, [{ id: 1, label: "dog", colour: objects.PALETTE[0], step }]);
+  assert.equal(objects.maskOf(state.objects[0]).score, 0.9);
+});
+
+test("there is nothing to keep before the answer", () => {
+  assert.equal(objects.keep({ step: { ...step, masks: null }, objects: [], editing: null }, { id: 1, label: "" }), null);
+});
+
+test("an object without a name is called object, and a name is one line of at most sixty characters", () => {
+  const [plain, long] = stateWith("  ", ` a\n${"b".repeat(80)}`).objects;
+  assert.equal(plain.label, "object");
+  assert.equal(long.label, `a ${"b".repeat(58)}`);
+});
+
+test("colours differ until all are used", () => {
+  const colours = stateWith(...Array(objects.PALETTE.length).fill("x")).objects.map(({ colour }) => colour);
+  assert.deepEqual(colours, objects.PALETTE);
+  assert.equal(stateWith(...Array(objects.PALETTE.length + 1).fill("x")).objects.at(-1).colour, objects.PALETTE[0]);
+});
+
+test("an object taken up again and kept stays the same object, in its place and colour", () => {
+  const state = stateWith("dog", "cat");
+  const again = { ...state, ...objects.reselect(state, 1) };
+  assert.equal(again.step, step);
+  const better = { ...step, masks: [{ score: 0.95 }] };
+  const { objects: list, editing } = objects.keep({ ...again, step: better }, { id: 9, label: "puppy" });
+  assert.deepEqual(list.map(({ id, label }) => [id, label]), [[1, "puppy"], [2, "cat"]]);
+  assert.equal(list[0].colour, objects.PALETTE[0]);
+  assert.equal(objects.maskOf(list[0]).score, 0.95);
+  assert.equal(editing, null);
+});
+
+test("deleting the object that is being changed takes its prompt away, deleting another does not", () => {
+  const state = { ...stateWith("dog", "cat"), step, editing: 1 };
+  assert.equal(objects.remove(state, 1).step, BLANK);
+  assert.equal("step" in objects.remove(state, 2), false);
+});
+
+test("an object can be renamed and recoloured, the others stay", () => {
+  const state = stateWith("dog", "cat");
+  assert.deepEqual(objects.relabel(state, 2, "lynx").objects.map(({ label }) => label), ["dog", "lynx"]);
+  assert.equal(objects.recolour(state, 1, "#123456").objects[0].colour, "#123456");
+});
+
+test("labels are listed once, in the order of first use", () => {
+  assert.deepEqual(objects.labelsOf(stateWith("b", "a", "b").objects), ["b", "a"]);
+});

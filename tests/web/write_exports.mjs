@@ -1,0 +1,12 @@
+/** Writes what the page would export: `node write_exports.mjs FOLDER`, the pictures as JSON on standard input. */
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { exportAs } from "../../prompt_api/web/exporting.js";
+
+const pictures = JSON.parse(readFileSync(0, "utf8"));
+for (const format of ["coco", "png", "yolo"]) {
+  const { name, blob } = await exportAs(format, pictures, new Date("2026-11-22T18:00:00Z"));
+  writeFileSync(join(process.argv[2], name), new Uint8Array(await blob.arrayBuffer()));
+}
