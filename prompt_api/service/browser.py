@@ -1,0 +1,120 @@
+"""What decoding in browsers needs: the split decoder of each model, and the runtime, fetched while the service runs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from threading import Lock, Thread
+
+from prompt_api.decoder.graph_cache import DecoderGraphs
+from shared.browser_runtime import RUNTIME
+from shared.errors import ModelNotFound, SamCacheError
+from shared.models import Model
+
+RETRY_SECONDS = 300.0
+"""How long a runtime that could not be fetched is given up before whoever asks has it tried again."""
+
+_log = logging.getLogger(__name__)
+
+
+class BrowserStatus(StrEnum):
+    """Whether browsers can decode."""
+
+    READY = "ready"
+    FETCHING = "fetching"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitDecoder:
+    """The split decoder of one model.
+
+    Attributes:
+        digest: names its content.
+        parts: its files, by name.
+    """
+
+    digest: str
+    parts: Mapping[str, Path]
+
+
+class BrowserDecoding:
+    """Safe for threads."""
+
+    def __init__(
+        self,
+        graphs: Mapping[str, DecoderGraphs],
+        locate_runtime: Callable[[], Path],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Args:
+        graphs: of each model that has any, by model name.
+        locate_runtime: gives the folder of the runtime's files; may take minutes, may raise `SamCacheError`.
+        clock: seconds.
+        """
+        self._decoders = {name: SplitDecoder(one.split_digest, one.split) for name, one in graphs.items()}
+        self._locate = locate_runtime
+        self._clock = clock
+        self._lock = Lock()
+        self._fetching: Thread | None = None
+        self._folder: Path | None = None
+        self._failure = ""
+        self._failed_at = 0.0
+
+    def start(self) -> None:
+        """Look for the runtime, on a thread of its own; nothing waits for it. Without any decoder nothing happens."""
+        with self._lock:
+            if self._decoders and self._fetching is None and self._folder is None:
+                self._fetching = Thread(target=self._fetch, name="fetch the browser runtime", daemon=True)
+                self._fetching.start()
+
+    def status(self, model: Model) -> tuple[BrowserStatus, str | None]:
+        """Whether browsers can decode with `model`, and if they cannot (yet), why: a sentence."""
+        if model.name not in self._decoders:
+            return BrowserStatus.UNAVAILABLE, f"model {model.name} has no decoder for browsers"
+        with self._lock:
+            folder, given_up = self._folder, self._fetching is None
+            failure = self._failure if self._clock() - self._failed_at < RETRY_SECONDS else ""
+        if folder is not None:
+            return BrowserStatus.READY, None
+        if given_up and failure:
+            return BrowserStatus.UNAVAILABLE, failure
+        self.start()
+        return BrowserStatus.FETCHING, "the service is fetching what browsers need"
+
+    def decoder(self, model: Model) -> SplitDecoder | None:
+        return self._decoders.get(model.name)
+
+    def part(self, model: Model, digest: str, name: str) -> Path:
+        """One file of the split decoder.
+
+        Raises:
+            ModelNotFound: there is none of that name, or it is another one now.
+        """
+        decoder = self._decoders.get(model.name)
+        if decoder is None or decoder.digest != digest or name not in decoder.parts:
+            raise ModelNotFound(f"model {model.name!r} has no such decoder, or another one now")
+        return decoder.parts[name]
+
+    def runtime_folder(self, version: str) -> Path | None:
+        """Folder of the runtime's files, None if that version is not there."""
+        with self._lock:
+            return self._folder if version == RUNTIME.version else None
+
+    def _fetch(self) -> None:
+        folder, failure = None, ""
+        try:
+            folder = self._locate()
+        except SamCacheError as error:
+            failure = error.detail
+            _log.warning("browsers cannot decode: %s", failure)
+        except Exception:
+            failure = "what browsers need could not be fetched; the service's log says why"
+            _log.exception("browsers cannot decode")
+        with self._lock:
+            self._folder, self._failure, self._failed_at, self._fetching = folder, failure, self._clock(), None

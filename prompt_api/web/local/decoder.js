@@ -1,0 +1,162 @@
+/** Fetches what decoding needs, once, and hands it to the worker, which answers prompts. */
+
+import { pause } from "../api.js";
+import { Problem } from "../problems.js";
+import { bodyOf, Progress } from "./download.js";
+import { WorkerCalls } from "./worker-calls.js";
+
+/** Images kept prepared: about 30 MB each. */
+const IMAGES = 3;
+
+const EMBEDDING_BYTES = 2 * 256 * 64 * 64;
+
+/** Seconds: how often, and how long, to ask again while the service itself still fetches the runtime. */
+const POLL = 1;
+const PATIENCE = 180;
+
+/**
+ * What the service says about decoding with this model in browsers: `BrowserDecoder` of its OpenAPI document.
+ * @param {import("./index.js").Service} service
+ */
+export async function describe(service, model, signal) {
+  return (await service.request(`v1/models/${model}/decoder`, { signal })).json();
+}
+
+export class LocalDecoder {
+  #service;
+  #progress = new Progress();
+  /** The graphs at hand, or on their way: {weights, calls, ready}. */
+  #loaded = null;
+  /** By image, the least recently used first: a promise of its being prepared. */
+  #images = new Map();
+
+  /** @param {import("./index.js").Service} service */
+  constructor(service) {
+    this.#service = service;
+  }
+
+  /**
+   * Gets all that prompts on `image` need, or waits for whoever does.
+   * @param {object} image the image resource
+   * @param {{signal?: AbortSignal, report?: (share: number) => void}} [options] the signal ends the waiting, not the
+   *   fetching
+   */
+  async prepare(image, { signal, report = () => {} } = {}) {
+    signal?.throwIfAborted();
+    const name = nameOf(image);
+    const prepared = this.#images.get(name) ?? this.#prepare(image);
+    this.#images.delete(name);
+    this.#images.set(name, prepared);
+    await this.#progress.during(unlessAborted(prepared, signal), report);
+  }
+
+  /**
+   * The answer to a request, as `POST …/masks` gives it.
+   * @param {object} image the image resource
+   * @param {object} request
+   */
+  async masks(image, request, { signal } = {}) {
+    const start = performance.now();
+    const name = nameOf(image);
+    while (true) {
+      await this.prepare(image, { signal });
+      // Others may have been prepared meanwhile, and this one forgotten.
+      if (this.#images.has(name)) break;
+    }
+    const answer = this.#loaded.calls.ask("masks", [name, request]);
+    const { results, milliseconds } = await unlessAborted(answer, signal);
+    const { image_id, model, width, height } = image;
+    const times = { total: performance.now() - start, inside: milliseconds };
+    return { image_id, model, width, height, results, times };
+  }
+
+  close() {
+    this.#loaded?.calls.end("the decoder was closed");
+    this.#loaded = null;
+    this.#images.clear();
+  }
+
+  #prepare(image) {
+    const name = nameOf(image);
+    const prepared = this.#fetchAndPrepare(image, name);
+    prepared.then(
+      () => this.#forgetOldest(),
+      () => this.#images.get(name) === prepared && this.#images.delete(name),
+    );
+    return prepared;
+  }
+
+  async #fetchAndPrepare(image, name) {
+    const description = await this.#whenReady(image.model);
+    const weights = description.weights_digest;
+    this.#progress.expect(EMBEDDING_BYTES);
+    const loaded = this.#load(description, name);
+    const path = `v1/images/${image.image_id}/embedding?model=${image.model}&weights=${weights}`;
+    const embedding = this.#service.request(path).then((response) => bodyOf(response, this.#progress.count));
+    // Both at once; whichever fails first says why.
+    const [file] = await Promise.all([embedding, loaded.ready]);
+    await loaded.calls.ask("prepare", [name, file, [image.height, image.width]], [file]);
+  }
+
+  async #whenReady(model) {
+    for (let waited = 0; ; waited += POLL) {
+      const description = await describe(this.#service, model);
+      if (description.status === "ready") return description;
+      if (description.status === "unavailable" || waited > PATIENCE) {
+        throw new Problem("local-decoding", { detail: description.detail });
+      }
+      await pause(POLL);
+    }
+  }
+
+  /** The graphs of these weights. Those of others, and all but `name` that was prepared with them, are given up. */
+  #load({ model, weights_digest: weights, runtime, parts, digest }, name) {
+    if (this.#loaded?.weights !== weights) {
+      if (this.#loaded) {
+        this.#loaded.calls.end("the model has other weights now");
+        for (const other of this.#images.keys()) if (other !== name) this.#images.delete(other);
+      }
+      const calls = new WorkerCalls();
+      const fetched = Object.entries(parts).map(async ([part, size]) => {
+        this.#progress.expect(size);
+        const response = await this.#service.request(`v1/models/${model}/decoder/${digest}/${part}.onnx`);
+        return [part, await bodyOf(response, this.#progress.count)];
+      });
+      const base = new URL(`../runtime/${runtime}/`, import.meta.url).href;
+      const ready = Promise.all(fetched).then((files) =>
+        calls.ask("load", [base, Object.fromEntries(files)], files.map(([, file]) => file)),
+      );
+      this.#loaded = { weights, calls, ready };
+      ready.catch(() => this.#loaded?.ready === ready && this.close());
+    }
+    return this.#loaded;
+  }
+
+  #forgetOldest() {
+    while (this.#images.size > IMAGES) {
+      const [oldest] = this.#images.keys();
+      this.#images.delete(oldest);
+      this.#loaded?.calls.ask("forget", [oldest]).catch(() => {});
+    }
+  }
+}
+
+function nameOf({ model, image_id }) {
+  return `${model}/${image_id}`;
+}
+
+/** `promise`, or the signal's reason as soon as it aborts. */
+async function unlessAborted(promise, signal) {
+  if (!signal) return promise;
+  signal.throwIfAborted();
+  let abort;
+  const aborted = new Promise((_, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}

@@ -1,0 +1,68 @@
+/** Answers requests for masks on prepared images: in the browser, what `prompt_api/service/masks.py` does. */
+
+import { maskRuns } from "./boundary.js";
+import { EMBEDDING_SHAPE } from "./graphs.js";
+import { readFloat16 } from "./npy.js";
+import { checkedPrompts } from "./prompting.js";
+import { Refinement } from "./refinement.js";
+import { areaOf, boxOf, encodeRle } from "./runs.js";
+
+export class Engine {
+  #graphs;
+  #images = new Map();
+  #refinement = new Refinement();
+
+  /** @param {import("./graphs.js").Graphs} graphs */
+  constructor(graphs) {
+    this.#graphs = graphs;
+  }
+
+  /**
+   * @param {string} image any name
+   * @param {ArrayBuffer} file its embedding, a `.npy` file
+   * @param {[number, number]} size [height, width] of the original
+   */
+  async prepare(image, file, size) {
+    this.#images.set(image, await this.#graphs.prepare(readFloat16(file, EMBEDDING_SHAPE), size));
+  }
+
+  forget(image) {
+    this.#images.delete(image);
+  }
+
+  /**
+   * The `results` of an answer to the request.
+   * @param {string} image a prepared one
+   * @param {object} request body of `POST …/masks`
+   * @throws {Problem} `invalid-prompt`
+   */
+  async masks(image, request) {
+    const { multimask = true } = request;
+    const { size } = this.#images.get(image);
+    const results = [];
+    for (const prompt of checkedPrompts(request, size)) {
+      // As the service does: most masks are never refined, so their padding is not decoded until one is.
+      const whole = prompt.token !== null;
+      const { logits, scores } = await this.#decode(image, prompt, multimask, whole);
+      const tokens = this.#refinement.issue(image, prompt, multimask, logits, whole);
+      const masks = logits.map((one, index) => {
+        const runs = maskRuns(one, size);
+        return {
+          score: scores[index],
+          area: areaOf(runs),
+          bbox: boxOf(runs),
+          rle: encodeRle(runs),
+          mask_token: tokens[index],
+        };
+      });
+      results.push({ masks });
+    }
+    return results;
+  }
+
+  async #decode(image, prompt, multimask, whole) {
+    const again = async (earlier, several) => (await this.#decode(image, earlier, several, true)).logits;
+    const mask = prompt.token === null ? null : await this.#refinement.resolve(prompt.token, image, again);
+    return this.#graphs.decode(this.#images.get(image), prompt, { mask, multimask, whole });
+  }
+}

@@ -1,0 +1,48 @@
+/** Calls of the worker as promises, and the worker's end. */
+
+import { Problem } from "../problems.js";
+
+export class WorkerCalls {
+  #worker = new Worker(new URL("worker.js", import.meta.url), { type: "module", name: "decoding" });
+  #waiting = new Map();
+  #asked = 0;
+
+  constructor() {
+    this.#worker.addEventListener("message", ({ data: { id, value, problem } }) => {
+      const { resolve, reject } = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      if (problem) reject(new Problem(problem.code, problem));
+      else resolve(value);
+    });
+    this.#worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      this.end(event.message || "the worker could not be started");
+    });
+  }
+
+  /**
+   * @param {string} call one of `calls` in worker.js
+   * @param {unknown[]} given its arguments
+   * @param {Transferable[]} [transfer] those that move instead of being copied
+   */
+  ask(call, given, transfer = []) {
+    return new Promise((resolve, reject) => {
+      if (!this.#worker) throw closed("the worker has ended");
+      const id = this.#asked++;
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.postMessage({ id, call, given }, transfer);
+    });
+  }
+
+  /** Ends the worker and gives its memory back; calls that wait are rejected. */
+  end(reason) {
+    this.#worker?.terminate();
+    this.#worker = null;
+    for (const { reject } of this.#waiting.values()) reject(closed(reason));
+    this.#waiting.clear();
+  }
+}
+
+function closed(detail) {
+  return new Problem("local-decoding", { detail });
+}

@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import { LocalDecoder } from "../../../prompt_api/web/local/decoder.js";
+import { Problem } from "../../../prompt_api/web/problems.js";
+
+const CLICK = { prompts: [{ points: [[1, 1]], labels: [1] }], multimask: false };
+
+/** Workers that were started: what each was told, and how it answers. */
+let workers = [];
+
+class FakeWorker extends EventTarget {
+  told = [];
+  ended = false;
+  mute = false;
+
+  constructor() {
+    super();
+    workers.push(this);
+  }
+
+  postMessage({ id, call, given }) {
+    this.told.push([call, typeof given[0] === "string" ? given[0] : null]);
+    const value = call === "masks" ? { results: [{ masks: [given[0]] }], milliseconds: 7 } : undefined;
+    const answer = new MessageEvent("message", { data: { id, value } });
+    setImmediate(() => this.ended || this.mute || this.dispatchEvent(answer));
+  }
+
+  terminate() {
+    this.ended = true;
+  }
+}
+
+/** The service: every file has one byte per byte it says it has. */
+class FakeService {
+  asked = [];
+  weights = "w1";
+  broken = new Set();
+  descriptions = [];
+
+  request = async (path) => {
+    this.asked.push(path);
+    const found = [...this.broken].find((part) => path.includes(part));
+    if (found) throw new Problem("store-unavailable", { status: 503 });
+    if (path.endsWith("/decoder")) {
+      const ready = { status: "ready", detail: null };
+      return Response.json({
+        model: "m",
+        weights_digest: this.weights,
+        runtime: "1.0.0",
+        digest: `d-${this.weights}`,
+        parts: { image_side: 10, prompt_side: 20 },
+        ...(this.descriptions.shift() ?? ready),
+      });
+    }
+    const size = path.includes("image_side") ? 10 : path.includes("prompt_side") ? 20 : 2 * 256 * 64 * 64;
+    return new Response(new Uint8Array(size));
+  };
+
+  count(part) {
+    return this.asked.filter((path) => path.includes(part)).length;
+  }
+}
+
+function image(id) {
+  return { image_id: id, model: "m", width: 900, height: 600 };
+}
+
+let service;
+let decoder;
+
+beforeEach(() => {
+  globalThis.Worker = FakeWorker;
+  workers = [];
+  service = new FakeService();
+  decoder = new LocalDecoder(service);
+});
+
+test("an answer looks like the service's, with the times it took", async () => {
+  const { times, ...answer } = await decoder.masks(image("a"), CLICK);
+  assert.deepEqual(answer, { ...image("a"), results: [{ masks: ["m/a"] }] });
+  assert.equal(times.inside, 7);
+  assert.ok(times.total > 0);
+});
+
+test("the graphs are fetched once, an embedding once per image, and a prompt fetches nothing", async () => {
+  await Promise.all([decoder.prepare(image("a")), decoder.prepare(image("a")), decoder.prepare(image("b"))]);
+  await decoder.masks(image("a"), CLICK);
+  await decoder.masks(image("b"), CLICK);
+  assert.equal(service.count(".onnx"), 2);
+  assert.equal(service.count("/a/embedding"), 1);
+  assert.equal(service.count("/b/embedding"), 1);
+  assert.equal(workers.length, 1);
+});
+
+test("the embedding is asked for with the weights that the graphs are of", async () => {
+  await decoder.prepare(image("a"));
+  assert.ok(service.asked.includes("v1/images/a/embedding?model=m&weights=w1"));
+  assert.ok(service.asked.includes("v1/models/m/decoder/d-w1/image_side.onnx"));
+});
+
+test("shares of the bytes are reported up to the whole", async () => {
+  const shares = [];
+  await decoder.prepare(image("a"), { report: (share) => shares.push(share) });
+  assert.deepEqual(shares, shares.toSorted((a, b) => a - b));
+  assert.equal(shares.at(-1), 1);
+});
+
+test("only the last few images stay prepared", async () => {
+  for (const id of ["a", "b", "c"]) await decoder.prepare(image(id));
+  await decoder.masks(image("a"), CLICK);
+  await decoder.prepare(image("d"));
+  assert.deepEqual(workers[0].told.filter(([call]) => call === "forget"), [["forget", "m/b"]]);
+  await decoder.masks(image("b"), CLICK);
+  assert.equal(service.count("/b/embedding"), 2);
+  assert.equal(service.count("/a/embedding"), 1);
+});
+
+test("other weights start another worker, and nothing that the old ones prepared is used", async () => {
+  await decoder.prepare(image("a"));
+  service.weights = "w2";
+  await decoder.prepare(image("b"));
+  assert.deepEqual(workers.map(({ ended }) => ended), [true, false]);
+  await decoder.masks(image("a"), CLICK);
+  assert.ok(service.asked.includes("v1/images/a/embedding?model=m&weights=w2"));
+});
+
+test("what could not be fetched is tried again the next time", async () => {
+  service.broken.add("prompt_side");
+  await assert.rejects(decoder.prepare(image("a")), { code: "store-unavailable" });
+  assert.equal(workers[0].ended, true);
+  service.broken.clear();
+  await decoder.masks(image("a"), CLICK);
+});
+
+test("an image that the service does not give does not cost the graphs", async () => {
+  service.broken.add("/a/embedding");
+  await assert.rejects(decoder.prepare(image("a")), { code: "store-unavailable" });
+  await decoder.prepare(image("b"));
+  assert.equal(service.count(".onnx"), 2);
+});
+
+test("while the service fetches the runtime itself, it is asked again", async () => {
+  service.descriptions.push({ status: "fetching", detail: "soon" });
+  await decoder.prepare(image("a"));
+  assert.equal(service.asked.filter((path) => path.endsWith("/decoder")).length, 2);
+});
+
+test("where the service has no runtime, its reason is the problem", async () => {
+  service.descriptions.push({ status: "unavailable", detail: "no network" });
+  await assert.rejects(decoder.prepare(image("a")), { code: "local-decoding", detail: "no network" });
+  assert.equal(workers.length, 0);
+});
+
+test("an abort ends the waiting at once, and what was on its way is there the next time", async () => {
+  const aborted = new AbortController();
+  const waiting = decoder.prepare(image("a"), { signal: aborted.signal });
+  aborted.abort();
+  await assert.rejects(waiting, { name: "AbortError" });
+  await decoder.prepare(image("a"));
+  assert.equal(service.count("/a/embedding"), 1);
+});
+
+test("a worker that dies rejects whoever waits, and whoever asks afterwards", async () => {
+  await decoder.prepare(image("a"));
+  workers[0].mute = true;
+  const asked = decoder.masks(image("a"), CLICK);
+  await new Promise(setImmediate);
+  workers[0].dispatchEvent(Object.assign(new Event("error"), { message: "out of memory" }));
+  await assert.rejects(asked, { code: "local-decoding", detail: "out of memory" });
+  await assert.rejects(decoder.masks(image("a"), CLICK), { code: "local-decoding" });
+});
+
+test("closing ends the worker", async () => {
+  await decoder.prepare(image("a"));
+  decoder.close();
+  assert.equal(workers[0].ended, true);
+});
