@@ -1,0 +1,1 @@
+"""A serverless function for CVAT."""

@@ -1,0 +1,179 @@
+"""CVAT's interactor as a nuclio function: clicks and boxes on a frame in, the object's mask out.
+
+CVAT sends the frame with every click. It is uploaded once: its hash is asked for first. Standard library alone, so
+the function's image needs nothing installed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+WAIT = 25
+"""Seconds a first click waits for the encoding; CVAT itself waits 120 for the function."""
+
+TIMEOUT = 40.0
+
+
+class Refused(Exception):
+    """The service cannot answer; the text says why, `status` in HTTP's terms."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class MaskService:
+    """The API of one sam-embedding-cache."""
+
+    def __init__(self, url: str, token: str = "", model: str = "") -> None:
+        """Args:
+        url: where it answers.
+        token: what it knows us by; empty for none.
+        model: one that it serves; empty for its default.
+        """
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._model = f"&model={quote(model)}" if model else ""
+
+    def mask(self, image: bytes, prompt: dict[str, Any]) -> dict[str, Any]:
+        """The best mask of `prompt`, as the API answers it.
+
+        Raises:
+            Refused: there is none to be had.
+        """
+        image_id = hashlib.sha256(image).hexdigest()
+        # As SAM's authors advise: three masks to choose from where one point may mean a part or the whole.
+        ambiguous = len(prompt.get("points", ())) == 1 and "box" not in prompt
+        body = json.dumps({"prompts": [prompt], "multimask": ambiguous}).encode()
+        path = f"/v1/images/{image_id}/masks?wait={WAIT}{self._model}"
+        try:
+            answer = self._ask("POST", path, body, "application/json")
+        except Refused as refused:
+            if refused.status not in (404, 410):
+                raise
+            self._ask("POST", f"/v1/images?wait={WAIT}{self._model}", image, "application/octet-stream")
+            answer = self._ask("POST", path, body, "application/json")
+        masks: list[dict[str, Any]] = answer["results"][0]["masks"]
+        return max(masks, key=lambda mask: float(mask["score"]))
+
+    def _ask(self, method: str, path: str, body: bytes, kind: str) -> dict[str, Any]:
+        headers = {**self._headers, "Content-Type": kind}
+        request = urllib.request.Request(self._url + path, body, headers, method=method)  # noqa: S310 - the operator's
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+                found: dict[str, Any] = json.load(answer)
+                return found
+        except urllib.error.HTTPError as error:
+            raise Refused(error.code, _detail(error)) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Refused(503, f"{self._url} does not answer: {error}") from None
+
+
+def init_context(context: Any) -> None:
+    """Nuclio calls it once per worker."""
+    environ = os.environ
+    context.user_data.service = MaskService(
+        environ["SAM_CACHE_API"], environ.get("SAM_CACHE_TOKEN", ""), environ.get("SAM_CACHE_MODEL", "")
+    )
+
+
+def handler(context: Any, event: Any) -> Any:
+    """Nuclio calls it for each request: `image` in base64, `pos_points`, `neg_points`, and `obj_bbox` or nothing."""
+    try:
+        status, answer = 200, interact(context.user_data.service, event.body)
+    except Refused as refused:
+        context.logger.warn(f"no mask: {refused}")
+        status, answer = refused.status, {"message": str(refused)}
+    return context.Response(body=json.dumps(answer), headers={}, content_type="application/json", status_code=status)
+
+
+def interact(service: MaskService, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What CVAT's page expects of an interactor.
+
+    Returns:
+        `mask`: rows of 0 and 1, only the part within `bounds`; `bounds`: its [left, top, right, bottom], inclusive.
+        Without an object also `points`, empty: else CVAT draws them around the mask itself.
+
+    Raises:
+        Refused: the request is malformed, or the service cannot answer.
+    """
+    try:
+        image = base64.b64decode(body["image"], validate=True)
+        prompt = prompt_of(body.get("pos_points") or [], body.get("neg_points") or [], body.get("obj_bbox") or [])
+    except (KeyError, TypeError, ValueError) as error:
+        raise Refused(400, f"not an interactor's request: {error!r}") from None
+    best = service.mask(image, prompt)
+    if not best["area"]:
+        return {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": []}
+    left, top, width, height = best["bbox"]
+    rows = cropped(best["rle"], best["bbox"])
+    return {"mask": rows, "bounds": [left, top, left + width - 1, top + height - 1]}
+
+
+def prompt_of(positive: list[list[float]], negative: list[list[float]], box: list[list[float]]) -> dict[str, Any]:
+    """CVAT's points, and two corners of a box in any order, as a prompt of the API."""
+    prompt: dict[str, Any] = {}
+    if positive or negative:
+        prompt["points"] = [[float(x), float(y)] for x, y in [*positive, *negative]]
+        prompt["labels"] = [1] * len(positive) + [0] * len(negative)
+    if box:
+        (x0, y0), (x1, y1) = box
+        prompt["box"] = [float(min(x0, x1)), float(min(y0, y1)), float(max(x0, x1)), float(max(y0, y1))]
+    return prompt
+
+
+def cropped(rle: dict[str, Any], bbox: list[int]) -> list[list[int]]:
+    """The rows of a mask within its box.
+
+    Args:
+        rle: COCO's compressed run-length encoding.
+        bbox: [x, y, width, height].
+    """
+    rows, columns = rle["size"]
+    pixels = bytearray(rows * columns)  # column after column
+    at = 0
+    for number, count in enumerate(counts_of(rle["counts"])):
+        if number % 2:
+            pixels[at : at + count] = b"\x01" * count
+        at += count
+    x, y, width, height = bbox
+    within = pixels[x * rows : (x + width) * rows]
+    return [list(within[row::rows]) for row in range(y, y + height)]
+
+
+def counts_of(text: str) -> list[int]:
+    """Lengths of alternating runs of background and mask.
+
+    Source: rleFrString in common/maskApi.c of cocodataset/cocoapi: base 32 in printable characters, lowest digit
+    first, from the third on as the difference to the last but one.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        digit = ord(character) - 48
+        value |= (digit & 0x1F) << shift
+        shift += 5
+        if digit & 0x20:
+            continue
+        if digit & 0x10:
+            value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = shift = 0
+    return counts
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    """The service's own words."""
+    try:
+        return str(json.load(error)["detail"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"the service answers with status {error.code}"

@@ -1,0 +1,1 @@
+"""Label Studio's ML backend: smart keypoints and rectangles in, brush or polygon regions out. It knows no flask."""

@@ -1,0 +1,141 @@
+"""The ML backend's use case: tasks in, predictions out."""
+
+from __future__ import annotations
+
+import logging
+from threading import BoundedSemaphore
+
+from prompt_api.label_studio.config import LabelConfig, parse_label_config
+from prompt_api.label_studio.pictures import TaskPictures
+from prompt_api.label_studio.prompting import Interaction, interaction
+from prompt_api.label_studio.regions import regions
+from prompt_api.label_studio.wire import Context, Prediction, PredictRequest, Region, Task
+from prompt_api.masks.runs import ColumnRuns
+from prompt_api.prompts import MasksRequest, PromptInput
+from prompt_api.service.images import ImageService, ImageState, Status
+from prompt_api.service.masks import MaskAnswer, MaskService
+from prompt_api.timing import Timings
+from shared.errors import EmbeddingPending, ImageExpired, ImageNotFound, InvalidPrompt
+from shared.models import Model
+
+PATIENCE = 25.0
+"""Seconds an annotator's first click waits for the encoding. Label Studio itself waits 100, proxies often 60."""
+
+_log = logging.getLogger(__name__)
+
+
+class LabelStudioBackend:
+    """Answers Label Studio for one model."""
+
+    def __init__(
+        self,
+        *,
+        images: ImageService,
+        masks: MaskService,
+        pictures: TaskPictures,
+        model: Model,
+        waiters: BoundedSemaphore,
+    ) -> None:
+        """Args:
+        waiters: slots for requests that hold their thread to wait.
+        """
+        self._images = images
+        self._masks = masks
+        self._pictures = pictures
+        self._model = model
+        self._waiters = waiters
+
+    @property
+    def model_version(self) -> str:
+        """The model and its weights: Label Studio keeps it with each prediction."""
+        return f"{self._model.name}-{self._model.weights_digest[:12]}"
+
+    def predict(self, request: PredictRequest, namespace: str) -> list[Prediction | list[Prediction]]:
+        """One prediction where the annotator has drawn something; else none, and the tasks' images are encoded ahead.
+
+        The prediction is empty while the image is being encoded, for longer than an annotator will wait: the next
+        click finds it encoded.
+
+        Args:
+            namespace: whose images they become.
+
+        Raises:
+            InvalidPrompt: the request, the label config and the task do not fit together.
+            ImageUnreachable, UnsupportedImage, InvalidImage, ImageTooLarge, EncodeFailed: there is no such image to
+                be had.
+            Overloaded, StoreUnavailable: nothing is wrong with the request; try again.
+        """
+        config = parse_label_config(request.label_config)
+        context = request.params.context if request.params else None
+        if context is None:
+            for task in request.tasks:
+                self._pictures.warm(config.pictures(task), namespace)
+            return [[] for _ in request.tasks]
+        if len(request.tasks) != 1:
+            raise InvalidPrompt("a context belongs to one task")
+        found = self._interactive(request.tasks[0], config, context, namespace)
+        score = min((region["score"] for region in found), default=0.0)
+        return [{"model_version": self.model_version, "score": score, "result": found}]
+
+    def close(self) -> None:
+        self._pictures.close()
+
+    def _interactive(self, task: Task, config: LabelConfig, context: Context, namespace: str) -> list[Region]:
+        drawn = interaction(context.result)
+        if drawn is None:
+            return []
+        reference = config.picture(task, drawn.to_name, drawn.page)
+        state = self._settled(reference, namespace)
+        if state.error is not None:
+            raise state.error
+        if state.status is not Status.READY:
+            _log.info("image %s of task %s is not encoded yet; no region", state.key.image_id[:12], task.id)
+            return []
+        try:
+            return self._regions(state, drawn, config, namespace)
+        except EmbeddingPending:  # lost a moment ago, and queued again
+            return []
+
+    def _settled(self, reference: str, namespace: str) -> ImageState:
+        granted = self._waiters.acquire(blocking=False)
+        seconds = PATIENCE if granted else 0.0
+        try:
+            try:
+                return self._images.wait(self._pictures.image_id(reference, namespace), self._model, seconds)
+            except (ImageNotFound, ImageExpired):
+                image_id = self._pictures.image_id(reference, namespace, fresh=True)
+                return self._images.wait(image_id, self._model, seconds)
+        finally:
+            if granted:
+                self._waiters.release()
+
+    def _regions(self, state: ImageState, drawn: Interaction, config: LabelConfig, namespace: str) -> list[Region]:
+        asked = drawn.prompts(state.original)
+        targets = [config.target(drawn.to_name, label) for _, label in asked]
+        if not asked:
+            return []
+        prompts = [prompt for prompt, _ in asked]
+        # As SAM's authors advise: three masks to choose from where one point may mean a part or the whole.
+        ambiguous = len(prompts) == 1 and _is_one_point(prompts[0])
+        answer = self._masks.answer(
+            state.key.image_id,
+            self._model,
+            MasksRequest(prompts=prompts, multimask=ambiguous),
+            wait=0.0,
+            timings=Timings(),
+            namespace=namespace,
+            write=_as_runs,
+        )
+        found: list[Region] = []
+        for masks, target in zip(answer.results, targets, strict=True):
+            best: MaskAnswer = max(masks, key=lambda mask: mask.score)
+            found += regions(best.mask.payload, best.score, target, drawn.to_name, drawn.page)
+        return found
+
+
+def _is_one_point(prompt: PromptInput) -> bool:
+    return prompt.box is None and len(prompt.points or ()) == 1
+
+
+def _as_runs(runs: ColumnRuns) -> ColumnRuns:
+    return runs

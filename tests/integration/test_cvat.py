@@ -1,0 +1,147 @@
+"""CVAT's function as nuclio runs it, with the requests that CVAT sends, on the running service with its token."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from pycocotools import mask as coco
+
+from deploy.cvat.main import counts_of, cropped, handler, init_context, prompt_of
+from deploy.local.stack import LocalStack
+from prompt_api.access.grants import Grant, digest_of
+from prompt_api.access.new_token import new_token
+from prompt_api.access.scopes import Scope
+from prompt_api.client import SamCache
+from tests.unit.api.conftest import png
+from tests.unit.masks_material import coco_decoded
+
+FUNCTION = Path(__file__).parents[2] / "deploy" / "cvat" / "function.yaml"
+PICTURE = png(120, 80)
+
+
+class Context:
+    """What nuclio hands to a function, as plain objects."""
+
+    def __init__(self) -> None:
+        self.user_data = SimpleNamespace()
+        self.warnings: list[str] = []
+        self.logger = SimpleNamespace(warn=self.warnings.append)
+
+    @staticmethod
+    def Response(**answer: Any) -> SimpleNamespace:  # noqa: N802 - nuclio's name for it
+        return SimpleNamespace(**answer)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[tuple[str, str]]:
+    """(URL, token) of a service with the model that needs no weights."""
+    token = new_token()
+    grant = Grant("cvat", frozenset(Scope), digest_of(token))
+    with LocalStack({"SAM_MODEL": "fake", "SAM_TOKENS": grant.entry}) as stack:
+        yield stack.url, token
+
+
+@pytest.fixture
+def context(service: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> Context:
+    url, token = service
+    monkeypatch.setenv("SAM_CACHE_API", url)
+    monkeypatch.setenv("SAM_CACHE_TOKEN", token)
+    context = Context()
+    init_context(context)
+    return context
+
+
+def asked(context: Context, picture: bytes = PICTURE, **prompt: Any) -> tuple[int, Any]:
+    body = {"image": base64.b64encode(picture).decode(), "pos_points": [], "neg_points": [], "obj_bbox": [], **prompt}
+    answer = handler(context, SimpleNamespace(body=body))
+    assert (answer.content_type, answer.headers) == ("application/json", {})
+    return answer.status_code, json.loads(answer.body)
+
+
+def full_size(answer: dict[str, Any], height: int = 80, width: int = 120) -> np.ndarray:
+    """The mask as CVAT puts it onto the frame."""
+    left, top, right, bottom = answer["bounds"]
+    mask = np.zeros((height, width), dtype=bool)
+    mask[top : bottom + 1, left : right + 1] = np.array(answer["mask"], dtype=bool)
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("request_of_cvat", "prompt", "multimask"),
+    [
+        ({"pos_points": [[48, 30]]}, {"points": [[48, 30]], "labels": [1]}, True),
+        ({"pos_points": [[48, 30]], "neg_points": [[5, 5]]}, {"points": [[48, 30], [5, 5]], "labels": [1, 0]}, False),
+        ({"obj_bbox": [[70, 50], [20, 10]]}, {"box": [20, 10, 70, 50]}, False),
+        ({"pos_points": [[48, 30]], "obj_bbox": None}, {"points": [[48, 30]], "labels": [1]}, True),
+    ],
+    ids=["a click", "a negative click", "a box drawn upwards", "as CVAT sends no box"],
+)
+def test_it_answers_with_the_mask_of_the_api(
+    context: Context, service: tuple[str, str], request_of_cvat: dict[str, Any], prompt: dict[str, Any], multimask: bool
+) -> None:
+    status, answer = asked(context, **request_of_cvat)
+    assert status == 200
+    with SamCache(service[0], token=service[1]) as client:
+        image = client.wait(client.upload(PICTURE).image_id)
+        masks = client.masks(image.image_id, [prompt], multimask=multimask)
+    best = max(masks.results[0], key=lambda mask: mask.score)
+    assert best.area
+    assert np.array_equal(full_size(answer), coco_decoded(best.payload))
+
+
+def test_an_image_is_uploaded_once(context: Context, service: tuple[str, str]) -> None:
+    picture = png(64, 48)
+    first, second = (asked(context, picture, pos_points=[[24, 18]]) for _ in range(2))
+    assert first == second
+
+
+def test_nothing_found_is_an_empty_mask(context: Context) -> None:
+    assert asked(context, neg_points=[[48, 30]]) == (200, {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": []})
+
+
+def test_refusals_say_why(context: Context) -> None:
+    assert asked(context)[0] == 422
+    status, answer = asked(context, b"Dear annotator", pos_points=[[1, 1]])
+    assert (status, answer["message"]) == (415, "the image is neither JPEG, PNG nor WEBP")
+    assert asked(context, image="%")[0] == asked(context, pos_points=[[1]])[0] == 400
+    assert len(context.warnings) == 4
+
+
+def test_a_service_that_is_away_is_said_to_be(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAM_CACHE_API", "http://127.0.0.1:9")
+    init_context(context)
+    status, answer = asked(context, pos_points=[[1, 1]])
+    assert (status, "does not answer" in answer["message"]) == (503, True)
+
+
+def test_run_lengths_are_read_as_coco_reads_them() -> None:
+    rng = np.random.default_rng(3)
+    for density in (0.02, 0.5, 0.98):
+        mask = np.kron(rng.random((9, 14)) < density, np.ones((7, 5), dtype=bool))
+        rle = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+        text = {"size": rle["size"], "counts": rle["counts"].decode()}
+        assert sum(counts_of(text["counts"])) == mask.size
+        height, width = mask.shape
+        assert np.array_equal(np.array(cropped(text, [0, 0, width, height]), dtype=bool), coco_decoded(rle))
+
+
+def test_points_keep_their_order_and_labels() -> None:
+    assert prompt_of([[1, 2]], [[3, 4], [5, 6]], []) == {"points": [[1, 2], [3, 4], [5, 6]], "labels": [1, 0, 0]}
+
+
+def test_the_definition_is_what_cvat_reads() -> None:
+    function = yaml.safe_load(FUNCTION.read_text())
+    annotations = function["metadata"]["annotations"]
+    assert (annotations["type"], annotations["version"], annotations["spec"]) == ("interactor", 2, None)
+    assert (annotations["min_pos_points"], annotations["min_neg_points"]) == (0, 0)
+    assert annotations["startswith_box_optional"] is True
+    assert function["spec"]["handler"] == "main:handler"
+    assert {one["name"] for one in function["spec"]["env"]} == {"SAM_CACHE_API", "SAM_CACHE_TOKEN", "SAM_CACHE_MODEL"}

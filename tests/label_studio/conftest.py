@@ -1,0 +1,58 @@
+"""The two services side by side: a real Label Studio, and this one with real weights behind a token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from skimage import data
+
+from deploy.local.stack import LocalStack
+from prompt_api.access.grants import Grant, digest_of
+from prompt_api.access.new_token import new_token
+from prompt_api.access.scopes import Scope
+from tests.label_studio.editor import Editor, chromium
+from tests.label_studio.studio import Studio, jpeg, running_studio
+
+PHOTO = jpeg(data.coffee())
+
+
+@dataclass(frozen=True)
+class Backend:
+    """This service, as an ML backend. `token` is what Label Studio sends as the password."""
+
+    url: str
+    token: str
+
+    def ask(self, method: str, path: str, **options: object) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx.request(method, self.url + path, headers=headers, timeout=60, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    with running_studio(tmp_path_factory.mktemp("label-studio")) as studio:
+        yield studio
+
+
+@pytest.fixture(scope="session")
+def backend(studio: Studio) -> Iterator[Backend]:
+    token = new_token()
+    grant = Grant("annotators", frozenset(Scope), digest_of(token))
+    settings = {
+        "SAM_LABEL_STUDIO_URL": studio.url,
+        "SAM_LABEL_STUDIO_TOKEN": studio.personal_token,
+        "SAM_TOKENS": grant.entry,
+    }
+    with LocalStack(settings) as stack:
+        yield Backend(stack.url, token)
+
+
+@pytest.fixture(scope="session")
+def editor(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        editor = Editor(driver, studio)
+        editor.sign_in()
+        yield editor

@@ -1,0 +1,163 @@
+"""A real Label Studio on a free port: started, signed in to, given projects, asked for annotations."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from PIL import Image
+
+from deploy.local.process import Child, ProcessGroup, stop_all
+
+EXECUTABLE = os.environ.get("LABEL_STUDIO", ".venv/label-studio/bin/label-studio")
+START_SECONDS = 900.0
+"""It makes its database first: minutes, on a machine that has other things to do."""
+
+EMAIL = "annotator@example.com"
+
+
+class Studio:
+    """Label Studio's API, as its first user."""
+
+    def __init__(self, url: str, password: str) -> None:
+        self.url = url
+        self.password = password
+        self._client = httpx.Client(base_url=url, follow_redirects=True, timeout=60, headers={"Referer": url})
+        self._sign_in()
+        self.personal_token = str(self._post("/api/token/", {})["token"])
+
+    @property
+    def version(self) -> str:
+        return str(self._client.get("/api/version").json()["release"])
+
+    def close(self) -> None:
+        self._client.close()
+
+    def allow_legacy_tokens(self) -> str:
+        """Switch the old kind of token on; returns the user's."""
+        self._post("/api/jwt/settings", {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True})
+        return str(self._client.get("/api/current-user/token").json()["token"])
+
+    def create_project(self, title: str, label_config: str) -> int:
+        return int(self._post("/api/projects", {"title": title, "label_config": label_config})["id"])
+
+    def upload_photo(self, project: int, photo: bytes) -> tuple[int, str]:
+        """(id of the task made of it, what the task says its image is)."""
+        answer = self._client.post(
+            f"/api/projects/{project}/import", files={"file": ("coffee.jpg", photo, "image/jpeg")}
+        )
+        answer.raise_for_status()
+        (task,) = self._client.get("/api/tasks", params={"project": project}).json()["tasks"]
+        return int(task["id"]), str(task["data"]["image"])
+
+    def connect(self, project: int, backend: str, token: str) -> int:
+        """Connect an interactive ML backend whose password is `token`, as the form in the settings does."""
+        form = {
+            "project": project,
+            "url": backend,
+            "title": "SAM",
+            "is_interactive": True,
+            "auth_method": "BASIC_AUTH",
+            "basic_auth_user": "label-studio",
+            "basic_auth_pass": token,
+        }
+        return int(self._post("/api/ml", form)["id"])
+
+    def open_task(self, task: int) -> None:
+        self._client.get(f"/api/tasks/{task}").raise_for_status()
+
+    def predictions(self, task: int) -> list[Any]:
+        found: list[Any] = self._client.get(f"/api/tasks/{task}").json()["predictions"]
+        return found
+
+    def interact(self, backend: int, task: int, result: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What the editor asks for after a smart click: the regions of the answer."""
+        answer = self._post(f"/api/ml/{backend}/interactive-annotating", {"task": task, "context": {"result": result}})
+        assert not answer.get("errors"), answer
+        regions: list[dict[str, Any]] = answer["data"]["result"]
+        return regions
+
+    def annotations(self, task: int) -> list[list[dict[str, Any]]]:
+        """The regions of each submitted annotation."""
+        return [one["result"] for one in self._client.get(f"/api/tasks/{task}/annotations").json()]
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = self._client.post(path, json=body, headers={"X-CSRFToken": self._client.cookies["csrftoken"]})
+        assert answer.is_success, f"{path}: {answer.status_code} {answer.text[:500]}"
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def _sign_in(self) -> None:
+        page = self._client.get("/user/login/").text
+        hidden = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+        assert hidden is not None
+        form = {"csrfmiddlewaretoken": hidden[1], "email": EMAIL, "password": self.password}
+        self._client.post("/user/login/", data=form).raise_for_status()
+        self._client.headers["X-CSRFToken"] = self._client.cookies["csrftoken"]
+
+
+@contextmanager
+def running_studio(folder: Path) -> Iterator[Studio]:
+    """Label Studio on SQLite in `folder`, with one user. It may call back to this machine, unlike by default."""
+    port, password = free_port(), secrets.token_urlsafe(12)
+    environ = {
+        **os.environ,
+        "HOME": str(folder),
+        "LABEL_STUDIO_BASE_DATA_DIR": str(folder / "data"),
+        "COLLECT_ANALYTICS": "false",
+        "SENTRY_DSN": "",
+        "FRONTEND_SENTRY_DSN": "",
+        # It refuses ML backends and webhooks at private addresses unless told otherwise.
+        "ML_BLOCK_LOCAL_IP": "false",
+        "SSRF_PROTECTION_ENABLED": "false",
+    }
+    address = ["--internal-host", "127.0.0.1", "--port", str(port)]
+    command = [EXECUTABLE, "start", "--no-browser", *address, "--username", EMAIL, "--password", password]
+    group = ProcessGroup()
+    lines: list[str] = []
+    child = Child("label-studio", command, environ=environ, group=group, sink=lines.append)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_up(url, child)
+        studio = Studio(url, password)
+        try:
+            yield studio
+        finally:
+            studio.close()
+    finally:
+        stop_all([child])
+        group.close()
+        child.finish_reading()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def jpeg(pixels: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+def _wait_until_up(url: str, child: Child) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        child.require_running()
+        try:
+            if httpx.get(f"{url}/health", timeout=2).status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.3)
+    raise TimeoutError(f"Label Studio is not up after {START_SECONDS:g} s:\n{child.tail()}")

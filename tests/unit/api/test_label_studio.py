@@ -1,0 +1,259 @@
+"""The ML backend's routes over in-memory seams: what Label Studio sends, what it gets."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+from prompt_api.label_studio import backend
+from tests.label_studio.rle_pack import decode_brush
+from tests.unit.api.conftest import World, png
+
+WIDTH, HEIGHT = 120, 80
+PICTURE = png(WIDTH, HEIGHT)
+IMAGE_ID = hashlib.sha256(PICTURE).hexdigest()
+DATA_URL = "data:image/png;base64," + base64.b64encode(PICTURE).decode()
+
+BRUSH = """<View>
+  <Image name="image" value="$image" zoom="true"/>
+  <BrushLabels name="mask" toName="image"><Label value="Cup"/><Label value="Spoon"/></BrushLabels>
+  <KeyPointLabels name="point" toName="image" smart="true"><Label value="Cup" smart="true"/></KeyPointLabels>
+  <RectangleLabels name="box" toName="image" smart="true"><Label value="Cup" smart="true"/></RectangleLabels>
+</View>"""
+
+# As Label Studio 1.23.2 sends them, with the coordinates of the picture above.
+TASK: dict[str, Any] = {
+    "id": 3,
+    "data": {"image": DATA_URL},
+    "annotations": [],
+    "drafts": [{"id": 2, "user": "annotator@example.com", "result": [], "lead_time": 13.066, "task": 3}],
+}
+POINT: dict[str, Any] = {
+    "original_width": WIDTH,
+    "original_height": HEIGHT,
+    "image_rotation": 0,
+    "value": {"x": 40.0, "y": 37.5, "width": 0.2302820955670697, "labels": ["Cup"], "keypointlabels": ["Cup"]},
+    "is_positive": True,
+    "id": "0vyV6P3Dgr",
+    "from_name": "point",
+    "to_name": "image",
+    "type": "keypointlabels",
+    "origin": "manual",
+}
+RECTANGLE: dict[str, Any] = {
+    "original_width": WIDTH,
+    "original_height": HEIGHT,
+    "image_rotation": 0,
+    "value": {"x": 20.0, "y": 20.0, "width": 40.0, "height": 40.0, "rotation": 0, "rectanglelabels": ["Cup"]},
+    "id": "UzEBGKbrCD",
+    "from_name": "box",
+    "to_name": "image",
+    "type": "rectanglelabels",
+    "origin": "manual",
+}
+
+
+def request(
+    *drawn: dict[str, Any], task: dict[str, Any] = TASK, config: str = BRUSH, context: bool = True
+) -> dict[str, Any]:
+    return {
+        "tasks": [task],
+        "project": "3.1795371596",
+        "label_config": config,
+        "params": {"login": None, "password": None, "context": {"result": [*drawn]} if context else None},
+    }
+
+
+def predicted(world: World, *drawn: dict[str, Any], **more: Any) -> dict[str, Any]:
+    answer = world.client.post("/label-studio/predict", json=request(*drawn, **more))
+    assert answer.status_code == 200, answer.text
+    (prediction,) = answer.json["results"]
+    return dict(prediction)
+
+
+def ready(world: World) -> World:
+    world.ready_image(PICTURE)
+    return world
+
+
+def test_it_is_up_and_names_its_model(world: World) -> None:
+    assert world.client.get("/label-studio/health").json == {"status": "UP", "model_class": "fake"}
+    setup = {"project": "1.1795371371", "schema": BRUSH, "hostname": "http://localhost:8080", "access_token": "t"}
+    version = world.client.post("/label-studio/setup", json={**setup, "extra_params": None}).json["model_version"]
+    assert version.startswith("fake-")
+    assert predicted(ready(world), POINT)["model_version"] == version
+
+
+def test_events_are_noted(world: World) -> None:
+    event = {"action": "ANNOTATION_CREATED", "annotation": {"id": 1}, "project": {"id": 1}}
+    assert world.client.post("/label-studio/webhook", json=event).json == {"status": "ok"}
+
+
+def test_a_click_is_answered_with_the_mask_of_the_api(world: World) -> None:
+    ready(world)
+    prediction = predicted(world, POINT)
+    (region,) = prediction["result"]
+    asked = {"prompts": [{"points": [[48, 30]], "labels": [1]}], "multimask": True}
+    masks = world.client.post(f"/v1/images/{IMAGE_ID}/masks", json=asked).json["results"][0]["masks"]
+    best = max(masks, key=lambda mask: mask["score"])
+    expected = coco.decode(best["rle"]).astype(bool)
+    assert expected.any()
+    assert np.array_equal(decode_brush(region["value"].pop("rle"), (HEIGHT, WIDTH)), expected)
+    assert region.pop("id")
+    assert region == {
+        "type": "brushlabels",
+        "from_name": "mask",
+        "to_name": "image",
+        "original_width": WIDTH,
+        "original_height": HEIGHT,
+        "image_rotation": 0,
+        "score": best["score"],
+        "value": {"format": "rle", "brushlabels": ["Cup"]},
+    }
+    assert prediction["score"] == best["score"]
+
+
+def test_more_points_and_a_rectangle_are_answered_with_the_single_mask(world: World) -> None:
+    ready(world)
+    negative = {**POINT, "id": "n", "is_positive": False, "value": {**POINT["value"], "x": 90.0, "y": 90.0}}
+    for drawn, prompt in (
+        ([POINT, negative], {"points": [[48, 30], [108, 72]], "labels": [1, 0]}),
+        ([RECTANGLE], {"box": [24, 16, 72, 48]}),
+    ):
+        (region,) = predicted(world, *drawn)["result"]
+        asked = {"prompts": [prompt], "multimask": False}
+        (mask,) = world.client.post(f"/v1/images/{IMAGE_ID}/masks", json=asked).json["results"][0]["masks"]
+        stored = decode_brush(region["value"]["rle"], (HEIGHT, WIDTH))
+        assert np.array_equal(stored, coco.decode(mask["rle"]).astype(bool))
+
+
+def test_each_rectangle_gets_a_region(world: World) -> None:
+    other = {**RECTANGLE, "id": "other", "value": {**RECTANGLE["value"], "x": 5.0, "y": 5.0}}
+    regions = predicted(ready(world), RECTANGLE, other)["result"]
+    assert len({region["id"] for region in regions}) == 2
+
+
+def test_polygons_where_the_config_has_polygons(world: World) -> None:
+    config = BRUSH.replace("BrushLabels", "PolygonLabels")
+    (region,) = predicted(ready(world), RECTANGLE, config=config)["result"]
+    assert (region["type"], region["value"]["polygonlabels"], region["value"]["closed"]) == (
+        "polygonlabels",
+        ["Cup"],
+        True,
+    )
+    assert all(0 <= number <= 100 for point in region["value"]["points"] for number in point)
+
+
+def test_a_label_of_its_own_tag_comes_as_an_entry_of_its_own(world: World) -> None:
+    config = """<View><Image name="image" value="$image"/>
+      <Labels name="label" toName="image"><Label value="Cup"/></Labels>
+      <Brush name="mask" toName="image"/><KeyPoint name="point" toName="image" smart="true"/></View>"""
+    bare = {**POINT, "type": "keypoint", "value": {"x": 40.0, "y": 37.5, "width": 0.2}}
+    label = {**POINT, "type": "labels", "from_name": "label", "value": {"labels": ["Cup"]}}
+    brush, labels = predicted(ready(world), bare, label, config=config)["result"]
+    assert brush["id"] == labels["id"]
+    assert (brush["type"], brush["from_name"], "labels" in brush["value"]) == ("brush", "mask", False)
+    assert (labels["type"], labels["from_name"], labels["value"]["labels"]) == ("labels", "label", ["Cup"])
+
+
+def test_of_several_images_the_one_that_was_drawn_on(world: World) -> None:
+    config = """<View><Image name="left" value="$left"/><Image name="right" value="$right"/>
+      <BrushLabels name="l" toName="left"><Label value="Cup"/></BrushLabels>
+      <BrushLabels name="r" toName="right"><Label value="Cup"/></BrushLabels></View>"""
+    task = {**TASK, "data": {"left": "https://elsewhere.example/1.jpg", "right": DATA_URL}}
+    (region,) = predicted(ready(world), {**POINT, "to_name": "right"}, task=task, config=config)["result"]
+    assert (region["from_name"], region["to_name"]) == ("r", "right")
+
+
+def test_a_page_is_named_in_the_answer(world: World) -> None:
+    config = BRUSH.replace('value="$image"', 'valueList="$image"')
+    task = {**TASK, "data": {"image": ["https://elsewhere.example/1.jpg", DATA_URL]}}
+    (region,) = predicted(ready(world), {**POINT, "item_index": 1}, task=task, config=config)["result"]
+    assert region["item_index"] == 1
+
+
+def test_opening_a_task_encodes_its_image_and_predicts_nothing(world: World) -> None:
+    answer = world.client.post("/label-studio/predict", json=request(context=False))
+    assert answer.json == {"results": [[]]}
+    world.encode_next()
+    assert predicted(world, POINT)["result"]
+    assert len(world.encodes) == 1
+
+
+def test_a_click_before_the_encoding_gives_no_region_and_the_next_one_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "PATIENCE", 0.0)
+    assert predicted(world, POINT)["result"] == []
+    world.encode_next()
+    assert predicted(world, POINT)["result"] != []
+
+
+def test_a_click_does_not_wait_when_no_thread_can_be_spared(world: World) -> None:
+    while world.services.waiters.acquire(blocking=False):
+        pass
+    assert predicted(world, POINT)["result"] == []
+
+
+def test_an_image_that_was_deleted_meanwhile_is_taken_in_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "PATIENCE", 0.0)
+    predicted(world, POINT)
+    world.encode_next()
+    assert world.client.delete(f"/v1/images/{IMAGE_ID}").status_code == 204
+    assert predicted(world, POINT)["result"] == []
+    world.encode_next()
+    assert predicted(world, POINT)["result"] != []
+
+
+@pytest.mark.parametrize("drawn", [[], [{**POINT, "is_positive": False}]], ids=["nothing", "only negative"])
+def test_nothing_to_find_is_an_empty_prediction(world: World, drawn: list[dict[str, Any]]) -> None:
+    assert predicted(ready(world), *drawn)["result"] == []
+
+
+REFUSALS: list[tuple[str, dict[str, Any], str]] = [
+    ("no tasks", {"label_config": BRUSH, "tasks": []}, "invalid-prompt"),
+    ("no label config", {"tasks": [TASK]}, "invalid-prompt"),
+    ("two tasks", {**request(POINT), "tasks": [TASK, TASK]}, "invalid-prompt"),
+    ("no such image tag", request({**POINT, "to_name": "other"}), "invalid-prompt"),
+    ("not a number", request({**POINT, "value": {"x": "left"}}), "invalid-prompt"),
+    ("too many rectangles", request(*[RECTANGLE] * 65), "invalid-prompt"),
+    ("too many points", request(*[POINT] * 257), "invalid-prompt"),
+    ("far outside", request({**POINT, "value": {"x": 900.0, "y": 1.0}}), "invalid-prompt"),
+    ("image elsewhere", request(POINT, task={**TASK, "data": {"image": "https://x.example/1"}}), "image-unreachable"),
+    ("a local file", request(POINT, task={**TASK, "data": {"image": "file:///etc/passwd"}}), "image-unreachable"),
+    ("not base64", request(POINT, task={**TASK, "data": {"image": "data:image/png;base64,%"}}), "invalid-image"),
+    ("no data", request(POINT, task={**TASK, "data": {"image": "data:image/png"}}), "invalid-image"),
+    ("not an image", request(POINT, task={**TASK, "data": {"image": "data:,Dear%20annotator"}}), "unsupported-image"),
+]
+
+
+@pytest.mark.parametrize(("body", "code"), [(body, code) for _, body, code in REFUSALS], ids=[r[0] for r in REFUSALS])
+def test_a_request_that_cannot_be_answered_says_why_and_the_log_too(
+    world: World, caplog: pytest.LogCaptureFixture, body: dict[str, Any], code: str
+) -> None:
+    ready(world)
+    with caplog.at_level(logging.WARNING):
+        answer = world.client.post("/label-studio/predict", json=body)
+    assert answer.json["code"] == code
+    assert answer.status_code == (415 if code == "unsupported-image" else 422)
+    assert f"{code}: {answer.json['detail']}" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["setup", "predict", "webhook"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"null"])
+def test_what_is_not_an_object_is_malformed(world: World, path: str, body: bytes) -> None:
+    answer = world.client.post(f"/label-studio/{path}", data=body)
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")
+
+
+def test_bodies_are_bounded(make_world: Callable[..., World]) -> None:
+    world = make_world(max_upload_bytes=10_000)
+    answer = world.client.post("/label-studio/predict", data=b" " * 10_001)
+    assert (answer.status_code, answer.json["code"]) == (413, "request-too-large")
