@@ -72,7 +72,7 @@ class BatchWorker(EncodeWorker):
             super().execute_job(job, queue)
             return
         try:
-            with heartbeat(self._renew_all, self._pace.beat):
+            with heartbeat(lambda: self._beat(self._renew_all), self._pace.beat):
                 self._run_jobs(job, queue)
             if self._last is not None:
                 self.perform_job(self._last.job, self._last.queue, self._last.execution)

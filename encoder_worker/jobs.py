@@ -13,7 +13,8 @@ from rq.job import Job
 
 from encoder_worker.watchdog import JobTimedOut
 from shared.errors import EncodeFailed, RequestError, SamCacheError, StoreUnavailable
-from shared.keys import ENCODE_FUNCTION, EmbeddingKey, parse_image_id
+from shared.events import message_of
+from shared.keys import ENCODE_FUNCTION, EVENTS, EmbeddingKey, parse_image_id
 from shared.rq_queue import ERROR
 
 Encode = Callable[[EmbeddingKey], None]
@@ -94,4 +95,7 @@ class EncodeJob(Job):
         error = self.failure or _DIED
         self.meta[ERROR] = {"code": error.code, "detail": error.detail}
         pipeline.hset(self.key, "meta", self._serialize_meta())
+        key = self.embedding_key
+        if key is not None:
+            pipeline.publish(EVENTS, message_of(key, "failed"))
         super()._handle_failure(exc_string, pipeline, *args, **options)

@@ -9,6 +9,11 @@ good when its retries are used up. A job popped but not started is found by `Rec
 from __future__ import annotations
 
 import logging
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -43,12 +48,15 @@ class Pace:
         beat: between heartbeats of a running job.
         maintenance: between looks for expired leases, and so the longest wait on an empty queue.
         grace: a job that outlives its time-out by this much has its process ended.
+        stop: a job that runs this long after SIGTERM is put back, so that the process ends before an orchestrator
+            kills it (30 s as a rule).
     """
 
     lease: int = 15
     beat: float = 5
     maintenance: int = 5
     grace: float = 10
+    stop: float = 15
 
 
 class EncodeWorker(SimpleWorker):
@@ -66,6 +74,7 @@ class EncodeWorker(SimpleWorker):
     ) -> None:
         """`connection` is this worker's own, see `shared.connections.worker_client`."""
         self.stopped = False
+        self._stop_by = math.inf
         self._pace = pace or Pace()
         self._encode = encode
         self._events = events
@@ -95,6 +104,7 @@ class EncodeWorker(SimpleWorker):
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         self.stopped = True
+        self._stop_by = min(self._stop_by, time.monotonic() + self._pace.stop)
         _log.info("stopping; a job that runs is finished first")
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ has no annotation here
 
@@ -113,8 +123,15 @@ class EncodeWorker(SimpleWorker):
         assert isinstance(job, EncodeJob)
         job.encode = self._encode
         limit = (job.timeout or queue.DEFAULT_TIMEOUT) + self._pace.grace
-        with heartbeat(lambda: self._renew(job, execution), self._pace.beat), deadline(limit):
+        with heartbeat(lambda: self._beat(lambda: self._renew(job, execution)), self._pace.beat), deadline(limit):
             return super().perform_job(job, queue, execution)
+
+    def _beat(self, renew: Callable[[], None]) -> None:
+        if time.monotonic() > self._stop_by:
+            self._stop_by = math.inf
+            _log.warning("what runs does not end in time: it goes back to the queue")
+            os.kill(os.getpid(), signal.SIGTERM)  # the second one, which puts it back at no cost
+        renew()
 
     def _renew(self, job: Job, execution: Execution) -> None:
         # Not `maintain_heartbeats`: that writes to the job, which may have been forgotten and would come back
@@ -159,8 +176,8 @@ class EncodeWorker(SimpleWorker):
         super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
         assert isinstance(job, EncodeJob)
         key = job.embedding_key
-        if key is not None:
-            self._events.publish(key, "failed" if job.get_status(refresh=False) == JobStatus.FAILED else "queued")
+        if key is not None and job.get_status(refresh=False) != JobStatus.FAILED:  # the job itself tells of that
+            self._events.publish(key, "queued")
 
     def _was_forgotten(self, job: Job, execution: Execution | None) -> bool:
         """Whether the job was deleted while it ran; then its end leaves no trace."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from shared.breaker import CircuitBreaker
 from shared.errors import ConfigurationError
+from shared.guarded import connection_class
 
 
 def request_client(url: str, timeout: float) -> redis.Redis:
-    """A client for request paths: every operation ends within about `timeout` seconds, never retried.
+    """A client for request paths: each read and write ends within `timeout` seconds and is never retried.
+
+    In a thread that has an allowance (see `shared.allowance`) all that it does ends within that, and at once while
+    the server is known to hang.
 
     redis-py 8 retries ten times by default, which blocks a request for a minute on a stopped server and
     makes a repeated `SET NX` report failure for a lock it holds.
@@ -18,7 +25,13 @@ def request_client(url: str, timeout: float) -> redis.Redis:
     Raises:
         ConfigurationError: `url` is not a Redis URL.
     """
-    return _client(url, socket_timeout=timeout, socket_connect_timeout=timeout)
+    return _client(
+        url,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        connection_class=connection_class(url),
+        breaker=CircuitBreaker(),
+    )
 
 
 def worker_client(url: str) -> redis.Redis:
@@ -30,7 +43,7 @@ def worker_client(url: str) -> redis.Redis:
     return _client(url, socket_timeout=None, socket_connect_timeout=5.0)
 
 
-def _client(url: str, *, socket_timeout: float | None, socket_connect_timeout: float) -> redis.Redis:
+def _client(url: str, *, socket_timeout: float | None, socket_connect_timeout: float, **options: Any) -> redis.Redis:
     over_tcp = {} if url.startswith("unix:") else {"socket_keepalive": True}
     try:
         client = redis.Redis.from_url(
@@ -41,6 +54,7 @@ def _client(url: str, *, socket_timeout: float | None, socket_connect_timeout: f
             health_check_interval=30,
             retry=Retry(NoBackoff(), 0),
             **over_tcp,
+            **options,
         )
     except ValueError:  # neither the URL nor redis-py's message is shown: they may hold the password
         raise ConfigurationError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,13 +19,24 @@ import redis
 
 from shared.keys import EVENTS, EmbeddingKey
 
-Status = Literal["queued", "encoding", "ready", "failed", "deleted"]
-"""What happened to the image; all but the last are also what clients are told."""
+Status = Literal["queued", "encoding", "ready", "failed", "deleted", "released"]
+"""What happened to the image; all but the last two are also what clients are told. `released`: one of those who
+uploaded it deleted it, others still have it."""
 
 Topic = tuple[str, str]
 """(image id, model name)."""
 
+ASK = 5.0
+SILENCE = 10.0
+"""Seconds without a word after which whoever hears asks the server for one, and takes the connection for dead. A
+connection that a network lost says nothing, as one without news."""
+
 _log = logging.getLogger(__name__)
+
+
+def message_of(key: EmbeddingKey, status: Status) -> str:
+    """What is published on `EVENTS`."""
+    return json.dumps({"image_id": key.image_id, "model": key.model, "status": status})
 
 
 class Watch:
@@ -81,22 +93,28 @@ class RedisEvents:
     since they may have missed something.
     """
 
-    def __init__(self, client: redis.Redis, on_event: Callable[[Topic, Status], None] | None = None) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        on_event: Callable[[Topic, Status], None] | None = None,
+        on_gap: Callable[[], None] | None = None,
+    ) -> None:
         """Args:
         client: belongs to the queue role and has short time-outs; one of its connections is kept for hearing.
         on_event: called in the hearing thread with each event, awaited or not; it must be quick.
+        on_gap: called there each time hearing begins: events may have been missed before. It must be quick.
         """
         self._client = client
         self._on_event = on_event
+        self._on_gap = on_gap
         self._crowd = _Crowd()
         self._stop = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def publish(self, key: EmbeddingKey, status: Status) -> None:
-        message = {"image_id": key.image_id, "model": key.model, "status": status}
         try:
-            self._client.publish(EVENTS, json.dumps(message))
+            self._client.publish(EVENTS, message_of(key, status))
         except redis.RedisError as error:
             _log.warning("event lost (%s %s): %s", key.image_id[:12], status, error)
 
@@ -120,18 +138,24 @@ class RedisEvents:
                 self._thread.join(timeout=5)
 
     def _listen(self) -> None:
-        shortest, longest = 0.1, 5.0  # seconds between attempts to connect
+        shortest, longest = 0.1, 2.0  # seconds between attempts to connect
         pause = shortest
         while not self._stop.is_set():
             try:
                 with self._client.pubsub() as pubsub:  # type: ignore[no-untyped-call]  # redis-py has no annotation here
                     pubsub.subscribe(EVENTS)
+                    heard = time.monotonic()
                     while not self._stop.is_set():
                         # The time-out bounds how long `close` takes.
-                        message = pubsub.get_message(timeout=1.0)
+                        message = pubsub.get_message(timeout=min(1.0, ASK))
+                        silence = time.monotonic() - heard
                         if message is not None:
-                            pause = shortest
+                            pause, heard = shortest, time.monotonic()
                             self._dispatch(message)
+                        elif silence > SILENCE:
+                            raise redis.TimeoutError("the server says nothing")
+                        elif silence > ASK:
+                            pubsub.ping()
             except (redis.RedisError, OSError) as error:
                 _log.warning("events: %s; connecting again in %.1f s", error, pause)
                 self._crowd.wake_all()
@@ -141,6 +165,9 @@ class RedisEvents:
     def _dispatch(self, message: dict[str, object]) -> None:
         if message["type"] == "subscribe":
             self._crowd.wake_all()
+            if self._on_gap is not None:
+                self._on_gap()
+        if message["type"] != "message":
             return
         try:
             event = json.loads(message["data"])  # type: ignore[arg-type]  # bytes, or else a TypeError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -22,6 +23,12 @@ _PLUGINS: dict[str, type[ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFi
 
 MAX_SIDE = 65_535
 """Pixels of the longest side, JPEG's own limit. What a mask costs grows with the sides as well as with the pixels."""
+
+DECODE_SECONDS = 20.0
+"""Processor time that decoding one image may take. The largest ordinary photo, 50 MP, needs 2 to 4."""
+
+_BLOCK = 8192
+"""Bytes given to a decoder at once, after which the clock is looked at: nothing stops a decoder in the middle."""
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -74,7 +81,7 @@ def decode_image(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
 
     Raises:
         UnsupportedImage, InvalidImage, ImageTooLarge: as `inspect_image`, and InvalidImage for any data
-            that does not decode. Memory peaks at 10 (JPEG) to 20 (WEBP) bytes a pixel.
+            that does not decode, or not within `DECODE_SECONDS`. Memory peaks at 10 (JPEG) to 20 (WEBP) bytes a pixel.
     """
     structure = _accepted(data, max_pixels)
     rgb = _decoded(data, structure)
@@ -124,15 +131,32 @@ def _accepted(data: bytes, max_pixels: int) -> Structure:
 def _decoded(data: bytes, structure: Structure) -> Image.Image:
     """The stored pixels as RGB, before the EXIF orientation. The decoder is shown nothing but what decides them."""
     parts = structure.parts
-    essential = BytesIO(b"".join(memoryview(data)[start:stop] for start, stop in parts.essential))
+    essential = _Clocked(b"".join(memoryview(data)[start:stop] for start, stop in parts.essential))
     try:
         image = _PLUGINS[structure.format](essential)
+        image.decodermaxblock = _BLOCK
         if image.size == parts.stored[::-1]:  # compared before `load` allocates
             image.load()
             return _to_rgb(image, parts.bit_depth)
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, …
         raise InvalidImage(f"the {structure.format} cannot be decoded: {error}") from error
     raise InvalidImage(f"the {structure.format} contradicts itself about its size")
+
+
+class _Clocked(BytesIO):
+    """Bytes that can be read only as long as the thread that reads them has not worked too long.
+
+    The thread's own time: an image is not damaged because its worker was stopped for a while, or shares its processor.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._end = time.thread_time() + DECODE_SECONDS
+
+    def read(self, size: int | None = -1) -> bytes:
+        if time.thread_time() > self._end:
+            raise TimeoutError(f"it takes more than {DECODE_SECONDS:g} s")
+        return super().read(size)
 
 
 def _to_rgb(image: Image.Image, bit_depth: int) -> Image.Image:

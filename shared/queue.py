@@ -60,5 +60,9 @@ class EncodeQueue(Protocol):
         ...
 
     def ping(self) -> None:
-        """Return if the queue answers."""
+        """Return if the queue answers, and keeps what it is given.
+
+        Raises:
+            ConfigurationError: it may evict jobs.
+        """
         ...

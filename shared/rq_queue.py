@@ -1,19 +1,19 @@
 """The encode queue on RQ: a job's id is its embedding key, so the job itself is the single-flight lock.
 
-RQ's `unique=True` means "no hash of this job exists". The lock is therefore held as long as the hash lives,
-and every way for it to end has a time to live here: waiting (`image_ttl`, after which there is nothing left
-to encode), done (`DONE_TTL`), failed (`failure_ttl`). While a job runs RQ keeps the hash; the worker's lease
-and retries (see `encoder_worker.rq_worker`) end that state.
+The lock is held as long as the job's hash lives, as with RQ's `unique=True`, and every way for it to end has a
+time to live here: waiting (`image_ttl`, after which there is nothing left to encode), done (`DONE_TTL`), failed
+(`failure_ttl`). While a job runs RQ keeps the hash; the worker's lease and retries (see `encoder_worker.rq_worker`)
+end that state.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import redis
 from rq import Queue, Retry
-from rq.exceptions import DuplicateJobError
 from rq.executions import Execution, ExecutionRegistry
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job
@@ -21,11 +21,13 @@ from rq.job import JobStatus as RqStatus
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
+from rq.utils import now
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from shared.errors import EncodeFailed, Overloaded
 from shared.keys import ENCODE_FUNCTION, EmbeddingKey, queue_name
 from shared.queue import ABSENT, JobState, JobStatus
+from shared.queue_safety import require_no_eviction
 from shared.settings import Settings
 from shared.store import translated_errors
 
@@ -37,6 +39,8 @@ ERROR = "error"
 
 _LONGEST_RETRY_AFTER = 60.0
 
+_log = logging.getLogger(__name__)
+
 _STATUS = {
     RqStatus.STARTED: JobStatus.ENCODING,
     RqStatus.FINISHED: JobStatus.DONE,
@@ -46,6 +50,27 @@ _STATUS = {
 }
 """Every other status of RQ is a way of waiting."""
 
+_KNOWN, _ADDED = -2, -1
+
+_SUBMIT = """
+-- KEYS: the job's hash, the queue, the set of all queues.
+-- ARGV: jobs that may wait, the job's id, seconds to keep it, then fields and values of the hash.
+if redis.call("EXISTS", KEYS[1]) == 1 then
+    return -2
+end
+local waiting = redis.call("LLEN", KEYS[2])
+if waiting >= tonumber(ARGV[1]) then
+    return waiting
+end
+redis.call("HSET", KEYS[1], unpack(ARGV, 4))
+redis.call("EXPIRE", KEYS[1], ARGV[3])
+redis.call("SADD", KEYS[3], KEYS[2])
+redis.call("RPUSH", KEYS[2], ARGV[2])
+return -1
+"""
+"""What RQ's unique enqueue does, and the bound on the queue in the same instant: looked at first, any number of
+submits at once would all find room."""
+
 
 class RqEncodeQueue:
     """An `EncodeQueue` in Redis. The client must have short time-outs and `decode_responses` off."""
@@ -53,41 +78,40 @@ class RqEncodeQueue:
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._settings = settings
+        self._cautioned = False
+        self._submit = client.register_script(_SUBMIT)
 
     def submit(self, key: EmbeddingKey) -> bool:
         queue = self._queue(key.model)
+        job = self._job(queue, key)
+        fields = [part for field in job.to_dict().items() for part in field]
         with translated_errors():
-            with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.exists(Job.key_for(key.job_id))
-                pipeline.llen(queue.key)
-                known, waiting = pipeline.execute()
-            if known:
-                return False
-            if waiting >= self._settings.max_queued:
-                raise Overloaded(
-                    f"{waiting} encodings are waiting for {key.model}", retry_after=self._retry_after(queue, waiting)
-                )
-            return self._enqueue(queue, key)
-
-    def _enqueue(self, queue: Queue, key: EmbeddingKey) -> bool:
-        settings = self._settings
-        try:
-            queue.enqueue_call(
-                ENCODE_FUNCTION,
-                args=(key.image_id, key.model, key.weights_digest, key.preprocessing),
-                job_id=key.job_id,
-                unique=True,
-                description=f"encode {key.image_id[:12]} with {key.model}",
-                timeout=settings.job_timeout,
-                ttl=settings.image_ttl,
-                result_ttl=DONE_TTL,
-                failure_ttl=settings.failure_ttl,
-                # In front: whoever lost a worker has waited already, and a poison image is through sooner.
-                retry=Retry(max=settings.job_retries, enqueue_at_front=True) if settings.job_retries else None,
+            outcome = self._submit(
+                keys=[job.key, queue.key, Queue.redis_queues_keys],
+                args=[self._settings.max_queued, job.id, self._settings.image_ttl, *fields],
             )
-        except DuplicateJobError:
-            return False
-        return True
+            if outcome not in (_KNOWN, _ADDED):
+                raise Overloaded(
+                    f"{outcome} encodings are waiting for {key.model}", retry_after=self._retry_after(queue, outcome)
+                )
+        return bool(outcome == _ADDED)
+
+    def _job(self, queue: Queue, key: EmbeddingKey) -> Job:
+        settings = self._settings
+        job = queue.create_job(
+            ENCODE_FUNCTION,
+            args=(key.image_id, key.model, key.weights_digest, key.preprocessing),
+            job_id=key.job_id,
+            description=f"encode {key.image_id[:12]} with {key.model}",
+            timeout=settings.job_timeout,
+            ttl=settings.image_ttl,
+            result_ttl=DONE_TTL,
+            failure_ttl=settings.failure_ttl,
+            # In front: whoever lost a worker has waited already, and a poison image is through sooner.
+            retry=Retry(max=settings.job_retries, enqueue_at_front=True) if settings.job_retries else None,
+        )
+        job.enqueued_at = now()
+        return job
 
     def state(self, key: EmbeddingKey) -> JobState:
         with translated_errors(), self._client.pipeline(transaction=False) as pipeline:
@@ -127,8 +151,10 @@ class RqEncodeQueue:
                 pipeline.execute()
 
     def ping(self) -> None:
-        with translated_errors():
-            self._client.ping()
+        caution = require_no_eviction(self._client)
+        if caution and not self._cautioned:
+            self._cautioned = True
+            _log.warning(caution)
 
     def _queue(self, model: str) -> Queue:
         return Queue(queue_name(model), connection=self._client, serializer=JSONSerializer)

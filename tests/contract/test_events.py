@@ -14,6 +14,7 @@ from shared.connections import request_client
 from shared.events import Events, MemoryEvents, RedisEvents, Watch
 from shared.keys import EVENTS, EmbeddingKey
 from shared.models import FAKE, MOBILE_SAM
+from tests.chaos.proxy import Proxy
 
 LONG = 20.0
 """Seconds that a wait which must be woken would take otherwise."""
@@ -132,6 +133,33 @@ def test_events_are_heard_again_after_the_server_was_restarted() -> None:
             with ValkeyServer(port=port):
                 assert wait_until_heard(watch, lambda: events.publish(key("a"), "ready")) < LONG
                 events.close()
+
+
+def test_a_connection_that_fell_silent_is_replaced(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.events.ASK", 0.1)
+    monkeypatch.setattr("shared.events.SILENCE", 0.3)
+    gaps = threading.Semaphore(0)
+    with Proxy() as proxy, request_client(valkey_url, timeout=1) as server:
+        link = proxy.link("events", server.connection_pool.connection_kwargs["port"])
+        with request_client(link.url, timeout=1) as client:
+            events = RedisEvents(client, on_gap=gaps.release)
+            events.start()
+            assert gaps.acquire(timeout=LONG)
+            link.forget()
+            assert gaps.acquire(timeout=LONG)
+            events.close()
+
+
+def test_a_connection_without_news_is_kept(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.events.ASK", 0.02)
+    monkeypatch.setattr("shared.events.SILENCE", 0.5)
+    gaps = threading.Semaphore(0)
+    with request_client(valkey_url, timeout=1) as client:
+        events = RedisEvents(client, on_gap=gaps.release)
+        events.start()
+        assert gaps.acquire(timeout=LONG)
+        assert not gaps.acquire(timeout=1.0)
+        events.close()
 
 
 def test_after_close_a_watch_just_times_out(valkey_url: str) -> None:

@@ -198,6 +198,20 @@ def test_a_full_queue_refuses_with_an_estimate_but_lets_callers_join(bench: Benc
     assert bench.queue.submit(key("d", MOBILE_SAM))
 
 
+def test_simultaneous_submits_never_exceed_the_bound(bench: Bench) -> None:
+    start = threading.Barrier(50)
+
+    def submit(number: int) -> bool:
+        start.wait()
+        try:
+            return bench.queue.submit(key(str(number)))
+        except Overloaded:
+            return False
+
+    with ThreadPoolExecutor(50) as pool:
+        assert sum(pool.map(submit, range(50))) == SETTINGS.max_queued
+
+
 def test_the_estimate_follows_what_the_workers_did_so_far() -> None:
     client = fakeredis.FakeRedis()
     for worker in ("rq:worker:one", "rq:worker:two"):

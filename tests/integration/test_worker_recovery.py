@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import signal
 import threading
 import time
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
+from redis.client import PubSub
 from rq import Callback, Queue
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
@@ -20,7 +23,7 @@ from encoder_worker.rq_worker import EncodeWorker, Pace
 from shared.connections import worker_client
 from shared.errors import InvalidImage, StoreUnavailable
 from shared.events import MemoryEvents
-from shared.keys import ENCODE_FUNCTION, EmbeddingKey, queue_name
+from shared.keys import ENCODE_FUNCTION, EVENTS, EmbeddingKey, queue_name
 from shared.models import FAKE
 from shared.queue import ABSENT, JobState, JobStatus
 from shared.rq_queue import RqEncodeQueue
@@ -169,13 +172,48 @@ def test_a_job_forgotten_while_it_runs_leaves_nothing_that_lasts(scene: Scene) -
     assert scene.lasting_job_keys() == set()
 
 
-def test_waiters_are_told_of_a_retry_and_of_the_end(scene: Scene) -> None:
+@pytest.fixture
+def news(scene: Scene) -> Iterator[PubSub]:
+    """What is published beside the worker's own events: by Redis itself, at the moment a failure is recorded."""
+    with scene.redis.pubsub() as subscription:
+        subscription.subscribe(EVENTS)
+        assert subscription.get_message(timeout=5)
+        yield subscription
+
+
+def status_in(news: PubSub) -> object:
+    message = news.get_message(timeout=5)
+    assert message is not None
+    return json.loads(message["data"])["status"]
+
+
+def test_waiters_are_told_of_a_retry_and_of_the_end(scene: Scene, news: PubSub) -> None:
     def encode(key: EmbeddingKey) -> None:
         raise StoreUnavailable("no cache")
 
     scene.queue.submit(KEY)
     scene.work(encode)
-    assert [status for _, status in scene.events.published] == ["queued", "queued", "failed"]
+    assert [status for _, status in scene.events.published] == ["queued", "queued"]
+    assert status_in(news) == "failed"
+
+
+def test_waiters_are_told_when_maintenance_gives_an_image_up(scene: Scene, news: PubSub) -> None:
+    scene.queue.submit(KEY)
+    for _ in range(3):
+        scene.die_mid_job()
+        scene.worker().run_maintenance_tasks()
+    assert status_in(news) == "failed"
+
+
+def test_a_job_that_outlasts_a_stop_is_put_back_at_no_cost(scene: Scene) -> None:
+    def encode(key: EmbeddingKey) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    scene.queue = RqEncodeQueue(scene.redis, Settings(job_retries=0))
+    scene.queue.submit(KEY)
+    scene.worker(encode, Pace(beat=0.1, stop=1.1)).work(burst=True)
+    assert scene.queue.state(KEY) == JobState(JobStatus.QUEUED, position=0)
 
 
 def test_an_encoding_that_hangs_is_ended_and_is_not_the_images_fault(scene: Scene) -> None:

@@ -10,7 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from shared import images
 from shared.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from shared.image_formats.jpeg import MAX_SCANS
 from shared.images import decode_image, inspect_image, resize_longest_side
 from tests import sample_images as sample
 
@@ -121,6 +123,13 @@ def test_damaged_pixel_data_is_an_invalid_image(data: bytes) -> None:
     middle = len(data) // 2
     with pytest.raises(InvalidImage):
         decode(data[:middle] + bytes(40) + data[middle + 40 :])
+
+
+def test_an_image_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = sample.jpeg_of_scans(MAX_SCANS, width=2000, height=2000)
+    monkeypatch.setattr(images, "DECODE_SECONDS", 0.05)
+    with pytest.raises(InvalidImage, match="takes more than"):
+        decode(data)
 
 
 def test_the_limits_of_an_upload_hold_for_the_worker_too() -> None:

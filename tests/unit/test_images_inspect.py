@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from shared.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from shared.image_formats.jpeg import MAX_SCANS
 from shared.images import ImageInfo, inspect_image
 from tests import sample_images as sample
 
@@ -176,6 +177,12 @@ def png_header(width: int = 60, height: int = 40, depth: int = 8, colour: int = 
 def test_a_header_that_contradicts_its_format_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidImage):
         inspect(data)
+
+
+def test_a_progressive_jpeg_of_very_many_scans_is_refused() -> None:
+    assert inspect(sample.jpeg_of_scans(MAX_SCANS)).format == "JPEG"
+    with pytest.raises(InvalidImage, match="scans"):
+        inspect(sample.jpeg_of_scans(MAX_SCANS + 1))
 
 
 def test_pillow_and_the_header_agree_on_every_sample() -> None:

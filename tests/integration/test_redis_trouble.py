@@ -1,0 +1,287 @@
+"""The API while Redis hangs, dies, fills up, lags or breaks off: each request ends soon, and all heals by itself."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from PIL import Image
+
+from deploy.local.process import ProcessGroup
+from encoder_worker.backends.fake import FakeEncoder
+from prompt_api.app import create_app
+from prompt_api.wiring import wired_services
+from shared.codec import encode_embedding
+from shared.images import decode_image, resize_longest_side
+from shared.keys import EmbeddingKey, record_key
+from shared.models import FAKE
+from shared.settings import Settings
+from tests.chaos.proxy import FAIR, Link, Proxy, Weather
+from tests.chaos.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
+
+MOST = 2.0 + 1.0
+"""Seconds that a request may take whatever Redis does, and slack for a busy machine; typical is one."""
+
+HEALS = 5.0 + 5.0
+
+MIB = 1 << 20
+MEMORY = 64 * MIB
+CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
+NO_RECIPE = {"prompts": [{"points": [[40 + n / 10, 30] for n in range(40)], "labels": [1] * 40}]}
+"""A prompt whose answer has its logits stored in Redis."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    seconds: float
+    code: str | None
+    retry_after: str | None
+
+
+class Scene:
+    """The API in this process, and its two servers behind a proxy."""
+
+    def __init__(self, app: Flask, cache: Server, queue: Server, cache_link: Link, queue_link: Link) -> None:
+        self.cache, self.queue, self.cache_link, self.queue_link = cache, queue, cache_link, queue_link
+        self._app = app
+        self._count = 0
+
+    def ask(self, method: str, path: str, **options: Any) -> Answer:
+        began = time.monotonic()
+        answer = self._app.test_client().open(f"/v1/images{path}", method=method, **options)
+        _ = answer.data
+        code = answer.json.get("code") if answer.is_json else None
+        return Answer(answer.status_code, time.monotonic() - began, code, answer.headers.get("Retry-After"))
+
+    def ready(self) -> Answer:
+        began = time.monotonic()
+        answer = self._app.test_client().get("/readyz")
+        return Answer(answer.status_code, time.monotonic() - began, None, None)
+
+    def upload(self, data: bytes | None = None) -> Answer:
+        return self.ask("POST", "", data=self.photo() if data is None else data)
+
+    def photo(self) -> bytes:
+        """Bytes that nobody has uploaded yet."""
+        self._count += 1
+        file = io.BytesIO()
+        Image.fromarray(np.random.default_rng(self._count).integers(0, 255, (80, 120, 3), np.uint8)).save(file, "PNG")
+        return file.getvalue()
+
+    def image(self, *, encoded: bool = True) -> str:
+        """An uploaded image; its id."""
+        data = self.photo()
+        answer = self._app.test_client().post("/v1/images", data=data)
+        assert answer.status_code == 202, answer.text
+        image_id = str(answer.json["image_id"])
+        if encoded:
+            rgb = decode_image(data, max_pixels=1_000_000)
+            key = EmbeddingKey.of(image_id, FAKE)
+            (embedding,) = FakeEncoder().encode([resize_longest_side(rgb)])
+            self.cache.client.set(
+                key.redis_key, encode_embedding(key, embedding, dtype="float16", original=rgb.shape[:2])
+            )
+        return image_id
+
+    def warm_image(self) -> str:
+        """One that the API has in memory."""
+        image_id = self.image()
+        assert self.prompt(image_id).status == 200
+        return image_id
+
+    def prompt(self, image_id: str, body: object = CLICK) -> Answer:
+        return self.ask("POST", f"/{image_id}/masks", json=body)
+
+    def every_route(self) -> dict[str, Callable[[], Answer]]:
+        """Each that needs Redis, by name, ready to be asked while it is away."""
+        cold, pending, unwanted, photo = self.image(), self.image(encoded=False), self.image(), self.photo()
+        return {
+            "upload": lambda: self.ask("POST", "?wait=5", data=photo),
+            "state": lambda: self.ask("GET", f"/{pending}"),
+            "wait": lambda: self.ask("GET", f"/{pending}?wait=5"),
+            "events": lambda: self.ask("GET", f"/{pending}/events"),
+            "masks": lambda: self.prompt(cold),
+            "embedding": lambda: self.ask("GET", f"/{cold}/embedding"),
+            "delete": lambda: self.ask("DELETE", f"/{unwanted}"),
+        }
+
+    def heals(self) -> bool:
+        """Uploads and prompts on what is in no memory work again, in time."""
+        deadline = time.monotonic() + HEALS
+        while time.monotonic() < deadline:
+            if self.ready().status == 200 and self.upload().status == 202 and self.prompt(self.image()).status == 200:
+                return True
+            time.sleep(0.05)
+        return False
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder: Path = tmp_path_factory.mktemp("valkey")
+    with ExitStack() as stack:
+        group = ProcessGroup()
+        stack.callback(group.close)
+        servers = []
+        for name, options in (("cache", CACHE_OPTIONS), ("queue", QUEUE_OPTIONS)):
+            server = Server(name, folder / name, options, maxmemory=MEMORY, group=group, sink=lambda _line: None)
+            stack.callback(server.stop)
+            servers.append(server)
+        proxy = stack.enter_context(Proxy())
+        links = [proxy.link(server.name, server.port) for server in servers]
+        settings = Settings(model="fake", cache_url=links[0].url, queue_url=links[1].url)
+        services = stack.enter_context(wired_services(settings))
+        yield Scene(create_app(services), servers[0], servers[1], links[0], links[1])
+
+
+@pytest.fixture(autouse=True)
+def fair_weather(scene: Scene) -> Iterator[None]:
+    """Each test begins and ends with all well."""
+    yield
+    for link in (scene.cache_link, scene.queue_link):
+        link.set_weather(FAIR)
+    assert scene.heals()
+
+
+def is_refusal(answer: Answer) -> bool:
+    return (answer.status, answer.code) == (503, "store-unavailable") and answer.retry_after is not None
+
+
+def test_while_both_are_stopped_every_request_ends_in_time_and_memory_answers(scene: Scene) -> None:
+    warm, routes = scene.warm_image(), scene.every_route()
+    with thawed(scene.cache, scene.queue):
+        scene.cache.freeze()
+        scene.queue.freeze()
+        answers = {name: ask() for name, ask in routes.items()}
+        assert [name for name, answer in answers.items() if not is_refusal(answer)] == []
+        assert max(answer.seconds for answer in answers.values()) < MOST
+        ready = scene.ready()
+        assert (ready.status, ready.seconds < MOST) == (503, True)
+        for body in (CLICK, NO_RECIPE):
+            answer = scene.prompt(warm, body)
+            assert (answer.status, answer.seconds < MOST) == (200, True)
+    assert scene.heals()
+
+
+@pytest.mark.parametrize("role", ["cache", "queue"])
+def test_while_one_is_stopped_every_request_ends_in_time(scene: Scene, role: str) -> None:
+    routes = scene.every_route()
+    server: Server = getattr(scene, role)
+    with thawed(server):
+        server.freeze()
+        answers = {name: ask() for name, ask in routes.items()}
+        assert {answer.status for answer in answers.values()} <= {200, 202, 204, 503}
+        assert max(answer.seconds for answer in answers.values()) < MOST
+
+
+def test_of_a_crowd_nobody_waits_longer_than_one_alone(scene: Scene) -> None:
+    warm, photos = scene.warm_image(), [scene.photo() for _ in range(60)]
+    with thawed(scene.cache, scene.queue), ThreadPoolExecutor(8) as threads:
+        began = time.monotonic()
+        assert {answer.status for answer in threads.map(scene.upload, photos)} == {202}
+        healthy = time.monotonic() - began
+        scene.cache.freeze()
+        scene.queue.freeze()
+        began = time.monotonic()
+        prompts = [threads.submit(scene.prompt, warm) for _ in range(20)]
+        assert all(is_refusal(answer) for answer in threads.map(scene.upload, photos))
+        assert {prompt.result().status for prompt in prompts} == {200}
+        # Eight at a time, each waiting for itself: 6 s more.
+        assert time.monotonic() - began < 2 * healthy + MOST
+
+
+def test_killed_and_started_empty_it_refuses_forgets_and_works_again(scene: Scene) -> None:
+    known = scene.image()
+    for server in (scene.cache, scene.queue):
+        server.kill()
+    answer = scene.upload()
+    assert is_refusal(answer)
+    assert answer.seconds < MOST
+    for server in (scene.cache, scene.queue):
+        server.restart(empty=True)
+    assert scene.heals()
+    assert scene.prompt(known).code == "image-not-found"
+
+
+@pytest.mark.parametrize("role", ["cache", "queue"])
+def test_full_memory_refuses_uploads_and_nothing_else(scene: Scene, role: str) -> None:
+    known, server = scene.image(), getattr(scene, role)
+    server.set_policy("noeviction")
+    server.client.config_set("maxmemory", MIB)  # it holds more already
+    try:
+        assert is_refusal(scene.upload())
+        assert scene.prompt(known).status == 200
+        assert scene.ready().status == 200
+    finally:
+        server.client.config_set("maxmemory", MEMORY)
+        scene.cache.set_policy("allkeys-lfu")
+    assert scene.upload().status == 202
+
+
+@pytest.mark.parametrize("role", ["cache", "queue"])
+def test_a_replica_that_takes_no_writes_refuses_uploads_and_nothing_else(scene: Scene, role: str) -> None:
+    known, server = scene.image(), getattr(scene, role)
+    server.client.replicaof("127.0.0.1", 1)
+    try:
+        assert is_refusal(scene.upload())
+        assert scene.prompt(known).status == 200
+    finally:
+        server.client.replicaof("NO", "ONE")
+    assert scene.upload().status == 202
+
+
+def test_on_a_slow_network_many_round_trips_end_in_time(scene: Scene) -> None:
+    routes = scene.every_route()
+    for link in (scene.cache_link, scene.queue_link):
+        link.set_weather(Weather(delay=0.15))
+    answers = {name: ask() for name, ask in routes.items() if name not in ("wait", "events")}
+    assert {answer.status for answer in answers.values()} <= {200, 202, 204, 409, 503}
+    assert max(answer.seconds for answer in answers.values()) < MOST
+
+
+def test_an_embedding_that_trickles_in_is_given_up_in_time(scene: Scene) -> None:
+    cold, state = scene.image(), scene.image()
+    scene.cache_link.set_weather(Weather(bytes_per_second=400_000))
+    answer = scene.prompt(cold)
+    assert is_refusal(answer)
+    assert answer.seconds < MOST
+    assert scene.ask("GET", f"/{state}").status == 200  # what is small comes through
+
+
+def test_a_connection_cut_inside_an_embedding_costs_one_request(scene: Scene) -> None:
+    cold = scene.image()
+    scene.cache_link.set_weather(Weather(cut=MIB))
+    assert is_refusal(scene.prompt(cold))
+    scene.cache_link.set_weather(FAIR)
+    assert scene.prompt(cold).status == 200
+
+
+def test_connections_reset_between_requests_cost_none(scene: Scene) -> None:
+    cold = scene.image()
+    scene.cache_link.reset()
+    assert scene.prompt(cold).status == 200
+
+
+def test_a_deletion_that_was_not_heard_is_found_out(scene: Scene) -> None:
+    """The subscription breaks, another replica deletes the image, the subscription comes back."""
+    kept, deleted = scene.warm_image(), scene.warm_image()
+    scene.queue_link.set_weather(Weather(refuse=True))
+    scene.queue_link.reset()
+    assert scene.prompt(deleted).status == 200  # nobody knows yet
+    scene.cache.client.delete(record_key(deleted), EmbeddingKey.of(deleted, FAKE).redis_key)
+    scene.queue_link.set_weather(FAIR)
+    deadline = time.monotonic() + HEALS
+    while scene.prompt(deleted).status == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert scene.prompt(deleted).code == "image-not-found"
+    assert scene.prompt(kept).status == 200
