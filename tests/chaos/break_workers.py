@@ -1,0 +1,118 @@
+"""Faults of the workers and of the API: killed at chosen points, frozen, in another time."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.chaos.proxy import Link, Trap
+from tests.chaos.scenery import Break, Scenery
+from tests.chaos.stack import WORKERS
+
+_SOON = 60.0
+
+POPPED = re.compile(rb"LMOVE\r\n")
+JOB = re.compile(rb"\w+-[0-9a-f]{16}-\w+-([0-9a-f]{64})")
+LOADED = re.compile(rb"GET\r\n\$\d+\r\nsam:image:[^\r\n]*?([0-9a-f]{64})\r\n")
+STORED = re.compile(rb"SET\r\n\$\d+\r\nsam:embedding:[^\r\n]*?([0-9a-f]{64})\r\n")
+"""What a worker says to Redis when it takes a job, and the reply with the job's id; when it loads an image, and when it
+stores an embedding."""
+
+
+def kill_worker(request: re.Pattern[bytes], role: str, *, reply: re.Pattern[bytes] | None = None) -> Break:
+    """SIGKILL to the worker to which the reply to `request` is on its way, which it never gets."""
+
+    @contextmanager
+    def inject(scenery: Scenery) -> Iterator[None]:
+        trap = Trap(request, reply, hold=True, on_spring=scenery.stack.kill_worker_of)
+        with scenery.stack.trapped(trap, role):
+            _sprung_by_an_upload(scenery, trap)
+            scenery.injected.strike(trap.victim)
+        yield
+
+    return inject
+
+
+@contextmanager
+def kill_worker_mid_encode(scenery: Scenery) -> Iterator[None]:
+    links: list[Link] = []
+    trap = Trap(LOADED, hold=False, on_spring=links.append)
+    with scenery.stack.trapped(trap, "cache"):
+        _sprung_by_an_upload(scenery, trap)
+        time.sleep(scenery.encoding / 2)
+        scenery.stack.kill_worker_of(links[0])
+        scenery.injected.strike(trap.victim)
+    yield
+
+
+@contextmanager
+def kill_the_only_worker(scenery: Scenery) -> Iterator[None]:
+    """The others are stopped before, and started again once the image is ready."""
+    for number in range(2, WORKERS + 1):
+        scenery.stack.bench_worker(number)
+    try:
+        with kill_worker_mid_encode(scenery):
+            scenery.ledger.wait_for_end(scenery.injected.victim, _SOON)
+        yield
+    finally:
+        for number in range(2, WORKERS + 1):
+            scenery.stack.replace_worker(number)
+            scenery.stack.wait_for_worker(number)
+
+
+@contextmanager
+def freeze_worker(scenery: Scenery) -> Iterator[None]:
+    """One that hangs with a job in its hands, longer than its lease, and then goes on as if nothing had been."""
+    links: list[Link] = []
+    trap = Trap(LOADED, hold=False, on_spring=links.append)
+    with scenery.stack.trapped(trap, "cache"):
+        _sprung_by_an_upload(scenery, trap)
+    number = int(links[0].name.split()[1])
+    scenery.stack.freeze_worker(number)
+    scenery.injected.strike(trap.victim)
+    try:
+        scenery.ledger.wait_for_end(trap.victim, _SOON)
+    finally:
+        scenery.stack.thaw_worker(number)
+    yield
+
+
+def shift_clock(seconds: int) -> Break:
+    """One of the workers lives in another time."""
+    script = str(Path(__file__).with_name("shifted_worker.py"))
+
+    @contextmanager
+    def inject(scenery: Scenery) -> Iterator[None]:
+        scenery.stack.replace_worker(WORKERS, (script, str(seconds)))
+        scenery.stack.wait_for_worker(WORKERS)
+        try:
+            scenery.stay()
+            yield
+        finally:
+            scenery.stack.replace_worker(WORKERS)
+            scenery.stack.wait_for_worker(WORKERS)
+
+    return inject
+
+
+@contextmanager
+def kill_api(scenery: Scenery) -> Iterator[None]:
+    before = scenery.stack.api_pids()
+    scenery.stack.kill_api()
+    deadline = time.monotonic() + _SOON
+    while len(set(scenery.stack.api_pids()) - set(before)) == 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    yield
+
+
+def _sprung_by_an_upload(scenery: Scenery, trap: Trap) -> None:
+    """Return once the trap has sprung, for an image of the load or for one that is uploaded here."""
+    data = scenery.material.fresh(scenery.dice.choice(scenery.material.scenes))
+    upload = scenery.load.upload(scenery.client, data)
+    assert upload is not None
+    scenery.load.follow_beside(upload)
+    if not trap.sprung.wait(_SOON):
+        raise TimeoutError(f"no worker came to the point where it was to be killed ({scenery.injected.name})")

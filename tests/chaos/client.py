@@ -1,0 +1,115 @@
+"""A client of the service that writes down everything it sees: one connection, made anew when it breaks."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.chaos.ledger import Ledger, Request
+from tests.chaos.material import Material, Scene
+
+_PATIENCE = 60.0
+"""Seconds without a byte after which an answer is taken never to come."""
+
+_IDLE = 20.0
+"""Seconds after which a connection is not used again: the service may close it any moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Attributes:
+    status: None after a transport error.
+    code: of a problem document.
+    document: what was answered, if it was JSON.
+    retry_after: seconds, 0 where the service names none.
+    """
+
+    status: int | None
+    code: str | None
+    body: bytes
+    document: Mapping[str, Any]
+    retry_after: float
+
+    @property
+    def gone(self) -> bool:
+        return self.status in (404, 410)
+
+
+class Client:
+    """Not for several threads."""
+
+    def __init__(self, url: str, ledger: Ledger, masks_route: str = "masks") -> None:
+        """Args:
+        masks_route: under which prompts are written down.
+        """
+        self._address = urlsplit(url).netloc
+        self._ledger = ledger
+        self._masks_route = masks_route
+        self._connection: http.client.HTTPConnection | None = None
+        self._used = 0.0
+
+    def close(self) -> None:
+        """End the connection; the next request makes another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def upload(self, data: bytes, wait: float = 0) -> Answer:
+        return self._ask("upload", "POST", "/v1/images", wait, data)
+
+    def status(self, image_id: str, wait: float = 0) -> Answer:
+        return self._ask("status", "GET", f"/v1/images/{image_id}", wait)
+
+    def masks(self, image_id: str, question: Mapping[str, Any], wait: float = 0) -> Answer:
+        return self._ask(self._masks_route, "POST", f"/v1/images/{image_id}/masks", wait, json.dumps(question).encode())
+
+    def embedding(self, image_id: str) -> Answer:
+        return self._ask("embedding", "GET", f"/v1/images/{image_id}/embedding", 0)
+
+    def delete(self, image_id: str) -> Answer:
+        return self._ask("delete", "DELETE", f"/v1/images/{image_id}", 0)
+
+    def checked_masks(self, material: Material, scene: Scene, image_id: str, question: int, wait: float = 0) -> Answer:
+        """`masks`, compared with what is right if they are answered."""
+        answer = self.masks(image_id, scene.questions[question], wait)
+        if answer.status == 200:
+            right = material.is_right(scene, question, answer.body)
+            self._ledger.check(right, f"image {image_id[:12]}, scene {scene.number}, question {question}")
+        return answer
+
+    def checked_embedding(self, material: Material, scene: Scene, image_id: str) -> Answer:
+        """`embedding`, compared in the same way."""
+        answer = self.embedding(image_id)
+        if answer.status == 200:
+            right = material.is_right_embedding(scene, answer.body)
+            self._ledger.check(right, f"image {image_id[:12]}, scene {scene.number}, its embedding")
+        return answer
+
+    def _ask(self, route: str, method: str, target: str, wait: float, body: bytes | None = None) -> Answer:
+        started = time.monotonic()
+        answer = self._exchange(method, f"{target}?wait={wait:g}" if wait else target, body)
+        self._ledger.record(Request(route, started, time.monotonic(), wait, answer.status, answer.code))
+        return answer
+
+    def _exchange(self, method: str, target: str, body: bytes | None) -> Answer:
+        if time.monotonic() - self._used > _IDLE:
+            self.close()
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(self._address, timeout=_PATIENCE)
+        try:
+            self._connection.request(method, target, body)
+            response = self._connection.getresponse()
+            content = response.read()
+            self._used = time.monotonic()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            return Answer(None, type(error).__name__, b"", {}, 0)
+        kind = response.headers.get_content_type()
+        document = json.loads(content) if kind.endswith("json") and content else {}
+        code = document.get("code") if kind == "application/problem+json" else None
+        return Answer(response.status, code, content, document, float(response.headers.get("Retry-After", 0)))

@@ -1,0 +1,210 @@
+"""A steady load: uploads that are followed to their end, and prompts on images that are kept."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from tests.chaos.client import Answer, Client
+from tests.chaos.ledger import End, Ledger, Upload
+from tests.chaos.material import Material, Scene, image_id
+
+IN_MEMORY = "masks, image in memory"
+"""Route under which the prompts of one client on one image, ever the same, are written down."""
+
+LOST_AFTER = 120.0
+"""Seconds after which an upload without an end is lost."""
+
+_LAST_REQUEST = 10.0
+"""Seconds after which a client is not waited for any longer."""
+
+_LONGEST_PAUSE = 0.5
+_FAILED = "encode-failed"
+"""Code of an upload's answer that means: taken in, and failed while the answer was held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many clients of each kind there are, and the seconds each rests between two requests of its own accord."""
+
+    lives: int
+    life_pause: float
+    prompters: int
+    prompt_pause: float
+
+
+@dataclass(slots=True)
+class Kept:
+    """An image that prompts go to for the whole run, and is uploaded again when it is lost."""
+
+    scene: Scene
+    data: bytes
+
+    @property
+    def image_id(self) -> str:
+        return image_id(self.data)
+
+
+class Load:
+    """Clients in threads; a context manager, which on leaving lets what was acknowledged come to its end."""
+
+    def __init__(
+        self, url: str, ledger: Ledger, material: Material, *, kept: Sequence[Kept], pace: Pace, seed: int
+    ) -> None:
+        """
+        Args:
+            kept: known to the service, and encoded.
+        """
+        self._url = url
+        self._ledger = ledger
+        self._material = material
+        self._kept = kept
+        self._stop = threading.Event()
+        self._abandoned = threading.Event()
+        self._restoring = {one.image_id: threading.Lock() for one in kept}
+        self._threads: list[threading.Thread] = []
+        self._broken: list[BaseException] = []
+        for number in range(pace.lives):
+            self._add(self._live, random.Random(seed + number), pace.life_pause)
+        for number in range(pace.prompters):
+            self._add(self._prompt, random.Random(seed + 1000 + number), pace.prompt_pause)
+        self._add(self._prompt_in_memory, random.Random(seed + 2000), pace.prompt_pause)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._stop.set()
+        if kind is not None:
+            self._abandoned.set()
+        for thread in self._threads:
+            thread.join(_LAST_REQUEST if kind is not None else LOST_AFTER + _LAST_REQUEST)
+
+    def require_whole(self) -> None:
+        """Return if every client still runs as it should.
+
+        Raises:
+            RuntimeError: one of them failed, which is a bug of the load.
+        """
+        if self._broken:
+            raise RuntimeError("a client of the load failed") from self._broken[0]
+
+    def follow_beside(self, upload: Upload) -> None:
+        """Follow an upload to its end in a thread of its own."""
+
+        def follow() -> None:
+            client = Client(self._url, self._ledger)
+            self.follow(client, upload)
+            client.close()
+
+        thread = threading.Thread(target=self._guarded, args=(follow,), name="follow", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def upload(self, client: Client, data: bytes, *, wait: float = 0, poison: bool = False) -> Upload | None:
+        """Send until it is acknowledged; None when the load ends first, or when it is refused for good."""
+        while not self._stop.is_set():
+            answer = client.upload(data, wait)
+            if answer.status in (200, 202) or answer.code == _FAILED:
+                upload = self._ledger.acknowledge(image_id(data), poison=poison)
+                if answer.code is not None:
+                    self._ledger.settle(upload, End.FAILED, answer.code)
+                elif answer.status == 200:
+                    self._ledger.settle(upload, End.READY)
+                return upload
+            if answer.status is not None and answer.status < 500 and not answer.gone:
+                return None
+            self._rest(answer)
+        return None
+
+    def follow(self, client: Client, upload: Upload, wait: float = 1.0) -> None:
+        """Ask for the image until its end is known, and note it; give up after `LOST_AFTER`."""
+        deadline = upload.acknowledged + LOST_AFTER
+        while upload.end is None and time.monotonic() < deadline and not self._abandoned.is_set():
+            answer = client.status(upload.image_id, wait)
+            if answer.gone:
+                self._ledger.settle(upload, End.GONE, answer.code)
+            elif answer.status == 200 and answer.document["status"] == "ready":
+                self._ledger.settle(upload, End.READY)
+            elif answer.status == 200 and answer.document["status"] == "failed":
+                self._ledger.settle(upload, End.FAILED, answer.document["error"]["code"])
+            elif answer.status != 200:
+                self._rest(answer)
+            elif not wait:
+                time.sleep(_LONGEST_PAUSE)
+
+    def _live(self, client: Client, dice: random.Random, pause: float) -> None:
+        """An image's life: uploaded, followed, prompted, deleted."""
+        scene = dice.choice(self._material.scenes)
+        upload = self.upload(client, self._material.fresh(scene), wait=dice.choice((0, 0, 1, 3)))
+        if upload is None:
+            return
+        self.follow(client, upload, wait=dice.choice((0, 1, 2)))
+        if upload.end is End.READY:
+            for question in range(len(scene.questions)):
+                client.checked_masks(self._material, scene, upload.image_id, question, wait=dice.choice((0, 2)))
+            client.checked_embedding(self._material, scene, upload.image_id)
+            self._delete(client, upload.image_id)
+        self._stop.wait(pause)
+
+    def _delete(self, client: Client, name: str) -> None:
+        while not self._stop.is_set():
+            answer = client.delete(name)
+            if answer.status == 204 or answer.gone:
+                return
+            self._rest(answer)
+
+    def _prompt(self, client: Client, dice: random.Random, pause: float) -> None:
+        kept = dice.choice(self._kept)
+        question = dice.randrange(len(kept.scene.questions))
+        answer = client.checked_masks(self._material, kept.scene, kept.image_id, question, wait=dice.choice((0, 0, 1)))
+        if answer.gone:
+            self._restore(client, kept)
+        elif dice.random() < 0.05:
+            client.close()  # the next connection may lead to another process
+        self._stop.wait(pause)
+
+    def _prompt_in_memory(self, client: Client, dice: random.Random, pause: float) -> None:
+        kept = self._kept[0]
+        question = dice.randrange(len(kept.scene.questions))
+        answer = client.checked_masks(self._material, kept.scene, kept.image_id, question)
+        if answer.gone:
+            self._restore(client, kept)
+        self._stop.wait(pause)
+
+    def _restore(self, client: Client, kept: Kept) -> None:
+        if self._restoring[kept.image_id].acquire(blocking=False):
+            try:
+                upload = self.upload(client, kept.data)
+                if upload is not None:
+                    self.follow(client, upload)
+            finally:
+                self._restoring[kept.image_id].release()
+
+    def _rest(self, answer: Answer) -> None:
+        # Less than the service asks for: what it promises shall hold for the impatient as well.
+        time.sleep(min(answer.retry_after or 0.1, _LONGEST_PAUSE))
+
+    def _add(self, act: Callable[[Client, random.Random, float], None], dice: random.Random, pause: float) -> None:
+        route = IN_MEMORY if act == self._prompt_in_memory else "masks"
+        client = Client(self._url, self._ledger, route)
+
+        def run() -> None:
+            while not self._stop.is_set():
+                act(client, dice, pause)
+            client.close()
+
+        name = act.__name__.strip("_")
+        self._threads.append(threading.Thread(target=self._guarded, args=(run,), name=name, daemon=True))
+
+    def _guarded(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except BaseException as error:  # told to the main thread, which ends the run
+            self._broken.append(error)

@@ -1,0 +1,165 @@
+"""The images of a run, the questions asked about them, and the right answers."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import json
+import random
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import skimage.data
+from PIL import Image
+
+from prompt_api.client.arrays import mask_of_rle
+from tests.sample_images import huge_png, mpo, saved
+
+WIDTH, HEIGHT = 480, 320
+"""Of every image: a mask of another one is wrong by its pixels, never by its size."""
+
+SCORE_ROUNDING, PIXEL_ROUNDING = 1e-4, 8
+"""How far two answers to one question may be apart: the first prompt on an image takes another way through the decoder
+than later ones, and floating-point sums depend on their order. Another image's mask is off by thousands of pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """An image of which every copy has other bytes, so that each upload is a new one with known masks."""
+
+    number: int
+    jpeg: bytes
+    questions: Sequence[Mapping[str, Any]]
+
+    def copy(self, text: str) -> bytes:
+        """The file with `text` in a comment, which no decoder looks at."""
+        comment = text.encode()
+        (length,) = np.frombuffer(self.jpeg[4:6], ">u2")  # of the JFIF segment, which stays first
+        where = 4 + int(length)
+        segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
+        return self.jpeg[:where] + segment + self.jpeg[where:]
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """One mask of an answer, as it came."""
+
+    score: float
+    area: int
+    bbox: str
+    rle: Mapping[str, Any]
+
+
+class Material:
+    """Scenes, and what the service said of them when nothing was broken; safe for threads."""
+
+    def __init__(self, seed: int, scenes: int) -> None:
+        dice = random.Random(seed)
+        self._seed = seed
+        self._counter = itertools.count(1)
+        self._lock = threading.Lock()
+        self._answers: dict[tuple[int, int], list[Mask]] = {}
+        self._embeddings: dict[int, str] = {}
+        self.scenes = [_scene(number, dice) for number in range(scenes)]
+
+    def fresh(self, scene: Scene) -> bytes:
+        """A copy that nobody has uploaded yet."""
+        with self._lock:
+            return scene.copy(f"chaos {self._seed} {next(self._counter)}")
+
+    def learn(self, scene: Scene, question: int, answer: bytes) -> None:
+        """Take `answer`, given without faults, for the right one."""
+        self._answers[scene.number, question] = masks_of(answer)
+
+    def is_right(self, scene: Scene, question: int, answer: bytes) -> bool:
+        """Whether scores and RLEs are those learnt, every one of them, but for rounding."""
+        return alike(masks_of(answer), self._answers[scene.number, question])
+
+    def learn_embedding(self, scene: Scene, npy: bytes) -> None:
+        self._embeddings[scene.number] = hashlib.sha256(npy).hexdigest()
+
+    def is_right_embedding(self, scene: Scene, npy: bytes) -> bool:
+        """Whether it is the one learnt, bit for bit."""
+        return hashlib.sha256(npy).hexdigest() == self._embeddings[scene.number]
+
+    def tells_scenes_apart(self) -> bool:
+        """Whether each question has another answer for each scene: else a mix-up could pass for right."""
+        numbers = [scene.number for scene in self.scenes]
+        questions = {question for _, question in self._answers}
+        return not any(
+            alike(self._answers[one, question], self._answers[other, question])
+            for question in questions
+            for one, other in itertools.combinations(numbers, 2)
+        )
+
+
+def masks_of(answer: bytes) -> list[Mask]:
+    """The masks of every prompt, one after the other."""
+    return [
+        Mask(mask["score"], mask["area"], json.dumps(mask["bbox"]), mask["rle"])
+        for one in json.loads(answer)["results"]
+        for mask in one["masks"]
+    ]
+
+
+def alike(these: Sequence[Mask], those: Sequence[Mask]) -> bool:
+    """Whether they are the same masks in the same order, but for rounding."""
+    return len(these) == len(those) and all(map(_same, these, those))
+
+
+def _same(one: Mask, other: Mask) -> bool:
+    if abs(one.score - other.score) > SCORE_ROUNDING:
+        return False
+    if one.rle == other.rle:
+        return (one.area, one.bbox) == (other.area, other.bbox)
+    if one.rle["size"] != other.rle["size"]:
+        return False
+    return int((mask_of_rle(one.rle) != mask_of_rle(other.rle)).sum()) <= PIXEL_ROUNDING
+
+
+def image_id(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def undecodable(scene: Scene) -> dict[str, bytes]:
+    """Files that are no images, by what is wrong with them."""
+    other = Image.new("RGB", (8, 8))
+    return {
+        "cut": scene.jpeg[: len(scene.jpeg) // 2],
+        "nothing but a header": scene.jpeg[:300],
+        "bomb": huge_png(20_000),
+        "another format": saved(other, "BMP"),
+        "several pictures": mpo(),
+        "noise": random.Random(scene.number).randbytes(5_000),
+        "empty": b"",
+    }
+
+
+def _scene(number: int, dice: random.Random) -> Scene:
+    """A part of a real photo, in colours of its own."""
+    photo = Image.fromarray(getattr(skimage.data, ("coffee", "astronaut", "chelsea")[number % 3])())
+    width = dice.randint(240, 400)
+    height = width * HEIGHT // WIDTH
+    left, top = dice.randint(0, photo.width - width), dice.randint(0, photo.height - height)
+    part = np.asarray(photo.crop((left, top, left + width, top + height)).resize((WIDTH, HEIGHT)))
+    tint = np.array([dice.uniform(0.6, 1.0) for _ in range(3)])
+    file = io.BytesIO()
+    Image.fromarray((part * tint).astype(np.uint8)).save(file, "JPEG", quality=85)
+    return Scene(number, file.getvalue(), _questions(dice))
+
+
+def _questions(dice: random.Random) -> list[dict[str, Any]]:
+    def point() -> list[int]:
+        return [dice.randint(40, WIDTH - 40), dice.randint(40, HEIGHT - 40)]
+
+    x0, y0 = dice.randint(10, WIDTH // 2), dice.randint(10, HEIGHT // 2)
+    box = [x0, y0, x0 + dice.randint(80, WIDTH // 2 - 10), y0 + dice.randint(60, HEIGHT // 2 - 10)]
+    return [
+        {"prompts": [{"points": [point()], "labels": [1]}]},
+        {"prompts": [{"points": [point(), point()], "labels": [1, 0]}], "multimask": False},
+        {"prompts": [{"box": box}, {"points": [point()], "labels": [1]}]},
+    ]

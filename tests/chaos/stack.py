@@ -1,0 +1,252 @@
+"""The service as deployed, to be broken: two Valkeys, a proxy before each for every process, workers, API processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Self
+
+from bench.cores import children
+from deploy.local.process import Child, ProcessGroup, StackError, stop_all
+from tests.chaos.proxy import FAIR, Link, Proxy, Trap, Weather
+from tests.chaos.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
+
+API_PROCESSES = 2
+WORKERS = 2
+MEMORY = 256_000_000
+"""Bytes that the cache may use; the queue a quarter of it."""
+
+_START_SECONDS = 120.0
+_RESTART_SECONDS = 0.5
+_API_URL = re.compile(r"https?://[^\s/]+:\d+")
+_READY = re.compile(r"\bready:")
+_STORED = re.compile(rb"SET\r\n\$\d+\r\nsam:embedding:[^\r\n]*:([0-9a-f]{64})\r\n")
+_KEPT_LINES = 4_000
+
+WORKER = ("-m", "encoder_worker")
+
+
+class ChaosStack:
+    """The running service; a context manager. A worker that dies is started again, unless it is `benched`.
+
+    Attributes:
+        cache, queue: the servers.
+        url: where the API answers.
+        encodes: embeddings that workers wrote, by image id.
+        problems: lines of the children's logs that tell of a bug.
+    """
+
+    def __init__(self, settings: Mapping[str, str], folder: Path) -> None:
+        """
+        Args:
+            settings: environment variables `SAM_…` for all; those of this process count only for weights.
+            folder: for the servers' files.
+        """
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SAM_") or "WEIGHTS" in name}
+        self._environ = {**kept, "PYTHONUNBUFFERED": "1", "SAM_PORT": "0", **settings}
+        self._environ |= {"SAM_API_PROCESSES": str(API_PROCESSES)}
+        self._folder = folder
+        self._logs: dict[str, deque[str]] = {}
+        self._lock = threading.RLock()  # guards the workers against the thread that revives them
+        self._closing = threading.Event()
+        self._watcher = threading.Thread(target=self._revive, name="revive workers", daemon=True)
+        self._parts = ExitStack()
+        self._links: dict[str, Link] = {}
+        self._workers: dict[int, Child] = {}
+        self._benched: set[int] = set()
+        self._commands: dict[int, tuple[str, ...]] = {}
+        self._died: dict[int, float] = {}
+        self.encodes: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._parts.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._watcher.join()
+        with thawed(self.cache, self.queue):
+            self.set_weather(FAIR)
+            stop_all([self._api])
+            stop_all(list(self._workers.values()))
+        self._parts.close()
+
+    def log(self, name: str) -> list[str]:
+        """The last lines of `api`, `cache`, `queue`, `worker 1`…, over all restarts."""
+        return list(self._logs.get(name, ()))
+
+    def server(self, role: str) -> Server:
+        """The one of the role `cache` or `queue`."""
+        return {"cache": self.cache, "queue": self.queue}[role]
+
+    # The network
+
+    def set_weather(self, weather: Weather, role: str = "") -> None:
+        """Of the links to `cache`, to `queue`, or to both."""
+        for link in self._to(role):
+            link.set_weather(weather)
+
+    def reset(self, role: str = "") -> None:
+        for link in self._to(role):
+            link.reset()
+
+    def forget(self, role: str = "") -> None:
+        for link in self._to(role):
+            link.forget()
+
+    @contextmanager
+    def trapped(self, trap: Trap, role: str) -> Iterator[None]:
+        """A trap before both workers within the block."""
+        links = [link for link in self._to(role) if link.name.startswith("worker")]
+        for link in links:
+            link.arm(trap)
+        try:
+            yield
+        finally:
+            for link in links:
+                link.disarm(trap)
+
+    # The workers
+
+    def kill_worker_of(self, link: Link) -> None:
+        """SIGKILL to the worker whose link that is; it is started again by itself."""
+        with self._lock:
+            self._workers[_number(link)].signal(signal.SIGKILL)
+
+    def freeze_worker(self, number: int) -> None:
+        with self._lock:
+            self._workers[number].signal(signal.SIGSTOP)
+
+    def thaw_worker(self, number: int) -> None:
+        with self._lock:
+            self._workers[number].signal(signal.SIGCONT)
+
+    def bench_worker(self, number: int) -> None:
+        """Stop a worker as an operator would, and do without it."""
+        with self._lock:
+            self._benched.add(number)
+            child = self._workers[number]
+        stop_all([child])
+
+    def replace_worker(self, number: int, command: tuple[str, ...] = WORKER) -> None:
+        """Start a worker in the place of one that was benched or runs."""
+        self.bench_worker(number)
+        with self._lock:
+            self._commands[number] = command
+            self._workers[number] = self._spawn_worker(number)
+            self._benched.discard(number)
+
+    def wait_for_worker(self, number: int) -> None:
+        """Return once it listens."""
+        deadline = time.monotonic() + _START_SECONDS
+        with self._lock:
+            child = self._workers[number]
+        child.wait_for_line(_READY, deadline)
+
+    # The API
+
+    def api_pids(self) -> list[int]:
+        """Its serving processes."""
+        return children(self._api.pid)
+
+    def kill_api(self) -> None:
+        """SIGKILL to one of its processes; the other serves meanwhile, and the supervisor starts another."""
+        os.kill(self.api_pids()[0], signal.SIGKILL)
+
+    def _start(self) -> None:
+        group = ProcessGroup()
+        self._parts.callback(group.close)
+        self._group = group
+        self.cache = self._server("cache", CACHE_OPTIONS, MEMORY)
+        self.queue = self._server("queue", QUEUE_OPTIONS, MEMORY // 4)
+        proxy = self._parts.enter_context(Proxy())
+        for process in ("api", *(f"worker {number}" for number in range(1, WORKERS + 1))):
+            for server in (self.cache, self.queue):
+                self._links[f"{process} {server.name}"] = proxy.link(f"{process} {server.name}", server.port)
+        for number in range(1, WORKERS + 1):
+            self._links[f"worker {number} cache"].watch(self._count)
+            self._workers[number] = self._spawn_worker(number)
+        self._api = self._spawn("api", "api", ("-m", "prompt_api"))
+        deadline = time.monotonic() + _START_SECONDS
+        self.url = self._api.wait_for_line(_API_URL, deadline)[0]
+        for worker in self._workers.values():
+            worker.wait_for_line(_READY, deadline)
+        while not self._is_ready():
+            self._api.require_running()
+            if time.monotonic() > deadline:
+                raise StackError(f"the API is not ready in time; its last lines:\n{self._api.tail()}")
+            self._closing.wait(0.1)
+        self._watcher.start()
+
+    def _server(self, name: str, options: tuple[str, ...], maxmemory: int) -> Server:
+        server = Server(
+            name, self._folder / name, options, maxmemory=maxmemory, group=self._group, sink=self._sink(name)
+        )
+        self._parts.callback(server.stop)
+        return server
+
+    def _spawn_worker(self, number: int) -> Child:
+        return self._spawn(f"worker {number}", f"worker {number}", self._commands.get(number, WORKER))
+
+    def _spawn(self, name: str, links: str, command: tuple[str, ...]) -> Child:
+        environ = self._environ | {
+            "SAM_CACHE_URL": self._links[f"{links} cache"].url,
+            "SAM_QUEUE_URL": self._links[f"{links} queue"].url,
+        }
+        return Child(name, [sys.executable, *command], environ=environ, group=self._group, sink=self._sink(name))
+
+    def _sink(self, name: str) -> Callable[[str], None]:
+        lines = self._logs.setdefault(name, deque(maxlen=_KEPT_LINES))
+
+        def take(line: str) -> None:
+            lines.append(f"{time.monotonic():.2f} {line}")
+            if "unhandled error" in line or "must not reach a client" in line:
+                self.problems.append(f"{name}: {line}")
+
+        return take
+
+    def _to(self, role: str) -> list[Link]:
+        return [link for link in self._links.values() if link.name.endswith(role)]
+
+    def _count(self, head: bytes) -> None:
+        for image_id in _STORED.findall(head):
+            self.encodes[image_id.decode()] += 1
+
+    def _revive(self) -> None:
+        while not self._closing.wait(0.1):
+            with self._lock:
+                for number, child in self._workers.items():
+                    if number in self._benched or child.exit_code is None:
+                        self._died.pop(number, None)
+                        continue
+                    died = self._died.setdefault(number, time.monotonic())
+                    if time.monotonic() - died > _RESTART_SECONDS:
+                        self._workers[number] = self._spawn_worker(number)
+                        del self._died[number]
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def _number(link: Link) -> int:
+    return int(link.name.split()[1])
