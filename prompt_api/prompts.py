@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,7 +15,16 @@ from shared.geometry import Size
 from shared.models import LOW_RES_SIZE
 
 MAX_PROMPTS = 64
-MAX_POINTS = 256
+MAX_POINTS = 64
+"""Of one prompt. The decoder's time grows with their square: so many cost as much as 16 prompts, 256 as 200."""
+MAX_REQUEST_POINTS = 1024
+"""Of all prompts of a request."""
+
+_MAX_COMMAS = MAX_PROMPTS * (3 * MAX_POINTS + 16)
+"""In a request's JSON: two numbers and a label per point, the other members, and room to spare. What it says in
+strings (tokens, base64) has none. Reading JSON of nothing but tiny values takes 50 bytes of memory for one of text."""
+_SHOWN = 100
+"""Characters of a name that the client made up, when a refusal repeats it."""
 
 Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Label = Annotated[int, Field(strict=True, ge=0, le=1)]
@@ -91,6 +99,12 @@ class MasksRequest(BaseModel):
     format: MaskFormat = MaskFormat.RLE
     logits: Annotated[bool, Field(strict=True)] = False
 
+    @model_validator(mode="after")
+    def _is_affordable(self) -> MasksRequest:
+        if sum(len(prompt.points or ()) for prompt in self.prompts) > MAX_REQUEST_POINTS:
+            raise ValueError(f"the prompts of one request have at most {MAX_REQUEST_POINTS} points together")
+        return self
+
 
 def parse_request(body: bytes) -> MasksRequest:
     """The request in `body`.
@@ -98,10 +112,12 @@ def parse_request(body: bytes) -> MasksRequest:
     Raises:
         InvalidPrompt: malformed JSON, or anything the types above refuse; `extra["errors"]` says where.
     """
+    if body.count(b",") > _MAX_COMMAS:
+        raise InvalidPrompt(f"the request has more values than {MAX_PROMPTS} prompts of {MAX_POINTS} points can have")
     try:
         return MasksRequest.model_validate_json(body)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise refusal(error) from None
 
 
 def parse_prompt(fields: dict[str, Any]) -> PromptInput:
@@ -113,7 +129,7 @@ def parse_prompt(fields: dict[str, Any]) -> PromptInput:
     try:
         return PromptInput.model_validate(fields)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise refusal(error) from None
 
 
 def check_position(prompt: PromptInput, original: Size, where: str) -> None:
@@ -145,7 +161,7 @@ def parse_mask_logits(text: str, where: str) -> NDArray[np.float32]:
     """
     try:
         raw = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or a plain one for text beyond ASCII
         raise InvalidPrompt(f"{where}: mask_logits is not base64") from None
     expected = LOW_RES_SIZE * LOW_RES_SIZE * 2
     if len(raw) != expected:
@@ -158,9 +174,13 @@ def parse_mask_logits(text: str, where: str) -> NDArray[np.float32]:
     return logits
 
 
-def _refusal(error: ValidationError) -> InvalidPrompt:
+def refusal(error: ValidationError) -> InvalidPrompt:
+    """What pydantic found, as an error of this service: the first problem in words, ten in `extra["errors"]`."""
     problems = [
-        {"at": "/".join(str(part) for part in item["loc"]), "problem": item["msg"].removeprefix("Value error, ")}
+        {
+            "at": "/".join(str(part)[:_SHOWN] for part in item["loc"]),
+            "problem": item["msg"].removeprefix("Value error, "),
+        }
         for item in error.errors(include_url=False, include_context=False, include_input=False)[:10]
     ]
     first = problems[0]

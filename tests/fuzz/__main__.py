@@ -1,0 +1,71 @@
+"""`python -m tests.fuzz`: coverage-guided fuzzing of each target in turn; a table of what was run and found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+KEPT = HERE.parents[1] / ".fuzz"
+"""Where the inputs that reached new code are kept, for the next run to go on from."""
+
+
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    # glibc: arrays of ever new sizes go back to the system instead of tearing the heap to pieces.
+    "MALLOC_MMAP_THRESHOLD_": "65536",
+}
+
+
+def main() -> int:
+    """Exit status 1 if a target found an input that breaks its promise; the input is kept in the corpus."""
+    targets = sorted(path.stem for path in (HERE / "targets").glob("[a-z]*.py"))
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("targets", nargs="*", metavar="target", help=f"{', '.join(targets)}; all without one")
+    parser.add_argument("--seconds", type=float, default=60, help="of processor time for each target")
+    arguments = parser.parse_args()
+    failed = False
+    for target in arguments.targets or targets:
+        result = _fuzzed(target, arguments.seconds)
+        failed |= bool(result["found"])
+        print(json.dumps({"target": target, **result}), flush=True)
+    return int(failed)
+
+
+def _fuzzed(target: str, seconds: float) -> dict[str, Any]:
+    """Executions, processor time, and the inputs that broke a promise: the first one ends the run."""
+    bad = HERE / "corpus" / target
+    kept = KEPT / target
+    for folder in (bad, kept):
+        folder.mkdir(parents=True, exist_ok=True)
+    before = set(bad.iterdir())
+    executions, used = 0, 0.0
+    with (KEPT / f"{target}.log").open("wb+") as log:
+        while used < seconds and set(bad.iterdir()) == before:
+            subprocess.run(
+                [sys.executable, "-m", "tests.fuzz.one", target, str(seconds - used), kept, f"-artifact_prefix={bad}/"],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,
+                cwd=HERE.parents[1],
+                env={**os.environ, **_ENVIRONMENT},
+            )
+            log.seek(0)
+            last = log.readlines()[-1]
+            if not last.startswith(b"{"):
+                break
+            said = json.loads(last)
+            executions, used = executions + said["executions"], used + said["seconds"]
+    found = sorted(path.name for path in set(bad.iterdir()) - before)
+    if used < seconds and not found:
+        raise RuntimeError(f"the fuzzer ended by itself; {log.name} says why")
+    return {"executions": executions, "seconds": round(used), "kept": len(list(kept.iterdir())), "found": found}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

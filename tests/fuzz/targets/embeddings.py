@@ -1,0 +1,101 @@
+"""The embedding codec: stored bytes are read whole and finite, or refused as damaged, even if their checksum fits."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from shared.codec import (
+    SHAPE,
+    decode_embedding,
+    decode_logits,
+    embedding_as_npy,
+    encode_embedding,
+    encode_logits,
+)
+from shared.envelope import Kind
+from shared.errors import DamagedEmbedding, InvalidPrompt
+from shared.keys import EmbeddingKey
+from shared.packing import FLOAT16_MAX, pack
+
+KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64, "p1")
+_WHO = {"image_id": KEY.image_id, "model": KEY.model, "weights_digest": KEY.weights_digest}
+_COUNT = SHAPE[1] * SHAPE[2] * SHAPE[3]
+_MOST_BYTES = 4 * _COUNT + 64 * 1024
+
+
+def check(data: bytes) -> None:
+    """The bytes as they are, and as the description of a value whose checksum fits.
+
+    That description: kind u8 | zeros that follow the payload, u24 | header length u16 | header | payload.
+    """
+    _check_value(data)
+    if len(data) >= 6:
+        _check_value(_sealed(data))
+
+
+def seeds() -> Iterator[bytes]:
+    header = {**_WHO, "preprocessing": KEY.preprocessing, "shape": list(SHAPE), "original": [12, 18]}
+    for dtype in ("int16", "float16", "float32", "int8"):
+        numbers = np.zeros(SHAPE, np.dtype(dtype).newbyteorder("<"))
+        numbers[0, 0, 0, :8] = [0, 1, -1, 2, 100, -100, 7, 3]
+        packed = pack(numbers)
+        scales = np.full(SHAPE[1], 0.25, "<f4").tobytes() if dtype.startswith("int") else b""
+        yield _described(Kind.EMBEDDING, header | {"dtype": dtype}, scales + packed)
+    for count in (1, 3):
+        numbers = np.zeros((count, 256, 256), "<f2")
+        numbers[0, 0, :4] = [1, -1, 60000, -5]
+        yield _described(Kind.LOGITS, _WHO | {"shape": [count, 256, 256]}, pack(numbers))
+
+
+def _described(kind: Kind, header: dict[str, object], payload: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    bare = payload.rstrip(b"\0")
+    return bytes([kind]) + (len(payload) - len(bare)).to_bytes(3, "little") + struct.pack("<H", len(text)) + text + bare
+
+
+def _sealed(data: bytes) -> bytes:
+    kind, zeros, (length,) = data[0], int.from_bytes(data[1:4], "little"), struct.unpack_from("<H", data, 4)
+    prefix = struct.pack("<4sBBH", b"SAMc", 1, kind, length)
+    rest = data[6:] + bytes(min(zeros, _MOST_BYTES))
+    return prefix + zlib.crc32(rest, zlib.crc32(prefix)).to_bytes(4, "little") + rest
+
+
+def _check_value(value: bytes) -> None:
+    _check_embedding(value)
+    try:
+        logits = decode_logits(value, **_WHO)
+    except (DamagedEmbedding, InvalidPrompt):
+        return
+    assert logits.shape[1:] == (256, 256)
+    assert logits.dtype == np.float32
+    assert np.abs(logits).max() <= FLOAT16_MAX
+    assert np.array_equal(decode_logits(encode_logits(**_WHO, logits=logits), **_WHO), logits)
+
+
+def _check_embedding(value: bytes) -> None:
+    try:
+        stored = decode_embedding(value, KEY)
+    except DamagedEmbedding:
+        _must_be_damaged(value)
+        return
+    assert stored.array.shape == SHAPE
+    assert stored.array.dtype == np.float32
+    assert np.abs(stored.array).max() <= FLOAT16_MAX
+    half = np.load(io.BytesIO(embedding_as_npy(value, KEY)), allow_pickle=False)
+    assert np.array_equal(half, stored.array.astype(np.float16))
+    again = encode_embedding(KEY, stored.array, dtype="float32", original=stored.original)
+    assert np.array_equal(decode_embedding(again, KEY).array, stored.array)
+
+
+def _must_be_damaged(value: bytes) -> None:
+    try:
+        embedding_as_npy(value, KEY)
+    except DamagedEmbedding:
+        return
+    raise AssertionError("damaged for the decoder, but served as a file")

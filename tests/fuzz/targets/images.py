@@ -1,0 +1,127 @@
+"""The image reader, at the door and in the worker: pixels or a typed error, and Pillow's pixels where both read it."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from shared.errors import RequestError
+from shared.geometry import resized_size
+from shared.image_formats import read_structure
+from shared.images import decode_image, inspect_image, resize_longest_side
+from tests import sample_images as sample
+
+MAX_PIXELS = 250_000
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_resized: set[tuple[int, ...]] = set()
+
+
+def check(data: bytes) -> None:
+    """The bytes, and as a PNG also with checksums that fit, are refused by type or read as Pillow reads them."""
+    _check_file(data)
+    if data.startswith(_SIGNATURE):
+        _check_file(_with_checksums(data))
+
+
+def seeds() -> Iterator[bytes]:
+    yield sample.jpeg(24, 16)
+    yield sample.jpeg(24, 16, progressive=True, exif=sample.exif(6))
+    yield sample.jpeg(17, 9, exif=sample.exif(8, big_endian=True), subsampling=2, restart_marker_blocks=1)
+    yield sample.saved(sample.picture(24, 16, "L"), "JPEG")
+    yield sample.saved(sample.picture(24, 16, "CMYK"), "JPEG")
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        yield sample.saved(sample.picture(24, 16, mode), "PNG")
+    yield sample.png(24, 16, exif=sample.exif(3), pnginfo=None, dpi=(300, 300))
+    yield sample.saved(sample.picture(24, 16, "P"), "PNG", transparency=3)
+    grey = np.arange(24 * 16, dtype=np.uint16).reshape(16, 24) * 170
+    yield sample.raw_png(grey, depth=16, colour=0, transparent=struct.pack(">H", 340))
+    yield sample.raw_png(np.dstack([grey] * 3), depth=16, colour=2, transparent=struct.pack(">HHH", 170, 170, 170))
+    yield sample.raw_png(np.dstack([grey] * 4), depth=16, colour=6)
+    yield sample.raw_png(grey % 4, depth=2, colour=0, transparent=b"\0\1")
+    yield sample.webp(24, 16)
+    yield sample.webp(24, 16, lossless=True)
+    yield sample.saved(sample.picture(24, 16, "RGBA"), "WEBP", exif=sample.exif(8))
+    yield sample.mpo()
+    yield sample.animated("WEBP")
+    yield sample.animated("PNG")
+
+
+def _check_file(data: bytes) -> None:
+    try:
+        info = inspect_image(data, max_pixels=MAX_PIXELS)
+    except RequestError:
+        _must_refuse(data)
+        return
+    height, width = info.original
+    assert 0 < height * width <= MAX_PIXELS
+    try:
+        pixels = decode_image(data, max_pixels=MAX_PIXELS)
+    except RequestError:
+        return
+    assert pixels.shape == (height, width, 3)
+    assert pixels.dtype == np.uint8
+    assert not pixels.flags.writeable
+    if pixels.shape not in _resized:  # its outcome depends on nothing else
+        _resized.add(pixels.shape)
+        assert resize_longest_side(pixels).shape == (*resized_size(info.original), 3)
+    _must_agree_with_pillow(data, pixels)
+
+
+def _must_refuse(data: bytes) -> None:
+    try:
+        decode_image(data, max_pixels=MAX_PIXELS)
+    except RequestError:
+        return
+    raise AssertionError("refused at the door, but decoded")
+
+
+def _must_agree_with_pillow(data: bytes, pixels: NDArray[np.uint8]) -> None:
+    structure = read_structure(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(BytesIO(data), formats=["JPEG", "MPO", "PNG", "WEBP"])
+            image.load()
+    except Exception:
+        return
+    assert image.size == structure.parts.stored[::-1]
+    if image.mode.startswith("I") or (structure.format == "PNG" and "transparency" in image.info):
+        return  # what is done about 16-bit grey and a transparent colour is not what Pillow does
+    if image.has_transparency_data:
+        expected, tolerance = _over_white(np.asarray(image.convert("RGBA"), float)), 1
+    else:
+        expected, tolerance = np.asarray(image.convert("RGB"), float), 0
+    assert np.abs(_oriented(expected, structure.orientation) - pixels).max() <= tolerance
+
+
+def _over_white(rgba: NDArray[np.float64]) -> NDArray[np.float64]:
+    alpha = rgba[..., 3:] / 255
+    return rgba[..., :3] * alpha + 255 * (1 - alpha)
+
+
+def _oriented(stored: NDArray[np.float64], orientation: int) -> NDArray[np.float64]:
+    """Source: Exif 2.32, section 4.6.4, the orientations in their order."""
+    turned = stored.swapaxes(0, 1) if orientation >= 5 else stored
+    upside_down = orientation in (3, 4, 7, 8)
+    mirrored = orientation in (2, 3, 6, 7)
+    return turned[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+
+
+def _with_checksums(png: bytes) -> bytes:
+    """The PNG with the checksum of each chunk put right, so that what is changed in chunks gets past it."""
+    mended = bytearray(png)
+    start = len(_SIGNATURE)
+    while start + 12 <= len(mended):
+        end = start + 12 + int.from_bytes(mended[start : start + 4], "big")
+        if end > len(mended):
+            break
+        mended[end - 4 : end] = zlib.crc32(mended[start + 4 : end - 4]).to_bytes(4, "big")
+        start = end
+    return bytes(mended)

@@ -1,0 +1,118 @@
+"""The prompt parser and mask tokens: bodies and tokens are read, or refused as invalid prompts."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from prompt_api import tokens
+from prompt_api.prompts import MAX_POINTS, MAX_PROMPTS, PromptInput, check_position, parse_mask_logits, parse_request
+from prompt_api.service.masks import to_decoder_frame
+from shared.errors import InvalidPrompt
+from shared.keys import EmbeddingKey, logits_key
+
+KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64)
+SIZE = (1200, 1800)
+
+
+def check(data: bytes) -> None:
+    """The first byte says what the rest is: a body, the JSON inside a recipe or a stored token, or a token's text."""
+    kind, rest = data[:1], data[1:]
+    if kind in (b"r", b"s"):
+        _check_token(kind.decode() + _packed(rest))
+    elif kind == b"t":
+        _check_token(rest.decode("utf-8", "replace"))
+    else:
+        _check_body(rest)
+
+
+def seeds() -> Iterator[bytes]:
+    click = {"points": [[500, 375], [1.5, -2e2]], "labels": [1, 0]}
+    (first, *_) = tokens.recipe_tokens(PromptInput(**click), KEY, multimask=True, count=3, depth=0)
+    (second,) = tokens.recipe_tokens(PromptInput(mask_token=first, **click), KEY, multimask=False, count=1, depth=1)
+    (stored, *_) = tokens.stored_tokens(KEY, tokens.new_name(), 3)
+    for prompts, form in (
+        ([click], "rle"),
+        ([{"box": [1, 2, 3, 4]}, {**click, "mask_token": first}], "png"),
+        ([{"mask_token": second}, {"mask_token": stored}, {"mask_logits": "AAAA"}], "polygons"),
+    ):
+        yield b"b" + json.dumps({"prompts": prompts, "multimask": len(prompts) > 1, "format": form}).encode()
+    for token in (first, second, stored):
+        yield b"t" + token.encode()
+        yield token[:1].encode() + json.dumps(tokens._unpack(token)[1]).encode()
+
+
+def _packed(text: bytes) -> str:
+    return base64.urlsafe_b64encode(zlib.compress(text, 1, wbits=-15)).rstrip(b"=").decode()
+
+
+def _check_body(body: bytes) -> None:
+    try:
+        request = parse_request(body)
+    except InvalidPrompt as refusal:
+        _must_be_short(refusal)
+        return
+    assert 1 <= len(request.prompts) <= MAX_PROMPTS
+    said = json.loads(body)
+    assert len(said["prompts"]) == len(request.prompts)
+    for given, prompt in zip(said["prompts"], request.prompts, strict=True):
+        assert np.array_equal(np.array(prompt.points or [], float), np.array(given.get("points") or [], float))
+        assert np.array_equal(np.array(prompt.box or [], float), np.array(given.get("box") or [], float))
+        assert prompt.labels == given.get("labels")
+        _check_prompt(prompt)
+
+
+def _check_prompt(prompt: PromptInput) -> None:
+    assert len(prompt.points or ()) == len(prompt.labels or ()) <= MAX_POINTS
+    if prompt.mask_token is not None:
+        _check_token(prompt.mask_token)
+    try:
+        check_position(prompt, SIZE, "prompts/0")
+        mask = None if prompt.mask_logits is None else parse_mask_logits(prompt.mask_logits, "prompts/0")
+    except InvalidPrompt as refusal:
+        _must_be_short(refusal)
+        return
+    framed = to_decoder_frame(prompt, SIZE, mask)
+    assert np.abs(framed.points).max(initial=0) <= 2048
+    assert framed.box is None or np.abs(framed.box).max() <= 2048
+    _must_come_back(prompt)
+
+
+def _check_token(token: str) -> None:
+    try:
+        parsed = tokens.parse(token, KEY)
+    except InvalidPrompt as refusal:
+        _must_be_short(refusal)
+        return
+    assert 0 <= parsed.index <= tokens.MAX_DEPTH
+    if isinstance(parsed, tokens.Stored):
+        assert logits_key(parsed.name).isascii()
+    else:
+        assert 0 <= parsed.depth <= tokens.MAX_DEPTH
+        assert len(parsed.prompt.points or ()) <= MAX_POINTS
+
+
+def _must_come_back(prompt: PromptInput) -> None:
+    """The tokens made for this prompt's masks say the same prompt when they are handed back."""
+    try:
+        depth = tokens.depth_of(prompt, KEY)
+    except InvalidPrompt:
+        return
+    if not tokens.fits_recipe(prompt, depth):
+        return
+    for index, token in enumerate(tokens.recipe_tokens(prompt, KEY, multimask=True, count=3, depth=depth)):
+        if len(token) > 8192:  # only if its own mask_token was made by no service
+            assert len(prompt.mask_token or "") > 4096
+            return
+        assert tokens.parse(token, KEY) == tokens.Recipe(prompt, True, index, depth + 1)
+
+
+def _must_be_short(refusal: InvalidPrompt) -> None:
+    problems: list[Any] = refusal.extra.get("errors", [])
+    assert len(problems) <= 10
+    assert len(json.dumps([refusal.detail, problems])) < 64 * 1024
