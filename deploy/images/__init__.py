@@ -1,0 +1,1 @@
+"""Both container images, built and run without a container engine."""

@@ -1,0 +1,136 @@
+"""`make images-check`: both images built, started, and a photo taken through them. `python -m deploy.images.check`."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.images.build import Builder, BuiltImage
+from deploy.images.container import run, start
+from deploy.local.embedded_valkey import start_valkey
+from deploy.local.photo import PHOTO, POINT
+from deploy.local.process import ROOT, ProcessGroup, StackError, stop_all
+from deploy.local.run import say, stopped_by_signals
+from deploy.local.stack import LocalStack
+from prompt_api.client import Mask, SamCache
+from shared.errors import SamCacheError
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+_API_MEGABYTES = 350
+_READY = re.compile(r"\bready:")
+_URL = re.compile(r"https?://[^\s/]+:(\d+)")
+
+
+@dataclass(slots=True)
+class Report:
+    """What was checked, one line each."""
+
+    failures: int = 0
+    lines: list[str] = field(default_factory=list)
+
+    def check(self, what: str, passed: bool, seen: object = "") -> None:
+        self.failures += not passed
+        self.lines.append(f"{'ok' if passed else 'FAILED':<8}{what}{f': {seen}' if seen != '' else ''}")
+        say(self.lines[-1])
+
+
+def main() -> int:
+    """Exit status: 0 all is well, 1 something is not, 130 interrupted."""
+    report = Report()
+    with stopped_by_signals():
+        try:
+            _check(Path(ROOT, ".images"), report)
+        except (StackError, SamCacheError) as error:
+            say(str(error))
+            return 1
+        except KeyboardInterrupt:
+            return 130
+    return 1 if report.failures else 0
+
+
+def _check(folder: Path, report: Report) -> None:
+    builder = Builder(folder)
+    try:
+        started = time.monotonic()
+        api = builder.build("Dockerfile.api", "localhost/sam-prompt-api")
+        encoder = builder.build("Dockerfile.encoder", "localhost/sam-encoder-worker")
+        say(f"built in {time.monotonic() - started:.0f} s")
+        _declarations(api, encoder, report)
+        masks = _masks_from(api, encoder, report)
+    finally:
+        builder.close()
+    with LocalStack() as stack, SamCache(stack.url) as service:
+        expected = _masks(service)
+    same = [mask.payload for mask in masks] == [mask.payload for mask in expected]
+    report.check("the masks are those of this checkout", same, [mask.area for mask in masks])
+
+
+def _declarations(api: BuiltImage, encoder: BuiltImage, report: Report) -> None:
+    report.check(
+        f"the API image has at most {_API_MEGABYTES} MB", api.megabytes <= _API_MEGABYTES, f"{api.megabytes:.0f}"
+    )
+    report.check("the encoder image's size in MB", True, f"{encoder.megabytes:.0f}")
+    report.check("the API image declares a health check", "Healthcheck" in api.config)
+    for image in (api, encoder):
+        name = image.name.rpartition("/")[2]
+        report.check(
+            f"{name} does not run as root", image.config["User"] not in ("", "0", "root"), image.config["User"]
+        )
+        labels = [label for label in image.config["Labels"] if label.startswith("org.opencontainers.image.")]
+        report.check(f"{name} says what it is", len(labels) >= 4, len(labels))
+        written = run(image, ["python", "-c", "open('/opt/sam/x', 'w')"], {})
+        report.check(f"{name} cannot write itself", written.returncode != 0)
+    for module in ("torch", "segment_anything", "pip"):
+        found = run(api, ["python", "-c", f"import {module}"], {})
+        report.check(f"the API image has no {module}", "ModuleNotFoundError" in found.stderr)
+
+
+def _masks_from(api: BuiltImage, encoder: BuiltImage, report: Report) -> list[Mask]:
+    with _running_group() as group:
+        deadline = time.monotonic() + _START_SECONDS
+        _, url = start_valkey(group, _nobody, deadline)
+        environ = {"SAM_CACHE_URL": url, "SAM_QUEUE_URL": url}
+        worker = start(encoder, "encoder", environ=environ, group=group, sink=_nobody)
+        # For this check alone: it listens where only this machine reaches it.
+        serving = {**environ, "SAM_HOST": "127.0.0.1", "SAM_PORT": "0"}
+        server = start(api, "api", environ=serving, group=group, sink=_nobody)
+        worker.wait_for_line(_READY, deadline)
+        port = server.wait_for_line(_URL, deadline)[1]
+        with SamCache(f"http://127.0.0.1:{port}") as service:
+            masks = _masks(service)
+        report.check("a photo goes through both images", True, f"score {max(mask.score for mask in masks):.3f}")
+        health = run(api, api.config["Healthcheck"]["Test"][1:], {"SAM_PORT": port})
+        report.check("the health check passes", health.returncode == 0, health.stderr[-200:])
+        for child in (server, worker):
+            stopping = time.monotonic()
+            stop_all([child], _STOP_SECONDS)
+            report.check(f"{child.name} obeys SIGTERM", child.exit_code == 0, f"{time.monotonic() - stopping:.1f} s")
+        return masks
+
+
+def _masks(service: SamCache) -> list[Mask]:
+    image = service.wait(service.upload(PHOTO.read_bytes()).image_id)
+    return service.masks(image.image_id, [{"points": [list(POINT)], "labels": [1]}]).results[0]
+
+
+@contextmanager
+def _running_group() -> Iterator[ProcessGroup]:
+    group = ProcessGroup()
+    try:
+        yield group
+    finally:
+        group.close()
+
+
+def _nobody(_line: str) -> None:
+    """Lines are kept by the child; nobody reads them as they come."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

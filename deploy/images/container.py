@@ -1,0 +1,51 @@
+"""A built image's program on its own file system, as an engine would run it: its user, nothing writable."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+
+from deploy.images.build import BuiltImage
+from deploy.local.process import Child, ProcessGroup
+
+_ENTER = """
+set -e
+root=$1 user=$2
+shift 2
+mount --bind "$root" "$root"
+mount -o remount,bind,ro "$root"
+mount -t tmpfs -o size=64m tmpfs "$root/tmp"
+mount --rbind /dev "$root/dev"
+mount -t proc proc "$root/proc"
+exec chroot --userspec="$user" "$root" "$@"
+"""
+
+
+def start(
+    image: BuiltImage,
+    name: str,
+    *,
+    environ: Mapping[str, str],
+    group: ProcessGroup,
+    sink: Callable[[str], None],
+) -> Child:
+    """The image's own command, with `environ` over its own variables; on this machine's network."""
+    command = _entered(image, image.config["Cmd"])
+    return Child(name, command, environ={**image.environ, **environ}, group=group, sink=sink)
+
+
+def run(image: BuiltImage, command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Another command inside the image, to its end (30 s)."""
+    return subprocess.run(
+        _entered(image, command),
+        env={**image.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def _entered(image: BuiltImage, command: Sequence[str]) -> list[str]:
+    prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, "sh"]
+    return [*prefix, str(image.root), image.config["User"], *command]

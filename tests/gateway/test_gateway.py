@@ -1,0 +1,180 @@
+"""The gateway's configuration in the real HAProxy, before real replicas: where requests go, and what a death costs."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.gateway.fleet import MAX_BODY, Fleet
+
+CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    with Fleet(3, workers=1) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def images(fleet: Fleet) -> list[str]:
+    """Ids of twelve images that are encoded."""
+    with httpx.Client(base_url=fleet.url, timeout=30) as http:
+        return [upload(http, png(seed)) for seed in range(12)]
+
+
+@dataclass
+class Load:
+    """What clients saw that prompted while something happened."""
+
+    answered: int = 0
+    failures: list[str] = field(default_factory=list)
+    enough: threading.Condition = field(default_factory=threading.Condition)
+
+    def wait_for(self, more: int) -> None:
+        """Return once that many more answers have come (60 s)."""
+        with self.enough:
+            goal = self.answered + more
+            assert self.enough.wait_for(lambda: self.answered >= goal, 60), self.failures[:3]
+
+
+def test_an_image_stays_on_one_replica_and_images_spread(fleet: Fleet, images: list[str]) -> None:
+    with httpx.Client(base_url=fleet.url, timeout=30) as http:
+        for _ in range(3):
+            for image_id in images:
+                assert http.post(f"/v1/images/{image_id}/masks", json=CLICK).status_code == 200
+    homes = homes_of(fleet)
+    assert {len(homes[image_id]) for image_id in images} == {1}
+    assert len({next(iter(homes[image_id])) for image_id in images}) == 3
+
+
+def test_a_replica_that_is_killed_costs_no_prompt_and_moves_only_its_own_images(
+    fleet: Fleet, images: list[str]
+) -> None:
+    before = homes_of(fleet)
+    victim = fleet.replicas[0]
+    with prompting(fleet, images) as load:
+        load.wait_for(40)
+        fleet.kill_replica(victim)
+        load.wait_for(120)
+        fleet.add_replica()
+        load.wait_for(40)
+    assert load.failures == []
+    after = homes_of(fleet)
+    moved = [image_id for image_id in images if len(after[image_id]) > 1]
+    names = Counter(next(iter(before[image_id])) for image_id in images)
+    assert 0 < len(moved) <= max(names.values())
+
+
+def test_a_rolling_restart_of_everything_costs_nothing(fleet: Fleet, images: list[str]) -> None:
+    uploaded: list[str] = []
+    with prompting(fleet, images) as load, httpx.Client(base_url=fleet.url, timeout=30) as http:
+        load.wait_for(30)
+        for number, address in enumerate(fleet.replicas):
+            fleet.add_replica()
+            uploaded.append(accepted(http, png(100 + number)))
+            assert fleet.stop_replica(address) == 0
+            load.wait_for(30)
+        fleet.replace_worker()
+        uploaded.append(accepted(http, png(200)))
+        load.wait_for(30)
+        for image_id in uploaded:
+            assert http.get(f"/v1/images/{image_id}?wait=30").json()["status"] == "ready"
+    assert load.failures == []
+
+
+def test_an_upload_over_the_limit_is_refused_at_the_gateway(fleet: Fleet) -> None:
+    answer = httpx.post(f"{fleet.url}/v1/images", content=b"0" * (MAX_BODY + 1), timeout=30)
+    assert (answer.status_code, answer.json()["code"]) == (413, "image-too-large")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_events_arrive_while_the_stream_is_open(fleet: Fleet, images: list[str]) -> None:
+    path = f"{fleet.url}/v1/images/{images[0]}/events"
+    with httpx.stream("GET", path, timeout=30) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert "ready" in next(answer.iter_text())
+
+
+def test_metrics_are_not_for_the_public(fleet: Fleet) -> None:
+    assert httpx.get(f"{fleet.url}/metrics", timeout=30).status_code == 404
+
+
+def test_without_a_replica_the_refusal_is_one_of_the_contract() -> None:
+    with Fleet(1, workers=0) as lonely:
+        lonely.kill_replica(lonely.replicas[0])
+        answer = httpx.get(f"{lonely.url}/v1/models", timeout=30)
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert answer.headers["retry-after"] == "1"
+
+
+@contextmanager
+def prompting(fleet: Fleet, images: list[str], clients: int = 3) -> Iterator[Load]:
+    """Clients that prompt one image after the other, all the time."""
+    load, done = Load(), threading.Event()
+
+    def one(first: int) -> None:
+        with httpx.Client(base_url=fleet.url, timeout=30) as http:
+            number = first
+            while not done.is_set():
+                number += 1
+                try:
+                    answer = http.post(f"/v1/images/{images[number % len(images)]}/masks", json=CLICK)
+                except httpx.HTTPError as error:
+                    load.failures.append(repr(error))
+                    continue
+                with load.enough:
+                    if answer.status_code == 200:
+                        load.answered += 1
+                    else:
+                        load.failures.append(f"{answer.status_code} {answer.text}")
+                    load.enough.notify_all()
+
+    threads = [threading.Thread(target=one, args=(5 * number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield load
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(35)
+
+
+def homes_of(fleet: Fleet) -> dict[str, set[str]]:
+    """Which replicas answered prompts for each image, so far."""
+    homes: dict[str, set[str]] = defaultdict(set)
+    for entry in fleet.served():
+        if entry["path"].endswith("/masks") and entry["status"] == 200:
+            homes[entry["path"].split("/")[3]].add(entry["replica"])
+    return homes
+
+
+def upload(http: httpx.Client, data: bytes) -> str:
+    """The id of an image once it is encoded."""
+    answer = http.post("/v1/images?wait=30", content=data)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["image_id"])
+
+
+def accepted(http: httpx.Client, data: bytes) -> str:
+    """The id of an image that the service took."""
+    answer = http.post("/v1/images", content=data)
+    assert answer.status_code in (200, 202), answer.text
+    return str(answer.json()["image_id"])
+
+
+def png(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 255, (60, 80, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
