@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+STUDIO := $(VENV)/label-studio
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INPUTS := pyproject.toml constraints.txt
 CHECKED := shared prompt_api encoder_worker deploy bench tests
 
-.PHONY: help run demo test test-torch bench lint setup
+.PHONY: help run demo test test-torch bench chaos fuzz soak label-studio-check images-check lint setup
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +17,11 @@ help:
 	@echo "make test   lint and every test"
 	@echo "make test-torch  the tests of the ViT models alone"
 	@echo "make bench  what prompts cost here, against SamPredictor: ten quiet minutes (PHOTO=path adds yours)"
+	@echo "make chaos  break the running service in every way it promises to survive: six quiet minutes (SEED=7 varies it)"
+	@echo "make fuzz   throw mutated bytes at whatever reads what clients send: TIME=60 seconds at each of five readers"
+	@echo "make soak   100,000 prompts and 2,000 uploads, watching what stays behind: half a quiet hour"
+	@echo "make label-studio-check  a real Label Studio and its editor in Chromium: a gigabyte, ten minutes (PICTURES=folder keeps screenshots)"
+	@echo "make images-check  build both container images without an engine and take a photo through them: root, twenty minutes"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make setup  only install what the others need"
 
@@ -35,6 +41,21 @@ test-torch: $(VENV)/.developing
 bench: $(VENV)/.developing
 	@exec $(BIN)/python -m bench $${PHOTO:+--photo "$$PHOTO"}
 
+chaos: $(VENV)/.developing
+	@exec $(BIN)/python -m tests.chaos $${SEED:+--seed "$$SEED"}
+
+fuzz: $(VENV)/.fuzzing
+	@exec $(BIN)/python -m tests.fuzz --seconds $${TIME:-60}
+
+soak: $(VENV)/.developing
+	@exec $(BIN)/python -m bench.soak
+
+label-studio-check: $(VENV)/.developing $(STUDIO)/.installed
+	$(BIN)/python -m pytest tests/label_studio/end_to_end.py
+
+images-check: $(VENV)/.developing
+	@exec $(BIN)/python -m deploy.images.check
+
 lint: $(VENV)/.developing
 	$(BIN)/python -m ruff check $(CHECKED)
 	$(BIN)/python -m ruff format --check $(CHECKED)
@@ -42,6 +63,12 @@ lint: $(VENV)/.developing
 	$(BIN)/lint-imports
 
 setup: $(VENV)/.developing
+
+# An environment of its own: it wants other versions of much that this project uses.
+$(STUDIO)/.installed: $(VENV)/.created
+	$(PYTHON) -m venv $(STUDIO)
+	$(STUDIO)/bin/python -m pip install --quiet --disable-pip-version-check label-studio==1.23.2
+	@touch $@
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
@@ -57,4 +84,8 @@ $(VENV)/.serving: $(VENV)/.created $(INPUTS)
 $(VENV)/.developing: $(VENV)/.serving
 	$(INSTALL) torch==2.13.0
 	$(INSTALL) --editable '.[api,worker,local,torch,dev]'
+	@touch $@
+
+$(VENV)/.fuzzing: $(VENV)/.developing
+	$(INSTALL) --editable '.[fuzz]'
 	@touch $@

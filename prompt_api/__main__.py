@@ -8,8 +8,9 @@ import socket
 import sys
 from dataclasses import replace
 
+from prompt_api.access.policy import require_safe
 from prompt_api.app import create_app
-from prompt_api.server import reserve, serve, supervise
+from prompt_api.server import REFUSED, reserve, serve, supervise
 from prompt_api.wiring import wired_services
 from shared.errors import StartupError
 from shared.settings import Settings
@@ -26,6 +27,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = Settings.from_env()
+        require_safe(settings)
         logging.basicConfig(
             level=settings.log_level, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
         )
@@ -44,13 +46,13 @@ def main() -> int:
             supervise(port, settings.api_processes)
     except StartupError as error:
         print(f"prompt_api: {error.detail}", file=sys.stderr)  # noqa: T201 - this is a command
-        return 2
+        return REFUSED
     return 0
 
 
 def _serve(listener: socket.socket, settings: Settings) -> None:
     with wired_services(settings) as services:
-        serve(create_app(services), listener, settings)
+        serve(create_app(services), listener, settings, services.access)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict  # pydantic reads typing's own only from
 
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.masks.polygons import Polygon
+from prompt_api.service.browser import BrowserStatus
 from prompt_api.service.images import Status
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -206,6 +207,28 @@ class ModelList(TypedDict):
     models: list[ModelDescription]
 
 
+class BrowserDecoder(TypedDict):
+    """What decoding in a browser takes: three graphs for ONNX Runtime, and onnxruntime-web.
+
+    Attributes:
+        model: the model it belongs to.
+        weights_digest: names the weights. Ask for embeddings with it as `weights`.
+        status: `ready`; `fetching` while the service fetches the runtime; `unavailable`.
+        detail: why it is not `ready`; null if it is.
+        runtime: version of onnxruntime-web; its files are `static/runtime/{version}/…`, relative to the page.
+        digest: names the graphs, as part of their path; null where the model has none.
+        parts: bytes of each graph by its name: `image_side`, `mask_side`, `prompt_side`.
+    """
+
+    model: str
+    weights_digest: Sha256
+    status: BrowserStatus
+    detail: str | None
+    runtime: str
+    digest: str | None
+    parts: dict[str, Count]
+
+
 class Alive(TypedDict):
     """The process answers.
 
@@ -254,6 +277,8 @@ class Problem(TypedDict):
         errors: with `invalid-prompt`, up to ten places and what is wrong there.
         max_bytes: with `image-too-large` and `request-too-large`, the limit that was passed.
         max_pixels: with `image-too-large`, the limit that was passed.
+        scope: with `forbidden`, what the token would have to have.
+        limit: with `rate-limited`, how much is allowed.
         max_side: with `image-too-large`, the limit in pixels that was passed.
         width: pixels of the image, where it matters to the error.
         height: pixels of the image, where it matters to the error.
@@ -268,5 +293,7 @@ class Problem(TypedDict):
     max_bytes: NotRequired[int]
     max_pixels: NotRequired[int]
     max_side: NotRequired[int]
+    scope: NotRequired[Literal["read", "write"]]
+    limit: NotRequired[str]
     width: NotRequired[int]
     height: NotRequired[int]

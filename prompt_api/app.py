@@ -5,8 +5,13 @@ from __future__ import annotations
 from flask import Flask
 
 from prompt_api import problems
-from prompt_api.routes import documentation, health, images, masks, models, page
+from prompt_api.access import guard
+from prompt_api.routes import browser_runtime, documentation, health, images, label_studio, masks, models, page
 from prompt_api.service import Services
+from shared import allowance
+
+ALL_OPERATIONS = 2.0
+"""What all operations of a request on Redis may take, in time-outs of a single one."""
 
 
 def create_app(services: Services) -> Flask:
@@ -15,6 +20,20 @@ def create_app(services: Services) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider's own attribute
     app.extensions["sam"] = services
     problems.register(app)
-    for module in (images, masks, models, health, documentation, page):
+    _bound_waits(app, ALL_OPERATIONS * services.settings.redis_timeout)
+    guard.register(app, services.access)
+    for module in (images, masks, models, health, documentation, page, browser_runtime, label_studio):
         app.register_blueprint(module.blueprint)
     return app
+
+
+def _bound_waits(app: Flask, seconds: float) -> None:
+    """Let each request of `app` wait for Redis `seconds` in all. This is first: what admits requests asks Redis too."""
+
+    @app.before_request
+    def begin() -> None:
+        allowance.grant(seconds)
+
+    @app.teardown_request
+    def end(_error: BaseException | None) -> None:
+        allowance.revoke()

@@ -11,6 +11,7 @@ from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
 from prompt_api import problems
+from prompt_api.request_parser import BoundedParser
 from shared.errors import ImageTooLarge
 
 LINGER_SECONDS = 5.0
@@ -27,6 +28,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
         body = json.dumps(problems.document(error.code, code, str(error.body))).encode()
         self.status = f"{error.code} {error.reason}"
         self.response_headers += [("Content-Type", problems.MEDIA_TYPE), ("Connection", "close")]
+        self.response_headers += getattr(error, "headers", {}).items()
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
@@ -42,6 +44,7 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
     """
 
     error_task_class = ProblemTask
+    parser_class = BoundedParser
 
     refused = False
     _linger_until: float | None = None

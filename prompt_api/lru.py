@@ -56,14 +56,7 @@ class ByteLru(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         with self._lock:
-            self._remove(key)
-            if value.nbytes > self._capacity:
-                return
-            self._values[key] = value
-            self._stats.bytes += value.nbytes
-            while self._stats.bytes > self._capacity:
-                self._remove(next(iter(self._values)))
-                self._stats.evictions += 1
+            self._keep(key, value)
 
     def get_or_load(self, key: K, load: Callable[[], V], *, timeout: float) -> V:
         """The value kept, or `load()`'s, kept from now on; threads that miss together load once.
@@ -92,8 +85,9 @@ class ByteLru(Generic[K, V]):
             raise
         else:
             mine.set_result(value)
-            if discards == self._discards:
-                self.put(key, value)
+            with self._lock:
+                if discards == self._discards:
+                    self._keep(key, value)
             return value
         finally:
             with self._lock:
@@ -106,11 +100,26 @@ class ByteLru(Generic[K, V]):
             for key in [key for key in self._values if wanted(key)]:
                 self._remove(key)
 
+    def keys(self) -> list[K]:
+        """Of what is kept, the least recently used first."""
+        with self._lock:
+            return list(self._values)
+
     def stats(self) -> LruStats:
         with self._lock:
             return LruStats(
                 self._stats.hits, self._stats.misses, self._stats.evictions, self._stats.bytes, len(self._values)
             )
+
+    def _keep(self, key: K, value: V) -> None:
+        self._remove(key)
+        if value.nbytes > self._capacity:
+            return
+        self._values[key] = value
+        self._stats.bytes += value.nbytes
+        while self._stats.bytes > self._capacity:
+            self._remove(next(iter(self._values)))
+            self._stats.evictions += 1
 
     def _remove(self, key: K) -> None:
         value = self._values.pop(key, None)

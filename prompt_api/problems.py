@@ -16,6 +16,8 @@ from shared import errors
 MEDIA_TYPE = "application/problem+json"
 
 STATUS: dict[type[errors.SamCacheError], int] = {
+    errors.Unauthorized: 401,
+    errors.Forbidden: 403,
     errors.ImageNotFound: 404,
     errors.ModelNotFound: 404,
     errors.EmbeddingPending: 409,
@@ -27,11 +29,16 @@ STATUS: dict[type[errors.SamCacheError], int] = {
     errors.InvalidImage: 422,
     errors.InvalidPrompt: 422,
     errors.InvalidParameter: 422,
+    errors.ImageUnreachable: 422,
     errors.EncodeFailed: 422,
+    errors.RateLimited: 429,
     errors.StoreUnavailable: 503,
     errors.Overloaded: 503,
 }
 """HTTP status of each error a client may meet. A class that is missing here is a bug and answered as 500."""
+
+CHALLENGE = {401: "Bearer", 403: 'Bearer error="insufficient_scope"'}
+"""`WWW-Authenticate` by status. Basic is not offered, though taken: browsers would ask for a user and a password."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +63,8 @@ def response(
     answer.headers["Cache-Control"] = "no-store"
     if retry_after is not None:
         answer.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+    if status in CHALLENGE:
+        answer.headers["WWW-Authenticate"] = CHALLENGE[status]
     return answer
 
 

@@ -14,17 +14,23 @@ import subprocess
 import sys
 import time
 from types import FrameType
+from typing import Any
 
 from flask import Flask
 from waitress.server import create_server
 
-from prompt_api.channel import PoliteChannel
+from prompt_api.access.door import channel_class
+from prompt_api.access.policy import AccessPolicy
+from prompt_api.routes.masks import MAX_BODY
 from shared.errors import ConfigurationError
 from shared.settings import Settings
 
 BACKLOG = 1024
 CONNECTIONS = 2000
 """Open connections per process; beyond, new ones wait in the backlog."""
+
+MAX_HEADER_BYTES = 64 * 1024
+"""Of a request line and its headers together. Proxies pass on less."""
 
 IDLE_TIMEOUT = 60
 """Seconds after which a silent connection is closed."""
@@ -33,6 +39,9 @@ STOP_SECONDS = 10.0
 """Seconds the supervisor gives its processes to end by themselves."""
 
 RESTART_PAUSE = 1.0
+
+REFUSED = 2
+"""Exit status of a process that must not start."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,22 +73,35 @@ def reserve(settings: Settings) -> socket.socket:
     return listener
 
 
-def serve(app: Flask, listener: socket.socket, settings: Settings) -> None:
-    """Serve `app` until SIGTERM or SIGINT; requests under way are given five seconds to end."""
+def serve(app: Flask, listener: socket.socket, settings: Settings, policy: AccessPolicy) -> None:
+    """Serve `app` until SIGTERM or SIGINT; requests under way are given five seconds to end.
+
+    Args:
+        policy: turns strangers away before their bodies are read.
+    """
+    proxies: dict[str, Any] = {}
+    if settings.trusted_proxies:
+        proxies = {
+            "trusted_proxy": "*",
+            "trusted_proxy_count": settings.trusted_proxies,
+            "trusted_proxy_headers": {"x-forwarded-for"},
+        }
     server = create_server(
         app,
         sockets=[listener],
         threads=settings.api_threads,
         # The application answers for bodies a little too large; past this, the channel refuses unread.
-        max_request_body_size=settings.max_upload_bytes + 1024 * 1024,
+        max_request_body_size=max(settings.max_upload_bytes, MAX_BODY) + 1024 * 1024,
+        max_request_header_size=MAX_HEADER_BYTES,
         connection_limit=CONNECTIONS,
         channel_timeout=IDLE_TIMEOUT,
         backlog=BACKLOG,
         asyncore_use_poll=True,
         channel_request_lookahead=1,  # lets event streams notice that their client has left
         ident=None,
+        **proxies,
     )
-    server.channel_class = PoliteChannel
+    server.channel_class = channel_class(policy)
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     server.run()
@@ -89,6 +111,9 @@ def supervise(port: int, processes: int) -> None:
     """Run `processes` servers on `port` and replace those that die, until SIGTERM or SIGINT.
 
     They are started afresh, not forked: ONNX Runtime sessions do not survive a fork.
+
+    Raises:
+        ConfigurationError: one of them must not start, and nor would the next.
     """
     command = [sys.executable, "-m", "prompt_api", "--share-port", str(port)]
 
@@ -103,6 +128,8 @@ def supervise(port: int, processes: int) -> None:
             time.sleep(RESTART_PAUSE)
             for index, child in enumerate(children):
                 if child.poll() is not None:
+                    if child.returncode == REFUSED:
+                        raise ConfigurationError("an API process refused to start, and said why")
                     _log.error("API process %d ended with status %d; starting another", child.pid, child.returncode)
                     children[index] = start()
     finally:

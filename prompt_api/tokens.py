@@ -3,10 +3,11 @@
 A token names low-res logits that this service computed. Storing those of every answer would write 400 kB
 to Redis per prompt, for each movement of a hovering pointer; so a token carries the *recipe* instead: the
 prompt and the number of the mask. Whoever gets it takes the logits from memory, or decodes the recipe once
-more and has the same logits, bit for bit. Only an answer whose recipe would be large (a prompt with
+more and has the same logits, but for rounding. Only an answer whose recipe would be large (a prompt with
 `mask_logits`, a long chain of refinements) has its logits stored in Redis under a TTL.
 
-A token is bound to its image, model and weights, and grants nothing that sending its prompt would not.
+A token is bound to its image, model and weights and to the namespace it was issued to, and grants nothing that sending
+its prompt would not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import secrets
 import zlib
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ MAX_DEPTH = 4
 
 _MAX_RECIPE = 16 * 1024  # bytes of JSON after inflating
 _RECIPE, _STORED = "r", "s"
+_NAME_BYTES = 16
+_NAME = re.compile(r"[A-Za-z0-9_-]{22}")  # what so many bytes are in URL-safe base64
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +52,16 @@ class Stored:
     index: int
 
 
-def binding(key: EmbeddingKey) -> str:
-    """What ties a token to its image, model and weights, in 32 characters."""
-    return f"{key.image_id[:16]}{key.weights_digest[:16]}"
+def binding(key: EmbeddingKey, namespace: str = "") -> str:
+    """What ties a token to its image, model and weights, in 32 characters, and to its namespace."""
+    return f"{key.image_id[:16]}{key.weights_digest[:16]}{namespace}"
 
 
-def depth_of(prompt: PromptInput, key: EmbeddingKey) -> int:
+def depth_of(prompt: PromptInput, key: EmbeddingKey, namespace: str = "") -> int:
     """How many recipes `prompt` nests: 0 without a token."""
     if prompt.mask_token is None:
         return 0
-    parsed = parse(prompt.mask_token, key)
+    parsed = parse(prompt.mask_token, key, namespace)
     return parsed.depth if isinstance(parsed, Recipe) else 0
 
 
@@ -66,37 +70,40 @@ def fits_recipe(prompt: PromptInput, depth: int) -> bool:
     return prompt.mask_logits is None and depth < MAX_DEPTH and len(prompt.points or ()) <= 32
 
 
-def recipe_tokens(prompt: PromptInput, key: EmbeddingKey, *, multimask: bool, count: int, depth: int) -> list[str]:
+def recipe_tokens(
+    prompt: PromptInput, key: EmbeddingKey, *, multimask: bool, count: int, depth: int, namespace: str = ""
+) -> list[str]:
     """One token per mask of the answer to `prompt`."""
     fields = prompt.model_dump(exclude_none=True)
-    return [_pack(_RECIPE, [binding(key), fields, multimask, index, depth + 1]) for index in range(count)]
+    owner = binding(key, namespace)
+    return [_pack(_RECIPE, [owner, fields, multimask, index, depth + 1]) for index in range(count)]
 
 
-def stored_tokens(key: EmbeddingKey, name: str, count: int) -> list[str]:
+def stored_tokens(key: EmbeddingKey, name: str, count: int, namespace: str = "") -> list[str]:
     """One token per mask of the answer whose logits are stored under `name`."""
-    return [_pack(_STORED, [binding(key), name, index]) for index in range(count)]
+    return [_pack(_STORED, [binding(key, namespace), name, index]) for index in range(count)]
 
 
 def new_name() -> str:
-    return secrets.token_urlsafe(16)
+    return secrets.token_urlsafe(_NAME_BYTES)
 
 
-def parse(token: str, key: EmbeddingKey) -> Recipe | Stored:
+def parse(token: str, key: EmbeddingKey, namespace: str = "") -> Recipe | Stored:
     """What `token` stands for.
 
     Raises:
-        InvalidPrompt: it is malformed, or belongs to another image, model or weights.
+        InvalidPrompt: it is malformed, or belongs to another image, model, weights or namespace.
     """
     try:
         kind, fields = _unpack(token)
         owner, *rest = fields
-        if owner != binding(key):
+        if owner != binding(key, namespace):
             raise InvalidPrompt("mask_token belongs to another image or model")
         if kind == _STORED:
             name, index = rest
-            return Stored(str(name), _small(index))
+            return Stored(_name(name), _small(index))
         prompt, multimask, index, depth = rest
-        return Recipe(parse_prompt(dict(prompt)), bool(multimask), _small(index), _small(depth))
+        return Recipe(_prompt(prompt, _small(depth)), bool(multimask), _small(index), depth)
     except (ValueError, TypeError, RecursionError):
         raise InvalidPrompt("mask_token is not a token of this service") from None
 
@@ -105,6 +112,19 @@ def _small(number: Any) -> int:
     if not isinstance(number, int) or not 0 <= number <= MAX_DEPTH:
         raise ValueError(number)
     return number
+
+
+def _prompt(fields: Any, depth: int) -> PromptInput:
+    prompt = parse_prompt(dict(fields))
+    if not fits_recipe(prompt, depth - 1):
+        raise ValueError(fields)
+    return prompt
+
+
+def _name(text: Any) -> str:
+    if not isinstance(text, str) or not _NAME.fullmatch(text):
+        raise ValueError(text)
+    return text
 
 
 def _pack(kind: str, fields: list[Any]) -> str:

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
+import redis
 
+from prompt_api.access.policy import access_policy
 from prompt_api.decoder.interface import Decoder, Prompt
 from prompt_api.decoder.load import load_decoder
+from prompt_api.label_studio.backend import LabelStudioBackend
+from prompt_api.label_studio.credentials import credentials
+from prompt_api.label_studio.instance import LabelStudioInstance
+from prompt_api.label_studio.pictures import TaskPictures
+from prompt_api.label_studio.recent import RecentImages
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.service import Services
+from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
-from prompt_api.service.images import ImageService
+from prompt_api.service.images import ImageService, record_ttl
 from prompt_api.service.masks import MaskService
 from prompt_api.service.refinement import Refinement
+from shared.browser_runtime import locate_runtime
 from shared.connections import request_client
-from shared.errors import ConfigurationError, ModelNotFound
+from shared.errors import ConfigurationError, ModelNotFound, StoreUnavailable
 from shared.events import Events, RedisEvents
 from shared.models import EMBEDDING_SHAPE, IMAGE_SIZE, Model, find_model
 from shared.queue import EncodeQueue
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
-from shared.store import RedisStore, Store
+from shared.store import RedisStore, StoreWithSets
 
 UPLOADS = 8
 """Uploads one process holds in memory at once."""
@@ -41,33 +50,47 @@ def wired_services(settings: Settings) -> Iterator[Services]:
     Raises:
         ConfigurationError, WeightsError: the process must not start.
     """
+    queue_client = request_client(settings.effective_queue_url, settings.redis_timeout)
+    queue = RqEncodeQueue(queue_client, settings)
+    with suppress(StoreUnavailable):  # away for now: then /readyz says what is wrong with it
+        queue.ping()
     loaded = [load_decoder(model, settings) for model in _served(settings)]
     decoders = {one.model.name: one.decoder for one in loaded}
     _warm_up(decoders.values())
     store = RedisStore(request_client(settings.cache_url, settings.redis_timeout))
-    queue_client = request_client(settings.effective_queue_url, settings.redis_timeout)
-    forget: list[Callable[[str], None]] = []
+
+    services: Services  # made below; nothing is heard before `events.start`
 
     def on_event(topic: tuple[str, str], status: str) -> None:
+        if status in ("deleted", "released"):
+            services.access.owners.forget(topic[0])
         if status == "deleted":
-            for action in forget:
-                action(topic[0])
+            services.masks.forget(topic[0])
 
-    events = RedisEvents(queue_client, on_event)
+    def on_gap() -> None:
+        services.access.owners.doubt()
+        services.masks.doubt()
+
+    events = RedisEvents(queue_client, on_event, on_gap)
+    graphs = {one.model.name: one.graphs for one in loaded if one.graphs is not None}
     services = assemble(
         settings,
         models=tuple(one.model for one in loaded),
         decoders=decoders,
-        decoder_files={one.model.name: one.graph for one in loaded if one.graph is not None},
+        decoder_files={name: one.unsplit for name, one in graphs.items()},
+        browser=BrowserDecoding(graphs, lambda: locate_runtime(settings)),
         store=store,
-        queue=RqEncodeQueue(queue_client, settings),
+        queue=queue,
         events=events,
+        # Its own client, as each role and purpose has: what counts requests must not wait for what moves images.
+        counting=request_client(settings.cache_url, settings.redis_timeout),
     )
-    forget.append(services.masks.forget)
     events.start()
+    services.browser.start()
     try:
         yield services
     finally:
+        services.label_studio.close()
         events.close()
 
 
@@ -77,12 +100,20 @@ def assemble(
     models: tuple[Model, ...],
     decoders: Mapping[str, Decoder[Any]],
     decoder_files: Mapping[str, Path],
-    store: Store,
+    store: StoreWithSets,
     queue: EncodeQueue,
     events: Events,
+    counting: redis.Redis | None = None,
+    browser: BrowserDecoding | None = None,
 ) -> Services:
-    """`Services` around the given seams; tests pass in-memory ones."""
-    images = ImageService(store=store, queue=queue, events=events, settings=settings)
+    """`Services` around the given seams; tests pass in-memory ones.
+
+    Args:
+        counting: where requests are counted for rate limits; None counts them in this process alone.
+        browser: what decoding in browsers needs; None where browsers cannot decode.
+    """
+    access = access_policy(settings, sets=store, owners_ttl=record_ttl(settings), client=counting)
+    images = ImageService(store=store, queue=queue, events=events, owners=access.owners, settings=settings)
     embeddings = EmbeddingCache(store=store, capacity=settings.embedding_lru_bytes)
     refinement = Refinement(store=store, capacity=settings.logits_lru_bytes, ttl=settings.mask_token_ttl)
     masks = MaskService(
@@ -92,6 +123,9 @@ def assemble(
         decoders=decoders,
         concurrency=max(1, (os.cpu_count() or 1) // settings.decoder_threads),
     )
+    uploads = BoundedSemaphore(UPLOADS)
+    # Half of the threads may wait; the other half always answers.
+    waiters = BoundedSemaphore(max(1, settings.api_threads // 2))
     return Services(
         settings=settings,
         models={model.name: model for model in models},
@@ -99,11 +133,34 @@ def assemble(
         images=images,
         embeddings=embeddings,
         masks=masks,
+        access=access,
+        browser=browser or BrowserDecoding({}, lambda: locate_runtime(settings)),
         checks={"cache": store.ping, "queue": queue.ping},
-        uploads=BoundedSemaphore(UPLOADS),
-        # Half of the threads may wait; the other half always answers.
-        waiters=BoundedSemaphore(max(1, settings.api_threads // 2)),
+        label_studio=_label_studio(settings, models[0], images, masks, uploads=uploads, waiters=waiters),
+        uploads=uploads,
+        waiters=waiters,
     )
+
+
+def _label_studio(
+    settings: Settings,
+    model: Model,
+    images: ImageService,
+    masks: MaskService,
+    *,
+    uploads: BoundedSemaphore,
+    waiters: BoundedSemaphore,
+) -> LabelStudioBackend:
+    url, token = settings.label_studio_url, settings.label_studio_token
+    instance = LabelStudioInstance(url, credentials(token), max_bytes=settings.max_upload_bytes) if url else None
+    pictures = TaskPictures(
+        images=images,
+        model=model,
+        instance=instance,
+        recent=RecentImages(),
+        slots=uploads,
+    )
+    return LabelStudioBackend(images=images, masks=masks, pictures=pictures, model=model, waiters=waiters)
 
 
 def _served(settings: Settings) -> tuple[Model, ...]:
@@ -114,11 +171,12 @@ def _served(settings: Settings) -> tuple[Model, ...]:
 
 
 def _warm_up(decoders: Iterable[Decoder[Any]]) -> None:
-    """Answer one prompt with each decoder, so that the first client does not wait for its sessions to be made."""
+    """Answer prompts with each decoder, so that the first client does not wait for its sessions to be made."""
     prompt = Prompt(points=np.zeros((1, 2), np.float32), labels=np.ones(1, np.int64))
     for decoder in decoders:
         image = decoder.prepare(np.zeros(EMBEDDING_SHAPE, np.float32), (IMAGE_SIZE, IMAGE_SIZE))
-        (masks,) = decoder.decode(image, [prompt], multimask=True)
+        for _ in range(2):  # the first prompt on an image takes another way than the next ones
+            (masks,) = decoder.decode(image, [prompt], multimask=True)
         encode_masks(masks.logits, (1, 1), MaskFormat.RLE)
     # What lives now lives as long as the process: keep it out of every later garbage collection.
     gc.collect()

@@ -12,11 +12,15 @@
     │   ├── ImageNotFound                 image-not-found
     │   ├── ModelNotFound                 model-not-found
     │   ├── EmbeddingPending              embedding-pending
-    │   └── ImageExpired                  image-expired
+    │   ├── ImageExpired                  image-expired
+    │   ├── ImageUnreachable              image-unreachable
+    │   ├── Unauthorized                  unauthorized
+    │   └── Forbidden                     forbidden
     ├── EncodeFailed                      encode-failed
     ├── Unavailable                       try again later
     │   ├── StoreUnavailable              store-unavailable
-    │   └── Overloaded                    overloaded
+    │   ├── Overloaded                    overloaded
+    │   └── RateLimited                   rate-limited
     ├── DamagedEmbedding                  damaged-embedding
     └── StartupError                      the operator must act before the process can start
         ├── ConfigurationError            configuration-error
@@ -121,6 +125,24 @@ class ImageExpired(RequestError):
     code = "image-expired"
 
 
+class ImageUnreachable(RequestError):
+    """An image that an annotation tool names, and this service may not or cannot fetch."""
+
+    code = "image-unreachable"
+
+
+class Unauthorized(RequestError):
+    """The request has no token, or one that this service does not know."""
+
+    code = "unauthorized"
+
+
+class Forbidden(RequestError):
+    """The token is known but does not allow this."""
+
+    code = "forbidden"
+
+
 class EncodeFailed(SamCacheError):
     """The worker gave up on the image."""
 
@@ -143,6 +165,12 @@ class Overloaded(Unavailable):
     """A bound on concurrent or queued work is reached."""
 
     code = "overloaded"
+
+
+class RateLimited(Unavailable):
+    """This client asked for more than its share."""
+
+    code = "rate-limited"
 
 
 class DamagedEmbedding(SamCacheError):

@@ -5,6 +5,8 @@ Cache role (may evict):
     sam:record:{id}                                 JSON: size of the oriented image; outlives the bytes
     sam:embedding:{model}:{weights}:{prep}:{id}     the image embedding, see `shared.codec`
     sam:logits:{token}                              low-res logits of one answer, see `shared.codec`
+    sam:owners:{id}                                 set of the namespaces that uploaded the image; only with tokens
+    sam:rate:{…}                                    a client's recent requests, as the `limits` library counts them
 Queue role (must not evict): RQ's own keys, and the channel EVENTS.
 """
 
@@ -72,6 +74,10 @@ def image_key(image_id: str) -> str:
 
 def record_key(image_id: str) -> str:
     return f"sam:record:{image_id}"
+
+
+def owners_key(image_id: str) -> str:
+    return f"sam:owners:{image_id}"
 
 
 def logits_key(token: str) -> str:

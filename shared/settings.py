@@ -27,7 +27,9 @@ class Settings:
 
     cache_url: str = _setting("redis://127.0.0.1:6379/0", "Redis for images and embeddings; may evict")
     queue_url: str = _setting("", "Redis for jobs and events; must not evict; empty: the cache's")
-    redis_timeout: float = _setting(0.75, "seconds a request waits for Redis, connecting or reading", least=0.01)
+    redis_timeout: float = _setting(
+        0.75, "seconds one operation on Redis may take; all those of a request together twice that", least=0.01
+    )
 
     model: str = _setting("mobile_sam", "model the worker runs and the API answers with by default")
     models: str = _setting("", "models the API serves, comma-separated; empty: just `SAM_MODEL`")
@@ -36,7 +38,11 @@ class Settings:
         "", "weights of `SAM_MODEL` already here: their folder, or a checkpoint; nothing is fetched"
     )
 
-    embedding_dtype: str = _setting("float16", "how embeddings are stored", choices=("float16", "float32", "int8"))
+    embedding_dtype: str = _setting(
+        "float16",
+        "how embeddings are stored (`int16`: as large as `float16`, eight times as precise)",
+        choices=("float16", "int16", "float32", "int8"),
+    )
     embedding_ttl: int = _setting(604_800, "seconds an embedding is kept", least=1)
     image_ttl: int = _setting(86_400, "seconds the uploaded bytes are kept, for encoding again", least=1)
     mask_token_ttl: int = _setting(3_600, "seconds a `mask_token` can be refined", least=1)
@@ -46,6 +52,18 @@ class Settings:
 
     host: str = _setting("127.0.0.1", "address the API listens on")
     port: int = _setting(8000, "port the API listens on; 0 picks a free one", least=0, most=65_535)
+    tokens: str = _setting("", "who may use the API: `namespace:scopes:hash`, comma-separated; see docs/access.md")
+    allow_anonymous: str = _setting(
+        "false", "listen on other addresses than loopback without any token", choices=("false", "true")
+    )
+    cors_origins: str = _setting("", "origins whose pages may call the API from a browser, comma-separated")
+    trusted_proxies: int = _setting(
+        0, "proxies in front of the API; the client's address is taken from their `X-Forwarded-For`", least=0
+    )
+    rate_limit_prompts: str = _setting("", "prompts per client, for example `50/second`; empty: no limit")
+    rate_limit_uploads: str = _setting("", "uploads per client, for example `60/minute`; empty: no limit")
+    label_studio_url: str = _setting("", "the Label Studio whose task images may be fetched; see docs/label-studio.md")
+    label_studio_token: str = _setting("", "access token of a user of that Label Studio, of either kind")
     api_processes: int = _setting(1, "API processes behind that port", least=1)
     api_threads: int = _setting(16, "request threads per API process", least=2)
     decoder_threads: int = _setting(1, "threads one mask decoding uses", least=1)

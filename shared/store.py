@@ -41,13 +41,37 @@ class Store(Protocol):
         ...
 
 
+class Sets(Protocol):
+    """Sets of short strings under keys, each set with a time to live. Any operation may raise `StoreUnavailable`.
+
+    As values, a whole set may vanish at any time.
+    """
+
+    def add_member(self, key: str, member: str, ttl: int) -> None:
+        """Have `member` in the set, and keep the set for `ttl` seconds from now."""
+        ...
+
+    def members(self, key: str) -> frozenset[str]:
+        """All of them; empty where there is no set (any more)."""
+        ...
+
+    def remove_member(self, key: str, member: str) -> int:
+        """Have `member` not in the set; how many are left, counted in the same instant."""
+        ...
+
+
+class StoreWithSets(Store, Sets, Protocol):
+    """Both."""
+
+
 class MemoryStore:
-    """A `Store` inside one process, for tests."""
+    """A `StoreWithSets` inside one process, for tests."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = Lock()
         self._values: dict[str, tuple[bytes, float]] = {}
+        self._sets: dict[str, tuple[frozenset[str], float]] = {}
 
     def get(self, key: str) -> bytes | None:
         with self._lock:
@@ -72,9 +96,30 @@ class MemoryStore:
     def ping(self) -> None:
         return None
 
+    def add_member(self, key: str, member: str, ttl: int) -> None:
+        with self._lock:
+            self._sets[key] = (self._living(key) | {member}, self._clock() + ttl)
+
+    def members(self, key: str) -> frozenset[str]:
+        with self._lock:
+            return self._living(key)
+
+    def remove_member(self, key: str, member: str) -> int:
+        with self._lock:
+            left = self._living(key) - {member}
+            if left:
+                self._sets[key] = (left, self._sets[key][1])
+            else:
+                self._sets.pop(key, None)
+            return len(left)
+
+    def _living(self, key: str) -> frozenset[str]:
+        members, expires = self._sets.get(key, (frozenset(), 0.0))
+        return members if self._clock() < expires else frozenset()
+
 
 class RedisStore:
-    """A `Store` in Redis or Valkey. The client must have short time-outs and `decode_responses` off."""
+    """A `StoreWithSets` in Redis or Valkey. The client must have short time-outs and `decode_responses` off."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -100,6 +145,25 @@ class RedisStore:
     def ping(self) -> None:
         with translated_errors():
             self._client.ping()
+
+    def add_member(self, key: str, member: str, ttl: int) -> None:
+        with translated_errors(), self._client.pipeline(transaction=True) as pipeline:
+            pipeline.sadd(key, member)
+            pipeline.expire(key, ttl)
+            pipeline.execute()
+
+    def members(self, key: str) -> frozenset[str]:
+        with translated_errors():
+            found = self._client.smembers(key)
+        assert isinstance(found, set)
+        return frozenset(member.decode() for member in found if isinstance(member, bytes))
+
+    def remove_member(self, key: str, member: str) -> int:
+        with translated_errors(), self._client.pipeline(transaction=True) as pipeline:
+            pipeline.srem(key, member)
+            pipeline.scard(key)
+            _, left = pipeline.execute()
+        return int(left)
 
 
 @contextmanager

@@ -31,6 +31,14 @@ def jpeg(width: int = 60, height: int = 40, **options: Any) -> bytes:
     return saved(picture(width, height), "JPEG", quality=95, **options)
 
 
+def jpeg_of_scans(scans: int, width: int = 60, height: int = 40) -> bytes:
+    """A progressive JPEG whose last scan, which changes nothing, is repeated until there are `scans`."""
+    data = saved(Image.new("RGB", (width, height)), "JPEG", progressive=True)
+    end, scan = data.rindex(b"\xff\xd9"), data.rindex(b"\xff\xda")
+    tables = data.rindex(b"\xff\xc4", 0, scan)
+    return data[:end] + data[tables:end] * (scans - data.count(b"\xff\xda")) + data[end:]
+
+
 def png(width: int = 60, height: int = 40, **options: Any) -> bytes:
     return saved(picture(width, height), "PNG", **options)
 

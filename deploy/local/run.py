@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from deploy.local.photo import PHOTO, POINT
 from deploy.local.process import ROOT, StackError
 from deploy.local.stack import LocalStack
+from prompt_api.access.policy import require_safe
 from shared.errors import ConfigurationError
 from shared.settings import Settings
 
@@ -21,6 +22,7 @@ def main() -> int:
     """Serve until told to stop; the exit status: 0 stopped, 1 it broke, 2 it cannot start as asked."""
     try:
         settings = Settings.from_env()
+        require_safe(settings)
         port = _port_asked_for(settings)
         _require_free(settings.host, port)
     except (ConfigurationError, StackError) as error:

@@ -10,15 +10,20 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from prompt_api.client.service import DEFAULT_URL
+from prompt_api.client.transport import Service
 
 URL_VARIABLE = "SAMCACHE_URL"
 """Not `SAM_…`: those are the services' own settings, and they refuse unknown ones."""
+
+TOKEN_VARIABLE = "SAMCACHE_TOKEN"  # noqa: S105 - its name, not the token
+"""There is no option for it: other users of a machine see the options of running commands."""
 
 DEFAULT_TIMEOUT = 300.0
 DEFAULT_JOBS = 4
 MAX_JOBS = 16
 
-_EPILOG = """\
+_EPILOG = f"""\
+a service that wants a token finds it in ${TOKEN_VARIABLE}.
 exit status: 0 done; 1 something failed; 2 wrong usage; 3 the service is out of reach or not ready; 130 interrupted"""
 
 
@@ -50,6 +55,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     command("models", "The models that the service serves.")
 
     options = parser.parse_args(arguments)
+    options.token = os.environ.get(TOKEN_VARIABLE, "").strip() or None
+    try:
+        Service(options.url, options.token)
+    except ValueError as error:
+        parser.error(f"{TOKEN_VARIABLE}: {error}")
     if options.command == "segment":
         _check_segment(parser, options)
     return options

@@ -139,7 +139,12 @@ def _run(paths: Sequence[Path], options: argparse.Namespace, output: Output, *, 
     """The finished run, and whether Ctrl-C ended it."""
     bulk = Bulk(paths, output, wait=wait)
     try:
-        asyncio.run(bulk.run(AsyncSamCache(options.url, model=options.model, timeout=options.timeout), options.jobs))
+        asyncio.run(
+            bulk.run(
+                AsyncSamCache(options.url, model=options.model, token=options.token, timeout=options.timeout),
+                options.jobs,
+            )
+        )
     except KeyboardInterrupt:
         return bulk, True
     finally:

@@ -23,7 +23,7 @@ def segment(options: argparse.Namespace, output: Output) -> Exit:
     data = read_image(options.image)
     image_id = image_id_of(data)
     prompt = _prompt(options)
-    with SamCache(options.url, model=options.model, timeout=options.timeout) as service:
+    with SamCache(options.url, model=options.model, token=options.token, timeout=options.timeout) as service:
         service.wait(image_id, data)
         answer = service.masks(image_id, [prompt], multimask=options.multimask, data=data)
         masks = answer.results[0]

@@ -19,13 +19,13 @@ _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 def status(options: argparse.Namespace, output: Output) -> Exit:
     """`samcache status [IMAGE|ID…]`."""
-    with SamCache(options.url, model=options.model, timeout=options.timeout) as service:
+    with SamCache(options.url, model=options.model, token=options.token, timeout=options.timeout) as service:
         return _images(service, options.images, output) if options.images else _service(service, output)
 
 
 def models(options: argparse.Namespace, output: Output) -> Exit:
     """`samcache models`."""
-    with SamCache(options.url, timeout=options.timeout) as service:
+    with SamCache(options.url, token=options.token, timeout=options.timeout) as service:
         found = service.models()
     rows = [
         {

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from prompt_api.client.predictor_core import PredictorCore
 from prompt_api.client.prompting import Predicted
 from prompt_api.client.service import DEFAULT_TIMEOUT, DEFAULT_URL
-from prompt_api.client.transport import default_async_client, run_async
+from prompt_api.client.transport import Service, default_async_client, run_async
 from prompt_api.client.wire import Flow
 
 T = TypeVar("T")
@@ -27,11 +27,12 @@ class AsyncRemoteSamPredictor(PredictorCore):
         url: str = DEFAULT_URL,
         *,
         model: str | None = None,
+        token: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         http: httpx.AsyncClient | None = None,
     ) -> None:
         """Args: as `RemoteSamPredictor`."""
-        super().__init__(url, model, timeout)
+        super().__init__(Service(url, token), model, timeout)
         self._own = http is None
         self._http = default_async_client() if http is None else http
 
@@ -91,4 +92,4 @@ class AsyncRemoteSamPredictor(PredictorCore):
         return await self._run(self._get_embedding())
 
     async def _run(self, flow: Flow[T]) -> T:
-        return await run_async(self._http, self.url, flow)
+        return await run_async(self._http, self._service, flow)

@@ -22,7 +22,8 @@ MARGIN = 30.0
 RETRY_SECONDS = 30.0
 """How long a service that says it cannot answer now is asked again, if the operation has that long."""
 
-_TRY_AGAIN = frozenset({429, 502, 503, 504})
+_SLOW_DOWN = 429
+_TRY_AGAIN = frozenset({_SLOW_DOWN, 502, 503, 504})
 _FORGOTTEN = (ImageNotFound, ImageExpired)
 _TRIES = 3
 
@@ -55,7 +56,9 @@ def answered(call: Call, deadline: Deadline) -> Flow[Reply]:
         if reply.status < 400:
             return reply
         pause = retry_after(reply)
-        if reply.status not in _TRY_AGAIN or min(patience.left(), deadline.left()) <= pause:
+        # Whoever is told to slow down has been told when to go on: that is no failure to lose patience over.
+        left = deadline.left() if reply.status == _SLOW_DOWN else min(patience.left(), deadline.left())
+        if reply.status not in _TRY_AGAIN or left <= pause:
             raise error_of(reply)
         call = replace(call, after=pause)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from prompt_api.client.predictor_core import PredictorCore
 from prompt_api.client.prompting import Predicted
 from prompt_api.client.service import DEFAULT_TIMEOUT, DEFAULT_URL
-from prompt_api.client.transport import default_client, run
+from prompt_api.client.transport import Service, default_client, run
 from prompt_api.client.wire import Flow
 
 T = TypeVar("T")
@@ -29,6 +29,7 @@ class RemoteSamPredictor(PredictorCore):
         url: str = DEFAULT_URL,
         *,
         model: str | None = None,
+        token: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         http: httpx.Client | None = None,
     ) -> None:
@@ -36,10 +37,11 @@ class RemoteSamPredictor(PredictorCore):
         Args:
             url: where the service answers.
             model: name of a model it serves; None: its default.
+            token: what the service knows you by, if it asks; use HTTPS then, unless it is on this machine.
             timeout: seconds that one call here may take in all, waiting for the encoder included.
             http: your own client, for headers, proxies or certificates; closing it stays with you.
         """
-        super().__init__(url, model, timeout)
+        super().__init__(Service(url, token), model, timeout)
         self._own = http is None
         self._http = default_client() if http is None else http
 
@@ -153,4 +155,4 @@ class RemoteSamPredictor(PredictorCore):
         return self._run(self._get_embedding())
 
     def _run(self, flow: Flow[T]) -> T:
-        return run(self._http, self.url, flow)
+        return run(self._http, self._service, flow)

@@ -13,7 +13,7 @@ from prompt_api.client import flows
 from prompt_api.client.arrays import embedding_of
 from prompt_api.client.flows import Prompt
 from prompt_api.client.resources import ImageInfo, Masks, ModelInfo, Readiness
-from prompt_api.client.transport import default_async_client, default_client, run, run_async
+from prompt_api.client.transport import Service, default_async_client, default_client, run, run_async
 from prompt_api.client.wire import Deadline
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -28,6 +28,7 @@ class SamCache:
         url: str = DEFAULT_URL,
         *,
         model: str | None = None,
+        token: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         http: httpx.Client | None = None,
     ) -> None:
@@ -35,10 +36,12 @@ class SamCache:
         Args:
             url: where the service answers.
             model: name of a model it serves; None: its default.
+            token: what the service knows you by, if it asks; use HTTPS then, unless it is on this machine.
             timeout: seconds that one call here may take in all, waiting for the encoder included.
             http: your own client, for headers, proxies or certificates; closing it stays with you.
         """
-        self.url = url.rstrip("/")
+        self._service = Service(url, token)
+        self.url = self._service.url
         self.model = model
         self._timeout = timeout
         self._own = http is None
@@ -57,11 +60,11 @@ class SamCache:
 
     def readiness(self) -> Readiness:
         """What the service says of itself, ready or not."""
-        return run(self._http, self.url, flows.readiness())
+        return run(self._http, self._service, flows.readiness())
 
     def models(self) -> list[ModelInfo]:
         """What the service serves."""
-        return run(self._http, self.url, flows.models(self._deadline()))
+        return run(self._http, self._service, flows.models(self._deadline()))
 
     def status(self, image_id: str) -> ImageInfo:
         """Where an image is.
@@ -69,7 +72,7 @@ class SamCache:
         Raises:
             ImageNotFound, ImageExpired: the service does not have it (any more).
         """
-        return run(self._http, self.url, flows.status(image_id, self.model, self._deadline()))
+        return run(self._http, self._service, flows.status(image_id, self.model, self._deadline()))
 
     def upload(self, data: bytes) -> ImageInfo:
         """Have the service know the image file `data`, which is sent only if it is new there. Does not wait.
@@ -77,7 +80,7 @@ class SamCache:
         Raises:
             UnsupportedImage, InvalidImage, ImageTooLarge: the service does not take it.
         """
-        return run(self._http, self.url, flows.upload(data, self.model, self._deadline()))
+        return run(self._http, self._service, flows.upload(data, self.model, self._deadline()))
 
     def wait(self, image_id: str, data: bytes | None = None) -> ImageInfo:
         """The image once its embedding is there; uploaded from `data` where the service does not have it.
@@ -85,7 +88,7 @@ class SamCache:
         Raises:
             EncodeFailed, EmbeddingPending: there is none, or not in time.
         """
-        return run(self._http, self.url, flows.ready(image_id, data, self.model, self._deadline()))
+        return run(self._http, self._service, flows.ready(image_id, data, self.model, self._deadline()))
 
     def masks(
         self,
@@ -109,12 +112,12 @@ class SamCache:
         """
         deadline = self._deadline()
         flow = flows.masks(image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data)
-        return run(self._http, self.url, flow)
+        return run(self._http, self._service, flow)
 
     def embedding(self, image_id: str, data: bytes | None = None) -> NDArray[np.float32]:
         """The image embedding, (1, 256, 64, 64) float32; the service sends it as float16."""
         flow = flows.embedding(image_id, self.model, self._deadline(), data)
-        return embedding_of(run(self._http, self.url, flow))
+        return embedding_of(run(self._http, self._service, flow))
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._timeout)
@@ -128,11 +131,13 @@ class AsyncSamCache:
         url: str = DEFAULT_URL,
         *,
         model: str | None = None,
+        token: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         http: httpx.AsyncClient | None = None,
     ) -> None:
         """Args: as `SamCache`."""
-        self.url = url.rstrip("/")
+        self._service = Service(url, token)
+        self.url = self._service.url
         self.model = model
         self._timeout = timeout
         self._own = http is None
@@ -151,23 +156,23 @@ class AsyncSamCache:
 
     async def readiness(self) -> Readiness:
         """As `SamCache.readiness`."""
-        return await run_async(self._http, self.url, flows.readiness())
+        return await run_async(self._http, self._service, flows.readiness())
 
     async def models(self) -> list[ModelInfo]:
         """As `SamCache.models`."""
-        return await run_async(self._http, self.url, flows.models(self._deadline()))
+        return await run_async(self._http, self._service, flows.models(self._deadline()))
 
     async def status(self, image_id: str) -> ImageInfo:
         """As `SamCache.status`."""
-        return await run_async(self._http, self.url, flows.status(image_id, self.model, self._deadline()))
+        return await run_async(self._http, self._service, flows.status(image_id, self.model, self._deadline()))
 
     async def upload(self, data: bytes) -> ImageInfo:
         """As `SamCache.upload`."""
-        return await run_async(self._http, self.url, flows.upload(data, self.model, self._deadline()))
+        return await run_async(self._http, self._service, flows.upload(data, self.model, self._deadline()))
 
     async def wait(self, image_id: str, data: bytes | None = None) -> ImageInfo:
         """As `SamCache.wait`."""
-        return await run_async(self._http, self.url, flows.ready(image_id, data, self.model, self._deadline()))
+        return await run_async(self._http, self._service, flows.ready(image_id, data, self.model, self._deadline()))
 
     async def masks(
         self,
@@ -181,12 +186,12 @@ class AsyncSamCache:
         """As `SamCache.masks`."""
         deadline = self._deadline()
         flow = flows.masks(image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data)
-        return await run_async(self._http, self.url, flow)
+        return await run_async(self._http, self._service, flow)
 
     async def embedding(self, image_id: str, data: bytes | None = None) -> NDArray[np.float32]:
         """As `SamCache.embedding`."""
         flow = flows.embedding(image_id, self.model, self._deadline(), data)
-        return embedding_of(await run_async(self._http, self.url, flow))
+        return embedding_of(await run_async(self._http, self._service, flow))
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._timeout)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import httpx
@@ -22,6 +24,36 @@ MAX_CONNECTIONS = 16
 _DROPPED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
 
 
+_TOKEN = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Where a service answers, and what it knows this client by.
+
+    Attributes:
+        url: without a slash at its end.
+        token: sent with each request, shown nowhere; None: there is none.
+    """
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ValueError: what cannot be sent is no token.
+        """
+        object.__setattr__(self, "url", self.url.rstrip("/"))
+        # httpx would refuse it too, and repeat it in its message.
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
+            raise ValueError("a token is printable ASCII without spaces, and not empty")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
+
 def default_client() -> httpx.Client:
     """A pool of kept connections."""
     return httpx.Client(limits=httpx.Limits(max_connections=MAX_CONNECTIONS))
@@ -32,7 +64,7 @@ def default_async_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(limits=httpx.Limits(max_connections=MAX_CONNECTIONS))
 
 
-def run(http: httpx.Client, url: str, flow: Flow[T]) -> T:
+def run(http: httpx.Client, service: Service, flow: Flow[T]) -> T:
     """The result of `flow`, its calls made one after the other.
 
     Raises:
@@ -44,7 +76,7 @@ def run(http: httpx.Client, url: str, flow: Flow[T]) -> T:
             try:
                 if call.after > 0:
                     time.sleep(call.after)
-                reply = _send(http, url, call)
+                reply = _send(http, service, call)
             except ServiceUnreachable as error:
                 call = flow.throw(error)
             else:
@@ -54,7 +86,7 @@ def run(http: httpx.Client, url: str, flow: Flow[T]) -> T:
         return result
 
 
-async def run_async(http: httpx.AsyncClient, url: str, flow: Flow[T]) -> T:
+async def run_async(http: httpx.AsyncClient, service: Service, flow: Flow[T]) -> T:
     """`run`, for asyncio: a cancelled task gives its connection back at once."""
     try:
         call = next(flow)
@@ -62,7 +94,7 @@ async def run_async(http: httpx.AsyncClient, url: str, flow: Flow[T]) -> T:
             try:
                 if call.after > 0:
                     await asyncio.sleep(call.after)
-                reply = await _send_async(http, url, call)
+                reply = await _send_async(http, service, call)
             except ServiceUnreachable as error:
                 call = flow.throw(error)
             else:
@@ -72,10 +104,10 @@ async def run_async(http: httpx.AsyncClient, url: str, flow: Flow[T]) -> T:
         return result
 
 
-def _send(http: httpx.Client, url: str, call: Call) -> Reply:
-    answer = _Answer(url, call)
+def _send(http: httpx.Client, service: Service, call: Call) -> Reply:
+    answer = _Answer(service.url, call)
     try:
-        response = http.send(_request(http, url, call), stream=True)
+        response = http.send(_request(http, service, call), stream=True)
         try:
             for chunk in response.iter_bytes():
                 answer.take(chunk)
@@ -83,13 +115,13 @@ def _send(http: httpx.Client, url: str, call: Call) -> Reply:
             response.close()
         return answer.reply(response)
     except httpx.HTTPError as error:
-        raise _unreachable(url, error) from error
+        raise _unreachable(service.url, error) from error
 
 
-async def _send_async(http: httpx.AsyncClient, url: str, call: Call) -> Reply:
-    answer = _Answer(url, call)
+async def _send_async(http: httpx.AsyncClient, service: Service, call: Call) -> Reply:
+    answer = _Answer(service.url, call)
     try:
-        response = await http.send(_request(http, url, call), stream=True)
+        response = await http.send(_request(http, service, call), stream=True)
         try:
             async for chunk in response.aiter_bytes():
                 answer.take(chunk)
@@ -97,16 +129,16 @@ async def _send_async(http: httpx.AsyncClient, url: str, call: Call) -> Reply:
             await response.aclose()
         return answer.reply(response)
     except httpx.HTTPError as error:
-        raise _unreachable(url, error) from error
+        raise _unreachable(service.url, error) from error
 
 
-def _request(http: httpx.Client | httpx.AsyncClient, url: str, call: Call) -> httpx.Request:
+def _request(http: httpx.Client | httpx.AsyncClient, service: Service, call: Call) -> httpx.Request:
     return http.build_request(
         call.method,
-        url + call.path,
+        service.url + call.path,
         params=dict(call.query),
         content=call.body,
-        headers={} if call.content_type is None else {"Content-Type": call.content_type},
+        headers=service.headers | ({} if call.content_type is None else {"Content-Type": call.content_type}),
         timeout=httpx.Timeout(call.seconds, connect=min(CONNECT_SECONDS, call.seconds)),
     )
 

@@ -21,7 +21,11 @@ from shared.geometry import Size
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
-def encode_masks(logits: NDArray[np.float32], original: Size, form: MaskFormat) -> list[EncodedMask]:
+MaskWriter = Callable[[ColumnRuns], Any]
+"""Makes the payload of a mask from its runs."""
+
+
+def encode_masks(logits: NDArray[np.float32], original: Size, form: MaskFormat | MaskWriter) -> list[EncodedMask]:
     """Each mask at the size of the original, exactly as `SamPredictor.predict` thresholds it, in the form asked for.
 
     Args:
@@ -31,8 +35,10 @@ def encode_masks(logits: NDArray[np.float32], original: Size, form: MaskFormat) 
     return [_encode(one, original, form) for one in logits]
 
 
-def _encode(logits: NDArray[np.float32], original: Size, form: MaskFormat) -> EncodedMask:
+def _encode(logits: NDArray[np.float32], original: Size, form: MaskFormat | MaskWriter) -> EncodedMask:
     runs = mask_runs(logits, original)
+    if not isinstance(form, MaskFormat):
+        return EncodedMask(area=runs.area, bbox=runs.bbox, payload=form(runs))
     payload = encode_logits(logits) if form is MaskFormat.LOGITS else _PAYLOADS[form](runs)
     return EncodedMask(area=runs.area, bbox=runs.bbox, payload=payload)
 

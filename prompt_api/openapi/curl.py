@@ -1,4 +1,4 @@
-"""Operations as commands to paste into a shell in which `IMAGE_ID` names an image."""
+"""Operations as commands for a shell in which `IMAGE_ID` names an image, and `SAMCACHE_TOKEN` holds a token."""
 
 from __future__ import annotations
 
@@ -25,14 +25,20 @@ def commands(
             path = path.replace(f"{{{parameter['name']}}}", str(value))
     query = "".join(f"?wait={p['schema']['maximum']}" for p in parameters if p["name"] == "wait")
     url = f'"{base}{path}{query}"'
+    curl = program(operation)
     content = operation.get("requestBody", {}).get("content", {})
     if "application/json" in content:
         bodies = [example["value"] for example in content["application/json"]["examples"].values()]
         kind = shlex.quote("Content-Type: application/json")
-        return [f"curl {url} \\\n  -H {kind} \\\n  -d {shlex.quote(json_text(body))}" for body in bodies]
+        return [f"{curl} {url} \\\n  -H {kind} \\\n  -d {shlex.quote(json_text(body))}" for body in bodies]
     if content:
-        return [f"curl --data-binary @photo.jpg {url}", f"curl -F image=@photo.jpg {url}"]
-    return [shlex.join(["curl", *_options(method, path, operation)]) + f" {url}"]
+        return [f"{curl} --data-binary @photo.jpg {url}", f"{curl} -F image=@photo.jpg {url}"]
+    return [" ".join([curl, *map(shlex.quote, _options(method, path, operation)), url])]
+
+
+def program(operation: dict[str, Any]) -> str:
+    """`curl`, with the token if the operation wants one."""
+    return 'curl -H "Authorization: Bearer $SAMCACHE_TOKEN"' if operation.get("security") else "curl"
 
 
 def _options(method: str, path: str, operation: dict[str, Any]) -> list[str]:

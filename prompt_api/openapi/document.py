@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from prompt_api.openapi import images, masks, models, parameters, refusals, service
-from prompt_api.openapi.operation import Operation
+from prompt_api.openapi import images, label_studio, masks, models, parameters, refusals, service
+from prompt_api.openapi.operation import SECURITY_SCHEME, Operation
 from prompt_api.openapi.schemas import schemas
 from shared.settings import Settings
 
@@ -14,6 +14,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *images.OPERATIONS,
     *masks.OPERATIONS,
     *models.OPERATIONS,
+    *label_studio.OPERATIONS,
     *service.OPERATIONS,
 )
 
@@ -21,6 +22,7 @@ _TAGS = {
     images.TAG: "Upload an image once, follow it until it is encoded, forget it.",
     masks.TAG: "Points, boxes and earlier masks in; masks out. As often as you like, without encoding again.",
     models.TAG: "What is served, and the decoder for decoding on the client.",
+    label_studio.TAG: "An ML backend for Label Studio: smart keypoints and rectangles become brush or polygon regions.",
     service.TAG: "Health, this document, the pages.",
 }
 
@@ -33,6 +35,8 @@ cached embedding.
 - **Images** are named by the lower-case hex SHA-256 of the uploaded bytes.
 - **Errors** are `application/problem+json` (RFC 9457) with a stable `code`. Any route may also answer 500 \
 `internal-error`, and what the framework refuses (`not-found`, `method-not-allowed`, `bad-request`) looks the same.
+- **Access**: a service may want a token, as `Authorization: Bearer …`, for everything but the pages, this document \
+and the health checks. Images that another tenant uploaded do not exist for you until you upload them too.
 - **HEAD** is answered wherever `GET` is.
 """
 
@@ -46,8 +50,9 @@ def build(settings: Settings, served: Sequence[str], base_path: str = "/") -> di
         base_path: the path it is mounted at.
     """
     paths: dict[str, dict[str, Any]] = {}
+    secured = bool(settings.tokens.strip())
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = operation.fragment()
+        paths.setdefault(operation.path, {})[operation.method.lower()] = operation.fragment(secured=secured)
     return {
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
@@ -66,5 +71,13 @@ def build(settings: Settings, served: Sequence[str], base_path: str = "/") -> di
             "parameters": parameters.components(served),
             "headers": parameters.HEADERS,
             "examples": refusals.examples(),
+            "securitySchemes": {
+                SECURITY_SCHEME: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token of this service. As the password of Basic authentication it is taken too, "
+                    "whatever the user name.",
+                }
+            },
         },
     }

@@ -136,7 +136,7 @@ OPERATIONS = (
         tag=TAG,
         summary="Delete an image",
         description="The bytes, the embeddings of every served model, waiting jobs and what refining keeps in "
-        "memory are gone, on every replica.",
+        "memory are gone, on every replica. An image that other tenants uploaded too is gone for you alone.",
         parameters=("image_id",),
         answers={204: answer("Gone.")},
         errors=(errors.ImageNotFound, errors.StoreUnavailable),
@@ -164,7 +164,7 @@ OPERATIONS = (
         summary="Download the embedding",
         description="The image embedding as an `.npy` file: float16, (1, 256, 64, 64), for decoding on the "
         "client with the model's `decoder.onnx`. It never changes while the weights do not.",
-        parameters=("image_id", "model", "If-None-Match"),
+        parameters=("image_id", "model", "weights", "If-None-Match"),
         answers={
             200: answer("The file.", _NPY, headers=("ETag", "Cache-Control")),
             304: answer("The copy you have is still right.", headers=("ETag", "Cache-Control")),

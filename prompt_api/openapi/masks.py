@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prompt_api.openapi import samples
 from prompt_api.openapi.operation import Fragment, Operation, json_answer
-from prompt_api.prompts import MAX_POINTS, MAX_PROMPTS
+from prompt_api.prompts import MAX_POINTS, MAX_PROMPTS, MAX_REQUEST_POINTS
 from prompt_api.routes.masks import MAX_BODY
 from shared import errors
 
@@ -33,8 +33,8 @@ OPERATIONS = (
         summary="Prompt an image",
         description=f"1 to {MAX_PROMPTS} prompts on one image, answered in order and independently of each "
         "other. The masks and scores are those of `SamPredictor.predict`.\n\n"
-        f"- A prompt has at least one of `points` with `labels` (at most {MAX_POINTS}), `box`, `mask_token` and "
-        "`mask_logits`; never both of the last two.\n"
+        f"- A prompt has at least one of `points` with `labels` (at most {MAX_POINTS}, and {MAX_REQUEST_POINTS} in one "
+        "request), `box`, `mask_token` and `mask_logits`; never both of the last two.\n"
         "- Coordinates may lie up to one image size outside the image. Nothing is clamped: farther out is "
         "`invalid-prompt`.\n"
         "- `multimask: true` gives the three masks SAM proposes for an ambiguous prompt, `false` its single one.\n"

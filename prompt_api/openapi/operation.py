@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from prompt_api.access.scopes import Scope, needed_scope, spent_quota
 from prompt_api.openapi import parameters
 from prompt_api.openapi.refusals import refusals
-from shared.errors import SamCacheError
+from shared.errors import Forbidden, RateLimited, SamCacheError, Unauthorized
+
+SECURITY_SCHEME = "token"
 
 Fragment = dict[str, Any]
 """A piece of an OpenAPI document."""
@@ -28,7 +31,7 @@ class Operation:
         parameters: keys of `parameters.PARAMETERS`.
         body: its request body, or None.
         answers: by status, the answers that are no problem documents.
-        errors: what it may refuse with.
+        errors: what it may refuse with, beside what the gate in front of all routes does.
     """
 
     method: str
@@ -42,9 +45,18 @@ class Operation:
     answers: Mapping[int, Fragment]
     errors: tuple[type[SamCacheError], ...] = field(default=())
 
-    def fragment(self) -> Fragment:
-        """The OpenAPI operation object."""
-        responses = {str(status): answer for status, answer in self.answers.items()} | refusals(self.errors)
+    @property
+    def scope(self) -> Scope | None:
+        """What a token must be good for, where there are tokens; None if anybody may ask."""
+        return needed_scope(self.method, self.path)
+
+    def fragment(self, *, secured: bool) -> Fragment:
+        """The OpenAPI operation object.
+
+        Args:
+            secured: the service has tokens.
+        """
+        responses = {str(status): answer for status, answer in self.answers.items()} | refusals(self._all_errors())
         return {
             "operationId": self.name,
             "tags": [self.tag],
@@ -53,7 +65,13 @@ class Operation:
             **({"parameters": [parameters.reference(name) for name in self.parameters]} if self.parameters else {}),
             **({"requestBody": self.body} if self.body else {}),
             "responses": dict(sorted(responses.items())),
+            **({"security": [{SECURITY_SCHEME: [str(self.scope)]}]} if secured and self.scope else {}),
         }
+
+    def _all_errors(self) -> tuple[type[SamCacheError], ...]:
+        gate = (Unauthorized, Forbidden) if self.scope else ()
+        limited = (RateLimited,) if spent_quota(self.method, self.path) else ()
+        return (*gate, *limited, *self.errors)
 
 
 def json_answer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from prompt_api.openapi.samples import IMAGE_ID
+from prompt_api.openapi.samples import BROWSER_DECODER, IMAGE_ID
 from prompt_api.routes.parameters import MAX_WAIT
 
 HEADERS: dict[str, dict[str, Any]] = {
@@ -18,6 +18,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "Whole seconds after which asking again makes sense.",
         "schema": {"type": "integer", "minimum": 1},
         "example": 1,
+    },
+    "WWW-Authenticate": {
+        "description": "How to authenticate.",
+        "schema": {"type": "string"},
+        "example": "Bearer",
     },
     "ETag": {
         "description": "Strong: it names the bytes. Send it back as `If-None-Match`.",
@@ -35,8 +40,8 @@ HEADERS: dict[str, dict[str, Any]] = {
         "example": "bytes 0-1048575/16501766",
     },
     "Server-Timing": {
-        "description": "Where the time went, in ms: `fetch` (Redis) and `prepare` (the image side of the "
-        "decoder), both 0 for an image in memory; `decode`; `encode`.",
+        "description": "Where the time went, in ms: `fetch` (Redis) and `prepare` (handing the embedding to "
+        "the decoder), both 0 for an image in memory; `decode`; `encode`.",
         "schema": {"type": "string"},
         "example": "fetch;dur=0.00, prepare;dur=0.00, decode;dur=24.81, encode;dur=2.07",
     },
@@ -58,6 +63,26 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
         "description": "Seconds to hold the answer until the embedding is there. A busy server may answer "
         "earlier, as if it were 0: always look at `status`.",
         "schema": {"type": "number", "minimum": 0, "maximum": int(MAX_WAIT), "default": 0},
+    },
+    "weights": {
+        "in": "query",
+        "description": "`weights_digest` of the model that will decode the embedding: 404 `model-not-found` once the "
+        "model has other weights, so that a copy kept for long is never mixed with them.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    },
+    "digest": {
+        "in": "path",
+        "required": True,
+        "description": "What the description of the decoder says.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "example": BROWSER_DECODER["digest"],
+    },
+    "part": {
+        "in": "path",
+        "required": True,
+        "description": "Which graph.",
+        "schema": {"type": "string", "enum": list(BROWSER_DECODER["parts"])},
+        "example": "image_side",
     },
     "If-None-Match": {
         "in": "header",

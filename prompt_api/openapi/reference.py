@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from prompt_api.openapi.curl import commands
+from prompt_api.openapi.curl import commands, program
 from prompt_api.openapi.prose import inline, json_markup, prose
 from prompt_api.problems import MEDIA_TYPE
 
@@ -34,6 +34,7 @@ def reference(document: dict[str, Any], base: str) -> dict[str, Any]:
         "info": document["info"],
         "about": prose(document["info"]["description"]),
         "base": base,
+        "curl": program(document["paths"]["/v1/images"]["post"]),
         "groups": [page.group(tag) for tag in document["tags"]],
         "types": [page.type(name) for name in sorted(document["components"]["schemas"])],
         "errors": page.errors(),

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from prompt_api.openapi.samples import PROBLEMS
-from prompt_api.problems import MEDIA_TYPE, STATUS, document
+from prompt_api.problems import CHALLENGE, MEDIA_TYPE, STATUS, document
 from shared.errors import SamCacheError
 
 Kind = type[SamCacheError]
@@ -23,10 +23,14 @@ def refusals(kinds: Iterable[Kind]) -> dict[str, Any]:
 
 def problem_response(status: int, codes: list[str], description: str, *, retry_after: bool = False) -> dict[str, Any]:
     """A response that is a problem document with one of `codes`, each of them in `components/examples`."""
+    headers = [
+        *(["Retry-After"] if retry_after else []),
+        *(["WWW-Authenticate"] if status in CHALLENGE else []),
+    ]
     narrowed = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
     return {
         "description": description,
-        **({"headers": {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}} if retry_after else {}),
+        **({"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers}} if headers else {}),
         "content": {
             MEDIA_TYPE: {
                 "schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, narrowed]},

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from prompt_api.answers import ImageResource, Mask, MasksResponse, ModelDescription
+from prompt_api.answers import BrowserDecoder, ImageResource, Mask, MasksResponse, ModelDescription
 from prompt_api.prompts import MAX_PROMPTS
+from prompt_api.service.browser import BrowserStatus
 from prompt_api.service.images import Status
 from shared import errors
+from shared.browser_runtime import RUNTIME
 from shared.errors import SamCacheError
 
 IMAGE_ID = "6d0f1c2b9a3e4f58b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4"
@@ -18,6 +20,8 @@ WIDTH, HEIGHT = 1800, 1200
 PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
     type(error): error
     for error in (
+        errors.Unauthorized("this service wants a token: send `Authorization: Bearer …`"),
+        errors.Forbidden("the token does not have the scope `write`", scope="write"),
         errors.ImageNotFound("no image of this id was uploaded, or it was deleted or forgotten"),
         errors.ModelNotFound("model 'vit_x' is not served here; mobile_sam is"),
         errors.EmbeddingPending("the image is not encoded yet", retry_after=1),
@@ -37,7 +41,9 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
             errors=[{"at": "prompts/0", "problem": "labels must hold exactly one label per point"}],
         ),
         errors.InvalidParameter("wait='soon' must be a number of seconds from 0 to 30"),
+        errors.ImageUnreachable("https://elsewhere.example/1.jpg is not on the Label Studio of SAM_LABEL_STUDIO_URL"),
         errors.EncodeFailed("the encoding took longer than its time limit"),
+        errors.RateLimited("more than 50/second prompts from this client", retry_after=1, limit="50/second"),
         errors.StoreUnavailable("Redis did not answer in time", retry_after=1),
         errors.Overloaded("1000 encodings are waiting", retry_after=1),
     )
@@ -123,4 +129,14 @@ DESCRIPTION: ModelDescription = {
     "image_size": 1024,
     "embedding": {"shape": (1, 256, 64, 64), "dtype": "float16", "stored_as": "float16"},
     "links": {"decoder": f"/v1/models/{MODEL}/decoder.onnx"},
+}
+
+BROWSER_DECODER: BrowserDecoder = {
+    "model": MODEL,
+    "weights_digest": DESCRIPTION["weights_digest"],
+    "status": BrowserStatus.READY,
+    "detail": None,
+    "runtime": RUNTIME.version,
+    "digest": "0f4e1cf3a7e24c1f9d6f1f3f6a1b8d52",
+    "parts": {"image_side": 5_943_861, "mask_side": 142_650, "prompt_side": 22_105_072},
 }

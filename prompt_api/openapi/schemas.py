@@ -10,18 +10,24 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from prompt_api import answers
+from prompt_api.label_studio import wire
 from prompt_api.prompts import MasksRequest
 from shared.settings import Settings
 
-_REQUESTS: tuple[type, ...] = (MasksRequest,)
+_REQUESTS: tuple[type, ...] = (MasksRequest, wire.PredictRequest, wire.ProjectSetup, wire.AnyEvent)
 _ANSWERS: tuple[type, ...] = (
     answers.ImageResource,
     answers.MasksResponse,
     answers.ModelDescription,
     answers.ModelList,
+    answers.BrowserDecoder,
     answers.Alive,
     answers.Readiness,
     answers.Problem,
+    wire.BackendHealth,
+    wire.SetupAnswer,
+    wire.PredictAnswer,
+    wire.Noted,
 )
 
 _ATTRIBUTE = re.compile(r"^(\w+): ", re.MULTILINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify
 
 from prompt_api.routes.parameters import services
+from shared import allowance
 from shared.errors import SamCacheError
 
 blueprint = Blueprint("health", __name__)
@@ -21,6 +22,7 @@ def ready() -> Response:
     """Asks every dependency. 503 names those that fail."""
     checks: dict[str, str] = {}
     for name, check in services().checks.items():
+        allowance.renew()  # one that hangs must not make the next look as if it did
         try:
             check()
             checks[name] = "ok"

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 from flask import Blueprint, Response, jsonify, request, stream_with_context
 
+from prompt_api.access.guard import namespace
 from prompt_api.routes.parameters import model, resource, services, wait
 from prompt_api.service.images import ImageState
 from prompt_api.uploads import read_upload
-from shared.errors import EmbeddingPending, Overloaded, SamCacheError
+from shared.errors import EmbeddingPending, ModelNotFound, Overloaded, SamCacheError
 from shared.keys import EmbeddingKey, parse_image_id
 from shared.models import Model
 
@@ -33,11 +34,11 @@ def upload() -> Response:
         raise Overloaded("too many uploads at once", retry_after=2)
     try:
         received = read_upload(request, max_bytes=api.settings.max_upload_bytes)
-        state = api.images.upload(received.image_id, received.data, chosen)
+        state = api.images.upload(received.image_id, received.data, chosen, namespace=namespace())
         del received
     finally:
         api.uploads.release()
-    if not state.settled:
+    if not state.settled and seconds > 0:
         state = _wait(state.key.image_id, chosen, seconds)
     if state.error is not None:
         raise state.error
@@ -52,8 +53,8 @@ def show(image_id: str) -> Response:
 @blueprint.delete("/<image_id>")
 def delete(image_id: str) -> Response:
     api = services()
-    api.images.delete(parse_image_id(image_id), tuple(api.models.values()))
-    api.masks.forget(image_id)
+    if api.images.delete(parse_image_id(image_id), tuple(api.models.values()), namespace=namespace()):
+        api.masks.forget(image_id)
     return Response(status=204)
 
 
@@ -86,6 +87,8 @@ def events(image_id: str) -> Response:
 @blueprint.get("/<image_id>/embedding")
 def embedding(image_id: str) -> Response:
     chosen, api = model(), services()
+    if request.args.get("weights", chosen.weights_digest) != chosen.weights_digest:
+        raise ModelNotFound(f"model {chosen.name!r} has other weights now")
     key = EmbeddingKey.of(parse_image_id(image_id), chosen)
     body = api.embeddings.npy(key)
     if body is None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
+from prompt_api.access.guard import namespace, spend
+from prompt_api.access.scopes import Quota
 from prompt_api.answers import Mask, MasksResponse
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.prompts import parse_request
+from prompt_api.routes.body import read_body
 from prompt_api.routes.parameters import model, services, wait
 from prompt_api.service.masks import MaskAnswer, MasksAnswer
 from prompt_api.timing import Timings
-from shared.errors import InvalidPrompt, RequestTooLarge
+from shared.errors import InvalidPrompt
 from shared.keys import parse_image_id
 
 blueprint = Blueprint("masks", __name__, url_prefix="/v1/images")
@@ -25,12 +28,18 @@ MAX_BODY = 16 * 1024 * 1024
 def create(image_id: str) -> Response:
     chosen, seconds, api = model(), wait(), services()
     prompts = parse_request(_body())
+    spend(Quota.PROMPTS, len(prompts.prompts) - 1)  # the request itself was one
     timings = Timings()
     # A request that finds no embedding may wait; one that finds it is never slowed by those who do.
     granted = seconds > 0 and api.waiters.acquire(blocking=False)
     try:
         answer = api.masks.answer(
-            parse_image_id(image_id), chosen, prompts, wait=seconds if granted else 0.0, timings=timings
+            parse_image_id(image_id),
+            chosen,
+            prompts,
+            wait=seconds if granted else 0.0,
+            timings=timings,
+            namespace=namespace(),
         )
     finally:
         if granted:
@@ -44,11 +53,7 @@ def create(image_id: str) -> Response:
 
 
 def _body() -> bytes:
-    if request.content_length is not None and request.content_length > MAX_BODY:
-        raise RequestTooLarge(f"a prompt request has at most {MAX_BODY} bytes", max_bytes=MAX_BODY)
-    body = request.stream.read(MAX_BODY + 1)
-    if len(body) > MAX_BODY:
-        raise RequestTooLarge(f"a prompt request has at most {MAX_BODY} bytes", max_bytes=MAX_BODY)
+    body = read_body(MAX_BODY)
     if not body:
         raise InvalidPrompt('the body is empty; send {"prompts": [...]}')
     return body

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request, send_file, url_for
 
-from prompt_api.answers import ModelDescription
+from prompt_api.answers import BrowserDecoder, ModelDescription
 from prompt_api.routes.parameters import services
+from shared.browser_runtime import RUNTIME
 from shared.errors import ModelNotFound
 from shared.models import IMAGE_SIZE, Model
 
@@ -32,6 +33,36 @@ def decoder(name: str) -> Response:
     # The graph never changes while its weights do not, so the digest of the weights is its strong ETag.
     answer = send_file(path, mimetype="application/octet-stream", etag=model.weights_digest[:32], conditional=True)
     answer.headers["Cache-Control"] = "public, max-age=3600"
+    answer.make_conditional(request)
+    return answer
+
+
+@blueprint.get("/<name>/decoder")
+def browser_decoder(name: str) -> Response:
+    api = services()
+    model = api.model(name)
+    status, detail = api.browser.status(model)
+    split = api.browser.decoder(model)
+    body: BrowserDecoder = {
+        "model": model.name,
+        "weights_digest": model.weights_digest,
+        "status": status,
+        "detail": detail,
+        "runtime": RUNTIME.version,
+        "digest": None if split is None else split.digest,
+        "parts": {} if split is None else {name: path.stat().st_size for name, path in split.parts.items()},
+    }
+    answer = jsonify(body)
+    answer.headers["Cache-Control"] = "no-cache"
+    return answer
+
+
+@blueprint.get("/<name>/decoder/<digest>/<part>.onnx")
+def decoder_part(name: str, digest: str, part: str) -> Response:
+    api = services()
+    path = api.browser.part(api.model(name), digest, part)
+    answer = send_file(path, mimetype="application/octet-stream", etag=f"{digest}-{part}", conditional=True)
+    answer.headers["Cache-Control"] = "private, max-age=31536000, immutable"
     answer.make_conditional(request)
     return answer
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
 
+from prompt_api.access.policy import AccessPolicy
+from prompt_api.label_studio.backend import LabelStudioBackend
+from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService
 from prompt_api.service.masks import MaskService
@@ -22,6 +25,9 @@ class Services:
     Attributes:
         models: served models by name, the default first.
         decoder_files: for each model that has one, the decoder graph clients may download.
+        access: who may do what.
+        browser: what decoding in browsers needs.
+        label_studio: answers as an ML backend, with the default model.
         checks: for `/readyz`, by name of the dependency: returns, or raises `SamCacheError`.
         uploads: slots for uploads held in memory at once.
         waiters: slots for requests that hold their thread to wait.
@@ -33,6 +39,9 @@ class Services:
     images: ImageService
     embeddings: EmbeddingCache
     masks: MaskService
+    access: AccessPolicy
+    browser: BrowserDecoding
+    label_studio: LabelStudioBackend
     checks: Mapping[str, Callable[[], None]]
     uploads: BoundedSemaphore
     waiters: BoundedSemaphore

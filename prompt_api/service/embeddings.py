@@ -13,7 +13,7 @@ from prompt_api.timing import Timings
 from shared import errors
 from shared.codec import decode_embedding, embedding_as_npy
 from shared.geometry import Size, resized_size
-from shared.keys import EmbeddingKey
+from shared.keys import EmbeddingKey, record_key
 from shared.store import Store
 
 LOAD_TIMEOUT = 5.0
@@ -47,6 +47,7 @@ class EmbeddingCache:
     def __init__(self, *, store: Store, capacity: int) -> None:
         self._store = store
         self._lru: ByteLru[EmbeddingKey, PromptableImage] = ByteLru(capacity)
+        self._doubted: set[EmbeddingKey] = set()
 
     def get(self, key: EmbeddingKey, decoder: Decoder[Any], timings: Timings) -> PromptableImage | None:
         """The image, or None where no (sound) embedding of it is stored.
@@ -64,6 +65,8 @@ class EmbeddingCache:
                 prepared = decoder.prepare(stored.array, resized_size(stored.original))
             return PromptableImage(stored.original, prepared)
 
+        if key in self._doubted:
+            self._settle(key)
         try:
             return self._lru.get_or_load(key, load, timeout=LOAD_TIMEOUT)
         except _Absent:
@@ -94,6 +97,20 @@ class EmbeddingCache:
     def forget(self, image_id: str) -> None:
         """Drop the image from memory, for every model."""
         self._lru.discard(lambda key: key.image_id == image_id)
+
+    def doubt(self) -> None:
+        """See to it that each image in memory is looked up before its next use: it may have been deleted."""
+        self._lru.discard(lambda _key: False)  # what is being loaded now is not kept
+        self._doubted = set(self._lru.keys())
+
+    def _settle(self, key: EmbeddingKey) -> None:
+        try:
+            known = self._store.exists(record_key(key.image_id))
+        except errors.StoreUnavailable:
+            return  # an outage: what is in memory goes on working, in doubt
+        self._doubted.discard(key)
+        if not known:
+            self.forget(key.image_id)
 
     def stats(self) -> LruStats:
         return self._lru.stats()

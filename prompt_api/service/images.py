@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared import errors
+from prompt_api.access.owners import UNKNOWN, Owners
+from shared import allowance, errors
 from shared.events import Events
 from shared.geometry import Size
 from shared.images import inspect_image
@@ -21,8 +22,6 @@ from shared.store import Store
 
 POLL = 1.0
 """Seconds after which whoever waits looks again by itself: what a lost wake-up costs at most."""
-
-_UNKNOWN = "no image of this id was uploaded, or it was deleted or forgotten"
 
 _log = logging.getLogger(__name__)
 
@@ -66,16 +65,18 @@ class ImageService:
         store: Store,
         queue: EncodeQueue,
         events: Events,
+        owners: Owners,
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._queue = queue
         self._events = events
+        self._owners = owners
         self._settings = settings
         self._clock = clock
 
-    def upload(self, image_id: str, data: bytes, model: Model) -> ImageState:
+    def upload(self, image_id: str, data: bytes, model: Model, *, namespace: str = "") -> ImageState:
         """Take an image in: keep its bytes, and ask for its embedding unless that is there.
 
         A failure recorded for the same bytes earlier is forgotten and the encoding tried again, unless
@@ -83,6 +84,7 @@ class ImageService:
 
         Args:
             image_id: lower-case hex SHA-256 of `data`.
+            namespace: whose image it is from now on, too.
 
         Raises:
             UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are not an image this service takes.
@@ -93,6 +95,7 @@ class ImageService:
         key = EmbeddingKey.of(image_id, model)
         self._store.put(image_key(image_id), data, self._settings.image_ttl)
         self._write_record(image_id, info.original)
+        self._owners.add(image_id, namespace)
         if self._store.exists(key.redis_key):
             return ImageState(key, Status.READY, info.original)
         if not self._queue.submit(key):
@@ -117,16 +120,16 @@ class ImageService:
 
     def wait(self, image_id: str, model: Model, seconds: float) -> ImageState:
         """`state`, held back until it is settled or `seconds` have passed."""
+        if seconds <= 0:
+            return self.state(image_id, model)
         deadline = self._clock() + seconds
-        state = self.state(image_id, model)
-        if state.settled or seconds <= 0:
-            return state
-        with self._events.watch(state.key) as watch:
+        with self._events.watch(EmbeddingKey.of(image_id, model)) as watch:
             while not (state := self.state(image_id, model)).settled:
                 left = deadline - self._clock()
                 if left <= 0:
                     break
                 watch.wait(min(left, POLL))
+                allowance.renew()
         return state
 
     def follow(self, image_id: str, model: Model, seconds: float) -> Iterator[ImageState | None]:
@@ -140,25 +143,39 @@ class ImageService:
             yield state
             while not state.settled and (left := deadline - self._clock()) > 0:
                 watch.wait(min(left, POLL))
+                allowance.renew()
                 before, state = state, self.state(image_id, model)
                 yield state if state != before else None
 
-    def delete(self, image_id: str, models: tuple[Model, ...]) -> None:
-        """Forget the image's bytes, its embeddings and its jobs, here and on every replica.
+    def delete(self, image_id: str, models: tuple[Model, ...], *, namespace: str = "") -> bool:
+        """Take the image from `namespace`. With its last owner go its bytes, its embeddings and its jobs, here and on
+        every replica.
+
+        An upload of the same bytes meanwhile may lose them too; it ends in `ImageNotFound` or `ImageExpired`, never in
+        a wrong answer.
+
+        Returns:
+            True if the image is gone, False if others still have it.
 
         Raises:
             ImageNotFound: it is not known.
         """
+        keys = [EmbeddingKey.of(image_id, model) for model in models]
+        if self._owners.release(image_id, namespace):
+            self._events.publish(keys[0], "released")
+            return False
         # The record goes first: a worker that finds it gone after it stored an embedding removes that itself.
         known = self._store.delete(record_key(image_id))
-        for model in models:
-            key = EmbeddingKey.of(image_id, model)
+        for key in keys:
             self._queue.forget(key)
             self._store.delete(key.redis_key)
-            self._events.publish(key, "deleted")
         self._store.delete(image_key(image_id))
+        self._owners.remove(image_id, namespace)
+        for key in keys:
+            self._events.publish(key, "deleted")
         if not known:
-            raise errors.ImageNotFound(_UNKNOWN)
+            raise errors.ImageNotFound(UNKNOWN)
+        return True
 
     def _from_queue(self, key: EmbeddingKey, original: Size) -> ImageState:
         """The state of an image without an embedding a moment ago."""
@@ -183,16 +200,23 @@ class ImageService:
 
     def _write_record(self, image_id: str, original: Size) -> None:
         height, width = original
-        # It outlives bytes and embedding, so that "expired" can be told from "never seen".
-        ttl = max(self._settings.image_ttl, self._settings.embedding_ttl) + 7 * 86_400
-        self._store.put(record_key(image_id), json.dumps({"width": width, "height": height}).encode(), ttl)
+        record = json.dumps({"width": width, "height": height}).encode()
+        self._store.put(record_key(image_id), record, record_ttl(self._settings))
 
     def _read_record(self, image_id: str) -> Size:
         raw = self._store.get(record_key(image_id))
         if raw is None:
-            raise errors.ImageNotFound(_UNKNOWN)
+            raise errors.ImageNotFound(UNKNOWN)
         record = json.loads(raw)
         return int(record["height"]), int(record["width"])
+
+
+def record_ttl(settings: Settings) -> int:
+    """Seconds for which it is known that there was an image, and whose.
+
+    They outlive bytes and embedding, so that "expired" can be told from "never seen".
+    """
+    return max(settings.image_ttl, settings.embedding_ttl) + 7 * 86_400
 
 
 _FAILURES: dict[str, type[errors.SamCacheError]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import BoundedSemaphore
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.decoder.interface import DecodedMasks, Decoder, Prompt
-from prompt_api.masks.encode import encode_logits, encode_masks
+from prompt_api.masks.encode import MaskWriter, encode_logits, encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.prompts import MasksRequest, PromptInput, check_position, parse_mask_logits
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
@@ -81,12 +81,22 @@ class MaskService:
         self._turns = BoundedSemaphore(concurrency)
 
     def answer(
-        self, image_id: str, model: Model, request: MasksRequest, *, wait: float, timings: Timings
+        self,
+        image_id: str,
+        model: Model,
+        request: MasksRequest,
+        *,
+        wait: float,
+        timings: Timings,
+        namespace: str = "",
+        write: MaskWriter | None = None,
     ) -> MasksAnswer:
         """Masks for each prompt of `request`.
 
         Args:
             wait: seconds to wait for an embedding that is not there yet.
+            namespace: who asks, and is known to have the image; mask tokens of others are refused.
+            write: makes each mask's payload, in place of the format that `request` names.
 
         Raises:
             ImageNotFound, ImageExpired, EmbeddingPending: there is no embedding (yet, or any more).
@@ -99,21 +109,37 @@ class MaskService:
         for number, prompt in enumerate(request.prompts):
             check_position(prompt, image.original, f"prompts/{number}")
         whole = request.logits or request.format is MaskFormat.LOGITS or any(map(must_be_whole, request.prompts))
-        results = []
+        results: list[list[MaskAnswer]] = []
+        unkept: list[Callable[[], None]] = []
         with self._turn():
             with timings.stage("decode"):
-                answers = self._decode(key, image, request.prompts, request.multimask, MAX_DEPTH, padding=whole)
+                answers = self._decode(
+                    key, image, request.prompts, request.multimask, MAX_DEPTH, padding=whole, namespace=namespace
+                )
             for prompt in request.prompts:
                 with timings.stage("decode"):  # in a batch, what is left to wait for
                     answer = next(answers)
                 with timings.stage("encode"):
-                    results.append(self._encode(key, image.original, prompt, answer, request, whole=whole))
+                    masks, keep = self._encode(
+                        key, image.original, prompt, answer, request, whole=whole, namespace=namespace, write=write
+                    )
+                    results.append(masks)
+                    unkept.append(keep)
+        # Not in its turn: others decode while this waits for the store.
+        for keep in unkept:
+            keep()
         return MasksAnswer(key, image.original, results)
 
     def forget(self, image_id: str) -> None:
         """Drop what this process remembers of the image."""
         self._embeddings.forget(image_id)
         self._refinement.forget(image_id)
+
+    def doubt(self) -> None:
+        """Make sure, before the next answer on each image in memory, that it was not deleted: news of that may have
+        been missed.
+        """
+        self._embeddings.doubt()
 
     def _promptable(self, key: EmbeddingKey, model: Model, wait: float, timings: Timings) -> PromptableImage:
         decoder = self._decoders[model.name]
@@ -147,13 +173,19 @@ class MaskService:
         nesting: int,
         *,
         padding: bool,
+        namespace: str,
     ) -> Iterator[DecodedMasks]:
         def decode_nested(prompt: PromptInput, nested_multimask: bool, nesting_left: int) -> DecodedMasks:
-            return next(self._decode(key, image, [prompt], nested_multimask, nesting_left, padding=True))
+            nested = self._decode(
+                key, image, [prompt], nested_multimask, nesting_left, padding=True, namespace=namespace
+            )
+            return next(nested)
 
         def mask_of(number: int, prompt: PromptInput) -> NDArray[np.float32] | None:
             if prompt.mask_token is not None:
-                return self._refinement.resolve(prompt.mask_token, key, decode_nested, nesting=nesting)
+                return self._refinement.resolve(
+                    prompt.mask_token, key, decode_nested, nesting=nesting, namespace=namespace
+                )
             if prompt.mask_logits is not None:
                 return parse_mask_logits(prompt.mask_logits, f"prompts/{number}")
             return None
@@ -172,13 +204,18 @@ class MaskService:
         request: MasksRequest,
         *,
         whole: bool,
-    ) -> list[MaskAnswer]:
-        encoded = encode_masks(answer.logits, original, request.format)
-        issued = self._refinement.issue(prompt, key, answer, multimask=request.multimask, whole=whole)
-        return [
+        namespace: str,
+        write: MaskWriter | None,
+    ) -> tuple[list[MaskAnswer], Callable[[], None]]:
+        encoded = encode_masks(answer.logits, original, write or request.format)
+        issued = self._refinement.issue(
+            prompt, key, answer, multimask=request.multimask, whole=whole, namespace=namespace
+        )
+        masks = [
             MaskAnswer(float(score), mask, token, encode_logits(logits) if request.logits else None)
-            for score, mask, token, logits in zip(answer.scores, encoded, issued, answer.logits, strict=True)
+            for score, mask, token, logits in zip(answer.scores, encoded, issued.tokens, answer.logits, strict=True)
         ]
+        return masks, issued.keep
 
 
 def to_decoder_frame(prompt: PromptInput, original: Size, mask: NDArray[np.float32] | None) -> Prompt:

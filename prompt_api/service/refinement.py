@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,18 @@ class _Logits:
         return self.array.nbytes
 
 
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Attributes:
+    tokens: one per mask.
+    keep: stores the logits that no recipe can give back, for other processes; must be called, and may take as long
+        as the store. Raises nothing.
+    """
+
+    tokens: list[str]
+    keep: Callable[[], None]
+
+
 def must_be_whole(prompt: PromptInput) -> bool:
     """True if the answer to `prompt` must be decoded with its padding, as its logits are likely to be refined.
 
@@ -57,24 +70,27 @@ class Refinement:
         self._ttl = ttl
         self._lru: ByteLru[tuple[str, str], _Logits] = ByteLru(capacity)
 
-    def resolve(self, token: str, key: EmbeddingKey, decode: DecodePrompt, *, nesting: int) -> NDArray[np.float32]:
+    def resolve(
+        self, token: str, key: EmbeddingKey, decode: DecodePrompt, *, nesting: int, namespace: str = ""
+    ) -> NDArray[np.float32]:
         """(256, 256) float32: the low-res logits that `token` names.
 
         Args:
             decode: used when they are not in memory and must be computed again.
             nesting: how many more tokens may be resolved on the way.
+            namespace: of whoever sent the token.
 
         Raises:
-            InvalidPrompt: malformed, another image's or model's, nested too deep, or expired.
+            InvalidPrompt: malformed, another image's, model's or namespace's, nested too deep, or expired.
         """
-        parsed = tokens.parse(token, key)
+        parsed = tokens.parse(token, key, namespace)
         kept = self._lru.get((key.image_id, token))
         if kept is not None:
             return kept.array
         if nesting <= 0:
             raise errors.InvalidPrompt("mask_token nests too many refinements")
         if isinstance(parsed, tokens.Stored):
-            masks = self._load(parsed.name, key)
+            masks = self._load(_stored_key(parsed.name, namespace), key)
         else:
             masks = decode(parsed.prompt, parsed.multimask, nesting - 1).logits
         if parsed.index >= len(masks):
@@ -84,47 +100,67 @@ class Refinement:
         return logits
 
     def issue(
-        self, prompt: PromptInput, key: EmbeddingKey, answer: DecodedMasks, *, multimask: bool, whole: bool
-    ) -> list[str]:
-        """One token per mask of `answer`.
+        self,
+        prompt: PromptInput,
+        key: EmbeddingKey,
+        answer: DecodedMasks,
+        *,
+        multimask: bool,
+        whole: bool,
+        namespace: str = "",
+    ) -> Issued:
+        """One token per mask of `answer`. Asks the store nothing.
 
         Args:
             whole: the logits of `answer` have their padding: they are kept for refining. Without it the prompt must
                 not be one that `must_be_whole`, and its first refinement decodes it once more.
+            namespace: whom the tokens are for.
         """
         count = len(answer.logits)
-        depth = tokens.depth_of(prompt, key)
+        depth = tokens.depth_of(prompt, key, namespace)
+        keep: Callable[[], None] = _nothing
         if tokens.fits_recipe(prompt, depth):
-            issued = tokens.recipe_tokens(prompt, key, multimask=multimask, count=count, depth=depth)
+            issued = tokens.recipe_tokens(
+                prompt, key, multimask=multimask, count=count, depth=depth, namespace=namespace
+            )
         else:
             name = tokens.new_name()
-            self._save(name, key, answer.logits)
-            issued = tokens.stored_tokens(key, name, count)
+            value = encode_logits(key.image_id, key.model, key.weights_digest, answer.logits)
+            keep = partial(self._save, _stored_key(name, namespace), value)
+            issued = tokens.stored_tokens(key, name, count, namespace)
         if not whole:
-            return issued
+            return Issued(issued, keep)
         for token, logits in zip(issued, answer.logits, strict=True):
             # A copy, so that one kept mask does not keep its whole batch alive.
             self._lru.put((key.image_id, token), _Logits(logits.copy()))
-        return issued
+        return Issued(issued, keep)
 
     def forget(self, image_id: str) -> None:
         """Drop the image's logits from memory."""
         self._lru.discard(lambda entry: entry[0] == image_id)
 
-    def _save(self, name: str, key: EmbeddingKey, logits: NDArray[np.float32]) -> None:
-        value = encode_logits(key.image_id, key.model, key.weights_digest, logits)
+    def _save(self, stored_key: str, value: bytes) -> None:
         try:
-            self._store.put(logits_key(name), value, self._ttl)
+            self._store.put(stored_key, value, self._ttl)
         except errors.StoreUnavailable as error:
             # The masks are computed and the token works on this process: worth more than a 503.
             _log.warning("low-res logits kept in memory only: %s", error.detail)
 
-    def _load(self, name: str, key: EmbeddingKey) -> NDArray[np.float32]:
-        value = self._store.get(logits_key(name))
+    def _load(self, stored_key: str, key: EmbeddingKey) -> NDArray[np.float32]:
+        value = self._store.get(stored_key)
         try:
             if value is not None:
                 return decode_logits(value, image_id=key.image_id, model=key.model, weights_digest=key.weights_digest)
         except errors.DamagedEmbedding as error:
             _log.error("dropped damaged low-res logits: %s", error.detail)
-            self._store.delete(logits_key(name))
+            self._store.delete(stored_key)
         raise errors.InvalidPrompt("mask_token has expired; prompt again without it")
+
+
+def _nothing() -> None:
+    """A recipe needs no keeping."""
+
+
+def _stored_key(name: str, namespace: str) -> str:
+    # Tokens are not signed: one that was made over for another namespace must find nothing.
+    return logits_key(f"{namespace}:{name}" if namespace else name)

@@ -14,7 +14,7 @@ import redis
 
 from shared.connections import request_client
 from shared.errors import ConfigurationError, StoreUnavailable
-from shared.store import MemoryStore, RedisStore, Store
+from shared.store import MemoryStore, RedisStore, Store, StoreWithSets
 
 MIB = 1 << 20
 
@@ -29,7 +29,7 @@ def shorten_lives(client: redis.Redis, seconds: float) -> None:
 class Subject:
     """A store and a way to let its time pass."""
 
-    store: Store
+    store: StoreWithSets
     pass_time: Callable[[float], None]
 
 
@@ -52,7 +52,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 
 
 @pytest.fixture
-def store(subject: Subject) -> Store:
+def store(subject: Subject) -> StoreWithSets:
     return subject.store
 
 
@@ -132,33 +132,66 @@ def test_threads_share_a_store(store: Store) -> None:
     assert [store.get(name) for name in "abcd"] == [b"a19", b"b19", b"c19", b"d19"]
 
 
-OPERATIONS: list[Callable[[Store], object]] = [
+def test_a_set_has_what_was_added_and_not_removed(store: StoreWithSets) -> None:
+    assert store.members("s") == frozenset()
+    for member in ("a", "b", "a"):
+        store.add_member("s", member, ttl=60)
+    store.add_member("other", "z", ttl=60)
+    assert store.members("s") == {"a", "b"}
+    assert store.remove_member("s", "a") == 1
+    assert store.members("s") == {"b"}
+    assert store.members("other") == {"z"}
+
+
+def test_removing_says_how_many_are_left(store: StoreWithSets) -> None:
+    store.add_member("s", "a", ttl=60)
+    assert store.remove_member("s", "stranger") == 1
+    assert store.remove_member("s", "a") == 0
+    assert store.remove_member("s", "a") == 0
+    assert store.members("s") == frozenset()
+
+
+def test_a_set_ends_with_its_time_to_live_which_each_addition_starts_again(subject: Subject) -> None:
+    subject.store.add_member("short", "a", ttl=1)
+    subject.store.add_member("long", "a", ttl=1)
+    subject.store.add_member("long", "b", ttl=60)
+    subject.pass_time(1.05)
+    assert subject.store.members("short") == frozenset()
+    assert subject.store.remove_member("short", "b") == 0
+    assert subject.store.members("long") == {"a", "b"}
+
+
+OPERATIONS: list[Callable[[StoreWithSets], object]] = [
     lambda store: store.get("a"),
     lambda store: store.put("a", b"1", ttl=60),
     lambda store: store.exists("a"),
     lambda store: store.delete("a"),
     lambda store: store.ping(),
+    lambda store: store.add_member("s", "a", ttl=60),
+    lambda store: store.members("s"),
+    lambda store: store.remove_member("s", "a"),
 ]
+NAMES = ["get", "put", "exists", "delete", "ping", "add_member", "members", "remove_member"]
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=["get", "put", "exists", "delete", "ping"])
-def test_a_server_that_is_not_there_is_store_unavailable(operation: Callable[[Store], object]) -> None:
+@pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
+def test_a_server_that_is_not_there_is_store_unavailable(operation: Callable[[StoreWithSets], object]) -> None:
     with request_client("redis://127.0.0.1:1/0", 0.2) as client, pytest.raises(StoreUnavailable) as failure:
         operation(RedisStore(client))
     assert failure.value.retry_after
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=["get", "put", "exists", "delete", "ping"])
-def test_a_server_that_refuses_is_store_unavailable(operation: Callable[[Store], object]) -> None:
+@pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
+def test_a_server_that_refuses_is_store_unavailable(operation: Callable[[StoreWithSets], object]) -> None:
     server = fakeredis.FakeServer()
     server.connected = False
     with fakeredis.FakeRedis(server=server) as client, pytest.raises(StoreUnavailable):
         operation(RedisStore(client))
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=["get", "put", "exists", "delete", "ping"])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
 def test_a_server_that_hangs_is_store_unavailable_after_the_time_out(
-    operation: Callable[[Store], object], silent_server: str
+    operation: Callable[[StoreWithSets], object], silent_server: str
 ) -> None:
     with request_client(silent_server, 0.1) as client, pytest.raises(StoreUnavailable):
         operation(RedisStore(client))

@@ -20,6 +20,7 @@ from shared.errors import (
     InvalidPrompt,
     ModelNotFound,
     Overloaded,
+    RateLimited,
     StoreUnavailable,
 )
 
@@ -137,6 +138,16 @@ def test_a_busy_service_is_asked_again_when_it_says_and_then_no_more(code: str, 
         service.run(flows.upload(DATA, None, service.deadline(1000)))
     assert service.now <= flows.RETRY_SECONDS
     assert caught.value.retry_after == 7  # type: ignore[attr-defined]
+
+
+def test_a_client_over_its_rate_goes_on_when_told_until_its_own_time_is_up() -> None:
+    service = Service(*[problem(429, "rate-limited", "20")] * 3, image("ready"))
+    assert service.run(flows.upload(DATA, None, service.deadline(100))).status == "ready"
+    assert service.now == 60
+    service = Service(*[problem(429, "rate-limited", "20")] * 5)
+    with pytest.raises(RateLimited):
+        service.run(flows.upload(DATA, None, service.deadline(50)))
+    assert service.now == 40
 
 
 def test_a_proxy_without_a_service_behind_it_is_asked_again_too() -> None:

@@ -14,6 +14,7 @@ from encoder_worker.backends.fake import FakeEncoder
 from prompt_api.app import create_app
 from prompt_api.decoder.fake import FakeDecoder
 from prompt_api.service import Services
+from prompt_api.service.browser import BrowserDecoding
 from prompt_api.wiring import assemble
 from shared.codec import encode_embedding
 from shared.events import MemoryEvents
@@ -73,7 +74,7 @@ def png(width: int = 120, height: int = 80, colour: tuple[int, int, int] = (200,
 
 @pytest.fixture
 def make_world() -> Callable[..., World]:
-    def make(**overrides: object) -> World:
+    def make(browser: BrowserDecoding | None = None, **overrides: object) -> World:
         settings = Settings(model="fake", models="other", **overrides)  # type: ignore[arg-type]
         store, queue, events = MemoryStore(), MemoryEncodeQueue(max_queued=settings.max_queued), MemoryEvents()
         decoder = FakeDecoder()
@@ -85,6 +86,7 @@ def make_world() -> Callable[..., World]:
             store=store,
             queue=queue,
             events=events,
+            browser=browser,
         )
         return World(create_app(services).test_client(), services, store, queue, events, [])
 

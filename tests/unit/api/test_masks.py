@@ -185,7 +185,9 @@ BAD_PROMPTS: dict[str, Any] = {
     "an unknown member": {"prompts": [CLICK], "multimsk": True},
     "an unknown format": {"prompts": [CLICK], "format": "jpeg"},
     "multimask as text": {"prompts": [CLICK], "multimask": "yes"},
-    "too many points": {"prompts": [{"points": [[1, 1]] * 257, "labels": [1] * 257}]},
+    "too many points": {"prompts": [{"points": [[1, 1]] * 65, "labels": [1] * 65}]},
+    "too many points together": {"prompts": [{"points": [[1, 1]] * 64, "labels": [1] * 64}] * 17},
+    "logits beyond ASCII": {"prompts": [{"mask_logits": "\u00e9\u00e9"}]},
     "a list": [CLICK],
 }
 

@@ -21,7 +21,7 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from prompt_api import problems
-from prompt_api.openapi import samples
+from prompt_api.openapi import label_studio, samples
 from prompt_api.openapi.document import build
 from prompt_api.openapi.refusals import FRAMEWORK
 from prompt_api.prompts import MAX_POINTS, MAX_PROMPTS, parse_request
@@ -34,6 +34,11 @@ from tests.unit.api.conftest import World, png
 
 CONTRACT = Path(__file__).parents[3] / "docs" / "http-api.md"
 CLICK = {"points": [[40, 30]], "labels": [1]}
+CLICKED = {
+    "tasks": [{"id": 1, "data": {"image": "data:image/png;base64," + base64.b64encode(png(60, 40)).decode()}}],
+    "label_config": '<View><Image name="i" value="$image"/><BrushLabels name="m" toName="i"/></View>',
+    "params": {"context": {"result": [{"type": "keypoint", "to_name": "i", "value": {"x": 40, "y": 40}}]}},
+}
 
 
 @pytest.fixture
@@ -161,7 +166,7 @@ def test_the_example_requests_are_accepted() -> None:
 def test_limits_are_those_of_the_code(document: dict[str, Any]) -> None:
     schemas, parameters = document["components"]["schemas"], document["components"]["parameters"]
     assert schemas["MasksRequest"]["properties"]["prompts"]["maxItems"] == MAX_PROMPTS == 64
-    assert schemas["PromptInput"]["properties"]["points"]["anyOf"][0]["maxItems"] == MAX_POINTS == 256
+    assert schemas["PromptInput"]["properties"]["points"]["anyOf"][0]["maxItems"] == MAX_POINTS == 64
     assert (parameters["wait"]["schema"]["minimum"], parameters["wait"]["schema"]["maximum"]) == (0, MAX_WAIT)
     assert parameters["model"]["schema"] == {"type": "string", "enum": ["fake", "other"], "default": "fake"}
     mine = build(Settings(max_upload_bytes=1_234_567, max_image_pixels=7_654_321), ["fake"])["components"]["schemas"]
@@ -225,7 +230,17 @@ def answers_of_every_route(world: World) -> Iterator[tuple[str, str, TestRespons
     yield "GET", "/v1/models", call("/v1/models")
     yield "GET", "/v1/models/{name}", call("/v1/models/other")
     yield "GET", "/v1/models/{name}", call("/v1/models/nope")
+    yield "GET", "/v1/models/{name}/decoder", call("/v1/models/fake/decoder")
+    path = "/v1/models/{name}/decoder/{digest}/{part}.onnx"
+    yield "GET", path, call(f"/v1/models/fake/decoder/{'0' * 32}/image_side.onnx")
     yield "GET", "/v1/models/{name}/decoder.onnx", call("/v1/models/fake/decoder.onnx")
+    yield "GET", "/label-studio/health", call("/label-studio/health")
+    for operation in label_studio.OPERATIONS:
+        if operation.body is not None:
+            for example in operation.body["content"]["application/json"]["examples"].values():
+                yield "POST", operation.path, call(operation.path, method="POST", json=example["value"])
+            yield "POST", operation.path, call(operation.path, method="POST", json=[])
+    yield "POST", "/label-studio/predict", call("/label-studio/predict", method="POST", json=CLICKED)
     yield "GET", "/healthz", call("/healthz")
     yield "GET", "/readyz", call("/readyz")
     yield "GET", "/openapi.json", call("/openapi.json")

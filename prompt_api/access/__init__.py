@@ -1,0 +1,1 @@
+"""Who may do what: tokens and their scopes, rate limits, browsers of other origins, security headers."""

@@ -1,0 +1,46 @@
+"""`python -m prompt_api.access.new_token NAMESPACE`: make a token, and the entry of `SAM_TOKENS` that admits it."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+
+from prompt_api.access.grants import Grant, digest_of, parse_grants
+from prompt_api.access.scopes import Scope
+from shared.errors import ConfigurationError
+
+PREFIX = "samtok_"
+"""By which people, and programs that look for leaked secrets, know what they have found."""
+
+_BYTES = 32
+
+
+def new_token() -> str:
+    """A token of 256 random bits."""
+    return PREFIX + secrets.token_urlsafe(_BYTES)
+
+
+def main() -> int:
+    """Print a new token and its entry; exit status 2 if the namespace is no name."""
+    parser = argparse.ArgumentParser(prog="python -m prompt_api.access.new_token", description="Make a token.")
+    parser.add_argument("namespace", help="whose images it sees: 1 to 32 of a-z, 0-9, - and _")
+    parser.add_argument(
+        "--scopes", choices=("read", "write", "read+write"), default="read+write", help="default: read+write"
+    )
+    options = parser.parse_args()
+    token = new_token()
+    entry = Grant(options.namespace, frozenset(map(Scope, options.scopes.split("+"))), digest_of(token)).entry
+    try:
+        parse_grants(entry)
+    except ConfigurationError as error:
+        parser.error(error.detail)
+    sys.stdout.write(
+        f"The token, for the client; it is shown this once and kept nowhere:\n\n    {token}\n\n"
+        f"Its entry in SAM_TOKENS, for the API (several: comma-separated):\n\n    {entry}\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Rate limits: how much one client may ask for, counted over all API processes in Redis.
+
+`limits` does the counting: a sliding window of two counters per client, on Redis's clock. A request costs one round
+trip more. While Redis does not answer, each process counts for itself: a limit must not make an outage worse.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from threading import Lock
+
+import redis
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from prompt_api.access.scopes import Quota
+from shared.errors import ConfigurationError, RateLimited
+from shared.settings import Settings
+
+PREFIX = "sam:rate"
+
+OUTAGE_PAUSE = 5.0
+"""Seconds after a failure of Redis before it is asked again; until then each process counts for itself."""
+
+_RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
+
+_log = logging.getLogger(__name__)
+
+
+def parse_rate(variable: str, text: str) -> RateLimitItem | None:
+    """The rate that a setting names, None if it is empty.
+
+    Raises:
+        ConfigurationError: it is no rate.
+    """
+    if not text:
+        return None
+    if not _RATE.fullmatch(text):
+        raise ConfigurationError(f"{variable}={text!r} is not a rate; say for example 50/second, 60/minute, 1000/hour")
+    return parse(text)
+
+
+def parse_rates(settings: Settings) -> dict[Quota, RateLimitItem]:
+    """What is limited, and how.
+
+    Raises:
+        ConfigurationError: a setting is no rate.
+    """
+    rates = {
+        Quota.PROMPTS: parse_rate("SAM_RATE_LIMIT_PROMPTS", settings.rate_limit_prompts),
+        Quota.UPLOADS: parse_rate("SAM_RATE_LIMIT_UPLOADS", settings.rate_limit_uploads),
+    }
+    return {quota: rate for quota, rate in rates.items() if rate is not None}
+
+
+class RateLimits:
+    """The shares of every client; safe for threads."""
+
+    def __init__(
+        self,
+        rates: Mapping[Quota, RateLimitItem],
+        client: redis.Redis | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Args:
+        rates: what is limited; the rest is not.
+        client: with short time-outs; None counts in this process alone.
+        """
+        self._rates = dict(rates)
+        self._clock = clock
+        self._shared = (
+            None
+            if client is None or not rates
+            else SlidingWindowCounterRateLimiter(
+                RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=PREFIX)
+            )
+        )
+        self._lock = Lock()
+        self._alone: SlidingWindowCounterRateLimiter | None = None
+        self._ask_again = 0.0
+
+    def spend(self, quota: Quota, client: str, cost: int = 1) -> None:
+        """Count `cost` against the client's share.
+
+        Args:
+            client: what tells clients apart.
+            cost: more than the whole share counts as the whole share, or it could never be had.
+
+        Raises:
+            RateLimited: it is used up. Nothing was counted; `retry_after` says when `cost` is free again if the
+                client asks for nothing else.
+        """
+        rate = self._rates.get(quota)
+        if rate is None or cost <= 0:
+            return
+        limiter = self._limiter()
+        try:
+            pause = _hit(limiter, rate, quota, client, cost)
+        except redis.RedisError as error:
+            self._ask_again = self._clock() + OUTAGE_PAUSE
+            _log.warning("rate limits are counted by each process for itself: %s", error)
+            pause = _hit(self._limiter(), rate, quota, client, cost)
+        if pause is not None:
+            limit = f"{rate.amount}/{rate.GRANULARITY.name}"
+            raise RateLimited(f"more than {limit} {quota} from this client", retry_after=pause, limit=limit)
+
+    def _limiter(self) -> SlidingWindowCounterRateLimiter:
+        if self._shared is not None and self._clock() >= self._ask_again:
+            return self._shared
+        with self._lock:
+            if self._alone is None:
+                self._alone = SlidingWindowCounterRateLimiter(MemoryStorage())
+            return self._alone
+
+
+def _hit(
+    limiter: SlidingWindowCounterRateLimiter, rate: RateLimitItem, quota: Quota, client: str, cost: int
+) -> float | None:
+    """None if it was counted, else the seconds until there is room for it."""
+    cost = min(cost, rate.amount)
+    if limiter.hit(rate, quota, client, cost=cost):
+        return None
+    first = limiter.get_window_stats(rate, quota, client).reset_time - time.time()
+    return max(0.0, first) + (cost - 1) * rate.get_expiry() / rate.amount
