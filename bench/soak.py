@@ -47,13 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 1 if memory grew or something was left behind."""
     options = _parse(arguments)
     about = machine.about(quick=options.scale < 1)
-    results = [run(model, options.scale) for model in ([options.model] if options.model else PARTS)]
-    if options.scale == 1 and not options.model:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path = FOLDER / f"{about['date'][:10]}-soak.json"
-        path.write_text(json.dumps({"about": about, "parts": [one.as_json() for one in results]}, indent=1) + "\n")
-        print(f"wrote {path}")
-    return int(not all(result.passed for result in results))
+    passed = True
+    for model in [options.model] if options.model else PARTS:
+        result = run(model, options.scale)
+        passed &= result.passed
+        if options.scale == 1:
+            path = FOLDER / f"{about['date'][:10]}-soak-{model}.json"
+            path.write_text(json.dumps({"about": about, **result.as_json()}, indent=1) + "\n")
+            print(f"wrote {path}")
+    return int(not passed)
 
 
 def run(model: str, scale: float = 1.0, *, ttl: int = TTL) -> Result:

@@ -21,6 +21,7 @@ PROCESSES = ("api", "worker 1", "valkey")
 """Of the last one only files and threads are judged: its memory is that of its keys."""
 
 _SPARE_FILES = 3
+_PARTS = 10
 _RECORDED = 100  # samples kept in the record
 
 
@@ -29,7 +30,7 @@ class Trend:
     """How a process's memory went after the warm-up.
 
     Attributes:
-        start, end: MB, of the fitted line.
+        start, end: MB, of the fitted line: what it holds at rest.
         slope: MB per 10,000 prompts, by least squares.
     """
 
@@ -73,13 +74,19 @@ class Result:
 
 
 def trend_of(samples: Sequence[Vitals], process: str) -> Trend:
-    """The line through a process's memory against prompts, the first `WARM_UP` of them left out."""
-    first = WARM_UP * samples[-1].prompts
-    kept = [sample for sample in samples if sample.prompts >= first]
-    prompts = np.array([sample.prompts for sample in kept], float)
-    memory = np.array([sample.processes[process].memory for sample in kept])
-    slope, offset = np.polyfit(prompts, memory, 1)
-    start, end = offset + slope * prompts[[0, -1]]
+    """The line through a process's memory against prompts, the first `WARM_UP` of them left out.
+
+    Through the least of each of `_PARTS` equal parts: a sample meets an image in work, 30 MB, or does not.
+    """
+    total = samples[-1].prompts
+    marks = np.linspace(WARM_UP * total, total, _PARTS + 1)
+    prompts = np.array([sample.prompts for sample in samples], float)
+    memory = np.array([sample.processes[process].memory for sample in samples])
+    part = np.digitize(prompts, marks[1:-1])[prompts >= marks[0]]
+    prompts, memory = prompts[prompts >= marks[0]], memory[prompts >= marks[0]]
+    least = [np.flatnonzero(part == one)[memory[part == one].argmin()] for one in np.unique(part)]
+    slope, offset = np.polyfit(prompts[least], memory[least], 1) if len(least) > 1 else (0.0, memory[least[0]])
+    start, end = offset + slope * marks[[0, -1]]
     return Trend(float(start), float(end), float(slope * 10_000))
 
 

@@ -88,9 +88,19 @@ class Fleet:
         self._spawn_worker()
         stop_all([self._workers.pop(0)])
 
-    def served(self) -> list[dict[str, Any]]:
-        """The gateway's log: an entry for each request it answered."""
-        return [json.loads(line) for line in list(self._lines) if line.startswith('{"time"')]
+    def prompts_served(self) -> list[dict[str, Any]]:
+        """The gateway's log: an entry for each prompt it answered."""
+        entries = [json.loads(line) for line in list(self._lines) if line.startswith('{"time"')]
+        return [entry for entry in entries if entry["path"].endswith("/masks")]
+
+    def prompts_served_since(self, seen: int, count: int) -> list[dict[str, Any]]:
+        """The `count` entries of `prompts_served()` after the first `seen`, once they are written (10 s)."""
+        deadline = time.monotonic() + 10.0
+        while len(entries := self.prompts_served()[seen : seen + count]) < count:
+            if time.monotonic() > deadline:
+                raise StackError(f"the gateway wrote down {len(entries)} of {count} prompts")
+            threading.Event().wait(0.02)
+        return entries
 
     def _start(self) -> None:
         deadline = time.monotonic() + _START_SECONDS

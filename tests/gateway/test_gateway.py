@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,31 +47,28 @@ class Load:
 
 
 def test_an_image_stays_on_one_replica_and_images_spread(fleet: Fleet, images: list[str]) -> None:
-    with httpx.Client(base_url=fleet.url, timeout=30) as http:
-        for _ in range(3):
-            for image_id in images:
-                assert http.post(f"/v1/images/{image_id}/masks", json=CLICK).status_code == 200
-    homes = homes_of(fleet)
-    assert {len(homes[image_id]) for image_id in images} == {1}
-    assert len({next(iter(homes[image_id])) for image_id in images}) == 3
+    first = homes_of(fleet, images)
+    assert homes_of(fleet, images) == first
+    assert len(set(first.values())) == 3
 
 
 def test_a_replica_that_is_killed_costs_no_prompt_and_moves_only_its_own_images(
     fleet: Fleet, images: list[str]
 ) -> None:
-    before = homes_of(fleet)
-    victim = fleet.replicas[0]
+    before = homes_of(fleet, images)
     with prompting(fleet, images) as load:
         load.wait_for(40)
-        fleet.kill_replica(victim)
+        fleet.kill_replica(fleet.replicas[0])
         load.wait_for(120)
+    without = homes_of(fleet, images)
+    moved = {before[image_id] for image_id in images if without[image_id] != before[image_id]}
+    assert len(moved) == 1
+    assert moved.isdisjoint(without.values())
+    with prompting(fleet, images) as again:
         fleet.add_replica()
-        load.wait_for(40)
-    assert load.failures == []
-    after = homes_of(fleet)
-    moved = [image_id for image_id in images if len(after[image_id]) > 1]
-    names = Counter(next(iter(before[image_id])) for image_id in images)
-    assert 0 < len(moved) <= max(names.values())
+        again.wait_for(40)
+    assert homes_of(fleet, images) == before  # the new one has the place of the old
+    assert load.failures == again.failures == []
 
 
 def test_a_rolling_restart_of_everything_costs_nothing(fleet: Fleet, images: list[str]) -> None:
@@ -150,13 +146,14 @@ def prompting(fleet: Fleet, images: list[str], clients: int = 3) -> Iterator[Loa
             thread.join(35)
 
 
-def homes_of(fleet: Fleet) -> dict[str, set[str]]:
-    """Which replicas answered prompts for each image, so far."""
-    homes: dict[str, set[str]] = defaultdict(set)
-    for entry in fleet.served():
-        if entry["path"].endswith("/masks") and entry["status"] == 200:
-            homes[entry["path"].split("/")[3]].add(entry["replica"])
-    return homes
+def homes_of(fleet: Fleet, images: list[str]) -> dict[str, str]:
+    """Which replica answers for each image when there is no load that would make one spill over."""
+    seen = len(fleet.prompts_served())
+    with httpx.Client(base_url=fleet.url, timeout=30) as http:
+        for image_id in images:
+            assert http.post(f"/v1/images/{image_id}/masks", json=CLICK).status_code == 200
+    entries = fleet.prompts_served_since(seen, len(images))
+    return {entry["path"].split("/")[3]: entry["replica"] for entry in entries}
 
 
 def upload(http: httpx.Client, data: bytes) -> str:

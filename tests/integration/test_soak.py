@@ -22,7 +22,7 @@ def growing(by: float) -> list[Vitals]:
             prompts=prompts,
             processes={"api": replace(QUIET, memory=(100.0 if prompts < 20_000 else 200.0) + by * prompts / 10_000)},
         )
-        for prompts in range(0, 100_001, 5_000)
+        for prompts in range(0, 100_001, 1_000)
     ]
 
 
@@ -36,6 +36,13 @@ def test_memory_that_goes_on_growing_is_not() -> None:
     trend = trend_of(growing(2), "api")
     assert not trend.flat
     assert trend.slope == pytest.approx(2)
+
+
+def test_an_image_in_work_now_and_then_is_no_growth() -> None:
+    samples = growing(0)
+    busy = replace(QUIET, memory=230.0)
+    samples = [replace(one, processes={"api": busy}) if number % 3 else one for number, one in enumerate(samples)]
+    assert trend_of(samples, "api").flat
 
 
 def test_whatever_was_there_before_is_no_leak() -> None:
