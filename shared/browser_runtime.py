@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import logging
 import os
 import sys
 import tempfile
@@ -12,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.errors import SamCacheError
+from shared.fetch_command import print_folders
 from shared.models import WeightsFile
 from shared.settings import Settings
 from shared.weights_fetch import explained_errors, fetch_files, fetch_lock, sha256_of
@@ -125,16 +124,5 @@ def _compress(path: Path) -> None:
         raise
 
 
-def main() -> int:
-    """Fetch the runtime and print its folder."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        sys.stdout.write(f"{locate_runtime(Settings.from_env())}\n")
-    except SamCacheError as error:
-        sys.stderr.write(f"{error.detail}\n")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(print_folders(lambda settings: [locate_runtime(settings)]))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.checkpoint import locate_checkpoint
-from shared.errors import SamCacheError, WeightsError
+from shared.errors import WeightsError
+from shared.fetch_command import print_folders
 from shared.models import Model, WeightsFile, find_model
 from shared.settings import Settings
 from shared.weights_fetch import explained_errors, fetch_lock, fetch_weights, sha256_of
@@ -68,22 +69,15 @@ def _first_fault(folder: Path, files: tuple[WeightsFile, ...]) -> str | None:
     return None
 
 
-def main() -> int:
-    """Fetch the weights of every served model and print their folders, one a line."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        settings = Settings.from_env()
-        for name in settings.served_models:
-            model = find_model(name)
-            if model.checkpoint is not None:
-                sys.stdout.write(f"{locate_checkpoint(model, settings)[0].parent}\n")
-            elif model.encoder is not None:
-                sys.stdout.write(f"{locate_weights(model, settings).folder}\n")
-    except SamCacheError as error:
-        sys.stderr.write(f"{error.detail}\n")
-        return 1
-    return 0
+def _folders(settings: Settings) -> Iterator[Path]:
+    """The folders of every served model's weights, which are fetched."""
+    for name in settings.served_models:
+        model = find_model(name)
+        if model.checkpoint is not None:
+            yield locate_checkpoint(model, settings)[0].parent
+        elif model.encoder is not None:
+            yield locate_weights(model, settings).folder
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(print_folders(_folders))

@@ -5,28 +5,23 @@ For container images and shared volumes: an API that finds its decoders there ne
 
 from __future__ import annotations
 
-import logging
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from prompt_api.decoder.load import load_decoder
-from shared.errors import SamCacheError
+from shared.fetch_command import print_folders
 from shared.models import find_model
 from shared.settings import Settings
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        settings = Settings.from_env()
-        for name in settings.served_models:
-            loaded = load_decoder(find_model(name), settings)
-            if loaded.graph is not None:
-                sys.stdout.write(f"{loaded.graph.parent}\n")
-    except SamCacheError as error:
-        sys.stderr.write(f"{error.detail}\n")
-        return 1
-    return 0
+def _folders(settings: Settings) -> Iterator[Path]:
+    """The folders of every served model's decoder, which are built."""
+    for name in settings.served_models:
+        graph = load_decoder(find_model(name), settings).graph
+        if graph is not None:
+            yield graph.parent
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(print_folders(_folders))
