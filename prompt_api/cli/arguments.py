@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from prompt_api.client.service import DEFAULT_URL
+from prompt_api.client.connection import DEFAULT_URL
 from prompt_api.client.transport import Service
 
 URL_VARIABLE = "SAMCACHE_URL"

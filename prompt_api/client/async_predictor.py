@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from prompt_api.client.connection import DEFAULT_TIMEOUT, DEFAULT_URL, AsyncConnected
 from prompt_api.client.predictor_core import PredictorCore
 from prompt_api.client.prompting import Predicted
-from prompt_api.client.service import DEFAULT_TIMEOUT, DEFAULT_URL
-from prompt_api.client.transport import Service, default_async_client, run_async
-from prompt_api.client.wire import Flow
-
-T = TypeVar("T")
+from prompt_api.client.transport import Service
 
 
-class AsyncRemoteSamPredictor(PredictorCore):
+class AsyncRemoteSamPredictor(AsyncConnected, PredictorCore):
     """`RemoteSamPredictor` for asyncio: the same, awaited. One image at a time, one call at a time."""
 
     def __init__(
@@ -32,20 +29,8 @@ class AsyncRemoteSamPredictor(PredictorCore):
         http: httpx.AsyncClient | None = None,
     ) -> None:
         """Args: as `RemoteSamPredictor`."""
-        super().__init__(Service(url, token), model, timeout)
-        self._own = http is None
-        self._http = default_async_client() if http is None else http
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._own:
-            await self._http.aclose()
+        AsyncConnected.__init__(self, Service(url, token), http)
+        PredictorCore.__init__(self, model, timeout)
 
     async def set_image(self, image: NDArray[np.uint8], image_format: str = "RGB") -> None:
         """As `RemoteSamPredictor.set_image`."""
@@ -90,6 +75,3 @@ class AsyncRemoteSamPredictor(PredictorCore):
     async def get_image_embedding(self) -> NDArray[np.float32]:
         """As `RemoteSamPredictor.get_image_embedding`."""
         return await self._run(self._get_embedding())
-
-    async def _run(self, flow: Flow[T]) -> T:
-        return await run_async(self._http, self._service, flow)

@@ -6,22 +6,19 @@ docs/client.md lists what differs from the original.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from prompt_api.client.connection import DEFAULT_TIMEOUT, DEFAULT_URL, Connected
 from prompt_api.client.predictor_core import PredictorCore
 from prompt_api.client.prompting import Predicted
-from prompt_api.client.service import DEFAULT_TIMEOUT, DEFAULT_URL
-from prompt_api.client.transport import Service, default_client, run
-from prompt_api.client.wire import Flow
-
-T = TypeVar("T")
+from prompt_api.client.transport import Service
 
 
-class RemoteSamPredictor(PredictorCore):
+class RemoteSamPredictor(Connected, PredictorCore):
     """`SamPredictor` for one image at a time, as the original: not thread-safe. A context manager."""
 
     def __init__(
@@ -41,20 +38,8 @@ class RemoteSamPredictor(PredictorCore):
             timeout: seconds that one call here may take in all, waiting for the encoder included.
             http: your own client, for headers, proxies or certificates; closing it stays with you.
         """
-        super().__init__(Service(url, token), model, timeout)
-        self._own = http is None
-        self._http = default_client() if http is None else http
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        if self._own:
-            self._http.close()
+        Connected.__init__(self, Service(url, token), http)
+        PredictorCore.__init__(self, model, timeout)
 
     def set_image(self, image: NDArray[np.uint8], image_format: str = "RGB") -> None:
         """Make this the current image, and wait until the service has its embedding.
@@ -153,6 +138,3 @@ class RemoteSamPredictor(PredictorCore):
             RuntimeError: no image is set.
         """
         return self._run(self._get_embedding())
-
-    def _run(self, flow: Flow[T]) -> T:
-        return run(self._http, self._service, flow)

@@ -23,7 +23,6 @@ from prompt_api.client.prompting import (
     stacked,
 )
 from prompt_api.client.transform import ResizeLongestSide
-from prompt_api.client.transport import Service
 from prompt_api.client.wire import Deadline, Flow
 from shared.errors import InvalidPrompt
 from shared.geometry import Size, resized_size
@@ -72,9 +71,7 @@ class _CurrentImage:
 class PredictorCore:
     """The current image, and each call as a flow."""
 
-    def __init__(self, service: Service, model: str | None, timeout: float) -> None:
-        self.url = service.url
-        self._service = service
+    def __init__(self, model: str | None, timeout: float) -> None:
         self.model = RemoteModel(model)
         self.transform = ResizeLongestSide()
         self._timeout = timeout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
 
 import httpx
 import numpy as np
@@ -11,16 +10,14 @@ from numpy.typing import NDArray
 
 from prompt_api.client import flows
 from prompt_api.client.arrays import embedding_of
+from prompt_api.client.connection import DEFAULT_TIMEOUT, DEFAULT_URL, AsyncConnected, Connected
 from prompt_api.client.flows import Prompt
 from prompt_api.client.resources import ImageInfo, Masks, ModelInfo, Readiness
-from prompt_api.client.transport import Service, default_async_client, default_client, run, run_async
+from prompt_api.client.transport import Service
 from prompt_api.client.wire import Deadline
 
-DEFAULT_URL = "http://127.0.0.1:8000"
-DEFAULT_TIMEOUT = 120.0
 
-
-class SamCache:
+class SamCache(Connected):
     """A client of one service. Thread-safe; a context manager that closes its connections."""
 
     def __init__(
@@ -40,31 +37,17 @@ class SamCache:
             timeout: seconds that one call here may take in all, waiting for the encoder included.
             http: your own client, for headers, proxies or certificates; closing it stays with you.
         """
-        self._service = Service(url, token)
-        self.url = self._service.url
+        super().__init__(Service(url, token), http)
         self.model = model
         self._timeout = timeout
-        self._own = http is None
-        self._http = default_client() if http is None else http
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        if self._own:
-            self._http.close()
 
     def readiness(self) -> Readiness:
         """What the service says of itself, ready or not."""
-        return run(self._http, self._service, flows.readiness())
+        return self._run(flows.readiness())
 
     def models(self) -> list[ModelInfo]:
         """What the service serves."""
-        return run(self._http, self._service, flows.models(self._deadline()))
+        return self._run(flows.models(self._deadline()))
 
     def status(self, image_id: str) -> ImageInfo:
         """Where an image is.
@@ -72,7 +55,7 @@ class SamCache:
         Raises:
             ImageNotFound, ImageExpired: the service does not have it (any more).
         """
-        return run(self._http, self._service, flows.status(image_id, self.model, self._deadline()))
+        return self._run(flows.status(image_id, self.model, self._deadline()))
 
     def upload(self, data: bytes) -> ImageInfo:
         """Have the service know the image file `data`, which is sent only if it is new there. Does not wait.
@@ -80,7 +63,7 @@ class SamCache:
         Raises:
             UnsupportedImage, InvalidImage, ImageTooLarge: the service does not take it.
         """
-        return run(self._http, self._service, flows.upload(data, self.model, self._deadline()))
+        return self._run(flows.upload(data, self.model, self._deadline()))
 
     def wait(self, image_id: str, data: bytes | None = None) -> ImageInfo:
         """The image once its embedding is there; uploaded from `data` where the service does not have it.
@@ -88,7 +71,7 @@ class SamCache:
         Raises:
             EncodeFailed, EmbeddingPending: there is none, or not in time.
         """
-        return run(self._http, self._service, flows.ready(image_id, data, self.model, self._deadline()))
+        return self._run(flows.ready(image_id, data, self.model, self._deadline()))
 
     def masks(
         self,
@@ -112,18 +95,18 @@ class SamCache:
         """
         deadline = self._deadline()
         flow = flows.masks(image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data)
-        return run(self._http, self._service, flow)
+        return self._run(flow)
 
     def embedding(self, image_id: str, data: bytes | None = None) -> NDArray[np.float32]:
         """The image embedding, (1, 256, 64, 64) float32; the service sends it as float16."""
         flow = flows.embedding(image_id, self.model, self._deadline(), data)
-        return embedding_of(run(self._http, self._service, flow))
+        return embedding_of(self._run(flow))
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._timeout)
 
 
-class AsyncSamCache:
+class AsyncSamCache(AsyncConnected):
     """`SamCache` for asyncio: the same calls, awaited; any number at once."""
 
     def __init__(
@@ -136,43 +119,29 @@ class AsyncSamCache:
         http: httpx.AsyncClient | None = None,
     ) -> None:
         """Args: as `SamCache`."""
-        self._service = Service(url, token)
-        self.url = self._service.url
+        super().__init__(Service(url, token), http)
         self.model = model
         self._timeout = timeout
-        self._own = http is None
-        self._http = default_async_client() if http is None else http
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._own:
-            await self._http.aclose()
 
     async def readiness(self) -> Readiness:
         """As `SamCache.readiness`."""
-        return await run_async(self._http, self._service, flows.readiness())
+        return await self._run(flows.readiness())
 
     async def models(self) -> list[ModelInfo]:
         """As `SamCache.models`."""
-        return await run_async(self._http, self._service, flows.models(self._deadline()))
+        return await self._run(flows.models(self._deadline()))
 
     async def status(self, image_id: str) -> ImageInfo:
         """As `SamCache.status`."""
-        return await run_async(self._http, self._service, flows.status(image_id, self.model, self._deadline()))
+        return await self._run(flows.status(image_id, self.model, self._deadline()))
 
     async def upload(self, data: bytes) -> ImageInfo:
         """As `SamCache.upload`."""
-        return await run_async(self._http, self._service, flows.upload(data, self.model, self._deadline()))
+        return await self._run(flows.upload(data, self.model, self._deadline()))
 
     async def wait(self, image_id: str, data: bytes | None = None) -> ImageInfo:
         """As `SamCache.wait`."""
-        return await run_async(self._http, self._service, flows.ready(image_id, data, self.model, self._deadline()))
+        return await self._run(flows.ready(image_id, data, self.model, self._deadline()))
 
     async def masks(
         self,
@@ -186,12 +155,12 @@ class AsyncSamCache:
         """As `SamCache.masks`."""
         deadline = self._deadline()
         flow = flows.masks(image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data)
-        return await run_async(self._http, self._service, flow)
+        return await self._run(flow)
 
     async def embedding(self, image_id: str, data: bytes | None = None) -> NDArray[np.float32]:
         """As `SamCache.embedding`."""
         flow = flows.embedding(image_id, self.model, self._deadline(), data)
-        return embedding_of(await run_async(self._http, self._service, flow))
+        return embedding_of(await self._run(flow))
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._timeout)
