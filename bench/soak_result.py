@@ -11,8 +11,9 @@ import numpy as np
 from bench.soak_load import Plan
 from bench.vitals import Vitals
 
-WARM_UP = 0.2
-"""Part of the run in which caches fill and pools grow; memory is judged from there on."""
+WARM_UP = 0.5
+"""Part of the run in which caches fill, pools grow and the heap finds its shape; memory is judged from there on. What
+is lost per request is lost in the second half as well."""
 
 MOST_GROWTH = 0.05
 """By which part of itself a process may grow over the rest of the run, as the fitted line says."""
