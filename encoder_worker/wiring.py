@@ -22,7 +22,7 @@ from encoder_worker.pipeline import EncodePipeline
 from encoder_worker.rq_worker import EncodeWorker
 from encoder_worker.watchdog import deadline
 from shared.codec import EmbeddingDtype
-from shared.connections import request_client, worker_client
+from shared.connections import cache_client, request_client, worker_client
 from shared.errors import StoreUnavailable
 from shared.events import RedisEvents
 from shared.keys import queue_name
@@ -61,7 +61,7 @@ def serve(settings: Settings, encoder: Encoder) -> None:
     Raises:
         StoreUnavailable: Redis stayed out of reach.
     """
-    store = RedisStore(request_client(settings.cache_url, _STORE_TIMEOUT))
+    store = RedisStore(cache_client(settings.cache_url, _STORE_TIMEOUT))
     queue = request_client(settings.effective_queue_url, settings.redis_timeout)
     events = RedisEvents(queue)
     encode = EncodeImage(

@@ -31,7 +31,8 @@ from prompt_api.service.images import ImageService, record_ttl
 from prompt_api.service.masks import MaskService
 from prompt_api.service.refinement import Refinement
 from shared.browser_runtime import locate_runtime
-from shared.connections import request_client
+from shared.cluster import Cluster
+from shared.connections import cache_client, request_client
 from shared.errors import ConfigurationError, ModelNotFound, StoreUnavailable
 from shared.events import Events, RedisEvents
 from shared.models import EMBEDDING_SHAPE, IMAGE_SIZE, Model, find_model
@@ -52,13 +53,16 @@ def wired_services(settings: Settings) -> Iterator[Services]:
         ConfigurationError, WeightsError: the process must not start.
     """
     queue_client = request_client(settings.effective_queue_url, settings.redis_timeout)
+    cache = cache_client(settings.cache_url, settings.redis_timeout)
+    # `limits` counts in two keys at once: not in a cluster, so there in the queue's Redis, which never is one.
+    counting_url = settings.effective_queue_url if isinstance(cache, Cluster) else settings.cache_url
     queue = RqEncodeQueue(queue_client, settings)
     with suppress(StoreUnavailable):  # away for now: then /readyz says what is wrong with it
         queue.ping()
     loaded = [load_decoder(model, settings) for model in _served(settings)]
     decoders = {one.model.name: one.decoder for one in loaded}
     _warm_up(decoders.values())
-    store = RedisStore(request_client(settings.cache_url, settings.redis_timeout))
+    store = RedisStore(cache)
 
     services: Services  # made below; nothing is heard before `events.start`
 
@@ -84,7 +88,7 @@ def wired_services(settings: Settings) -> Iterator[Services]:
         queue=queue,
         events=events,
         # Its own client, as each role and purpose has: what counts requests must not wait for what moves images.
-        counting=request_client(settings.cache_url, settings.redis_timeout),
+        counting=request_client(counting_url, settings.redis_timeout),
     )
     events.start()
     services.browser.start()

@@ -9,8 +9,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.breaker import CircuitBreaker
+from shared.cluster import Cluster
 from shared.errors import ConfigurationError
 from shared.guarded import connection_class
+from shared.redis_url import Address, BehindSentinels, ClusterNodes, OneServer, parse_redis_url
+from shared.sentinel import master_client
+
+SENTINEL_TIMEOUT = 0.25
+"""Seconds one sentinel may take: a request can meet one that hangs, ask the next, and still reach the master."""
+
+_WORKER_CONNECT_TIMEOUT = 5.0
 
 
 def request_client(url: str, timeout: float) -> redis.Redis:
@@ -23,42 +31,98 @@ def request_client(url: str, timeout: float) -> redis.Redis:
     makes a repeated `SET NX` report failure for a lock it holds.
 
     Raises:
-        ConfigurationError: `url` is not a Redis URL.
+        ConfigurationError: `url` is not a Redis URL, or that of a cluster.
     """
-    return _client(
-        url,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        connection_class=connection_class(url),
-        breaker=CircuitBreaker(),
-    )
+    options: dict[str, Any] = {"breaker": CircuitBreaker(), **_bounds(timeout, timeout)}
+    location = parse_redis_url(url)
+    if isinstance(location, OneServer):
+        return _one_server(location, connection_class=connection_class(url), **options)
+    return _master(location, min(timeout, SENTINEL_TIMEOUT), guarded=True, **options)
 
 
 def worker_client(url: str) -> redis.Redis:
     """A client for an RQ worker, which blocks on its queue and sets the read time-out itself: never share it.
 
     Raises:
+        ConfigurationError: `url` is not a Redis URL, or that of a cluster.
+    """
+    options = _bounds(None, _WORKER_CONNECT_TIMEOUT)
+    location = parse_redis_url(url)
+    if isinstance(location, OneServer):
+        return _one_server(location, **options)
+    return _master(location, SENTINEL_TIMEOUT, guarded=False, **options)
+
+
+def cache_client(url: str, timeout: float) -> redis.Redis | Cluster:
+    """The same as `request_client`, for the cache: that may be a cluster, with such a client for each node.
+
+    Raises:
         ConfigurationError: `url` is not a Redis URL.
     """
-    return _client(url, socket_timeout=None, socket_connect_timeout=5.0)
+    location = parse_redis_url(url)
+    if not isinstance(location, ClusterNodes):
+        return request_client(url, timeout)
+    account = {"username": location.username, "password": location.password}
+    return Cluster(location.nodes, lambda node: _node(node, timeout, tls=location.tls, **account))
 
 
-def _client(url: str, *, socket_timeout: float | None, socket_connect_timeout: float, **options: Any) -> redis.Redis:
-    over_tcp = {} if url.startswith("unix:") else {"socket_keepalive": True}
+def _bounds(timeout: float | None, connect_timeout: float) -> dict[str, Any]:
+    """Options of every connection."""
+    return {
+        "decode_responses": False,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": connect_timeout,
+        "health_check_interval": 30,
+        "retry": Retry(NoBackoff(), 0),
+    }
+
+
+def _one_server(location: OneServer, **options: Any) -> redis.Redis:
+    over_tcp = {} if location.url.startswith("unix:") else {"socket_keepalive": True}
     try:
-        client = redis.Redis.from_url(
-            url,
-            decode_responses=False,
-            socket_timeout=socket_timeout,
-            socket_connect_timeout=socket_connect_timeout,
-            health_check_interval=30,
-            retry=Retry(NoBackoff(), 0),
-            **over_tcp,
-            **options,
-        )
+        client = redis.Redis.from_url(location.url, **over_tcp, **options)
     except ValueError:  # neither the URL nor redis-py's message is shown: they may hold the password
         raise ConfigurationError(
-            "SAM_CACHE_URL or SAM_QUEUE_URL is no Redis URL: redis://[user:password@]host:port/db, rediss:// or unix://"
+            "SAM_CACHE_URL or SAM_QUEUE_URL is no Redis URL: redis://[user:password@]host:port/db, rediss://, unix://, "
+            "redis+sentinel:// or redis+cluster://"
         ) from None
     assert isinstance(client, redis.Redis)
     return client
+
+
+def _master(
+    location: BehindSentinels | ClusterNodes, sentinel_timeout: float, *, guarded: bool, **options: Any
+) -> redis.Redis:
+    if isinstance(location, ClusterNodes):
+        raise ConfigurationError(
+            "a Redis Cluster can be the cache, not the queue: RQ, which keeps the queue, names several keys in one "
+            "script, and they lie on different nodes. Set SAM_QUEUE_URL to one server, or to one behind sentinels"
+        )
+    account = {"username": location.sentinel_username, "password": location.sentinel_password}
+    return master_client(
+        location.service,
+        [_node(address, sentinel_timeout, tls=location.tls, **account) for address in location.sentinels],
+        tls=location.tls,
+        guarded=guarded,
+        db=location.db,
+        username=location.username,
+        password=location.password,
+        socket_keepalive=True,
+        **options,
+    )
+
+
+def _node(address: Address, timeout: float, *, tls: bool, username: str | None, password: str | None) -> redis.Redis:
+    """A client for request paths of a server that is one of several, with a circuit breaker of its own."""
+    return redis.Redis.from_pool(
+        redis.ConnectionPool(
+            connection_class=connection_class("rediss:" if tls else "redis:"),
+            breaker=CircuitBreaker(),
+            host=address.host,
+            port=address.port,
+            username=username,
+            password=password,
+            socket_keepalive=True,
+            **_bounds(timeout, timeout),
+        )
+    )

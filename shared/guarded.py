@@ -19,7 +19,7 @@ from shared import allowance
 from shared.breaker import CircuitBreaker
 
 
-class _Guarded:
+class Guarded:
     """What the three kinds of connection have in common; their first base."""
 
     def __init__(self, *args: Any, breaker: CircuitBreaker, **options: Any) -> None:
@@ -47,15 +47,15 @@ class _Guarded:
     socket_connect_timeout: float | None
 
 
-class GuardedConnection(_Guarded, Connection):
+class GuardedConnection(Guarded, Connection):
     """Over TCP."""
 
 
-class GuardedTlsConnection(_Guarded, SSLConnection):
+class GuardedTlsConnection(Guarded, SSLConnection):
     """Over TLS."""
 
 
-class GuardedUnixConnection(_Guarded, UnixDomainSocketConnection):
+class GuardedUnixConnection(Guarded, UnixDomainSocketConnection):
     """Over a Unix socket."""
 
 

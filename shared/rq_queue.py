@@ -24,10 +24,11 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from shared.errors import EncodeFailed, Overloaded
+from shared.errors import EncodeFailed, Overloaded, StoreUnavailable
 from shared.keys import ENCODE_FUNCTION, EmbeddingKey, queue_name
 from shared.queue import ABSENT, JobState, JobStatus
 from shared.queue_safety import require_no_eviction
+from shared.sentinel import follows_a_master
 from shared.settings import Settings
 from shared.store import translated_errors
 
@@ -36,6 +37,9 @@ DONE_TTL = 5
 
 ERROR = "error"
 """Member of a failed job's meta: `{"code", "detail"}`, written by the worker."""
+
+CONFIRMED_WITHIN = 2 / 3
+"""Part of the time of an operation that a replica has to confirm a job: less than the client waits for the answer."""
 
 _LONGEST_RETRY_AFTER = 60.0
 
@@ -73,27 +77,44 @@ submits at once would all find room."""
 
 
 class RqEncodeQueue:
-    """An `EncodeQueue` in Redis. The client must have short time-outs and `decode_responses` off."""
+    """An `EncodeQueue` in Redis. The client must have short time-outs and `decode_responses` off.
+
+    Behind sentinels a job counts as taken when a replica has it too: the one with most data becomes the next master, so
+    what was said to be queued outlives the loss of this one.
+    """
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._settings = settings
         self._cautioned = False
-        self._submit = client.register_script(_SUBMIT)
+        self._replicated = follows_a_master(client)
 
     def submit(self, key: EmbeddingKey) -> bool:
         queue = self._queue(key.model)
         job = self._job(queue, key)
         fields = [part for field in job.to_dict().items() for part in field]
         with translated_errors():
-            outcome = self._submit(
-                keys=[job.key, queue.key, Queue.redis_queues_keys],
-                args=[self._settings.max_queued, job.id, self._settings.image_ttl, *fields],
-            )
+            with self._client.pipeline(transaction=False) as pipeline:  # WAIT is about the commands of one connection
+                pipeline.eval(
+                    _SUBMIT,
+                    3,
+                    job.key,
+                    queue.key,
+                    Queue.redis_queues_keys,
+                    self._settings.max_queued,
+                    job.id,
+                    self._settings.image_ttl,
+                    *fields,
+                )
+                if self._replicated:
+                    pipeline.wait(1, int(1000 * CONFIRMED_WITHIN * self._settings.redis_timeout))
+                outcome, *replicas = pipeline.execute()
             if outcome not in (_KNOWN, _ADDED):
                 raise Overloaded(
                     f"{outcome} encodings are waiting for {key.model}", retry_after=self._retry_after(queue, outcome)
                 )
+        if replicas == [0]:
+            raise StoreUnavailable("no replica of the queue has confirmed the job; ask again", retry_after=1)
         return bool(outcome == _ADDED)
 
     def _job(self, queue: Queue, key: EmbeddingKey) -> Job:

@@ -7,11 +7,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import redis
 
+from shared.cluster import Cluster
 from shared.errors import StoreUnavailable
+
+_ADD_MEMBER = 'redis.call("SADD", KEYS[1], ARGV[1]) redis.call("EXPIRE", KEYS[1], ARGV[2])'
+_REMOVE_MEMBER = 'redis.call("SREM", KEYS[1], ARGV[1]) return redis.call("SCARD", KEYS[1])'
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -119,51 +125,48 @@ class MemoryStore:
 
 
 class RedisStore:
-    """A `StoreWithSets` in Redis or Valkey. The client must have short time-outs and `decode_responses` off."""
+    """A `StoreWithSets` in Redis or Valkey, one server or a cluster: each operation is one command on one key.
 
-    def __init__(self, client: redis.Redis) -> None:
+    The clients must have short time-outs and `decode_responses` off.
+    """
+
+    def __init__(self, client: redis.Redis | Cluster) -> None:
         self._client = client
 
     def get(self, key: str) -> bytes | None:
-        with translated_errors():
-            value = self._client.get(key)
+        value = self._run(key, lambda client: client.get(key))
         assert value is None or isinstance(value, bytes)
         return value
 
     def put(self, key: str, value: bytes, ttl: int) -> None:
-        with translated_errors():
-            self._client.set(key, value, ex=ttl)
+        self._run(key, lambda client: client.set(key, value, ex=ttl))
 
     def exists(self, key: str) -> bool:
-        with translated_errors():
-            return bool(self._client.exists(key))
+        return bool(self._run(key, lambda client: client.exists(key)))
 
     def delete(self, key: str) -> bool:
-        with translated_errors():
-            return bool(self._client.unlink(key))
+        return bool(self._run(key, lambda client: client.unlink(key)))
 
     def ping(self) -> None:
         with translated_errors():
             self._client.ping()
 
     def add_member(self, key: str, member: str, ttl: int) -> None:
-        with translated_errors(), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.sadd(key, member)
-            pipeline.expire(key, ttl)
-            pipeline.execute()
+        self._run(key, lambda client: client.eval(_ADD_MEMBER, 1, key, member, str(ttl)))
 
     def members(self, key: str) -> frozenset[str]:
-        with translated_errors():
-            found = self._client.smembers(key)
+        found = self._run(key, lambda client: client.smembers(key))
         assert isinstance(found, set)
         return frozenset(member.decode() for member in found if isinstance(member, bytes))
 
     def remove_member(self, key: str, member: str) -> int:
-        with translated_errors(), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.srem(key, member)
-            pipeline.scard(key)
-            _, left = pipeline.execute()
-        return int(left)
+        left = self._run(key, lambda client: client.eval(_REMOVE_MEMBER, 1, key, member))
+        assert isinstance(left, int)
+        return left
+
+    def _run(self, key: str, command: Callable[[redis.Redis], T]) -> T:
+        with translated_errors():
+            return self._client.run(key, command) if isinstance(self._client, Cluster) else command(self._client)
 
 
 @contextmanager
