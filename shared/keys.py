@@ -1,13 +1,17 @@
 """Names in Redis. Each operation touches one key, so the cache may be a Cluster.
 
 Cache role (may evict):
-    sam:image:{id}                                  the uploaded bytes
-    sam:record:{id}                                 JSON: size of the oriented image; outlives the bytes
-    sam:embedding:{model}:{weights}:{prep}:{id}     the image embedding, see `shared.codec`
-    sam:logits:{token}                              low-res logits of one answer, see `shared.codec`
-    sam:owners:{id}                                 set of the namespaces that uploaded the image; only with tokens
-    sam:rate:{…}                                    a client's recent requests, as the `limits` library counts them
+    sam:image:{<id>}                                the uploaded bytes
+    sam:record:{<id>}                               JSON: size of the oriented image; outlives the bytes
+    sam:embedding:<model>:<weights>:<prep>:{<id>}   the image embedding, see `shared.codec`
+    sam:owners:{<id>}                               set of the namespaces that uploaded the image; only with tokens
+    sam:logits:<token>                              low-res logits of one answer, see `shared.codec`
+    sam:rate:{…}                                    a client's recent requests, as the `limits` library counts them; on
+                                                    the queue where the cache is a Cluster
 Queue role (must not evict): RQ's own keys, and the channel EVENTS.
+
+Braces are part of a name: a Cluster places a key by what stands in them, so all that is kept of an image is on one node,
+and the loss of a node is the loss of some images, not of a part of nearly each.
 """
 
 from __future__ import annotations
@@ -60,7 +64,7 @@ class EmbeddingKey:
 
     @property
     def redis_key(self) -> str:
-        return f"sam:embedding:{self.model}:{self.weights_digest[:16]}:{self.preprocessing}:{self.image_id}"
+        return f"sam:embedding:{self.model}:{self.weights_digest[:16]}:{self.preprocessing}:{_place(self.image_id)}"
 
     @property
     def job_id(self) -> str:
@@ -69,15 +73,15 @@ class EmbeddingKey:
 
 
 def image_key(image_id: str) -> str:
-    return f"sam:image:{image_id}"
+    return f"sam:image:{_place(image_id)}"
 
 
 def record_key(image_id: str) -> str:
-    return f"sam:record:{image_id}"
+    return f"sam:record:{_place(image_id)}"
 
 
 def owners_key(image_id: str) -> str:
-    return f"sam:owners:{image_id}"
+    return f"sam:owners:{_place(image_id)}"
 
 
 def logits_key(token: str) -> str:
@@ -87,3 +91,7 @@ def logits_key(token: str) -> str:
 def queue_name(model: str) -> str:
     """RQ queue of one model: a worker serves exactly one (a kill between pop and start is then recoverable)."""
     return f"sam-encode-{model}"
+
+
+def _place(image_id: str) -> str:
+    return "{" + image_id + "}"

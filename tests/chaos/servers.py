@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import redis
 from redis.backoff import NoBackoff
@@ -149,8 +150,14 @@ class Server:
         return self._child
 
 
+class Freezable(Protocol):
+    """A process that can be stopped and go on."""
+
+    def thaw(self) -> None: ...
+
+
 @contextmanager
-def thawed(*servers: Server) -> Iterator[None]:
+def thawed(*servers: Freezable) -> Iterator[None]:
     """Whatever happens in the block, the servers run again after it: a stopped process obeys no SIGTERM."""
     try:
         yield

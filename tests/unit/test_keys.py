@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.crc import key_slot
 
 from shared.errors import ImageNotFound
-from shared.keys import EmbeddingKey, image_key, logits_key, parse_image_id, queue_name, record_key
+from shared.keys import EmbeddingKey, image_key, logits_key, owners_key, parse_image_id, queue_name, record_key
 from shared.models import FAKE, MOBILE_SAM, PREPROCESSING, REGISTRY
 
 IMAGE_ID = "0123456789abcdef" * 4
@@ -67,6 +68,11 @@ def test_each_kind_of_value_has_its_own_names() -> None:
     names = [image_key(IMAGE_ID), record_key(IMAGE_ID), logits_key(IMAGE_ID), KEY.redis_key]
     assert len(set(names)) == 4
     assert all(name.startswith("sam:") and IMAGE_ID in name for name in names)
+
+
+def test_a_cluster_keeps_all_of_an_image_on_one_node() -> None:
+    names = [image_key(IMAGE_ID), record_key(IMAGE_ID), owners_key(IMAGE_ID), KEY.redis_key]
+    assert {key_slot(name.encode()) for name in names} == {key_slot(IMAGE_ID.encode())}
 
 
 def test_models_have_different_digests() -> None:

@@ -1,0 +1,87 @@
+"""A cluster of three masters, one of which has a replica: real processes, which notice a death within seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from redis.crc import key_slot
+
+from deploy.local.process import ProcessGroup
+from tests.chaos.servers import CACHE_OPTIONS, Server, free_port
+from tests.sentinel_cluster.waiting import until
+
+MASTERS = 3
+SLOTS = 16_384
+
+_NODE_TIMEOUT = 1000  # milliseconds
+_MIB = 1 << 20
+
+
+class Nodes:
+    """The cluster. Master n has the nth third of the slots; the replica is of master 0."""
+
+    def __init__(self, folder: Path, group: ProcessGroup) -> None:
+        self.masters = [self._server(f"node {number}", folder, group) for number in range(MASTERS)]
+        self.replica = self._server("replica", folder, group)
+
+    def assemble(self) -> None:
+        """Make one cluster of them."""
+        first, *others = self.all
+        for number, master in enumerate(self.masters):
+            self.say(master, "CLUSTER", "ADDSLOTSRANGE", _first_slot(number), _first_slot(number + 1) - 1)
+            self.say(master, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for server in others:
+            port, bus_port = first.port, self._bus_port(first)
+            self.say(server, "CLUSTER", "MEET", "127.0.0.1", port, bus_port)
+        until(
+            lambda: all(b"cluster_known_nodes:4" in self._info(server) for server in self.all), "they know each other"
+        )
+        self.say(self.replica, "CLUSTER", "REPLICATE", self.say(first, "CLUSTER", "MYID"))
+        self.wait_until_whole()
+
+    @property
+    def all(self) -> list[Server]:
+        return [*self.masters, self.replica]
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.masters)
+
+    def has(self, number: int, key: str) -> bool:
+        """Whether the slot of `key` began at master `number`."""
+        return _first_slot(number) <= key_slot(key.encode()) < _first_slot(number + 1)
+
+    def wait_until_whole(self) -> None:
+        """Every node agrees that all slots are served, and that master 0 has its replica."""
+        until(lambda: all(self._sees_all(server) for server in self.all), "the cluster is whole")
+
+    def say(self, server: Server, *words: object) -> bytes:
+        answer = server.client.execute_command(*words)  # type: ignore[no-untyped-call]
+        return answer if isinstance(answer, bytes) else b""
+
+    def stop(self) -> None:
+        for server in self.all:
+            server.stop()
+
+    def _server(self, name: str, folder: Path, group: ProcessGroup) -> Server:
+        options = [*CACHE_OPTIONS, "--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+        options += ["--cluster-node-timeout", str(_NODE_TIMEOUT), "--cluster-require-full-coverage", "no"]
+        options += ["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"]
+        return Server(name, folder / name, options, maxmemory=64 * _MIB, group=group, sink=lambda _line: None)
+
+    def _bus_port(self, server: Server) -> int:
+        return int(server.client.config_get("cluster-port")["cluster-port"])
+
+    def _info(self, server: Server) -> bytes:
+        return self.say(server, "CLUSTER", "INFO")
+
+    def _sees_all(self, server: Server) -> bool:
+        info = self._info(server)
+        shards = server.client.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
+        return (
+            b"cluster_state:ok" in info and b"cluster_slots_ok:16384" in info and sorted(map(len, shards)) == [3, 3, 4]
+        )
+
+
+def _first_slot(number: int) -> int:
+    return number * SLOTS // MASTERS

@@ -1,0 +1,119 @@
+"""The API in this process on given Redis URLs, a worker process beside it, and what a client sees of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flask import Flask
+from PIL import Image
+
+from prompt_api.app import create_app
+from prompt_api.wiring import wired_services
+from shared.settings import Settings
+
+MOST = 2.0 + 1.0
+"""Seconds that a request may take whatever Redis does, and slack for a busy machine; typical is one."""
+
+CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
+NO_RECIPE = {"prompts": [{"points": [[40 + n / 10, 30] for n in range(40)], "labels": [1] * 40}]}
+"""A prompt whose answer has its logits stored in Redis."""
+
+ROOT = Path(__file__).parents[2]
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    seconds: float
+    body: Any
+    retry_after: str | None
+
+    @property
+    def refused(self) -> bool:
+        """As it shall be while Redis does not work."""
+        return (self.status, self.body["code"]) == (503, "store-unavailable") and self.retry_after is not None
+
+
+class Scene:
+    """The API."""
+
+    def __init__(self, app: Flask, token: str | None) -> None:
+        self._app = app
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def ask(self, method: str, path: str, **options: Any) -> Answer:
+        began = time.monotonic()
+        answer = self._app.test_client().open(path, method=method, headers=self._headers, **options)
+        data = answer.data
+        seconds = time.monotonic() - began
+        return Answer(
+            answer.status_code, seconds, answer.json if answer.is_json else data, answer.headers.get("Retry-After")
+        )
+
+    def ready(self) -> Answer:
+        return self.ask("GET", "/readyz")
+
+    def upload(self, data: bytes | None = None, *, wait: int = 0) -> Answer:
+        return self.ask("POST", f"/v1/images?wait={wait}", data=photo() if data is None else data)
+
+    def state(self, image_id: str, *, wait: int = 0) -> Answer:
+        return self.ask("GET", f"/v1/images/{image_id}?wait={wait}")
+
+    def prompt(self, image_id: str, body: object = CLICK) -> Answer:
+        return self.ask("POST", f"/v1/images/{image_id}/masks", json=body)
+
+    def delete(self, image_id: str) -> Answer:
+        return self.ask("DELETE", f"/v1/images/{image_id}")
+
+
+@contextmanager
+def api(settings: Settings, token: str | None = None) -> Iterator[Scene]:
+    """The API on what `settings` say; `token` is sent with each request."""
+    with wired_services(settings) as services:
+        yield Scene(create_app(services), token)
+
+
+@contextmanager
+def worker(settings: Settings) -> Iterator[None]:
+    """A worker process."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SAM_")}
+    environment |= {
+        "SAM_MODEL": settings.model,
+        "SAM_CACHE_URL": settings.cache_url,
+        "SAM_QUEUE_URL": settings.queue_url,
+        "SAM_EMBEDDING_DTYPE": "int8",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "encoder_worker"], env=environment, cwd=ROOT)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+
+
+def photo() -> bytes:
+    """Bytes that nobody has uploaded yet."""
+    file = io.BytesIO()
+    pixels = np.random.default_rng(next(_numbers)).integers(0, 255, (80, 120, 3), np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def id_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

