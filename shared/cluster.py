@@ -135,7 +135,7 @@ class Cluster:
 
     def _refresh(self, *, failed: Address | None = None) -> None:
         """Read the map again, unless that was done a moment ago or is being done."""
-        if self._clock() < self._read_again or not self._reading.acquire(blocking=False):
+        if self._clock() < self._read_again or _exhausted() or not self._reading.acquire(blocking=False):
             return
         try:
             self._read_again = self._clock() + REFRESH_PAUSE
@@ -146,6 +146,8 @@ class Cluster:
     def _read_map(self, failed: Address | None) -> None:
         nodes = sorted(self._nodes(), key=lambda address: address == failed)  # it is asked last
         for address in nodes:
+            if _exhausted():
+                return
             try:
                 owners = owners_of_slots(_say(self._client(address), "CLUSTER", "SLOTS"), address)
             except redis.RedisError as error:
@@ -188,6 +190,11 @@ def owners_of_slots(reply: Any, asked: Address) -> list[Address | None]:
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise redis.ResponseError("this is no reply to CLUSTER SLOTS") from error
     return owners
+
+
+def _exhausted() -> bool:
+    granted = allowance.current()
+    return granted is not None and granted.left <= 0
 
 
 def _say(client: redis.Redis, *words: str) -> Any:
