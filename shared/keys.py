@@ -10,8 +10,8 @@ Cache role (may evict):
                                                     the queue where the cache is a Cluster
 Queue role (must not evict): RQ's own keys, and the channel EVENTS.
 
-Braces are part of a name: a Cluster places a key by what stands in them, so all that is kept of an image is on one node,
-and the loss of a node is the loss of some images, not of a part of nearly each.
+Braces are part of a name: a Cluster places a key by what stands in them. So all that is kept of an image is on one
+node, and the loss of a node is the loss of some images, not of a part of nearly each.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _END = b"the end of the monitor"
 
 
 class Monitor:
-    """Hears what `server` is told, also inside scripts; takes no time for it that the process needs for other things."""
+    """Hears what `server` is told, also inside scripts, at little cost to the other threads of this process."""
 
     def __init__(self, server: Server) -> None:
         self.server = server

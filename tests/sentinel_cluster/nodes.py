@@ -59,7 +59,7 @@ class Nodes:
 
     @contextmanager
     def moving(self, key: str, number: int, *, to: int) -> Iterator[None]:
-        """Inside the block the slot of `key` is on its way from master `number` to master `to`; after it, it is there."""
+        """Inside the block the slot of `key` is on its way from master `number` to master `to`; then it is there."""
         source, target, slot = self.masters[number], self.masters[to], key_slot(key.encode())
         names = {server: self.say(server, "CLUSTER", "MYID") for server in (source, target)}
         self.say(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,13 +15,14 @@ from prompt_api.access.new_token import new_token
 from prompt_api.access.scopes import Scope
 from shared import allowance
 from shared.connections import cache_client
+from shared.errors import ConfigurationError
 from shared.keys import image_key
 from shared.settings import Settings
 from shared.store import RedisStore
 from tests.chaos.servers import QUEUE_OPTIONS, Server, free_port, thawed
 from tests.sentinel_cluster.monitor import monitored
 from tests.sentinel_cluster.nodes import MASTERS, Nodes
-from tests.sentinel_cluster.scene import CLICK, MOST, NO_RECIPE, ROOT, Scene, api, id_of, photo, worker
+from tests.sentinel_cluster.scene import CLICK, MOST, NO_RECIPE, Scene, api, id_of, photo, worker
 from tests.sentinel_cluster.waiting import until
 
 TOKEN = new_token()
@@ -185,19 +183,6 @@ def test_an_api_whose_cluster_is_away_starts_and_says_so(settings: Settings) -> 
         assert scene.upload().refused
 
 
-@pytest.mark.parametrize("module", ["encoder_worker", "prompt_api"])
-def test_a_cluster_is_refused_as_the_queue_with_the_reason(module: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SAM_")}
-    environment |= {"SAM_MODEL": "fake", "SAM_CACHE_URL": "redis+cluster://:secret@127.0.0.1:1", "SAM_PORT": "0"}
-    run = subprocess.run(
-        [sys.executable, "-m", module],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert run.returncode == 2
-    assert "Set SAM_QUEUE_URL" in run.stderr
-    assert "secret" not in run.stderr
+def test_a_cluster_is_refused_as_the_queue_when_the_api_starts(nodes: Nodes) -> None:
+    with pytest.raises(ConfigurationError, match="SAM_QUEUE_URL"), api(Settings(model="fake", cache_url=nodes.url)):
+        pass

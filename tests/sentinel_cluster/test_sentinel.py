@@ -27,7 +27,7 @@ from tests.sentinel_cluster.sentinels import DOWN_AFTER, Replicated
 from tests.sentinel_cluster.waiting import until
 
 FAILOVER = DOWN_AFTER + 2.0 + 10.0
-"""Seconds from the death of a master to the next one: until the sentinels agree, until one of them is elected, which may
+"""Seconds from the death of a master to the next one: until the sentinels agree and one of them is elected, which may
 take more than one attempt, and slack for a busy machine; typical is two."""
 
 
@@ -59,7 +59,7 @@ def settings(parts: tuple[Replicated, Settings]) -> Settings:
 
 
 @pytest.fixture
-def scene(settings: Settings, queue: Replicated) -> Iterator[Scene]:  # noqa: ARG001 - whole before the API starts
+def scene(settings: Settings, queue: Replicated) -> Iterator[Scene]:
     with api(settings) as scene:
         assert scene.ready().status == 200
         yield scene
