@@ -54,8 +54,10 @@ def wired_services(settings: Settings) -> Iterator[Services]:
     """
     queue_client = request_client(settings.effective_queue_url, settings.redis_timeout)
     cache = cache_client(settings.cache_url, settings.redis_timeout)
-    # `limits` counts in two keys at once: not in a cluster, so there in the queue's Redis, which never is one.
+    # Its own client, as each role and purpose has: what counts requests must not wait for what moves images. `limits`
+    # counts in two keys at once: not in a cluster, so there in the queue's Redis, which never is one.
     counting_url = settings.effective_queue_url if isinstance(cache, Cluster) else settings.cache_url
+    counting = request_client(counting_url, settings.redis_timeout)
     queue = RqEncodeQueue(queue_client, settings)
     with suppress(StoreUnavailable):  # away for now: then /readyz says what is wrong with it
         queue.ping()
@@ -87,8 +89,7 @@ def wired_services(settings: Settings) -> Iterator[Services]:
         store=store,
         queue=queue,
         events=events,
-        # Its own client, as each role and purpose has: what counts requests must not wait for what moves images.
-        counting=request_client(counting_url, settings.redis_timeout),
+        counting=counting,
     )
     events.start()
     services.browser.start()
@@ -97,6 +98,8 @@ def wired_services(settings: Settings) -> Iterator[Services]:
     finally:
         services.label_studio.close()
         events.close()
+        for client in (queue_client, cache, counting):
+            client.close()
 
 
 def assemble(

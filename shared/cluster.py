@@ -97,6 +97,10 @@ class Cluster:
                 return
         raise redis.ConnectionError("no node of the cluster says that it works")
 
+    def close(self) -> None:
+        for client in list(self._clients.values()):
+            client.close()
+
     def _ask(self, node: Address, operation: Callable[[redis.Redis], T], *, asking: bool) -> T:
         client = self._client(node)
         if not asking:

@@ -53,6 +53,19 @@ class Sentinels:
         """Ask another one first: what the last one named was no master."""
         self._first = (self._first + 1) % len(self._clients)
 
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+class MasterPool(SentinelConnectionPool):
+    """redis-py's own, which also closes the connections to the sentinels when it is closed."""
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        super().disconnect(inuse_connections)
+        if inuse_connections:
+            self.sentinel_manager.close()
+
 
 class MasterConnection(Connection):
     """A connection to whoever is the master when it is made, closed when that is found to be the master no more."""
@@ -119,7 +132,7 @@ def master_client(
         sentinels: a client for each.
         options: of each connection to a master.
     """
-    pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]  # redis-py has no annotation here
+    pool = MasterPool(  # type: ignore[no-untyped-call]  # redis-py has no annotation here
         service, Sentinels(sentinels), connection_class=_KINDS[guarded, tls], **options
     )
     return redis.Redis.from_pool(pool)
@@ -127,7 +140,7 @@ def master_client(
 
 def follows_a_master(client: redis.Redis) -> bool:
     """Whether `client` is one of `master_client`'s."""
-    return isinstance(client.connection_pool, SentinelConnectionPool)
+    return isinstance(client.connection_pool, MasterPool)
 
 
 def _says_demoted(error: redis.ResponseError) -> bool:

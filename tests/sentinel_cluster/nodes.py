@@ -87,7 +87,7 @@ class Nodes:
         return Server(name, folder / name, options, maxmemory=64 * _MIB, group=group, sink=lambda _line: None)
 
     def _bus_port(self, server: Server) -> int:
-        return int(server.client.config_get("cluster-port")["cluster-port"])
+        return int(server.client.config_get("cluster-port")["cluster-port"] or 0)
 
     def _info(self, server: Server) -> bytes:
         return self.say(server, "CLUSTER", "INFO")

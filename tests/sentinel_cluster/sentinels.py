@@ -25,7 +25,7 @@ bind 127.0.0.1
 dir "{folder}"
 sentinel monitor {service} 127.0.0.1 {master} 2
 sentinel down-after-milliseconds {service} {down_after}
-sentinel failover-timeout {service} 6000
+sentinel failover-timeout {service} 2000
 sentinel parallel-syncs {service} 2
 """
 

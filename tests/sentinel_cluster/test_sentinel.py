@@ -150,7 +150,6 @@ def test_a_master_that_hangs_is_replaced_and_holds_up_nobody(scene: Scene, queue
         assert max(answer.seconds for answer in answers) < MOST
     # Back again, it may be taken for the master for a moment by those who still have a connection.
     queue.wait_until_whole()
-    assert queue.master is not old
     assert scene.upload().status == 202
     assert scene.ready().status == 200
 
@@ -169,16 +168,22 @@ def test_an_upload_that_no_replica_has_is_refused(scene: Scene, queue: Replicate
 
 def test_a_sentinel_that_hangs_is_waited_for_once(scene: Scene, queue: Replicated) -> None:
     asked = 12
-    with thawed(*queue.sentinels[1:]):
-        for sentinel in queue.sentinels[1:]:
-            sentinel.freeze()
-        seconds = 0.0
+
+    def seconds() -> float:
+        """Of uploads, each of which must find the master anew."""
+        total = 0.0
         for _ in range(asked):
             queue.cut_connections()
             answer = scene.upload()
             assert answer.status == 202
-            seconds += answer.seconds
-        assert seconds < asked * SENTINEL_TIMEOUT
+            total += answer.seconds
+        return total
+
+    while_well = seconds()
+    with thawed(*queue.sentinels[1:]):
+        for sentinel in queue.sentinels[1:]:
+            sentinel.freeze()
+        assert seconds() - while_well < asked * SENTINEL_TIMEOUT
 
 
 def test_a_master_that_evicts_is_refused_as_the_queue(queue: Replicated, settings: Settings, scene: Scene) -> None:
@@ -200,6 +205,13 @@ def test_an_api_whose_sentinels_are_away_starts_and_says_so(settings: Settings) 
         assert scene.upload().refused
 
 
+def test_sentinels_that_do_not_know_the_service_are_named_in_no_answer(queue: Replicated) -> None:
+    store = RedisStore(cache_client(queue.url + "-of-others", 1.0))
+    with pytest.raises(StoreUnavailable) as refusal:
+        store.get("key")
+    assert "127.0.0.1" not in refusal.value.detail
+
+
 def test_the_cache_may_stand_behind_sentinels_as_well(queue: Replicated) -> None:
     store = RedisStore(cache_client(queue.url, 1.0))
     for round_ in range(2):
@@ -210,10 +222,3 @@ def test_the_cache_may_stand_behind_sentinels_as_well(queue: Replicated) -> None
         assert store.delete("key")
         if round_ == 0:
             queue.fail_over()
-
-
-def test_sentinels_that_do_not_know_the_service_are_named_in_no_answer(queue: Replicated) -> None:
-    store = RedisStore(cache_client(queue.url + "-of-others", 1.0))
-    with pytest.raises(StoreUnavailable) as refusal:
-        store.get("key")
-    assert "127.0.0.1" not in refusal.value.detail
