@@ -25,8 +25,13 @@ def _setting(
 class Settings:
     """Every setting of both services. `SAM_` + the upper-case field name is its environment variable."""
 
-    cache_url: str = _setting("redis://127.0.0.1:6379/0", "Redis for images and embeddings; may evict")
-    queue_url: str = _setting("", "Redis for jobs and events; must not evict; empty: the cache's")
+    cache_url: str = _setting(
+        "redis://127.0.0.1:6379/0",
+        "Redis for images and embeddings; may evict, be a cluster or stand behind sentinels: see docs/deployment.md",
+    )
+    queue_url: str = _setting(
+        "", "Redis for jobs and events; must not evict, may stand behind sentinels; empty: the cache's"
+    )
     redis_timeout: float = _setting(
         0.75, "seconds one operation on Redis may take; all those of a request together twice that", least=0.01
     )

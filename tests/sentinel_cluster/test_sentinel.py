@@ -166,6 +166,18 @@ def test_an_upload_that_no_replica_has_is_refused(scene: Scene, queue: Replicate
     until(lambda: scene.upload(data).status == 202, "a replica confirms it")
 
 
+def test_a_master_without_the_replicas_it_needs_to_write_refuses_uploads_alone(scene: Scene, queue: Replicated) -> None:
+    known, master = scene.upload().body["image_id"], queue.master.client
+    master.config_set("min-replicas-to-write", 3)
+    try:
+        assert scene.upload().refused
+        assert scene.state(known).body["status"] == "queued"
+        assert scene.ready().status == 200
+    finally:
+        master.config_set("min-replicas-to-write", 0)
+    assert scene.upload().status == 202
+
+
 def test_a_sentinel_that_hangs_is_waited_for_once(scene: Scene, queue: Replicated) -> None:
     asked = 12
 
