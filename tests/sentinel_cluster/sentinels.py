@@ -113,11 +113,6 @@ class Replicated:
         """Whoever goes on must find the master again."""
         self.master.client.execute_command("CLIENT", "KILL", "TYPE", "normal")  # type: ignore[no-untyped-call]
 
-    def restart(self, server: Server) -> None:
-        """Start a server again that was killed; the sentinels make it a replica."""
-        server.restart()
-        self.wait_until_whole()
-
     def stop(self) -> None:
         for sentinel in self.sentinels:
             sentinel.stop()

@@ -11,10 +11,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
+from limits import parse
 
 from deploy.local.process import ProcessGroup
+from prompt_api.access.rates import RateLimits
+from prompt_api.access.scopes import Quota
 from shared.connections import SENTINEL_TIMEOUT, cache_client, request_client
-from shared.errors import ConfigurationError, StoreUnavailable
+from shared.errors import ConfigurationError, RateLimited, StoreUnavailable
 from shared.keys import EmbeddingKey
 from shared.models import FAKE
 from shared.queue import JobStatus
@@ -98,11 +101,19 @@ class Uploads:
 
 
 def test_a_worker_and_the_events_move_to_the_next_master(scene: Scene, queue: Replicated, settings: Settings) -> None:
-    """The old master lives on as a replica, which reads but does not write."""
+    def encodes() -> bool:
+        answer = scene.upload(wait=30)
+        return answer.status == 200 and answer.body["status"] == "ready"
+
     with worker(settings):
-        assert scene.upload(wait=30).status == 200
-        queue.fail_over()
-        until(lambda: (answer := scene.upload(wait=30)).status == 200 and answer.seconds < 30, "encoded and heard of")
+        assert encodes()
+        queue.fail_over()  # the old master lives on as a replica, which reads but does not write
+        until(encodes, "encoded and heard of")
+        queue.wait_until_whole()
+        dead = queue.master
+        dead.kill()
+        until(encodes, "encoded and heard of again")
+        dead.restart()
 
 
 def test_a_killed_master_refuses_uploads_until_the_next_one_and_loses_none(
@@ -130,7 +141,7 @@ def test_a_killed_master_refuses_uploads_until_the_next_one_and_loses_none(
         ]
     assert lost == []
 
-    queue.restart(dead)
+    dead.restart()
     with worker(settings):  # none was running: each job went through the failover
         first = id_of(uploads.acknowledged()[0].data)
         until(lambda: scene.state(first, wait=5).body["status"] == "ready", "an image from before is ready")
@@ -226,7 +237,11 @@ def test_sentinels_that_do_not_know_the_service_are_named_in_no_answer(queue: Re
 
 def test_the_cache_may_stand_behind_sentinels_as_well(queue: Replicated) -> None:
     store = RedisStore(cache_client(queue.url, 1.0))
+    rates = RateLimits({Quota.PROMPTS: parse("1/hour")}, request_client(queue.url, 1.0))
     for round_ in range(2):
+        rates.spend(Quota.PROMPTS, f"client {round_}")
+        with pytest.raises(RateLimited):
+            rates.spend(Quota.PROMPTS, f"client {round_}")
         store.put("key", b"value", 60)
         assert (store.get("key"), store.exists("other")) == (b"value", False)
         store.add_member("set", "one", 60)
