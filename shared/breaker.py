@@ -25,9 +25,19 @@ class CircuitBreaker:
     One belongs to one client; its threads share it.
     """
 
-    def __init__(self, *, pause: float = PAUSE, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        pause: float = PAUSE,
+        clock: Callable[[], float] = time.monotonic,
+        changed: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        """Args:
+        changed: told True when it opens and False when it closes; must be quick.
+        """
         self._pause = pause
         self._clock = clock
+        self._changed = changed
         self._lock = threading.Lock()
         self._open = False
         self._next = 0.0
@@ -54,6 +64,7 @@ class CircuitBreaker:
         with self._lock:
             if not self._open:
                 _log.warning("Redis hangs: refusing at once, asking again each %g s", self._pause)
+                self._changed(True)
             self._open, self._prober = True, None
             self._next = self._clock() + self._pause
 
@@ -64,4 +75,5 @@ class CircuitBreaker:
         with self._lock:
             if self._open:
                 _log.warning("Redis answers again")
+                self._changed(False)
             self._open, self._prober = False, None

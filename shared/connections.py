@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -13,7 +14,9 @@ from shared.errors import ConfigurationError
 from shared.guarded import connection_class
 
 
-def request_client(url: str, timeout: float) -> redis.Redis:
+def request_client(
+    url: str, timeout: float, *, breaker_changed: Callable[[bool], None] = lambda _: None
+) -> redis.Redis:
     """A client for request paths: each read and write ends within `timeout` seconds and is never retried.
 
     In a thread that has an allowance (see `shared.allowance`) all that it does ends within that, and at once while
@@ -21,6 +24,9 @@ def request_client(url: str, timeout: float) -> redis.Redis:
 
     redis-py 8 retries ten times by default, which blocks a request for a minute on a stopped server and
     makes a repeated `SET NX` report failure for a lock it holds.
+
+    Args:
+        breaker_changed: told True when the server is found to hang, False when it answers again.
 
     Raises:
         ConfigurationError: `url` is not a Redis URL.
@@ -30,7 +36,7 @@ def request_client(url: str, timeout: float) -> redis.Redis:
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         connection_class=connection_class(url),
-        breaker=CircuitBreaker(),
+        breaker=CircuitBreaker(changed=breaker_changed),
     )
 
 
