@@ -56,7 +56,7 @@ def _listening(host: str, port: int) -> WSGIServer:
                     "SAM_WORKER_METRICS_HOST or SAM_WORKER_METRICS_PORT"
                 ) from None
     raise ConfigurationError(
-        f"cannot serve metrics on {host}: SAM_WORKER_METRICS_PORT={port} and the ports after it are taken; choose another"
+        f"cannot serve metrics on {host}: SAM_WORKER_METRICS_PORT={port} and those after it are taken; choose another"
     )
 
 

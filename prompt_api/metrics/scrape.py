@@ -90,11 +90,12 @@ class _Of(Collector):
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Resident memory of a process; None if there is no such process, or no /proc."""
+    """Resident memory of a process; None if there is no such process (any more), or no /proc."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except OSError:
         return None
+    return pages * _PAGE or None  # one that has ended and was not waited for yet has none
 
 
 def _gauge(metric: Metric, samples: Mapping[tuple[str, ...], float]) -> GaugeMetricFamily:
