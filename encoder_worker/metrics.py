@@ -16,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from encoder_worker.backends.gpu_memory import gpu_memory
+from shared.errors import EncodeFailed
 from shared.metric import Kind, Metric, metrics_table
 from shared.version import installed_version
 
@@ -123,6 +124,10 @@ class WorkerMetrics:
         self.registry = CollectorRegistry()
         self._jobs = Counter(JOBS.name, JOBS.meaning, JOBS.labels, registry=self.registry)
         self._recovered = Counter(RECOVERED.name, RECOVERED.meaning, RECOVERED.labels, registry=self.registry)
+        # Shown as 0 from the start: Prometheus cannot see a rise to 1 out of nothing, and alerts wait for it.
+        self._jobs.labels("failed", EncodeFailed.code)
+        for outcome in ("retried", "failed"):
+            self._recovered.labels(outcome)
         self._queue_seconds = self._histogram(QUEUE_SECONDS)
         stages = self._histogram(STAGE_SECONDS)
         self._stages = {stage: stages.labels(stage) for stage in STAGES}

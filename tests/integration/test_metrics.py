@@ -141,6 +141,17 @@ def test_every_process_answers_for_all_of_them(watched: Watched) -> None:
     assert watched.api().sum("sam_api_requests_in_flight") == 1  # the scrape itself
 
 
+def test_what_never_reaches_the_application_is_counted_too(watched: Watched) -> None:
+    before = watched.api()
+    host, port = watched.stack.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=SOON) as connection:
+        connection.sendall(b"POST /v1/images HTTP/1.1\r\nContent-Length: many\r\n\r\n")
+        while connection.recv(4096):
+            pass
+    refused = watched.api().since(before)
+    assert refused.sum("sam_api_requests_total", route="other", status="400", code="bad-request") == 1
+
+
 def test_the_queue_is_looked_at_from_the_api(watched: Watched) -> None:
     with watched.stopped_worker():
         for size in ((40, 30), (30, 40)):
