@@ -118,7 +118,8 @@ def _http_rows(count: int, taken: Mapping[str, Milliseconds], answers: Sequence[
     name = "one core each" if count == 1 else f"{count} cores and threads each"
     reference = median(taken["predict"])
     http = {f"p{percent}": percentile(taken["http"], percent) for percent in (50, 95, 99)}
-    rest = [answer.milliseconds - sum(answer.stages.values()) for answer in answers]
+    inside = ("fetch", "prepare", "decode", "encode")
+    rest = [answer.milliseconds - sum(answer.stages[name] for name in inside) for answer in answers]
     stages = {
         "decode": _stage(answers, "decode"),
         "masks and tokens": _stage(answers, "encode"),

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 
+from encoder_worker.metrics import WorkerMetrics
+from encoder_worker.metrics_server import metrics_server
 from encoder_worker.wiring import exit_on_signals, prepare_encoder, serve
 from shared.errors import ModelNotFound, SamCacheError, StartupError
 from shared.settings import Settings
+
+_log = logging.getLogger("encoder_worker")
 
 
 def main() -> int:
@@ -19,7 +24,14 @@ def main() -> int:
     try:
         settings = Settings.from_env()
         configure_logging(settings.log_level)
-        serve(settings, prepare_encoder(settings))
+        metrics = WorkerMetrics(settings.model)
+        with metrics_server(metrics, settings.worker_metrics_host, settings.worker_metrics_port) as port:
+            if port is not None:
+                _log.info("metrics on http://%s:%d/metrics", settings.worker_metrics_host, port)
+            began = time.perf_counter()
+            encoder = prepare_encoder(settings)
+            metrics.loaded(time.perf_counter() - began)
+            serve(settings, encoder, metrics)
     except SamCacheError as error:
         sys.stderr.write(f"encoder_worker: {error.detail}\n")
         return 2 if isinstance(error, StartupError | ModelNotFound) else 1

@@ -23,6 +23,7 @@ from rq.utils import now
 from rq.worker import WorkerStatus
 
 from encoder_worker.jobs import EncodeJob
+from encoder_worker.metrics import WorkerMetrics
 from encoder_worker.pipeline import EncodePipeline
 from encoder_worker.rq_worker import EncodeWorker, Pace
 from encoder_worker.watchdog import deadline, heartbeat
@@ -60,8 +61,9 @@ class BatchWorker(EncodeWorker):
         pipeline: EncodePipeline,
         events: Events,
         pace: Pace | None = None,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
-        super().__init__(queue, connection=connection, encode=pipeline.alone, events=events, pace=pace)
+        super().__init__(queue, connection=connection, encode=pipeline.alone, events=events, pace=pace, metrics=metrics)
         self._pipeline = pipeline
         self._running: dict[str, _Running] = {}  # by job id: all that this process has begun and not ended
         self._in_flight: dict[Future[None], _Running] = {}

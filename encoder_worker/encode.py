@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder_worker.encoder import Encoder
+from encoder_worker.metrics import WorkerMetrics
 from shared.codec import EmbeddingDtype, encode_embedding
 from shared.errors import EncodeFailed, ImageExpired
 from shared.events import Events
@@ -31,6 +32,7 @@ class EncodeImage:
         dtype: how embeddings are stored.
         ttl: seconds they are kept.
         max_pixels: largest image that is decoded.
+        metrics: where it counts.
     """
 
     store: Store
@@ -39,6 +41,7 @@ class EncodeImage:
     dtype: EmbeddingDtype
     ttl: int
     max_pixels: int
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
     _device: Lock = field(default_factory=Lock, init=False)
 
     def __call__(self, key: EmbeddingKey) -> None:
@@ -63,12 +66,12 @@ class EncodeImage:
         """
         if key != EmbeddingKey.of(key.image_id, self.encoder.model):
             raise EncodeFailed("this worker runs other weights, or another preprocessing, than the job asks for")
+        stages = _Stages()
         self.events.publish(key, "encoding")
         if self.store.exists(key.redis_key):
             _log.info("image %s: the %s embedding is there already", key.image_id[:12], key.model)
             self.events.publish(key, "ready")
             return None
-        stages = _Stages()
         data = self.store.get(image_key(key.image_id))
         stages.end("load")
         if data is None:
@@ -85,7 +88,9 @@ class EncodeImage:
         with self._device:
             for prepared in batch:
                 prepared.stages.end("wait")
+            began = time.perf_counter()
             embeddings = self.encoder.encode([prepared.frame for prepared in batch])
+            self.metrics.batched(len(batch), time.perf_counter() - began)
         for prepared in batch:
             prepared.stages.end("encode")
         return list(embeddings)
@@ -104,6 +109,7 @@ class EncodeImage:
             # Deleted meanwhile. The record goes first, so one side or the other removes the embedding.
             self.store.delete(key.redis_key)
         prepared.stages.end("store")
+        self.metrics.encoded(prepared.stages.seconds)
         height, width = prepared.original
         _log.info("image %s (%dx%d) encoded by %s: %s", key.image_id[:12], width, height, key.model, prepared.stages)
         self.events.publish(key, "ready")
@@ -135,16 +141,21 @@ class Prepared:
 
 
 class _Stages:
-    """Milliseconds of each stage, for the log."""
+    """How long each stage took, one after the other, for the log and the metrics.
+
+    Attributes:
+        seconds: by stage.
+    """
 
     def __init__(self) -> None:
         self._last = time.perf_counter()
-        self._parts: list[str] = []
+        self.seconds: dict[str, float] = {}
 
     def end(self, stage: str) -> None:
         now = time.perf_counter()
-        self._parts.append(f"{stage} {1000 * (now - self._last):.0f}")
+        # A batch that failed is run again image by image: then a stage ends twice.
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now
 
     def __str__(self) -> str:
-        return ", ".join(self._parts) + " ms"
+        return ", ".join(f"{stage} {1000 * seconds:.0f}" for stage, seconds in self.seconds.items()) + " ms"

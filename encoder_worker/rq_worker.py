@@ -28,6 +28,7 @@ from rq.utils import now
 from rq.worker import SimpleWorker
 
 from encoder_worker.jobs import Encode, EncodeJob
+from encoder_worker.metrics import WorkerMetrics
 from encoder_worker.recovery import RecoveringQueue
 from encoder_worker.watchdog import TimeLimit, deadline, heartbeat
 from shared.errors import SamCacheError
@@ -70,7 +71,14 @@ class EncodeWorker(SimpleWorker):
     death_penalty_class = TimeLimit
 
     def __init__(
-        self, queue: str, *, connection: redis.Redis, encode: Encode, events: Events, pace: Pace | None = None
+        self,
+        queue: str,
+        *,
+        connection: redis.Redis,
+        encode: Encode,
+        events: Events,
+        pace: Pace | None = None,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         """`connection` is this worker's own, see `shared.connections.worker_client`."""
         self.stopped = False
@@ -78,6 +86,7 @@ class EncodeWorker(SimpleWorker):
         self._pace = pace or Pace()
         self._encode = encode
         self._events = events
+        self._metrics = metrics or WorkerMetrics()
         super().__init__(
             queue,
             connection=connection,
@@ -86,6 +95,7 @@ class EncodeWorker(SimpleWorker):
             job_class=EncodeJob,
             queue_class=RecoveringQueue,
             serializer=JSONSerializer,
+            exception_handlers=[self._count_abandoned],
         )
 
     @property
@@ -107,6 +117,11 @@ class EncodeWorker(SimpleWorker):
         self._stop_by = min(self._stop_by, time.monotonic() + self._pace.stop)
         _log.info("stopping; a job that runs is finished first")
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ has no annotation here
+
+    def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
+        if job.started_at is None and job.enqueued_at is not None:
+            self._metrics.waited((now() - job.enqueued_at).total_seconds())
+        super().prepare_job_execution(job, remove_from_intermediate_queue)
 
     def set_shutdown_requested_date(self) -> None:
         """Write nothing: this runs inside the signal handler, where an error of Redis would fail the job."""
@@ -160,8 +175,11 @@ class EncodeWorker(SimpleWorker):
         )
 
     def handle_job_success(self, job: Job, queue: Queue, started_job_registry: Any, execution: Execution) -> None:
-        if not self._was_forgotten(job, execution):
-            super().handle_job_success(job, queue, started_job_registry, execution)
+        if self._was_forgotten(job, execution):
+            self._metrics.ended("forgotten")
+            return
+        super().handle_job_success(job, queue, started_job_registry, execution)
+        self._metrics.ended("done")
 
     def handle_job_failure(
         self,
@@ -172,12 +190,24 @@ class EncodeWorker(SimpleWorker):
         execution: Execution | None = None,
     ) -> None:
         if self._was_forgotten(job, execution):
+            self._metrics.ended("forgotten")
             return
         super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
         assert isinstance(job, EncodeJob)
         key = job.embedding_key
-        if key is not None and job.get_status(refresh=False) != JobStatus.FAILED:  # the job itself tells of that
+        failed = job.get_status(refresh=False) == JobStatus.FAILED
+        outcome = "failed" if failed else "retried"
+        if job.failure is None:  # it was popped by a worker that died before it began
+            self._metrics.recovered(outcome)
+        else:
+            self._metrics.ended(outcome, job.failure.code)
+        if key is not None and not failed:  # the job itself tells of that
             self._events.publish(key, "queued")
+
+    def _count_abandoned(self, job: Job, *_exc_info: Any) -> bool:
+        """RQ calls this for each job whose worker died in it, and with what this worker meets it does not."""
+        self._metrics.recovered("retried" if job.retries_left else "failed")
+        return True
 
     def _was_forgotten(self, job: Job, execution: Execution | None) -> bool:
         """Whether the job was deleted while it ran; then its end leaves no trace."""

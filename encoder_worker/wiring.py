@@ -17,6 +17,7 @@ from encoder_worker.backends import load_encoder
 from encoder_worker.batch_worker import BatchWorker
 from encoder_worker.encode import EncodeImage
 from encoder_worker.encoder import Encoder
+from encoder_worker.metrics import WorkerMetrics
 from encoder_worker.patient_store import PatientStore
 from encoder_worker.pipeline import EncodePipeline
 from encoder_worker.rq_worker import EncodeWorker
@@ -53,7 +54,7 @@ def prepare_encoder(settings: Settings) -> Encoder:
     return load_encoder(find_model(settings.model), settings)
 
 
-def serve(settings: Settings, encoder: Encoder) -> None:
+def serve(settings: Settings, encoder: Encoder, metrics: WorkerMetrics | None = None) -> None:
     """Encode jobs until SIGTERM or SIGINT; a job that runs is finished first.
 
     A worker that lost Redis in the middle of something is replaced by a new one on the same encoder.
@@ -71,6 +72,7 @@ def serve(settings: Settings, encoder: Encoder) -> None:
         dtype=cast(EmbeddingDtype, settings.embedding_dtype),
         ttl=settings.embedding_ttl,
         max_pixels=settings.max_image_pixels,
+        metrics=metrics or WorkerMetrics(),
     )
     with _worker_maker(encode, settings) as make_worker:
         while True:
@@ -95,11 +97,15 @@ def _worker_maker(encode: EncodeImage, settings: Settings) -> Iterator[Callable[
     queue = queue_name(encode.encoder.model.name)
     url = settings.effective_queue_url
     if encode.encoder.batch == 1:
-        yield lambda: EncodeWorker(queue, connection=worker_client(url), encode=encode, events=encode.events)
+        yield lambda: EncodeWorker(
+            queue, connection=worker_client(url), encode=encode, events=encode.events, metrics=encode.metrics
+        )
         return
     pipeline = EncodePipeline(encode)
     try:
-        yield lambda: BatchWorker(queue, connection=worker_client(url), pipeline=pipeline, events=encode.events)
+        yield lambda: BatchWorker(
+            queue, connection=worker_client(url), pipeline=pipeline, events=encode.events, metrics=encode.metrics
+        )
     finally:
         with deadline(settings.job_timeout):  # what hangs in one of its threads keeps no process
             pipeline.close()

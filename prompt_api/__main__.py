@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from prompt_api.access.policy import require_safe
 from prompt_api.app import create_app
+from prompt_api.metrics.counting import ApiMetrics
+from prompt_api.metrics.processes import Place
 from prompt_api.server import REFUSED, reserve, serve, supervise
 from prompt_api.wiring import wired_services
 from shared.errors import StartupError
@@ -24,6 +26,7 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m prompt_api", description="Serve the prompt API.")
     parser.add_argument("--share-port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--slot", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     try:
         settings = Settings.from_env()
@@ -35,13 +38,13 @@ def main() -> int:
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         if arguments.share_port is not None:
             settings = replace(settings, port=arguments.share_port)
-            _serve(reserve(settings), settings)
+            _serve(reserve(settings), settings, Place.in_environment(arguments.slot))
             return 0
         listener = reserve(settings)
         host, port = listener.getsockname()[:2]
         logging.getLogger("prompt_api").info("starting on http://%s:%d", f"[{host}]" if ":" in host else host, port)
         if settings.api_processes == 1:
-            _serve(listener, settings)
+            _serve(listener, settings, None)
         else:
             supervise(port, settings.api_processes)
     except StartupError as error:
@@ -50,9 +53,10 @@ def main() -> int:
     return 0
 
 
-def _serve(listener: socket.socket, settings: Settings) -> None:
-    with wired_services(settings) as services:
-        serve(create_app(services), listener, settings, services.access)
+def _serve(listener: socket.socket, settings: Settings, place: Place | None) -> None:
+    metrics = ApiMetrics(place)
+    with wired_services(settings, metrics) as services:
+        serve(create_app(services), listener, settings, policy=services.access, metrics=metrics)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Flask
 
-from prompt_api import problems
+from prompt_api import measured, problems
 from prompt_api.access import guard
-from prompt_api.routes import browser_runtime, documentation, health, images, label_studio, masks, models, page
+from prompt_api.routes import browser_runtime, documentation, health, images, label_studio, masks, metrics, models, page
 from prompt_api.service import Services
 from shared import allowance
 
@@ -20,15 +20,17 @@ def create_app(services: Services) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider's own attribute
     app.extensions["sam"] = services
     problems.register(app)
+    measured.register(app, services.metrics)
     _bound_waits(app, ALL_OPERATIONS * services.settings.redis_timeout)
     guard.register(app, services.access)
-    for module in (images, masks, models, health, documentation, page, browser_runtime, label_studio):
+    app.before_request(measured.admitted)
+    for module in (images, masks, models, health, metrics, documentation, page, browser_runtime, label_studio):
         app.register_blueprint(module.blueprint)
     return app
 
 
 def _bound_waits(app: Flask, seconds: float) -> None:
-    """Let each request of `app` wait for Redis `seconds` in all. This is first: what admits requests asks Redis too."""
+    """Let each request of `app` wait for Redis `seconds` in all. It comes before the gate, which asks Redis too."""
 
     @app.before_request
     def begin() -> None:

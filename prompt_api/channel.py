@@ -6,11 +6,14 @@ import contextlib
 import json
 import socket
 import time
+from collections.abc import Callable
+from typing import Any
 
 from waitress.channel import HTTPChannel
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
 
 from prompt_api import problems
+from prompt_api.measured import ARRIVAL, OTHER
 from prompt_api.request_parser import BoundedParser
 from shared.errors import ImageTooLarge
 
@@ -33,6 +36,16 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
         self.content_length = len(body)
         self.write(body)
         self.channel.refused = True
+        self.channel.count_refusal(OTHER, OTHER, error.code, code)
+
+
+class TimedTask(WSGITask):  # type: ignore[misc]  # waitress is untyped
+    """Tells the application when the request came."""
+
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ[ARRIVAL] = (self.request.began, self.request.arrived)
+        return environ
 
 
 class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
@@ -43,8 +56,12 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
     is thrown away, within bounds (nginx calls this a lingering close).
     """
 
+    task_class = TimedTask
     error_task_class = ProblemTask
     parser_class = BoundedParser
+
+    count_refusal: Callable[[str, str, int, str], None]
+    """Told route, method, status and code of each request that never reaches the application; `door` sets it."""
 
     refused = False
     _linger_until: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
@@ -36,8 +36,12 @@ class ByteLru(Generic[K, V]):
     A value larger than the capacity is handed through and not kept.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, changed: Callable[[LruStats], None] = lambda _: None) -> None:
+        """Args:
+        changed: told after each change of what is held; must be quick, and must not call back.
+        """
         self._capacity = capacity
+        self._changed = changed
         self._lock = Lock()
         self._values: OrderedDict[K, V] = OrderedDict()
         self._loading: dict[K, Future[V]] = {}
@@ -57,6 +61,7 @@ class ByteLru(Generic[K, V]):
     def put(self, key: K, value: V) -> None:
         with self._lock:
             self._keep(key, value)
+            self._tell()
 
     def get_or_load(self, key: K, load: Callable[[], V], *, timeout: float) -> V:
         """The value kept, or `load()`'s, kept from now on; threads that miss together load once.
@@ -88,6 +93,7 @@ class ByteLru(Generic[K, V]):
             with self._lock:
                 if discards == self._discards:
                     self._keep(key, value)
+                    self._tell()
             return value
         finally:
             with self._lock:
@@ -99,6 +105,7 @@ class ByteLru(Generic[K, V]):
             self._discards += 1
             for key in [key for key in self._values if wanted(key)]:
                 self._remove(key)
+            self._tell()
 
     def keys(self) -> list[K]:
         """Of what is kept, the least recently used first."""
@@ -107,9 +114,7 @@ class ByteLru(Generic[K, V]):
 
     def stats(self) -> LruStats:
         with self._lock:
-            return LruStats(
-                self._stats.hits, self._stats.misses, self._stats.evictions, self._stats.bytes, len(self._values)
-            )
+            return replace(self._stats)
 
     def _keep(self, key: K, value: V) -> None:
         self._remove(key)
@@ -120,6 +125,10 @@ class ByteLru(Generic[K, V]):
         while self._stats.bytes > self._capacity:
             self._remove(next(iter(self._values)))
             self._stats.evictions += 1
+
+    def _tell(self) -> None:
+        self._stats.entries = len(self._values)
+        self._changed(self._stats)
 
     def _remove(self, key: K) -> None:
         value = self._values.pop(key, None)

@@ -8,6 +8,7 @@ gives each connection its thread, and a handful of slow clients stops it.)
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -21,6 +22,8 @@ from waitress.server import create_server
 
 from prompt_api.access.door import channel_class
 from prompt_api.access.policy import AccessPolicy
+from prompt_api.metrics.counting import ApiMetrics
+from prompt_api.metrics.processes import SharedFolder, shared_folder
 from prompt_api.routes.masks import MAX_BODY
 from shared.errors import ConfigurationError
 from shared.settings import Settings
@@ -73,11 +76,14 @@ def reserve(settings: Settings) -> socket.socket:
     return listener
 
 
-def serve(app: Flask, listener: socket.socket, settings: Settings, policy: AccessPolicy) -> None:
+def serve(
+    app: Flask, listener: socket.socket, settings: Settings, *, policy: AccessPolicy, metrics: ApiMetrics
+) -> None:
     """Serve `app` until SIGTERM or SIGINT; requests under way are given five seconds to end.
 
     Args:
         policy: turns strangers away before their bodies are read.
+        metrics: counts what never reaches `app`.
     """
     proxies: dict[str, Any] = {}
     if settings.trusted_proxies:
@@ -101,7 +107,7 @@ def serve(app: Flask, listener: socket.socket, settings: Settings, policy: Acces
         ident=None,
         **proxies,
     )
-    server.channel_class = channel_class(policy)
+    server.channel_class = channel_class(policy, metrics.answered)
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     server.run()
@@ -110,28 +116,39 @@ def serve(app: Flask, listener: socket.socket, settings: Settings, policy: Acces
 def supervise(port: int, processes: int) -> None:
     """Run `processes` servers on `port` and replace those that die, until SIGTERM or SIGINT.
 
-    They are started afresh, not forked: ONNX Runtime sessions do not survive a fork.
+    They are started afresh, not forked: ONNX Runtime sessions do not survive a fork. Each counts in a slot of its own.
 
     Raises:
         ConfigurationError: one of them must not start, and nor would the next.
     """
-    command = [sys.executable, "-m", "prompt_api", "--share-port", str(port)]
-
-    def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(command)  # noqa: S603 - our own command
-
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
-    children = [start() for _ in range(processes)]
+    with shared_folder() as folder:
+        _supervise(port, processes, folder)
+
+
+def _supervise(port: int, processes: int, folder: SharedFolder) -> None:
+    command = [sys.executable, "-m", "prompt_api", "--share-port", str(port), "--slot"]
+    environ = {**os.environ, **folder.environ()}
+
+    def start(slot: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*command, str(slot)], env=environ)  # noqa: S603 - our own command
+
+    children: list[subprocess.Popen[bytes]] = []
     try:
+        for slot in range(processes):
+            children.append(start(slot))
+        folder.record(child.pid for child in children)
         while True:
             time.sleep(RESTART_PAUSE)
-            for index, child in enumerate(children):
+            for slot, child in enumerate(children):
                 if child.poll() is not None:
                     if child.returncode == REFUSED:
                         raise ConfigurationError("an API process refused to start, and said why")
                     _log.error("API process %d ended with status %d; starting another", child.pid, child.returncode)
-                    children[index] = start()
+                    folder.vacate(slot)
+                    children[slot] = start(slot)
+                    folder.record(child.pid for child in children)
     finally:
         for child in children:
             child.terminate()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
@@ -24,6 +25,8 @@ from prompt_api.label_studio.pictures import TaskPictures
 from prompt_api.label_studio.recent import RecentImages
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import MaskFormat
+from prompt_api.metrics.counting import ApiMetrics
+from prompt_api.metrics.scrape import Scrape
 from prompt_api.service import Services
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
@@ -37,6 +40,7 @@ from shared.errors import ConfigurationError, ModelNotFound, StoreUnavailable
 from shared.events import Events, RedisEvents
 from shared.models import EMBEDDING_SHAPE, IMAGE_SIZE, Model, find_model
 from shared.queue import EncodeQueue
+from shared.queue_load import QueueLoad, queue_load
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
 from shared.store import RedisStore, StoreWithSets
@@ -46,18 +50,25 @@ UPLOADS = 8
 
 
 @contextmanager
-def wired_services(settings: Settings) -> Iterator[Services]:
+def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Iterator[Services]:
     """The API's services over Redis, with the decoders of every served model loaded.
+
+    Args:
+        metrics: where they count; None for a process that counts alone.
 
     Raises:
         ConfigurationError, WeightsError: the process must not start.
     """
-    queue_client = request_client(settings.effective_queue_url, settings.redis_timeout)
-    cache = cache_client(settings.cache_url, settings.redis_timeout)
+    metrics = metrics or ApiMetrics()
+
+    def client(role: str, url: str) -> redis.Redis:
+        return request_client(url, settings.redis_timeout, breaker_changed=metrics.breaker(role))
+
+    queue_client = client("queue", settings.effective_queue_url)
+    cache = cache_client(settings.cache_url, settings.redis_timeout, breaker_changed=metrics.breaker("cache"))
     # Its own client, as each role and purpose has: what counts requests must not wait for what moves images. `limits`
     # counts in two keys at once: not in a cluster, so there in the queue's Redis, which never is one.
-    counting_url = settings.effective_queue_url if isinstance(cache, Cluster) else settings.cache_url
-    counting = request_client(counting_url, settings.redis_timeout)
+    counting = client("rates", settings.effective_queue_url if isinstance(cache, Cluster) else settings.cache_url)
     queue = RqEncodeQueue(queue_client, settings)
     with suppress(StoreUnavailable):  # away for now: then /readyz says what is wrong with it
         queue.ping()
@@ -90,6 +101,8 @@ def wired_services(settings: Settings) -> Iterator[Services]:
         queue=queue,
         events=events,
         counting=counting,
+        metrics=metrics,
+        queue_load=partial(queue_load, queue_client),
     )
     events.start()
     services.browser.start()
@@ -98,8 +111,8 @@ def wired_services(settings: Settings) -> Iterator[Services]:
     finally:
         services.label_studio.close()
         events.close()
-        for client in (queue_client, cache, counting):
-            client.close()
+        for connected in (queue_client, cache, counting):
+            connected.close()
 
 
 def assemble(
@@ -113,24 +126,35 @@ def assemble(
     events: Events,
     counting: redis.Redis | None = None,
     browser: BrowserDecoding | None = None,
+    metrics: ApiMetrics | None = None,
+    queue_load: Callable[[str], QueueLoad] | None = None,
 ) -> Services:
     """`Services` around the given seams; tests pass in-memory ones.
 
     Args:
         counting: where requests are counted for rate limits; None counts them in this process alone.
         browser: what decoding in browsers needs; None where browsers cannot decode.
+        metrics: where everything counts; None for a process that counts alone.
+        queue_load: how the queue of a model is doing; None leaves it out of the metrics.
     """
+    metrics = metrics or ApiMetrics()
     access = access_policy(settings, sets=store, owners_ttl=record_ttl(settings), client=counting)
-    images = ImageService(store=store, queue=queue, events=events, owners=access.owners, settings=settings)
-    embeddings = EmbeddingCache(store=store, capacity=settings.embedding_lru_bytes)
-    refinement = Refinement(store=store, capacity=settings.logits_lru_bytes, ttl=settings.mask_token_ttl)
+    images = ImageService(
+        store=store, queue=queue, events=events, owners=access.owners, settings=settings, metrics=metrics
+    )
+    embeddings = EmbeddingCache(store=store, capacity=settings.embedding_lru_bytes, metrics=metrics)
+    refinement = Refinement(
+        store=store, capacity=settings.logits_lru_bytes, ttl=settings.mask_token_ttl, changed=metrics.lru("logits")
+    )
     masks = MaskService(
         images=images,
         embeddings=embeddings,
         refinement=refinement,
         decoders=decoders,
         concurrency=max(1, (os.cpu_count() or 1) // settings.decoder_threads),
+        metrics=metrics,
     )
+    checks = {"cache": store.ping, "queue": queue.ping}
     uploads = BoundedSemaphore(UPLOADS)
     # Half of the threads may wait; the other half always answers.
     waiters = BoundedSemaphore(max(1, settings.api_threads // 2))
@@ -143,7 +167,9 @@ def assemble(
         masks=masks,
         access=access,
         browser=browser or BrowserDecoding({}, lambda: locate_runtime(settings)),
-        checks={"cache": store.ping, "queue": queue.ping},
+        checks=checks,
+        metrics=metrics,
+        scrape=Scrape(metrics, tuple(model.name for model in models), checks, queue_load),
         label_studio=_label_studio(settings, models[0], images, masks, access.owners, uploads=uploads, waiters=waiters),
         uploads=uploads,
         waiters=waiters,

@@ -12,7 +12,14 @@ import redis
 PAUSE = 0.5
 """Seconds between two callers that are let through to a server that hung: what a mere hiccup of it costs the others."""
 
+Changed = Callable[[bool], None]
+"""Told True when a breaker opens and False when it closes; must be quick."""
+
 _log = logging.getLogger(__name__)
+
+
+def unheard(_open: bool) -> None:
+    """Nobody wants to know."""
 
 
 class CircuitOpen(redis.ConnectionError):
@@ -25,9 +32,16 @@ class CircuitBreaker:
     One belongs to one client; its threads share it.
     """
 
-    def __init__(self, *, pause: float = PAUSE, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        pause: float = PAUSE,
+        clock: Callable[[], float] = time.monotonic,
+        changed: Changed = unheard,
+    ) -> None:
         self._pause = pause
         self._clock = clock
+        self._changed = changed
         self._lock = threading.Lock()
         self._open = False
         self._next = 0.0
@@ -54,6 +68,7 @@ class CircuitBreaker:
         with self._lock:
             if not self._open:
                 _log.warning("Redis hangs: refusing at once, asking again each %g s", self._pause)
+                self._changed(True)
             self._open, self._prober = True, None
             self._next = self._clock() + self._pause
 
@@ -64,4 +79,5 @@ class CircuitBreaker:
         with self._lock:
             if self._open:
                 _log.warning("Redis answers again")
+                self._changed(False)
             self._open, self._prober = False, None

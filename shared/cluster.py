@@ -42,14 +42,17 @@ class Cluster:
         seeds: Sequence[Address],
         connect: Callable[[Address], redis.Redis],
         *,
+        retire: Callable[[redis.Redis], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
         seeds: some nodes, asked for the others while none of those is known or answers.
         connect: makes the client of one node; it connects when it is first used.
+        retire: told of the client of a node that is none any more.
         """
         self._seeds = tuple(seeds)
         self._connect = connect
+        self._retire = retire
         self._clock = clock
         self._clients: dict[Address, redis.Redis] = {}
         self._owners: list[Address | None] = []
@@ -158,7 +161,8 @@ class Cluster:
                 _log.warning("cluster node %s:%d does not tell the nodes: %s", *address, error)
                 continue
             kept = {*owners, *self._seeds}
-            self._clients = {node: client for node, client in self._clients.items() if node in kept}
+            for node in [node for node in self._clients if node not in kept]:
+                self._retire(self._clients.pop(node))
             self._owners = owners
             return
 

@@ -8,7 +8,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.breaker import CircuitBreaker
+from shared.breaker import Changed, CircuitBreaker, unheard
 from shared.cluster import Cluster
 from shared.errors import ConfigurationError
 from shared.guarded import connection_class
@@ -21,7 +21,7 @@ SENTINEL_TIMEOUT = 0.25
 _WORKER_CONNECT_TIMEOUT = 5.0
 
 
-def request_client(url: str, timeout: float) -> redis.Redis:
+def request_client(url: str, timeout: float, *, breaker_changed: Changed = unheard) -> redis.Redis:
     """A client for request paths: each read and write ends within `timeout` seconds and is never retried.
 
     In a thread that has an allowance (see `shared.allowance`) all that it does ends within that, and at once while
@@ -30,10 +30,13 @@ def request_client(url: str, timeout: float) -> redis.Redis:
     redis-py 8 retries ten times by default, which blocks a request for a minute on a stopped server and
     makes a repeated `SET NX` report failure for a lock it holds.
 
+    Args:
+        breaker_changed: told True when the server is found to hang, False when it answers again.
+
     Raises:
         ConfigurationError: `url` is not a Redis URL, or that of a cluster.
     """
-    options: dict[str, Any] = {"breaker": CircuitBreaker(), **_bounds(timeout, timeout)}
+    options: dict[str, Any] = {"breaker": CircuitBreaker(changed=breaker_changed), **_bounds(timeout, timeout)}
     location = parse_redis_url(url)
     if isinstance(location, OneServer):
         return _one_server(location, connection_class=connection_class(url), **options)
@@ -53,7 +56,7 @@ def worker_client(url: str) -> redis.Redis:
     return _master(location, SENTINEL_TIMEOUT, guarded=False, **options)
 
 
-def cache_client(url: str, timeout: float) -> redis.Redis | Cluster:
+def cache_client(url: str, timeout: float, *, breaker_changed: Changed = unheard) -> redis.Redis | Cluster:
     """The same as `request_client`, for the cache: that may be a cluster, with such a client for each node.
 
     Raises:
@@ -61,9 +64,13 @@ def cache_client(url: str, timeout: float) -> redis.Redis | Cluster:
     """
     location = parse_redis_url(url)
     if not isinstance(location, ClusterNodes):
-        return request_client(url, timeout)
+        return request_client(url, timeout, breaker_changed=breaker_changed)
     account = {"username": location.username, "password": location.password}
-    return Cluster(location.nodes, lambda node: _node(node, timeout, tls=location.tls, **account))
+
+    def connect(node: Address) -> redis.Redis:
+        return _node(node, timeout, tls=location.tls, breaker_changed=breaker_changed, **account)
+
+    return Cluster(location.nodes, connect, retire=_retire)
 
 
 def _bounds(timeout: float | None, connect_timeout: float) -> dict[str, Any]:
@@ -112,12 +119,20 @@ def _master(
     )
 
 
-def _node(address: Address, timeout: float, *, tls: bool, username: str | None, password: str | None) -> redis.Redis:
+def _node(
+    address: Address,
+    timeout: float,
+    *,
+    tls: bool,
+    username: str | None,
+    password: str | None,
+    breaker_changed: Changed = unheard,
+) -> redis.Redis:
     """A client for request paths of a server that is one of several, with a circuit breaker of its own."""
     return redis.Redis.from_pool(
         redis.ConnectionPool(
             connection_class=connection_class("rediss:" if tls else "redis:"),
-            breaker=CircuitBreaker(),
+            breaker=CircuitBreaker(changed=breaker_changed),
             host=address.host,
             port=address.port,
             username=username,
@@ -126,3 +141,8 @@ def _node(address: Address, timeout: float, *, tls: bool, username: str | None, 
             **_bounds(timeout, timeout),
         )
     )
+
+
+def _retire(node: redis.Redis) -> None:
+    """The node left its cluster: nobody will hear that it answers again. Requests under way keep their connections."""
+    node.connection_pool.connection_kwargs["breaker"].close()

@@ -91,6 +91,10 @@ class Settings:
     job_timeout: int = _setting(120, "seconds after which an encoding is ended and counted as failed", least=1)
     job_retries: int = _setting(2, "times an encoding is tried again after its worker died", least=0)
     failure_ttl: int = _setting(300, "seconds a failed encoding is remembered", least=1)
+    worker_metrics_host: str = _setting("127.0.0.1", "address on which a worker serves its `/metrics`")
+    worker_metrics_port: int = _setting(
+        0, "port of it, or the first free one of the next 15; 0: it serves none", least=0, most=65_535
+    )
     max_queued: int = _setting(1_000, "encodings that may wait per model; beyond, uploads are refused", least=1)
 
     log_level: str = _setting("INFO", "least level logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))

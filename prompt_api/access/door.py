@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from waitress.adjustments import Adjustments
 from waitress.utilities import Error
 
@@ -13,15 +15,20 @@ from prompt_api.request_parser import BoundedParser
 from shared.errors import Unauthorized
 
 
-def channel_class(policy: AccessPolicy) -> type[PoliteChannel]:
-    """What waitress is to make for each connection."""
+def channel_class(policy: AccessPolicy, count_refusal: Callable[[str, str, int, str], None]) -> type[PoliteChannel]:
+    """What waitress is to make for each connection.
+
+    Args:
+        count_refusal: told route, method, status and code of each request that never reaches the application.
+    """
+    counting = {"count_refusal": staticmethod(count_refusal)}
     if not policy.authenticator.enabled:
-        return PoliteChannel
+        return type("CountingChannel", (PoliteChannel,), counting)
 
     def parser(adjustments: Adjustments) -> BoundedParser:
         return _GuardedParser(adjustments, policy)
 
-    return type("GuardedChannel", (PoliteChannel,), {"parser_class": staticmethod(parser)})
+    return type("GuardedChannel", (PoliteChannel,), {"parser_class": staticmethod(parser), **counting})
 
 
 class _TurnedAway(Error):  # type: ignore[misc]  # waitress is untyped

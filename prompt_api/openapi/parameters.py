@@ -41,7 +41,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "Server-Timing": {
         "description": "Where the time went, in ms: `fetch` (Redis) and `prepare` (handing the embedding to "
-        "the decoder), both 0 for an image in memory; `decode`; `encode`.",
+        "the decoder), both 0 for an image in memory; `decode`; `encode`. Others follow where the request met them.",
         "schema": {"type": "string"},
         "example": "fetch;dur=0.00, prepare;dur=0.00, decode;dur=24.81, encode;dur=2.07",
     },

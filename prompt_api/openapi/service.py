@@ -12,6 +12,7 @@ _UNREADY = {
     "failing": ["queue"],
     "checks": {"cache": "ok", "queue": "Redis did not answer in time"},
 }
+_METRICS = {kind: {"schema": {"type": "string"}} for kind in ("text/plain", "application/openmetrics-text")}
 _PAGE = {"text/html": {"schema": {"type": "string"}}}
 
 OPERATIONS = (
@@ -35,6 +36,16 @@ OPERATIONS = (
             200: json_answer("It can.", "Readiness", {"Ready": _READY}),
             503: json_answer("Something fails.", "Readiness", {"Redis is away": _UNREADY}),
         },
+    ),
+    Operation(
+        method="GET",
+        path="/metrics",
+        name="getMetrics",
+        tag=TAG,
+        summary="What has been counted",
+        description="For Prometheus, over all processes of this replica and all its clients; `Accept` decides between "
+        "its own format and OpenMetrics. What Redis does not answer in time is left out.",
+        answers={200: answer("The metrics.", _METRICS)},
     ),
     Operation(
         method="GET",

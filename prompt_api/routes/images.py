@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from flask import Blueprint, Response, jsonify, request, stream_with_context
 
+from prompt_api import measured
 from prompt_api.access.guard import namespace
 from prompt_api.routes.parameters import model, resource, services, wait
 from prompt_api.service.images import ImageState
@@ -32,14 +33,18 @@ def upload() -> Response:
     chosen, seconds, api = model(), wait(), services()
     if not api.uploads.acquire(timeout=UPLOAD_TURN):
         raise Overloaded("too many uploads at once", retry_after=2)
+    timings = measured.timings()
     try:
-        received = read_upload(request, max_bytes=api.settings.max_upload_bytes)
-        state = api.images.upload(received.image_id, received.data, chosen, namespace=namespace())
+        with timings.stage("parse"):
+            received = read_upload(request, max_bytes=api.settings.max_upload_bytes)
+        with timings.stage("store"):
+            state = api.images.upload(received.image_id, received.data, chosen, namespace=namespace())
         del received
     finally:
         api.uploads.release()
     if not state.settled and seconds > 0:
-        state = _wait(state.key.image_id, chosen, seconds)
+        with timings.stage("wait"):
+            state = _wait(state.key.image_id, chosen, seconds)
     if state.error is not None:
         raise state.error
     return _answer(state, pending_status=202)

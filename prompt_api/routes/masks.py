@@ -6,6 +6,7 @@ import json
 
 from flask import Blueprint, Response
 
+from prompt_api import measured
 from prompt_api.access.guard import namespace, spend
 from prompt_api.access.scopes import Quota
 from prompt_api.answers import Mask, MasksResponse
@@ -14,7 +15,6 @@ from prompt_api.prompts import parse_request
 from prompt_api.routes.body import read_body
 from prompt_api.routes.parameters import model, services, wait
 from prompt_api.service.masks import MaskAnswer, MasksAnswer
-from prompt_api.timing import Timings
 from shared.errors import InvalidPrompt
 from shared.keys import parse_image_id
 
@@ -27,9 +27,10 @@ MAX_BODY = 16 * 1024 * 1024
 @blueprint.post("/<image_id>/masks")
 def create(image_id: str) -> Response:
     chosen, seconds, api = model(), wait(), services()
-    prompts = parse_request(_body())
+    timings = measured.timings()
+    with timings.stage("parse"):
+        prompts = parse_request(_body())
     spend(Quota.PROMPTS, len(prompts.prompts) - 1)  # the request itself was one
-    timings = Timings()
     # A request that finds no embedding may wait; one that finds it is never slowed by those who do.
     granted = seconds > 0 and api.waiters.acquire(blocking=False)
     try:
@@ -44,9 +45,9 @@ def create(image_id: str) -> Response:
     finally:
         if granted:
             api.waiters.release()
-    response = Response(
-        json.dumps(_document(answer, prompts.format), separators=(",", ":")), content_type="application/json"
-    )
+    with timings.stage("serialise"):
+        body = json.dumps(_document(answer, prompts.format), separators=(",", ":"))
+    response = Response(body, content_type="application/json")
     response.headers["Server-Timing"] = timings.header()
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -9,6 +9,8 @@ from threading import BoundedSemaphore
 
 from prompt_api.access.policy import AccessPolicy
 from prompt_api.label_studio.backend import LabelStudioBackend
+from prompt_api.metrics.counting import ApiMetrics
+from prompt_api.metrics.scrape import Scrape
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService
@@ -29,6 +31,8 @@ class Services:
         browser: what decoding in browsers needs.
         label_studio: answers as an ML backend, with the default model.
         checks: for `/readyz`, by name of the dependency: returns, or raises `SamCacheError`.
+        metrics: where everything counts.
+        scrape: answers `/metrics`.
         uploads: slots for uploads held in memory at once.
         waiters: slots for requests that hold their thread to wait.
     """
@@ -43,6 +47,8 @@ class Services:
     browser: BrowserDecoding
     label_studio: LabelStudioBackend
     checks: Mapping[str, Callable[[], None]]
+    metrics: ApiMetrics
+    scrape: Scrape
     uploads: BoundedSemaphore
     waiters: BoundedSemaphore
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from prompt_api.decoder.interface import Decoder, PreparedImage
 from prompt_api.lru import ByteLru, LruStats
+from prompt_api.metrics.counting import ApiMetrics, Tier
 from prompt_api.timing import Timings
 from shared import errors
 from shared.codec import decode_embedding, embedding_as_npy
@@ -44,9 +45,10 @@ class PromptableImage:
 class EmbeddingCache:
     """A byte-capped LRU of prepared images in front of the store; safe for threads."""
 
-    def __init__(self, *, store: Store, capacity: int) -> None:
+    def __init__(self, *, store: Store, capacity: int, metrics: ApiMetrics) -> None:
         self._store = store
-        self._lru: ByteLru[EmbeddingKey, PromptableImage] = ByteLru(capacity)
+        self._metrics = metrics
+        self._lru: ByteLru[EmbeddingKey, PromptableImage] = ByteLru(capacity, metrics.lru("embeddings"))
         self._doubted: set[EmbeddingKey] = set()
 
     def get(self, key: EmbeddingKey, decoder: Decoder[Any], timings: Timings) -> PromptableImage | None:
@@ -56,7 +58,11 @@ class EmbeddingCache:
             StoreUnavailable: it is not in memory, and Redis does not answer.
         """
 
+        tier = Tier.MEMORY
+
         def load() -> PromptableImage:
+            nonlocal tier
+            tier = Tier.REDIS
             with timings.stage("fetch"):
                 stored = self._read(key, decode_embedding)
             if stored is None:
@@ -68,11 +74,14 @@ class EmbeddingCache:
         if key in self._doubted:
             self._settle(key)
         try:
-            return self._lru.get_or_load(key, load, timeout=LOAD_TIMEOUT)
+            image = self._lru.get_or_load(key, load, timeout=LOAD_TIMEOUT)
         except _Absent:
+            self._metrics.looked_up(Tier.ABSENT)
             return None
         except TimeoutError:
             raise errors.Overloaded("another request has been loading this image too long", retry_after=1) from None
+        self._metrics.looked_up(tier)
+        return image
 
     def npy(self, key: EmbeddingKey) -> bytes | None:
         """The embedding as a `.npy` file, float16, (1, 256, 64, 64); None where no (sound) one is stored.
@@ -91,6 +100,7 @@ class EmbeddingCache:
             return decode(value, key)
         except errors.DamagedEmbedding as error:
             _log.error("dropped the embedding of image %s: %s", key.image_id[:12], error.detail)
+            self._metrics.damaged()
             self._store.delete(key.redis_key)
             return None
 

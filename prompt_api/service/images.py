@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from prompt_api.access.owners import UNKNOWN, Owners
+from prompt_api.metrics.counting import ApiMetrics, Taken
 from shared import allowance, errors
 from shared.events import Events
 from shared.geometry import Size
@@ -67,6 +68,7 @@ class ImageService:
         events: Events,
         owners: Owners,
         settings: Settings,
+        metrics: ApiMetrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -74,6 +76,7 @@ class ImageService:
         self._events = events
         self._owners = owners
         self._settings = settings
+        self._metrics = metrics
         self._clock = clock
 
     def upload(self, image_id: str, data: bytes, model: Model, *, namespace: str = "") -> ImageState:
@@ -97,12 +100,15 @@ class ImageService:
         self._write_record(image_id, info.original)
         self._owners.add(image_id, namespace)
         if self._store.exists(key.redis_key):
+            self._metrics.taken(Taken.READY, len(data))
             return ImageState(key, Status.READY, info.original)
-        if not self._queue.submit(key):
+        queued = self._queue.submit(key)
+        if not queued:
             state = self._queue.state(key)
             if state.status is JobStatus.FAILED and not _is_permanent(state):
                 self._queue.forget(key)
-                self._queue.submit(key)
+                queued = self._queue.submit(key)
+        self._metrics.taken(Taken.QUEUED if queued else Taken.JOINED, len(data))
         return self._from_queue(key, info.original)
 
     def state(self, image_id: str, model: Model) -> ImageState:
@@ -196,6 +202,7 @@ class ImageService:
             raise errors.ImageExpired("the image's bytes are no longer kept; upload it again")
         if job.status is JobStatus.ABSENT and self._queue.submit(key):
             _log.info("image %s has no %s embedding (any more): encoding it again", key.image_id[:12], key.model)
+            self._metrics.lost()
         return ImageState(key, Status.QUEUED, original)
 
     def _write_record(self, image_id: str, original: Size) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from prompt_api.decoder.interface import DecodedMasks, Decoder, Prompt
 from prompt_api.masks.encode import MaskWriter, encode_logits, encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
+from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.prompts import MasksRequest, PromptInput, check_position, parse_mask_logits
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
 from prompt_api.service.images import ImageService, Status
@@ -73,6 +74,7 @@ class MaskService:
         refinement: Refinement,
         decoders: Mapping[str, Decoder[Any]],
         concurrency: int,
+        metrics: ApiMetrics,
     ) -> None:
         """Args:
         decoders: one per served model, by model name.
@@ -83,6 +85,7 @@ class MaskService:
         self._refinement = refinement
         self._decoders = decoders
         self._turns = BoundedSemaphore(concurrency)
+        self._metrics = metrics
 
     def answer(
         self,
@@ -117,7 +120,7 @@ class MaskService:
         whole = request.logits or request.format is MaskFormat.LOGITS or any(map(must_be_whole, request.prompts))
         results: list[list[MaskAnswer]] = []
         unkept: list[Callable[[], None]] = []
-        with self._turn() as until:
+        with self._turn(timings) as until:
             with timings.stage("decode"):
                 answers = self._decode(
                     key,
@@ -139,8 +142,10 @@ class MaskService:
                     results.append(masks)
                     unkept.append(keep)
         # Not in its turn: others decode while this waits for the store.
-        for keep in unkept:
-            keep()
+        with timings.stage("keep"):
+            for keep in unkept:
+                keep()
+        self._metrics.prompted(len(results))
         return MasksAnswer(key, image.original, results)
 
     def forget(self, image_id: str) -> None:
@@ -159,7 +164,8 @@ class MaskService:
         image = self._embeddings.get(key, decoder, timings)
         if image is not None:
             return image
-        state = self._images.wait(key.image_id, model, wait)
+        with timings.stage("wait"):
+            state = self._images.wait(key.image_id, model, wait)
         if state.error is not None:
             raise state.error
         if state.status is Status.READY:
@@ -169,9 +175,11 @@ class MaskService:
         raise errors.EmbeddingPending("the image is not encoded yet", retry_after=PENDING_RETRY)
 
     @contextmanager
-    def _turn(self) -> Iterator[float]:
+    def _turn(self, timings: Timings) -> Iterator[float]:
         """A turn, and the monotonic time at which it has lasted long enough."""
-        if not self._turns.acquire(timeout=TURN_WAIT):
+        with timings.stage("turn"):
+            granted = self._turns.acquire(timeout=TURN_WAIT)
+        if not granted:
             raise errors.Overloaded("too many prompts are being decoded", retry_after=1)
         try:
             yield time.monotonic() + LONGEST_TURN

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prompt_api import tokens
 from prompt_api.decoder.interface import DecodedMasks
-from prompt_api.lru import ByteLru
+from prompt_api.lru import ByteLru, LruStats
 from prompt_api.prompts import PromptInput
 from shared import errors
 from shared.codec import decode_logits, encode_logits
@@ -61,14 +61,15 @@ def must_be_whole(prompt: PromptInput) -> bool:
 class Refinement:
     """Keeps recent low-res logits in memory, capped in bytes; see `prompt_api.tokens` for the rest."""
 
-    def __init__(self, *, store: Store, capacity: int, ttl: int) -> None:
+    def __init__(self, *, store: Store, capacity: int, ttl: int, changed: Callable[[LruStats], None]) -> None:
         """Args:
         capacity: bytes of logits kept in memory.
+        changed: told after each change of what is kept.
         ttl: seconds for which logits that no recipe can give back are stored.
         """
         self._store = store
         self._ttl = ttl
-        self._lru: ByteLru[tuple[str, str], _Logits] = ByteLru(capacity)
+        self._lru: ByteLru[tuple[str, str], _Logits] = ByteLru(capacity, changed)
 
     def resolve(
         self, token: str, key: EmbeddingKey, decode: DecodePrompt, *, nesting: int, namespace: str = ""

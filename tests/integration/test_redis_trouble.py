@@ -68,6 +68,13 @@ class Scene:
         answer = self._app.test_client().get("/readyz")
         return Answer(answer.status_code, time.monotonic() - began, None, None)
 
+    def scrape(self) -> tuple[str, float]:
+        """The metrics, and the seconds they took."""
+        began = time.monotonic()
+        answer = self._app.test_client().get("/metrics")
+        assert answer.status_code == 200, answer.text
+        return answer.text, time.monotonic() - began
+
     def upload(self, data: bytes | None = None) -> Answer:
         return self.ask("POST", "", data=self.photo() if data is None else data)
 
@@ -181,6 +188,23 @@ def test_while_one_is_stopped_every_request_ends_in_time(scene: Scene, role: str
         answers = {name: ask() for name, ask in routes.items()}
         assert {answer.status for answer in answers.values()} <= {200, 202, 204, 503}
         assert max(answer.seconds for answer in answers.values()) < MOST
+
+
+def test_a_scrape_ends_in_time_and_leaves_out_what_a_hanging_redis_does_not_tell(scene: Scene) -> None:
+    well, _ = scene.scrape()
+    assert 'sam_queue_waiting_jobs{model="fake"}' in well
+    assert 'sam_api_redis_breakers_open{client="queue"} 0.0' in well
+    with thawed(scene.cache, scene.queue):
+        scene.cache.freeze()
+        scene.queue.freeze()
+        text, seconds = scene.scrape()
+    assert seconds < MOST
+    assert "\nsam_queue_waiting_jobs" not in text
+    for role in ("cache", "queue"):
+        assert f'sam_api_dependency_up{{dependency="{role}"}} 0.0' in text
+    assert scene.heals()
+    assert scene.scrape()[0].count("sam_api_redis_breakers_open{") == 3
+    assert 'sam_api_redis_breakers_open{client="queue"} 0.0' in scene.scrape()[0]
 
 
 def test_of_a_crowd_nobody_waits_longer_than_one_alone(scene: Scene) -> None:

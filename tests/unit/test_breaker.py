@@ -85,3 +85,14 @@ def test_a_caller_that_never_tells_how_it_went_blocks_nobody_for_long(breaker: C
     assert refused(breaker)
     clock.now += 1.0
     assert not refused(breaker)
+
+
+def test_whoever_watches_hears_of_each_change_once(clock: Clock) -> None:
+    heard: list[bool] = []
+    breaker = CircuitBreaker(clock=clock, changed=heard.append)
+    breaker.close()
+    for _ in range(2):
+        breaker.trip()
+    for _ in range(2):
+        breaker.close()
+    assert heard == [True, False]

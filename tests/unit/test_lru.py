@@ -38,6 +38,15 @@ def test_a_value_over_the_cap_is_handed_through() -> None:
     assert lru.get("a")
 
 
+def test_whoever_watches_is_told_what_is_held_after_each_change() -> None:
+    told: list[tuple[int, int, int]] = []
+    lru: ByteLru[str, Block] = ByteLru(20, lambda stats: told.append((stats.bytes, stats.entries, stats.evictions)))
+    for name in "abc":
+        lru.get_or_load(name, lambda: Block(10), timeout=1)
+    lru.discard(lambda name: name == "b")
+    assert told == [(10, 1, 0), (20, 2, 0), (20, 2, 1), (10, 1, 1)]
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40))))
 def test_the_sum_of_bytes_never_exceeds_the_cap(puts: list[tuple[int, int]]) -> None:
     lru: ByteLru[int, Block] = ByteLru(64)

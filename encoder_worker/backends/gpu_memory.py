@@ -1,0 +1,22 @@
+"""How full the GPU is, if torch runs on one."""
+
+from __future__ import annotations
+
+import sys
+
+
+def gpu_memory() -> dict[str, int]:
+    """Bytes of the current CUDA device by kind: `allocated`, `reserved` (by torch), `used` (by all programs), `total`.
+
+    Empty where torch is not loaded or has not begun to use a GPU: asking loads nothing and begins nothing.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    free, total = torch.cuda.mem_get_info()
+    return {
+        "allocated": torch.cuda.memory_allocated(),
+        "reserved": torch.cuda.memory_reserved(),
+        "used": total - free,
+        "total": total,
+    }

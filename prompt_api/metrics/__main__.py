@@ -1,0 +1,11 @@
+"""`python -m prompt_api.metrics`: the API's part of docs/observability.md."""
+
+from __future__ import annotations
+
+import sys
+
+from prompt_api.metrics.catalogue import METRICS
+from shared.metric import metrics_table
+
+if __name__ == "__main__":
+    sys.stdout.write(metrics_table(METRICS))

@@ -1,0 +1,114 @@
+"""What Prometheus gets: the counts of all processes, and what is looked up at that moment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from prompt_api.metrics import catalogue
+from prompt_api.metrics.counting import ApiMetrics
+from shared import allowance
+from shared.errors import SamCacheError, StoreUnavailable
+from shared.metric import Metric
+from shared.queue_load import QueueLoad
+from shared.version import installed_version
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """Answers a scrape.
+
+    Attributes:
+        metrics: what is counted.
+        models: those served, the default first.
+        checks: by name of the dependency: returns, or raises `SamCacheError`.
+        queue_load: how the queue of a model is doing; may raise `StoreUnavailable`. None where nobody can say.
+    """
+
+    metrics: ApiMetrics
+    models: tuple[str, ...]
+    checks: Mapping[str, Callable[[], None]]
+    queue_load: Callable[[str], QueueLoad] | None
+
+    def answer(self, accept: str) -> tuple[bytes, str]:
+        """The body and its media type: OpenMetrics or Prometheus's own text, as an `Accept` header asks.
+
+        What Redis does not answer in time is left out.
+        """
+        encode, media_type = choose_encoder(accept)
+        place = self.metrics.place
+        registry = CollectorRegistry()
+        if place is None:
+            registry.register(_Of(self.metrics.registry.collect))
+        else:
+            place.collect_into(registry)
+        registry.register(_Of(self._looked_up))
+        return encode(registry), media_type
+
+    def _looked_up(self) -> Iterator[GaugeMetricFamily]:
+        yield _gauge(catalogue.BUILD, {(installed_version(), self.models[0]): 1})
+        pids = [os.getpid()] if self.metrics.place is None else self.metrics.place.pids()
+        sizes = [size for size in map(resident_bytes, pids) if size is not None]
+        yield _gauge(catalogue.PROCESSES, {(): len(sizes) or len(pids)})
+        if sizes:
+            yield _gauge(catalogue.RESIDENT, {(): sum(sizes)})
+        yield _gauge(catalogue.UP, {(name,): float(_passes(check)) for name, check in self.checks.items()})
+        yield from self._queues()
+
+    def _queues(self) -> Iterator[GaugeMetricFamily]:
+        if self.queue_load is None:
+            return
+        allowance.renew()
+        try:
+            loads = {(model,): self.queue_load(model) for model in self.models}
+        except StoreUnavailable:
+            return
+        yield _gauge(catalogue.WAITING, {model: load.waiting for model, load in loads.items()})
+        yield _gauge(catalogue.OLDEST, {model: load.oldest for model, load in loads.items()})
+        yield _gauge(catalogue.RUNNING, {model: load.running for model, load in loads.items()})
+        yield _gauge(catalogue.WORKERS, {model: load.workers for model, load in loads.items()})
+
+
+class _Of(Collector):
+    """A collector of what a function gives."""
+
+    def __init__(self, collect: Callable[[], Iterable[Family]]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Iterable[Family]:
+        return self._collect()
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Resident memory of a process; None if there is no such process (any more), or no /proc."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return None
+    return pages * _PAGE or None  # one that has ended and was not waited for yet has none
+
+
+def _gauge(metric: Metric, samples: Mapping[tuple[str, ...], float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(metric.name, metric.meaning, labels=metric.labels)
+    for labels, value in samples.items():
+        family.add_metric(labels, value)
+    return family
+
+
+def _passes(check: Callable[[], None]) -> bool:
+    allowance.renew()  # one that hangs must not make the next look as if it did
+    try:
+        check()
+    except SamCacheError:
+        return False
+    return True

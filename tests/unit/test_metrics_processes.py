@@ -1,0 +1,72 @@
+"""API processes that count together: any of them shows the sum, and a dead one leaves only what it had counted."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from prompt_api.metrics.processes import SharedFolder, shared_folder
+from shared.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[2]
+
+CHILD = """
+import sys
+from prompt_api.metrics.counting import ApiMetrics
+from prompt_api.metrics.processes import Place
+from prompt_api.metrics.scrape import Scrape
+
+metrics = ApiMetrics(Place.in_environment(int(sys.argv[1])))
+metrics.prompted(int(sys.argv[2]))
+metrics.in_flight.inc(int(sys.argv[2]))
+body, _ = Scrape(metrics, ("fake",), {}, None).answer("")
+print(body.decode())
+"""
+
+
+def run(folder: SharedFolder, slot: int, count: int) -> dict[str, float]:
+    """The scrape of a process that counted and died without a word."""
+    ended = subprocess.run(
+        [sys.executable, "-c", CHILD, str(slot), str(count)],
+        env={**os.environ, **folder.environ(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line.rpartition(" ") for line in ended.stdout.splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_processes_count_together_and_replacements_go_on() -> None:
+    with shared_folder() as folder:
+        folder.record([os.getpid()])
+        assert run(folder, 0, 1)["sam_api_prompts_total"] == 1
+        both = run(folder, 1, 10)
+        assert (both["sam_api_prompts_total"], both["sam_api_requests_in_flight"]) == (11, 11)
+        files = len(list(folder.path.iterdir()))
+
+        folder.vacate(0)
+        replaced = run(folder, 0, 100)
+        assert (replaced["sam_api_prompts_total"], replaced["sam_api_requests_in_flight"]) == (111, 110)
+        assert replaced["sam_api_processes"] == 1  # as many as are recorded and live
+        assert len(list(folder.path.iterdir())) == files, "a dead process leaves no files behind"
+
+
+def test_the_folder_is_private_and_goes_with_its_parent() -> None:
+    with shared_folder() as folder:
+        assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert not folder.path.exists()
+
+
+def test_without_a_place_for_the_folder_the_api_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(ConfigurationError, match="TMPDIR"), shared_folder():
+        pass
