@@ -6,32 +6,30 @@ the weights are wrong. A supervisor restarts on 1 and on death: a hung encoding 
 
 from __future__ import annotations
 
-import logging
 import sys
 
 from encoder_worker.wiring import exit_on_signals, prepare_encoder, serve
+from shared import logs
 from shared.errors import ModelNotFound, SamCacheError, StartupError
 from shared.settings import Settings
+from shared.tracing import opened_tracer
+
+SERVICE = "worker"
+"""What logs and traces call it."""
 
 
 def main() -> int:
     exit_on_signals()
+    settings = None
     try:
         settings = Settings.from_env()
-        configure_logging(settings.log_level)
-        serve(settings, prepare_encoder(settings))
+        logs.configure(settings, SERVICE)
+        with opened_tracer(settings, SERVICE) as tracer:
+            serve(settings, prepare_encoder(settings), tracer)
     except SamCacheError as error:
-        sys.stderr.write(f"encoder_worker: {error.detail}\n")
+        logs.last_words(settings, "encoder_worker", error.detail)
         return 2 if isinstance(error, StartupError | ModelNotFound) else 1
     return 0
-
-
-def configure_logging(level: str) -> None:
-    """One line per event on stderr. RQ is heard only when something is wrong: the worker logs its own jobs."""
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("rq").setLevel(max(logging.WARNING, logging.getLevelName(level)))
-    for name in ("rq.worker", "rq.job", "rq.queue", "rq.registry"):
-        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 if __name__ == "__main__":

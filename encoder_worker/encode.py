@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder_worker.encoder import Encoder
+from shared import log_context, tracing
 from shared.codec import EmbeddingDtype, encode_embedding
 from shared.errors import EncodeFailed, ImageExpired
 from shared.events import Events
@@ -105,7 +106,15 @@ class EncodeImage:
             self.store.delete(key.redis_key)
         prepared.stages.end("store")
         height, width = prepared.original
-        _log.info("image %s (%dx%d) encoded by %s: %s", key.image_id[:12], width, height, key.model, prepared.stages)
+        _log.info(
+            "image %s (%dx%d) encoded by %s: %s",
+            key.image_id[:12],
+            width,
+            height,
+            key.model,
+            prepared.stages,
+            extra={"stages_ms": prepared.stages.milliseconds},
+        )
         self.events.publish(key, "ready")
 
     def _frame(self, data: bytes, stages: _Stages) -> tuple[NDArray[np.uint8], Size]:
@@ -135,16 +144,25 @@ class Prepared:
 
 
 class _Stages:
-    """Milliseconds of each stage, for the log."""
+    """How long each stage took, for the log and for the trace of the job that is at hand when this is made.
+
+    Attributes:
+        milliseconds: of each stage that has ended.
+    """
 
     def __init__(self) -> None:
+        self.milliseconds: dict[str, float] = {}
+        self._fields, self._span = log_context.fields(), tracing.current()
         self._last = time.perf_counter()
-        self._parts: list[str] = []
 
     def end(self, stage: str) -> None:
+        """In any thread."""
         now = time.perf_counter()
-        self._parts.append(f"{stage} {1000 * (now - self._last):.0f}")
-        self._last = now
+        seconds, self._last = now - self._last, now
+        self.milliseconds[stage] = round(1000 * seconds, 2)
+        self._span.record(stage, seconds)
+        with log_context.scope(**self._fields):
+            _log.debug("%s took %.1f ms", stage, 1000 * seconds, extra={"stage": stage, "duration_ms": 1000 * seconds})
 
     def __str__(self) -> str:
-        return ", ".join(self._parts) + " ms"
+        return ", ".join(f"{stage} {taken:.0f}" for stage, taken in self.milliseconds.items()) + " ms"

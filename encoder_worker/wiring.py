@@ -30,6 +30,7 @@ from shared.models import find_model
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
 from shared.store import RedisStore
+from shared.tracing import NO_TRACER, Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def prepare_encoder(settings: Settings) -> Encoder:
     return load_encoder(find_model(settings.model), settings)
 
 
-def serve(settings: Settings, encoder: Encoder) -> None:
+def serve(settings: Settings, encoder: Encoder, tracer: Tracer = NO_TRACER) -> None:
     """Encode jobs until SIGTERM or SIGINT; a job that runs is finished first.
 
     A worker that lost Redis in the middle of something is replaced by a new one on the same encoder.
@@ -72,7 +73,7 @@ def serve(settings: Settings, encoder: Encoder) -> None:
         ttl=settings.embedding_ttl,
         max_pixels=settings.max_image_pixels,
     )
-    with _worker_maker(encode, settings) as make_worker:
+    with _worker_maker(encode, settings, tracer) as make_worker:
         while True:
             exit_on_signals()
             wait_until_up(store.ping, "cache")
@@ -90,16 +91,20 @@ def serve(settings: Settings, encoder: Encoder) -> None:
 
 
 @contextmanager
-def _worker_maker(encode: EncodeImage, settings: Settings) -> Iterator[Callable[[], EncodeWorker]]:
+def _worker_maker(encode: EncodeImage, settings: Settings, tracer: Tracer) -> Iterator[Callable[[], EncodeWorker]]:
     """Makes workers of the kind that suits the encoder, each on a connection of its own."""
     queue = queue_name(encode.encoder.model.name)
     url = settings.effective_queue_url
     if encode.encoder.batch == 1:
-        yield lambda: EncodeWorker(queue, connection=worker_client(url), encode=encode, events=encode.events)
+        yield lambda: EncodeWorker(
+            queue, connection=worker_client(url), encode=encode, events=encode.events, tracer=tracer
+        )
         return
     pipeline = EncodePipeline(encode)
     try:
-        yield lambda: BatchWorker(queue, connection=worker_client(url), pipeline=pipeline, events=encode.events)
+        yield lambda: BatchWorker(
+            queue, connection=worker_client(url), pipeline=pipeline, events=encode.events, tracer=tracer
+        )
     finally:
         with deadline(settings.job_timeout):  # what hangs in one of its threads keeps no process
             pipeline.close()

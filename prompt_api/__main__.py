@@ -12,8 +12,13 @@ from prompt_api.access.policy import require_safe
 from prompt_api.app import create_app
 from prompt_api.server import REFUSED, reserve, serve, supervise
 from prompt_api.wiring import wired_services
+from shared import logs
 from shared.errors import StartupError
 from shared.settings import Settings
+from shared.tracing import opened_tracer
+
+SERVICE = "api"
+"""What logs and traces call it."""
 
 
 def main() -> int:
@@ -25,14 +30,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m prompt_api", description="Serve the prompt API.")
     parser.add_argument("--share-port", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    settings = None
     try:
         settings = Settings.from_env()
+        logs.configure(settings, SERVICE)
         require_safe(settings)
-        logging.basicConfig(
-            level=settings.log_level, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
-        )
-        # It warns of each request that waits for a thread, be it for a millisecond.
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         if arguments.share_port is not None:
             settings = replace(settings, port=arguments.share_port)
             _serve(reserve(settings), settings)
@@ -45,14 +47,14 @@ def main() -> int:
         else:
             supervise(port, settings.api_processes)
     except StartupError as error:
-        print(f"prompt_api: {error.detail}", file=sys.stderr)  # noqa: T201 - this is a command
+        logs.last_words(settings, "prompt_api", error.detail)
         return REFUSED
     return 0
 
 
 def _serve(listener: socket.socket, settings: Settings) -> None:
-    with wired_services(settings) as services:
-        serve(create_app(services), listener, settings, services.access)
+    with opened_tracer(settings, SERVICE) as tracer, wired_services(settings) as services:
+        serve(create_app(services, tracer), listener, settings, services.access)
 
 
 if __name__ == "__main__":

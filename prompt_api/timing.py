@@ -1,10 +1,12 @@
-"""Where the time of one request goes, for the `Server-Timing` header."""
+"""Where the time of one request goes, for the `Server-Timing` header and for its trace."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from shared import tracing
 
 STAGES = ("fetch", "prepare", "decode", "encode")
 
@@ -21,7 +23,9 @@ class Timings:
         try:
             yield
         finally:
-            self._seconds[name] += time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            self._seconds[name] += seconds
+            tracing.current().record(name, seconds)
 
     def header(self) -> str:
         """The value of `Server-Timing`: every stage, in milliseconds."""
