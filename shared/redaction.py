@@ -17,12 +17,13 @@ HIDDEN = "***"
 _SHORTEST = 6
 """Characters of a secret that is looked for by itself. A shorter one would be found in innocent words."""
 
+# No part may begin with a repetition: on a long word that would take the square of its length.
 _TELLTALE = r"""
       (?<=://)[^\s/]+(?=@)                                             # user and password in a URL
     | \bsamtok_[\w-]+                                                  # a token of this service
     | (?P<header>authorization["']?\s*[:=]\s*["']?)(?:\w+\s+)?[^\s"',;}]+
     | (?P<scheme>\b(?:bearer|basic|token)\s+)[\w.~+/=-]{16,}           # the value of that header
-    | (?P<name>[\w-]*(?:token|secret|password|passwd|api_?key|signature|credential)s?=)[^&\s"'}]+
+    | (?P<name>(?:token|secret|password|passwd|api_?key|signature|credential)s?=)[^&\s"'}]+
 """
 
 
