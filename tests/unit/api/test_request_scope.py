@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -15,26 +15,13 @@ from werkzeug.test import TestResponse
 from prompt_api.app import create_app
 from shared import log_context
 from shared.request_id import well_formed
-from shared.tracing import NO_SPAN, NO_TRACER, Attributes, Kind, Span, Tracer, carried, current, entered
+from shared.tracing import NO_SPAN, NO_TRACER, Kind, Tracer, carried, current, entered
 from tests.unit.api.conftest import World, png
+from tests.unit.kept import KeepingTracer, KeptSpan, Lines
 
 NOBODYS = "0" * 64
+REQUESTS = "prompt_api.requests"
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
-
-
-class Lines(logging.Handler):
-    """Records with the fields of their request."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[dict[str, Any]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.seen.append({**log_context.fields(), **vars(record), "text": record.getMessage()})
-
-    @property
-    def requests(self) -> list[dict[str, Any]]:
-        return [line for line in self.seen if line["name"] == "prompt_api.requests"]
 
 
 class WholeAnswers(FlaskClient):
@@ -62,59 +49,6 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Lines]:
     logging.getLogger().addHandler(handler)
     yield handler
     logging.getLogger().removeHandler(handler)
-
-
-@dataclass
-class KeptSpan:
-    """A span of which all is kept."""
-
-    name: str
-    kind: Kind
-    parent: str
-    attributes: dict[str, Any]
-    parts: list[str] = field(default_factory=list)
-    ended: int = 0
-    failed: str | None = None
-    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    trace_id = "0af7651916cd43dd8448eb211c80319c"
-
-    def child(self, name: str, kind: Kind = Kind.INTERNAL, attributes: Attributes | None = None) -> Span:
-        self.parts.append(name)
-        return NO_SPAN
-
-    def record(self, name: str, seconds: float) -> None:
-        assert seconds >= 0
-        self.parts.append(name)
-
-    def describe(self, attributes: Attributes, *, name: str | None = None) -> None:
-        self.attributes |= attributes
-        self.name = name or self.name
-
-    def link(self, traceparent: str) -> None: ...
-
-    def fail(self, reason: str) -> None:
-        self.failed = reason
-
-    def end(self) -> None:
-        self.ended += 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-class KeepingTracer:
-    """Attributes: spans: all that began."""
-
-    def __init__(self) -> None:
-        self.spans: list[KeptSpan] = []
-
-    def begin(self, name: str, kind: Kind, *, parent: str = "", attributes: Attributes | None = None) -> Span:
-        self.spans.append(KeptSpan(name, kind, parent, dict(attributes or {})))
-        return self.spans[-1]
-
-    def close(self) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -155,13 +89,13 @@ def test_a_bug_is_answered_with_the_id_under_which_it_is_in_the_log(
     assert (answer.status_code, answer.headers["X-Request-ID"]) == (500, "probe")
     (unhandled,) = [line for line in lines.seen if line["text"] == "unhandled error"]
     assert unhandled["request_id"] == "probe"
-    assert lines.requests[0]["code"] == "internal-error"
+    assert lines.of(REQUESTS)[0]["code"] == "internal-error"
 
 
 def test_a_request_is_one_line_that_says_what_it_was_about(world: World, lines: Lines) -> None:
     image_id = world.ready_image(png())
     world.client.post(f"/v1/images/{image_id}/masks?model=fake", json=CLICK, headers={"X-Request-ID": "probe"})
-    upload, prompt = lines.requests
+    upload, prompt = lines.of(REQUESTS)
     assert (upload["method"], upload["route"], upload["status"]) == ("POST", "/v1/images", 202)
     assert upload["image_id"] == prompt["image_id"] == image_id
     assert upload["model"] == prompt["model"] == "fake"
@@ -173,39 +107,39 @@ def test_a_request_is_one_line_that_says_what_it_was_about(world: World, lines: 
 
 def test_a_refusal_is_logged_with_its_code(world: World, lines: Lines) -> None:
     world.client.get(f"/v1/images/{NOBODYS}?model=nope")
-    assert (lines.requests[0]["status"], lines.requests[0]["code"]) == (404, "model-not-found")
+    assert (lines.of(REQUESTS)[0]["status"], lines.of(REQUESTS)[0]["code"]) == (404, "model-not-found")
 
 
 def test_where_there_is_no_route_the_path_is_logged_without_its_query_and_cut(world: World, lines: Lines) -> None:
     world.client.get("/admin.php?token=secret")
     world.client.get("/" + "x" * 5000)
-    assert lines.requests[0]["path"] == "/admin.php"
-    assert not any("secret" in str(line) for line in lines.requests)
-    assert len(lines.requests[1]["path"]) == 256
+    assert lines.of(REQUESTS)[0]["path"] == "/admin.php"
+    assert not any("secret" in str(line) for line in lines.of(REQUESTS))
+    assert len(lines.of(REQUESTS)[1]["path"]) == 256
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/label-studio/health"])
 def test_what_is_asked_every_second_is_logged_at_debug(world: World, lines: Lines, path: str) -> None:
     world.client.get(path)
     world.client.get("/v1/models")
-    assert [line["levelname"] for line in lines.requests] == ["DEBUG", "INFO"]
+    assert [line["levelname"] for line in lines.of(REQUESTS)] == ["DEBUG", "INFO"]
 
 
 def test_a_stream_is_logged_when_it_ends_and_its_lines_have_its_id(world: World, lines: Lines) -> None:
     image_id = world.ready_image(png())
     answer = world.client.get(f"/v1/images/{image_id}/events", headers={"X-Request-ID": "probe"}, buffered=False)
     assert answer.headers["X-Request-ID"] == "probe"
-    assert len(lines.requests) == 1  # the upload's
+    assert len(lines.of(REQUESTS)) == 1  # the upload's
     assert "ready" in answer.text
     answer.close()
-    assert lines.requests[-1]["request_id"] == "probe"
+    assert lines.of(REQUESTS)[-1]["request_id"] == "probe"
     assert not log_context.fields()
 
 
 def test_lines_of_the_request_after_belong_to_that_one(world: World, lines: Lines) -> None:
     for name in ("one", "two"):
         world.client.get(f"/v1/images/{NOBODYS}", headers={"X-Request-ID": name})
-    assert [line["request_id"] for line in lines.requests] == ["one", "two"]
+    assert [line["request_id"] for line in lines.of(REQUESTS)] == ["one", "two"]
     assert not log_context.fields()
 
 
@@ -250,7 +184,7 @@ def test_the_span_of_a_bug_failed_and_that_of_a_refusal_did_not(world: World, mo
 def test_lines_carry_the_trace_when_there_is_one(world: World, lines: Lines) -> None:
     client_of(world, KeepingTracer()).get("/v1/models")
     world.client.get("/v1/models")
-    traced, untraced = lines.requests
+    traced, untraced = lines.of(REQUESTS)
     assert traced["trace_id"] == KeptSpan.trace_id
     assert "trace_id" not in untraced
 
