@@ -24,12 +24,15 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
+from shared import tracing
 from shared.errors import EncodeFailed, Overloaded
+from shared.job_origin import JobOrigin, span_attributes
 from shared.keys import ENCODE_FUNCTION, EmbeddingKey, queue_name
 from shared.queue import ABSENT, JobState, JobStatus
 from shared.queue_safety import require_no_eviction
 from shared.settings import Settings
 from shared.store import translated_errors
+from shared.tracing import Kind, Span
 
 DONE_TTL = 5
 """Seconds a finished job is remembered. Zero would make RQ delete it in a way that breaks after a crash."""
@@ -50,13 +53,14 @@ _STATUS = {
 }
 """Every other status of RQ is a way of waiting."""
 
-_KNOWN, _ADDED = -2, -1
+_ADDED = -1
 
 _SUBMIT = """
 -- KEYS: the job's hash, the queue, the set of all queues.
 -- ARGV: jobs that may wait, the job's id, seconds to keep it, then fields and values of the hash.
+-- Returns: the meta of a job that is known already; else how many wait, if those are too many; else -1.
 if redis.call("EXISTS", KEYS[1]) == 1 then
-    return -2
+    return redis.call("HGET", KEYS[1], "meta") or ""
 end
 local waiting = redis.call("LLEN", KEYS[2])
 if waiting >= tonumber(ARGV[1]) then
@@ -83,20 +87,26 @@ class RqEncodeQueue:
 
     def submit(self, key: EmbeddingKey) -> bool:
         queue = self._queue(key.model)
-        job = self._job(queue, key)
-        fields = [part for field in job.to_dict().items() for part in field]
-        with translated_errors():
-            outcome = self._submit(
-                keys=[job.key, queue.key, Queue.redis_queues_keys],
-                args=[self._settings.max_queued, job.id, self._settings.image_ttl, *fields],
-            )
-            if outcome not in (_KNOWN, _ADDED):
-                raise Overloaded(
-                    f"{outcome} encodings are waiting for {key.model}", retry_after=self._retry_after(queue, outcome)
+        with tracing.current().child(f"send {queue.name}", Kind.PRODUCER, span_attributes("send", key)) as span:
+            job = self._job(queue, key, JobOrigin.here(span))
+            fields = [part for field in job.to_dict().items() for part in field]
+            with translated_errors():
+                outcome = self._submit(
+                    keys=[job.key, queue.key, Queue.redis_queues_keys],
+                    args=[self._settings.max_queued, job.id, self._settings.image_ttl, *fields],
                 )
-        return bool(outcome == _ADDED)
+                if isinstance(outcome, bytes):
+                    _joined(job, key, JobOrigin.read(outcome), span)
+                    return False
+                if outcome != _ADDED:
+                    raise Overloaded(
+                        f"{outcome} encodings are waiting for {key.model}",
+                        retry_after=self._retry_after(queue, outcome),
+                    )
+        _log.info("image %s: queued for %s", key.image_id[:12], key.model, extra=_fields(job, key))
+        return True
 
-    def _job(self, queue: Queue, key: EmbeddingKey) -> Job:
+    def _job(self, queue: Queue, key: EmbeddingKey, origin: JobOrigin) -> Job:
         settings = self._settings
         job = queue.create_job(
             ENCODE_FUNCTION,
@@ -107,6 +117,7 @@ class RqEncodeQueue:
             ttl=settings.image_ttl,
             result_ttl=DONE_TTL,
             failure_ttl=settings.failure_ttl,
+            meta=origin.meta,
             # In front: whoever lost a worker has waited already, and a poison image is through sooner.
             retry=Retry(max=settings.job_retries, enqueue_at_front=True) if settings.job_retries else None,
         )
@@ -169,6 +180,22 @@ class RqEncodeQueue:
         done = sum(int(count) for _, count in rows)
         per_encode = busy / done if done else 1.0
         return min(_LONGEST_RETRY_AFTER, max(1.0, 0.1 * waiting * per_encode / max(1, len(rows))))
+
+
+def _joined(job: Job, key: EmbeddingKey, origin: JobOrigin, span: Span) -> None:
+    span.describe({"sam.joined": True})
+    span.link(origin.traceparent)
+    _log.info(
+        "image %s: joined the job for %s that request %s began",
+        key.image_id[:12],
+        key.model,
+        origin.request_id or "(unknown)",
+        extra={**_fields(job, key), "joined_request_id": origin.request_id},
+    )
+
+
+def _fields(job: Job, key: EmbeddingKey) -> dict[str, str]:
+    return {"job_id": job.id, "image_id": key.image_id, "model": key.model}
 
 
 def _failed(meta: bytes | None) -> JobState:
