@@ -27,13 +27,13 @@ from bench import machine
 from bench.encode_service import jpegs, seconds_from_rq_to_redis, seconds_in_pipeline
 from bench.gpu import Utilisation, device_name, peak_tflops, synchronise
 from bench.photos import STANDARD, photos
-from encoder_worker.__main__ import configure_logging
 from encoder_worker.backends import load_encoder
 from encoder_worker.backends.attention import LARGEST_MASKED, fuse_attention
 from encoder_worker.backends.checkpoint_file import empty_sam, read_checkpoint
 from encoder_worker.backends.device import choose_device
 from encoder_worker.backends.torch_sam import Network, TorchEncoder
 from encoder_worker.encoder import Encoder
+from shared import logs
 from shared.checkpoint import locate_checkpoint
 from shared.images import resize_longest_side
 from shared.models import IMAGE_SIZE, MOBILE_SAM, Model, find_model
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, help="JSON; default: bench/results, under model, device and date")
     options = parser.parse_args(arguments)
-    configure_logging("WARNING")
+    logs.configure(Settings(log_level="WARNING"), "bench")
     device = choose_device(options.device)
     gpu = device.type == "cuda"
     images = options.images or (64 if gpu else 4)

@@ -13,37 +13,38 @@ import time
 from encoder_worker.metrics import WorkerMetrics
 from encoder_worker.metrics_server import metrics_server
 from encoder_worker.wiring import exit_on_signals, prepare_encoder, serve
+from shared import logs
 from shared.errors import ModelNotFound, SamCacheError, StartupError
 from shared.settings import Settings
+from shared.tracing import opened_tracer
+
+SERVICE = "worker"
+"""What logs and traces call it."""
 
 _log = logging.getLogger("encoder_worker")
 
 
 def main() -> int:
     exit_on_signals()
+    settings = None
     try:
         settings = Settings.from_env()
-        configure_logging(settings.log_level)
+        logs.configure(settings, SERVICE)
         metrics = WorkerMetrics(settings.model)
-        with metrics_server(metrics, settings.worker_metrics_host, settings.worker_metrics_port) as port:
+        with (
+            opened_tracer(settings, SERVICE) as tracer,
+            metrics_server(metrics, settings.worker_metrics_host, settings.worker_metrics_port) as port,
+        ):
             if port is not None:
                 _log.info("metrics on http://%s:%d/metrics", settings.worker_metrics_host, port)
             began = time.perf_counter()
             encoder = prepare_encoder(settings)
             metrics.loaded(time.perf_counter() - began)
-            serve(settings, encoder, metrics)
+            serve(settings, encoder, tracer, metrics)
     except SamCacheError as error:
-        sys.stderr.write(f"encoder_worker: {error.detail}\n")
+        logs.last_words(settings, "encoder_worker", error.detail)
         return 2 if isinstance(error, StartupError | ModelNotFound) else 1
     return 0
-
-
-def configure_logging(level: str) -> None:
-    """One line per event on stderr. RQ is heard only when something is wrong: the worker logs its own jobs."""
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("rq").setLevel(max(logging.WARNING, logging.getLevelName(level)))
-    for name in ("rq.worker", "rq.job", "rq.queue", "rq.registry"):
-        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from rq.job import Job
 from rq.utils import now
 from rq.worker import WorkerStatus
 
+from encoder_worker.job_scope import JobScope
 from encoder_worker.jobs import EncodeJob
 from encoder_worker.metrics import WorkerMetrics
 from encoder_worker.pipeline import EncodePipeline
@@ -29,6 +30,7 @@ from encoder_worker.rq_worker import EncodeWorker, Pace
 from encoder_worker.watchdog import deadline, heartbeat
 from shared.events import Events
 from shared.keys import EmbeddingKey
+from shared.tracing import NO_TRACER, Tracer
 
 _LOOK = 0.02
 """Seconds between two looks for jobs that came while others run."""
@@ -48,6 +50,7 @@ class _Running:
     queue: Queue
     execution: Execution
     overdue: float
+    scope: JobScope
 
 
 class BatchWorker(EncodeWorker):
@@ -61,9 +64,18 @@ class BatchWorker(EncodeWorker):
         pipeline: EncodePipeline,
         events: Events,
         pace: Pace | None = None,
+        tracer: Tracer = NO_TRACER,
         metrics: WorkerMetrics | None = None,
     ) -> None:
-        super().__init__(queue, connection=connection, encode=pipeline.alone, events=events, pace=pace, metrics=metrics)
+        super().__init__(
+            queue,
+            connection=connection,
+            encode=pipeline.alone,
+            events=events,
+            pace=pace,
+            tracer=tracer,
+            metrics=metrics,
+        )
         self._pipeline = pipeline
         self._running: dict[str, _Running] = {}  # by job id: all that this process has begun and not ended
         self._in_flight: dict[Future[None], _Running] = {}
@@ -115,7 +127,8 @@ class BatchWorker(EncodeWorker):
         assert isinstance(job, EncodeJob)
         alone = _begun_before(job)
         limit = (job.timeout or queue.DEFAULT_TIMEOUT) + self._pace.grace
-        running = _Running(job, queue, self.prepare_execution(job), time.monotonic() + limit)
+        scope = JobScope.begin(job, self._tracer)
+        running = _Running(job, queue, self.prepare_execution(job), time.monotonic() + limit, scope)
         self._running[job.id] = running  # at once: a signal may come between any two lines
         self.prepare_job_execution(job, remove_from_intermediate_queue=True)
         job.started_at = now()
@@ -129,7 +142,9 @@ class BatchWorker(EncodeWorker):
 
         job.encode = submit
         try:
-            job.perform()
+            with scope.entered():
+                _log.info("%s: started", job.subject)
+                job.perform()
         except Exception as error:  # a job of foreign making
             self._end(running, error)
         else:
@@ -137,10 +152,11 @@ class BatchWorker(EncodeWorker):
 
     def _end(self, running: _Running, error: BaseException | None) -> None:
         job, queue, execution = running.job, running.queue, running.execution
-        if error is None:
-            self._finalize_success(job, queue, execution, None)
-        else:
-            self._finalize_failure(job, queue, execution, (type(error), error, error.__traceback__))
+        with running.scope.until_its_end():
+            if error is None:
+                self._finalize_success(job, queue, execution, None)
+            else:
+                self._finalize_failure(job, queue, execution, (type(error), error, error.__traceback__))
         self._running.pop(job.id, None)
 
     @contextmanager

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from encoder_worker.encoder import Encoder
 from encoder_worker.metrics import WorkerMetrics
+from shared import log_context, tracing
 from shared.codec import EmbeddingDtype, encode_embedding
 from shared.errors import EncodeFailed, ImageExpired
 from shared.events import Events
@@ -111,7 +112,15 @@ class EncodeImage:
         prepared.stages.end("store")
         self.metrics.encoded(prepared.stages.seconds)
         height, width = prepared.original
-        _log.info("image %s (%dx%d) encoded by %s: %s", key.image_id[:12], width, height, key.model, prepared.stages)
+        _log.info(
+            "image %s (%dx%d) encoded by %s: %s",
+            key.image_id[:12],
+            width,
+            height,
+            key.model,
+            prepared.stages,
+            extra={"stages_ms": prepared.stages.milliseconds},
+        )
         self.events.publish(key, "ready")
 
     def _frame(self, data: bytes, stages: _Stages) -> tuple[NDArray[np.uint8], Size]:
@@ -141,21 +150,31 @@ class Prepared:
 
 
 class _Stages:
-    """How long each stage took, one after the other, for the log and the metrics.
+    """How long each stage took, for the log, the metrics and the trace of the job that is at hand when this is made.
 
     Attributes:
-        seconds: by stage.
+        seconds: of each stage that has ended.
     """
 
     def __init__(self) -> None:
+        self._fields, self._span = log_context.fields(), tracing.current()
         self._last = time.perf_counter()
         self.seconds: dict[str, float] = {}
 
     def end(self, stage: str) -> None:
+        """In any thread."""
         now = time.perf_counter()
+        seconds, self._last = now - self._last, now
         # A batch that failed is run again image by image: then a stage ends twice.
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        self._span.record(stage, seconds)
+        with log_context.scope(**self._fields):
+            _log.debug("%s took %.1f ms", stage, 1000 * seconds, extra={"stage": stage, "duration_ms": 1000 * seconds})
+
+    @property
+    def milliseconds(self) -> dict[str, float]:
+        """The same, rounded, for the log."""
+        return {stage: round(1000 * seconds, 2) for stage, seconds in self.seconds.items()}
 
     def __str__(self) -> str:
         return ", ".join(f"{stage} {1000 * seconds:.0f}" for stage, seconds in self.seconds.items()) + " ms"

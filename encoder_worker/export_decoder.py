@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from encoder_worker.__main__ import configure_logging
 from encoder_worker.backends import import_backend
+from shared import logs
 from shared.decoder_file import decoder_path
 from shared.errors import ConfigurationError, SamCacheError
 from shared.models import find_model
@@ -20,7 +20,7 @@ def main() -> int:
     """Exit status: 0, or 2 with one sentence that says what is wrong."""
     try:
         settings = Settings.from_env()
-        configure_logging(settings.log_level)
+        logs.configure(settings, "export_decoder")
         model = find_model(settings.model)
         if model.checkpoint is None:
             raise ConfigurationError(f"SAM_MODEL={model.name} has no checkpoint, and needs no decoder file")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import redis
 from redis.client import Pipeline
+from rq import Queue
 from rq.exceptions import DeserializationError
 from rq.job import Job
 
 from encoder_worker.watchdog import JobTimedOut
+from shared import log_context
 from shared.errors import EncodeFailed, RequestError, SamCacheError, StoreUnavailable
 from shared.events import message_of
+from shared.job_origin import JobOrigin
 from shared.keys import ENCODE_FUNCTION, EVENTS, EmbeddingKey, parse_image_id
 from shared.rq_queue import ERROR
+
+_log = logging.getLogger(__name__)
 
 Encode = Callable[[EmbeddingKey], None]
 
@@ -60,6 +66,25 @@ class EncodeJob(Job):
             return None
 
     @property
+    def asked_for_by(self) -> JobOrigin:
+        return JobOrigin.of(self.meta)
+
+    @property
+    def log_fields(self) -> dict[str, str]:
+        """What its lines of log say beside their message, see `shared.log_context`."""
+        key, request_id = self.embedding_key, self.asked_for_by.request_id
+        fields = (
+            {"job_id": self.id} if key is None else {"job_id": self.id, "image_id": key.image_id, "model": key.model}
+        )
+        return {**fields, "request_id": request_id} if request_id else fields
+
+    @property
+    def subject(self) -> str:
+        """For a message: the image, by the start of its id."""
+        key = self.embedding_key
+        return f"image {'?' if key is None else key.image_id[:12]}"
+
+    @property
     def success_callback(self) -> None:
         return None
 
@@ -90,9 +115,24 @@ class EncodeJob(Job):
         if isinstance(error, RequestError):
             self.retries_left = 0
 
+    def retry(self, queue: Queue, pipeline: Pipeline) -> None:
+        # RQ calls this after an attempt that failed, and on behalf of a worker that died.
+        super().retry(queue, pipeline)
+        left = self.retries_left or 0
+        with log_context.scope(**self.log_fields):
+            if self.failure is None:
+                _log.warning("%s: its worker died; back in the queue, %d retries left", self.subject, left)
+            else:
+                _log.info("%s: back in the queue, %d retries left", self.subject, left)
+
     def _handle_failure(self, exc_string: str, pipeline: Pipeline, *args: Any, **options: Any) -> None:
         # RQ calls this for the last attempt alone, also on behalf of a worker that died.
         error = self.failure or _DIED
+        if self.failure is None:
+            with log_context.scope(**self.log_fields):
+                _log.error(
+                    "%s failed, for good: %s: %s", self.subject, error.code, error.detail, extra={"code": error.code}
+                )
         self.meta[ERROR] = {"code": error.code, "detail": error.detail}
         pipeline.hset(self.key, "meta", self._serialize_meta())
         key = self.embedding_key

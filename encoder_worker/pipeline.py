@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from encoder_worker.encode import EncodeImage, Prepared
 from shared.keys import EmbeddingKey
+from shared.tracing import carried
 
 PATIENCE = 0.01
 """Seconds the encoder waits for a batch to fill up while images are on their way to it."""
@@ -27,7 +28,8 @@ _MOST_DECODERS = 8
 
 _STORERS = 4
 
-_Entry = tuple[Prepared, Future[None]]
+_Finish = Callable[[Prepared, NDArray[np.floating]], None]
+_Entry = tuple[Prepared, Future[None], _Finish]
 
 _log = logging.getLogger(__name__)
 
@@ -67,11 +69,14 @@ class EncodePipeline:
         return 3 * self._encode.encoder.batch
 
     def submit(self, key: EmbeddingKey) -> Future[None]:
-        """Begin; the future ends when the embedding is stored, or with what `EncodeImage` raises."""
+        """Begin; the future ends when the embedding is stored, or with what `EncodeImage` raises.
+
+        In every thread that it comes through, what is logged and traced is the caller's.
+        """
         done: Future[None] = Future()
         with self._lock:
             self._on_their_way += 1
-        self._decoders.submit(self._prepare, key, done)
+        self._decoders.submit(carried(self._prepare), key, done)
         return done
 
     def _prepare(self, key: EmbeddingKey, done: Future[None]) -> None:
@@ -83,7 +88,7 @@ class EncodePipeline:
             if prepared is None:
                 done.set_result(None)
             else:
-                self._ready.put((prepared, done))
+                self._ready.put((prepared, done, carried(self._encode.finish)))
         finally:
             with self._lock:
                 self._on_their_way -= 1
@@ -106,7 +111,7 @@ class EncodePipeline:
 
     def _embed(self, batch: Sequence[_Entry]) -> None:
         try:
-            embeddings = self._encode.embed([prepared for prepared, _ in batch])
+            embeddings = self._encode.embed([prepared for prepared, _, _ in batch])
         except Exception as error:  # the thread must outlive whatever one image does to the encoder
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
@@ -115,13 +120,15 @@ class EncodePipeline:
             for entry in batch:
                 self._embed([entry])
             return
-        for (prepared, done), embedding in zip(batch, embeddings, strict=True):
-            self._storers.submit(self._finish, prepared, embedding, done)
+        for entry, embedding in zip(batch, embeddings, strict=True):
+            self._storers.submit(_end, entry, embedding)
 
-    def _finish(self, prepared: Prepared, embedding: NDArray[np.floating], done: Future[None]) -> None:
-        try:
-            self._encode.finish(prepared, embedding)
-        except BaseException as error:  # whoever waits for the future gets it
-            done.set_exception(error)
-        else:
-            done.set_result(None)
+
+def _end(entry: _Entry, embedding: NDArray[np.floating]) -> None:
+    prepared, done, finish = entry
+    try:
+        finish(prepared, embedding)
+    except BaseException as error:  # whoever waits for the future gets it
+        done.set_exception(error)
+    else:
+        done.set_result(None)

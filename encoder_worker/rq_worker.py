@@ -27,12 +27,15 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker import SimpleWorker
 
+from encoder_worker.job_scope import JobScope
 from encoder_worker.jobs import Encode, EncodeJob
 from encoder_worker.metrics import WorkerMetrics
 from encoder_worker.recovery import RecoveringQueue
 from encoder_worker.watchdog import TimeLimit, deadline, heartbeat
+from shared import log_context, tracing
 from shared.errors import SamCacheError
 from shared.events import Events
+from shared.tracing import NO_TRACER, Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class EncodeWorker(SimpleWorker):
         encode: Encode,
         events: Events,
         pace: Pace | None = None,
+        tracer: Tracer = NO_TRACER,
         metrics: WorkerMetrics | None = None,
     ) -> None:
         """`connection` is this worker's own, see `shared.connections.worker_client`."""
@@ -86,6 +90,7 @@ class EncodeWorker(SimpleWorker):
         self._pace = pace or Pace()
         self._encode = encode
         self._events = events
+        self._tracer = tracer
         self._metrics = metrics or WorkerMetrics()
         super().__init__(
             queue,
@@ -131,14 +136,21 @@ class EncodeWorker(SimpleWorker):
             super().execute_job(job, queue)
         except redis.RedisError as error:
             # What is known of the job is in Redis, or lost with it. RQ would log a page, then quit as well.
-            _log.warning("lost the queue in the middle of a job: %s", error)
+            assert isinstance(job, EncodeJob)
+            with log_context.scope(**job.log_fields):
+                _log.warning("lost the queue in the middle of a job: %s", error)
             raise StopRequested from error
 
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         assert isinstance(job, EncodeJob)
         job.encode = self._encode
         limit = (job.timeout or queue.DEFAULT_TIMEOUT) + self._pace.grace
-        with heartbeat(lambda: self._beat(lambda: self._renew(job, execution)), self._pace.beat), deadline(limit):
+        with (
+            JobScope.begin(job, self._tracer).until_its_end(),
+            heartbeat(lambda: self._beat(lambda: self._renew(job, execution)), self._pace.beat),
+            deadline(limit),
+        ):
+            _log.info("%s: started", job.subject)
             return super().perform_job(job, queue, execution)
 
     def _beat(self, renew: Callable[[], None]) -> None:
@@ -164,13 +176,14 @@ class EncodeWorker(SimpleWorker):
         error = exc_info[1]
         job.record_failure(error)
         assert job.failure is not None
-        key = job.embedding_key
+        tracing.current().fail(job.failure.code)
         _log.warning(
-            "image %s failed, %s: %s: %s",
-            key.image_id[:12] if key is not None else "?",
+            "%s failed, %s: %s: %s",
+            job.subject,
             "may be tried again" if job.should_retry else "for good",
             job.failure.code,
             job.failure.detail,
+            extra={"code": job.failure.code},
             exc_info=None if isinstance(error, SamCacheError | redis.RedisError | SystemExit) else error,
         )
 

@@ -31,6 +31,7 @@ from shared.models import find_model
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
 from shared.store import RedisStore
+from shared.tracing import NO_TRACER, Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ def prepare_encoder(settings: Settings) -> Encoder:
     return load_encoder(find_model(settings.model), settings)
 
 
-def serve(settings: Settings, encoder: Encoder, metrics: WorkerMetrics | None = None) -> None:
+def serve(
+    settings: Settings, encoder: Encoder, tracer: Tracer = NO_TRACER, metrics: WorkerMetrics | None = None
+) -> None:
     """Encode jobs until SIGTERM or SIGINT; a job that runs is finished first.
 
     A worker that lost Redis in the middle of something is replaced by a new one on the same encoder.
@@ -74,7 +77,7 @@ def serve(settings: Settings, encoder: Encoder, metrics: WorkerMetrics | None = 
         max_pixels=settings.max_image_pixels,
         metrics=metrics or WorkerMetrics(),
     )
-    with _worker_maker(encode, settings) as make_worker:
+    with _worker_maker(encode, settings, tracer) as make_worker:
         while True:
             exit_on_signals()
             wait_until_up(store.ping, "cache")
@@ -92,19 +95,29 @@ def serve(settings: Settings, encoder: Encoder, metrics: WorkerMetrics | None = 
 
 
 @contextmanager
-def _worker_maker(encode: EncodeImage, settings: Settings) -> Iterator[Callable[[], EncodeWorker]]:
+def _worker_maker(encode: EncodeImage, settings: Settings, tracer: Tracer) -> Iterator[Callable[[], EncodeWorker]]:
     """Makes workers of the kind that suits the encoder, each on a connection of its own."""
     queue = queue_name(encode.encoder.model.name)
     url = settings.effective_queue_url
     if encode.encoder.batch == 1:
         yield lambda: EncodeWorker(
-            queue, connection=worker_client(url), encode=encode, events=encode.events, metrics=encode.metrics
+            queue,
+            connection=worker_client(url),
+            encode=encode,
+            events=encode.events,
+            tracer=tracer,
+            metrics=encode.metrics,
         )
         return
     pipeline = EncodePipeline(encode)
     try:
         yield lambda: BatchWorker(
-            queue, connection=worker_client(url), pipeline=pipeline, events=encode.events, metrics=encode.metrics
+            queue,
+            connection=worker_client(url),
+            pipeline=pipeline,
+            events=encode.events,
+            tracer=tracer,
+            metrics=encode.metrics,
         )
     finally:
         with deadline(settings.job_timeout):  # what hangs in one of its threads keeps no process

@@ -14,8 +14,13 @@ from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.processes import Place
 from prompt_api.server import REFUSED, reserve, serve, supervise
 from prompt_api.wiring import wired_services
+from shared import logs
 from shared.errors import StartupError
 from shared.settings import Settings
+from shared.tracing import opened_tracer
+
+SERVICE = "api"
+"""What logs and traces call it."""
 
 
 def main() -> int:
@@ -28,14 +33,11 @@ def main() -> int:
     parser.add_argument("--share-port", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--slot", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    settings = None
     try:
         settings = Settings.from_env()
+        logs.configure(settings, SERVICE)
         require_safe(settings)
-        logging.basicConfig(
-            level=settings.log_level, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
-        )
-        # It warns of each request that waits for a thread, be it for a millisecond.
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         if arguments.share_port is not None:
             settings = replace(settings, port=arguments.share_port)
             _serve(reserve(settings), settings, Place.in_environment(arguments.slot))
@@ -48,15 +50,15 @@ def main() -> int:
         else:
             supervise(port, settings.api_processes)
     except StartupError as error:
-        print(f"prompt_api: {error.detail}", file=sys.stderr)  # noqa: T201 - this is a command
+        logs.last_words(settings, "prompt_api", error.detail)
         return REFUSED
     return 0
 
 
 def _serve(listener: socket.socket, settings: Settings, place: Place | None) -> None:
     metrics = ApiMetrics(place)
-    with wired_services(settings, metrics) as services:
-        serve(create_app(services), listener, settings, policy=services.access, metrics=metrics)
+    with opened_tracer(settings, SERVICE) as tracer, wired_services(settings, metrics) as services:
+        serve(create_app(services, tracer), listener, settings, policy=services.access, metrics=metrics)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -15,11 +16,15 @@ from waitress.task import ErrorTask, WSGITask
 from prompt_api import problems
 from prompt_api.measured import ARRIVAL, OTHER
 from prompt_api.request_parser import BoundedParser
+from shared import log_context
 from shared.errors import ImageTooLarge
+from shared.request_id import HEADER, request_id_of
 
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 """How long, and for how much, a refused upload is read and thrown away after it was answered."""
+
+_log = logging.getLogger(__name__)
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
@@ -27,16 +32,19 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
 
     def execute(self) -> None:
         error = self.request.error
+        request_id = request_id_of(self.request.headers.get("X_REQUEST_ID"))
         code = ImageTooLarge.code if error.code == 413 else error.reason.lower().replace(" ", "-")
         body = json.dumps(problems.document(error.code, code, str(error.body))).encode()
         self.status = f"{error.code} {error.reason}"
-        self.response_headers += [("Content-Type", problems.MEDIA_TYPE), ("Connection", "close")]
+        self.response_headers += [("Content-Type", problems.MEDIA_TYPE), ("Connection", "close"), (HEADER, request_id)]
         self.response_headers += getattr(error, "headers", {}).items()
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
         self.channel.refused = True
         self.channel.count_refusal(OTHER, OTHER, error.code, code)
+        with log_context.scope(request_id=request_id):
+            _log.info("refused unread: %d %s", error.code, code, extra={"status": error.code, "code": code})
 
 
 class TimedTask(WSGITask):  # type: ignore[misc]  # waitress is untyped

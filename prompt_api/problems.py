@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from shared import errors
+from shared import errors, log_context
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -58,6 +58,7 @@ def document(status: int, code: str, detail: str, extra: dict[str, Any] | None =
 def response(
     status: int, code: str, detail: str, *, extra: dict[str, Any] | None = None, retry_after: float | None = None
 ) -> Response:
+    log_context.add(code=code)
     body = json.dumps(document(status, code, detail, extra))
     answer = Response(body, status, content_type=MEDIA_TYPE)
     answer.headers["Cache-Control"] = "no-store"

@@ -1,10 +1,12 @@
-"""Where the time of one request goes, for the `Server-Timing` header and the metrics."""
+"""Where the time of one request goes, for the `Server-Timing` header, the metrics and its trace."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+from shared import tracing
 
 STAGES = {
     "receive": "the request comes in, from its first byte to its last: the client's network",
@@ -44,7 +46,9 @@ class Timings:
         try:
             yield
         finally:
-            self.add(name, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self.add(name, seconds)
+            tracing.current().record(name, seconds)
 
     def add(self, name: str, seconds: float) -> None:
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds

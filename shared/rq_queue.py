@@ -24,13 +24,16 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
+from shared import tracing
 from shared.errors import EncodeFailed, Overloaded, StoreUnavailable
+from shared.job_origin import JobOrigin, span_attributes
 from shared.keys import ENCODE_FUNCTION, EmbeddingKey, queue_name
 from shared.queue import ABSENT, JobState, JobStatus
 from shared.queue_safety import require_no_eviction
 from shared.sentinel import follows_a_master
 from shared.settings import Settings
 from shared.store import translated_errors
+from shared.tracing import Kind, Span
 
 DONE_TTL = 5
 """Seconds a finished job is remembered. Zero would make RQ delete it in a way that breaks after a crash."""
@@ -54,13 +57,14 @@ _STATUS = {
 }
 """Every other status of RQ is a way of waiting."""
 
-_KNOWN, _ADDED = -2, -1
+_ADDED = -1
 
 _SUBMIT = """
 -- KEYS: the job's hash, the queue, the set of all queues.
 -- ARGV: jobs that may wait, the job's id, seconds to keep it, then fields and values of the hash.
+-- Returns: the meta of a job that is known already; else how many wait, if those are too many; else -1.
 if redis.call("EXISTS", KEYS[1]) == 1 then
-    return -2
+    return redis.call("HGET", KEYS[1], "meta") or ""
 end
 local waiting = redis.call("LLEN", KEYS[2])
 if waiting >= tonumber(ARGV[1]) then
@@ -91,33 +95,38 @@ class RqEncodeQueue:
 
     def submit(self, key: EmbeddingKey) -> bool:
         queue = self._queue(key.model)
-        job = self._job(queue, key)
-        fields = [part for field in job.to_dict().items() for part in field]
-        with translated_errors():
-            with self._client.pipeline(transaction=False) as pipeline:  # WAIT is about the commands of one connection
-                pipeline.eval(
-                    _SUBMIT,
-                    3,
-                    job.key,
-                    queue.key,
-                    Queue.redis_queues_keys,
-                    self._settings.max_queued,
-                    job.id,
-                    self._settings.image_ttl,
-                    *fields,
-                )
-                if self._replicated:
-                    pipeline.wait(1, int(1000 * CONFIRMED_WITHIN * self._settings.redis_timeout))
-                outcome, *replicas = pipeline.execute()
-            if outcome not in (_KNOWN, _ADDED):
-                raise Overloaded(
-                    f"{outcome} encodings are waiting for {key.model}", retry_after=self._retry_after(queue, outcome)
-                )
-        if replicas == [0]:
-            raise StoreUnavailable("no replica of the queue has confirmed the job; ask again", retry_after=1)
-        return bool(outcome == _ADDED)
+        with tracing.current().child(f"send {queue.name}", Kind.PRODUCER, span_attributes("send", key)) as span:
+            job = self._job(queue, key, JobOrigin.here(span))
+            with translated_errors():
+                outcome = self._send(queue, job)
+                if isinstance(outcome, bytes):
+                    _joined(job, key, JobOrigin.read(outcome), span)
+                    return False
+                if outcome != _ADDED:
+                    raise Overloaded(
+                        f"{outcome} encodings are waiting for {key.model}",
+                        retry_after=self._retry_after(queue, outcome),
+                    )
+        _log.info("image %s: queued for %s", key.image_id[:12], key.model, extra=_fields(job, key))
+        return True
 
-    def _job(self, queue: Queue, key: EmbeddingKey) -> Job:
+    def _send(self, queue: Queue, job: Job) -> bytes | int:
+        """What `_SUBMIT` returns, once as many servers have it as must."""
+        fields = [part for field in job.to_dict().items() for part in field]
+        keys = [job.key, queue.key, Queue.redis_queues_keys]
+        with self._client.pipeline(transaction=False) as pipeline:  # WAIT is about the commands of one connection
+            pipeline.eval(
+                _SUBMIT, len(keys), *keys, self._settings.max_queued, job.id, self._settings.image_ttl, *fields
+            )
+            if self._replicated:
+                pipeline.wait(1, int(1000 * CONFIRMED_WITHIN * self._settings.redis_timeout))
+            outcome, *replicas = pipeline.execute()
+        if replicas == [0] and (outcome == _ADDED or isinstance(outcome, bytes)):
+            raise StoreUnavailable("no replica of the queue has confirmed the job; ask again", retry_after=1)
+        result: bytes | int = outcome
+        return result
+
+    def _job(self, queue: Queue, key: EmbeddingKey, origin: JobOrigin) -> Job:
         settings = self._settings
         job = queue.create_job(
             ENCODE_FUNCTION,
@@ -128,6 +137,7 @@ class RqEncodeQueue:
             ttl=settings.image_ttl,
             result_ttl=DONE_TTL,
             failure_ttl=settings.failure_ttl,
+            meta=origin.meta,
             # In front: whoever lost a worker has waited already, and a poison image is through sooner.
             retry=Retry(max=settings.job_retries, enqueue_at_front=True) if settings.job_retries else None,
         )
@@ -190,6 +200,22 @@ class RqEncodeQueue:
         done = sum(int(count) for _, count in rows)
         per_encode = busy / done if done else 1.0
         return min(_LONGEST_RETRY_AFTER, max(1.0, 0.1 * waiting * per_encode / max(1, len(rows))))
+
+
+def _joined(job: Job, key: EmbeddingKey, origin: JobOrigin, span: Span) -> None:
+    span.describe({"sam.joined": True})
+    span.link(origin.traceparent)
+    _log.info(
+        "image %s: joined the job for %s that request %s began",
+        key.image_id[:12],
+        key.model,
+        origin.request_id or "(unknown)",
+        extra={**_fields(job, key), "joined_request_id": origin.request_id},
+    )
+
+
+def _fields(job: Job, key: EmbeddingKey) -> dict[str, str]:
+    return {"job_id": job.id, "image_id": key.image_id, "model": key.model}
 
 
 def _failed(meta: bytes | None) -> JobState:

@@ -98,6 +98,13 @@ class Settings:
     max_queued: int = _setting(1_000, "encodings that may wait per model; beyond, uploads are refused", least=1)
 
     log_level: str = _setting("INFO", "least level logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    log_format: str = _setting("text", "how log lines are written", choices=("text", "json"))
+    otlp_endpoint: str = _setting(
+        "", "OpenTelemetry collector that traces are sent to, for example `http://collector:4318`; empty: none"
+    )
+    trace_ratio: float = _setting(
+        1.0, "share of requests that are traced, unless their `traceparent` says", least=0, most=1
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:

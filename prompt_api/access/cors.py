@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from shared.errors import ConfigurationError
 
 METHODS = "GET, HEAD, POST, DELETE"
-REQUEST_HEADERS = "Authorization, Content-Type, If-None-Match, Range"
-RESPONSE_HEADERS = "Content-Range, ETag, Location, Retry-After, Server-Timing, WWW-Authenticate"
+REQUEST_HEADERS = "Authorization, Content-Type, If-None-Match, Range, Traceparent, X-Request-ID"
+RESPONSE_HEADERS = "Content-Range, ETag, Location, Retry-After, Server-Timing, WWW-Authenticate, X-Request-ID"
 """What a script may read beyond the body and the few headers that are always readable."""
 
 PREFLIGHT_SECONDS = 600

@@ -16,6 +16,7 @@ from prompt_api.label_studio.recent import RecentImages
 from prompt_api.service.images import ImageService
 from shared.errors import ImageUnreachable, InvalidImage, Overloaded, SamCacheError
 from shared.models import Model
+from shared.tracing import carried
 
 TURN_SECONDS = 5.0
 """Seconds a fetch waits for a slot of memory before it is refused."""
@@ -82,7 +83,7 @@ class TaskPictures:
                     _log.info("%d images wait to be fetched ahead of time; no more are taken", MAX_WARMING)
                     return
                 self._warming.add(key)
-            self._pool.submit(self._warm, key)
+            self._pool.submit(carried(self._warm), key)
 
     def close(self) -> None:
         """Start no more fetches. Those under way end within their time limit."""

@@ -14,6 +14,7 @@ from prompt_api.access.guard import namespace
 from prompt_api.routes.parameters import model, resource, services, wait
 from prompt_api.service.images import ImageState
 from prompt_api.uploads import read_upload
+from shared import log_context
 from shared.errors import EmbeddingPending, ModelNotFound, Overloaded, SamCacheError
 from shared.keys import EmbeddingKey, parse_image_id
 from shared.models import Model
@@ -37,6 +38,7 @@ def upload() -> Response:
     try:
         with timings.stage("parse"):
             received = read_upload(request, max_bytes=api.settings.max_upload_bytes)
+        log_context.add(image_id=received.image_id)
         with timings.stage("store"):
             state = api.images.upload(received.image_id, received.data, chosen, namespace=namespace())
         del received

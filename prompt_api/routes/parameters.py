@@ -10,6 +10,7 @@ from flask import current_app, request, url_for
 from prompt_api.answers import ImageResource
 from prompt_api.service import Services
 from prompt_api.service.images import ImageState
+from shared import log_context
 from shared.errors import InvalidParameter
 from shared.models import Model
 
@@ -31,7 +32,9 @@ def model() -> Model:
     Raises:
         ModelNotFound: this service does not serve it.
     """
-    return services().model(request.args.get("model"))
+    found = services().model(request.args.get("model"))
+    log_context.add(model=found.name)
+    return found
 
 
 def wait() -> float:

@@ -41,6 +41,7 @@ class Fleet:
         self._group = ProcessGroup()
         self._names = NameServer()
         self._lines: deque[str] = deque(maxlen=_LINES)
+        self._said: deque[str] = deque(maxlen=_LINES)
         self._replicas: dict[str, Child] = {}
         self._workers: list[Child] = []
         self._gateway: Child | None = None
@@ -102,6 +103,15 @@ class Fleet:
             threading.Event().wait(0.02)
         return entries
 
+    def replica_says(self, text: str) -> bool:
+        """Whether the log of a replica has `text`, by now or soon (10 s)."""
+        deadline = time.monotonic() + 10.0
+        while not any(text in line for line in list(self._said)):
+            if time.monotonic() > deadline:
+                return False
+            threading.Event().wait(0.02)
+        return True
+
     def _start(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
         self._valkey, url = start_valkey(self._group, _nobody, deadline)
@@ -139,7 +149,7 @@ class Fleet:
         self._next += 1
         environ = {**self._environ, "SAM_HOST": address, "SAM_PORT": str(self._port)}
         self._replicas[address] = Child(
-            address, [sys.executable, "-m", "prompt_api"], environ=environ, group=self._group, sink=_nobody
+            address, [sys.executable, "-m", "prompt_api"], environ=environ, group=self._group, sink=self._said.append
         )
         self._publish()
         return address

@@ -105,12 +105,30 @@ def test_metrics_are_not_for_the_public(fleet: Fleet) -> None:
     assert httpx.get(f"{fleet.url}/metrics", timeout=30).status_code == 404
 
 
+@pytest.mark.parametrize("sent", ["mine-1", "", "two words", "x" * 65])
+def test_a_request_has_one_id_at_the_gateway_and_at_the_replica(fleet: Fleet, images: list[str], sent: str) -> None:
+    seen = len(fleet.prompts_served())
+    headers = {"X-Request-ID": sent} if sent else {}
+    answer = httpx.post(f"{fleet.url}/v1/images/{images[0]}/masks", json=CLICK, headers=headers, timeout=30)
+    (entry,) = fleet.prompts_served_since(seen, 1)
+    (given,) = answer.headers.get_list("x-request-id")
+    assert entry["request_id"] == given
+    assert (given == sent) is (sent == "mine-1")
+    assert fleet.replica_says(given)
+
+
+def test_an_answer_of_the_gateway_itself_has_an_id(fleet: Fleet) -> None:
+    answer = httpx.get(f"{fleet.url}/metrics", headers={"X-Request-ID": "mine-2"}, timeout=30)
+    assert (answer.status_code, answer.headers["x-request-id"]) == (404, "mine-2")
+
+
 def test_without_a_replica_the_refusal_is_one_of_the_contract() -> None:
     with Fleet(1, workers=0) as lonely:
         lonely.kill_replica(lonely.replicas[0])
         answer = httpx.get(f"{lonely.url}/v1/models", timeout=30)
     assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert answer.headers["retry-after"] == "1"
+    assert len(answer.headers["x-request-id"]) == 36
 
 
 @contextmanager

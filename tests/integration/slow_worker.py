@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder_worker.__main__ import configure_logging
 from encoder_worker.backends.fake import FakeEncoder
 from encoder_worker.wiring import serve
+from shared import logs
 from shared.settings import Settings
 
 
@@ -34,5 +34,5 @@ class SlowEncoder(FakeEncoder):
 
 if __name__ == "__main__":
     settings = Settings.from_env()
-    configure_logging(settings.log_level)
+    logs.configure(settings, "worker")
     serve(settings, SlowEncoder(float(sys.argv[1]), Path(sys.argv[2]), int((*sys.argv, "1")[3])))

@@ -113,7 +113,7 @@ def test_prompts_after_a_restart_of_the_api_alone_need_no_encoding(stack: LocalS
         image_id = client.upload(photo_of("yellow")).image_id
         client.wait(image_id)
         answered = masks_at(client, image_id, (20, 20))
-    assert eventually(lambda: any(image_id[:8] in line for line in stack.log("worker 1")))
+    assert eventually(lambda: any(image_id[:8] in line and "encoded" in line for line in stack.log("worker 1")))
     before, url, pids = encodings(stack), stack.url, stack.pids("api")
 
     stack.restart_api()

@@ -168,7 +168,7 @@ def asked_about(tenant: Tenant, image_id: str) -> list[tuple[str, int, Any, byte
         ("DELETE", ""),
     ):
         for headers in ({}, {"If-None-Match": "*"}):
-            answer = tenant(method, path + rest, json=CLICK, headers=headers)
+            answer = tenant(method, path + rest, json=CLICK, headers={"X-Request-ID": "-", **headers})
             shown = sorted((name, value.replace(image_id, "-")) for name, value in answer.headers.items())
             found.append((f"{method} {rest}", answer.status_code, shown, answer.data.replace(image_id.encode(), b"-")))
     return found
@@ -415,7 +415,7 @@ def test_a_listed_origin_may_ask_and_read_without_credentials(cors: World) -> No
     answer = Tenant(cors, ALICE)("POST", "/v1/images", data=png(), headers={"Origin": TOOL})
     assert answer.headers["Access-Control-Allow-Origin"] == TOOL
     exposed = set(answer.headers["Access-Control-Expose-Headers"].split(", "))
-    assert {"Server-Timing", "Location", "Retry-After", "ETag"} <= exposed
+    assert {"Server-Timing", "Location", "Retry-After", "ETag", "X-Request-ID"} <= exposed
     for one in (asked, answer):
         assert "Origin" in one.headers["Vary"]
         assert "Access-Control-Allow-Credentials" not in one.headers

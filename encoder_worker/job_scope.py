@@ -1,0 +1,46 @@
+"""What surrounds a job while it runs, in whichever thread: the fields of its log lines, and its span."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from encoder_worker.jobs import EncodeJob
+from shared import log_context, tracing
+from shared.job_origin import span_attributes
+from shared.tracing import Kind, Span, Tracer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JobScope:
+    """One attempt at a job. It belongs to the request that asked for the job, as far as the job knows it.
+
+    Attributes:
+        fields: see `shared.log_context`.
+        span: from the start of the attempt to its end.
+    """
+
+    fields: Mapping[str, str]
+    span: Span
+
+    @classmethod
+    def begin(cls, job: EncodeJob, tracer: Tracer) -> JobScope:
+        key = job.embedding_key
+        attributes = {} if key is None else span_attributes("process", key)
+        span = tracer.begin(
+            f"process {job.origin}", Kind.CONSUMER, parent=job.asked_for_by.traceparent, attributes=attributes
+        )
+        return cls({**job.log_fields, **({"trace_id": span.trace_id} if span.trace_id else {})}, span)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Within the block what is logged and traced belongs to this job."""
+        with log_context.scope(**self.fields), tracing.entered(self.span):
+            yield
+
+    @contextmanager
+    def until_its_end(self) -> Iterator[None]:
+        """`entered`, and the attempt ends with the block."""
+        with self.entered(), self.span:
+            yield

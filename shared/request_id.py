@@ -1,0 +1,20 @@
+"""The id by which a request is found again: at the gateway, in the API's log, in the worker's."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+HEADER = "X-Request-ID"
+
+_WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def well_formed(text: object) -> bool:
+    """Whether `text` may be taken over as an id: 1 to 64 letters, digits, dots, dashes and underscores."""
+    return isinstance(text, str) and _WELL_FORMED.fullmatch(text) is not None
+
+
+def request_id_of(header: str | None) -> str:
+    """The id that a client or a gateway gave the request, or a new one: what is not well-formed is ignored."""
+    return header if header is not None and well_formed(header) else uuid.uuid4().hex
