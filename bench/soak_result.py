@@ -11,17 +11,18 @@ import numpy as np
 from bench.soak_load import Plan
 from bench.vitals import Vitals
 
-WARM_UP = 0.2
-"""Part of the run in which caches fill and pools grow; memory is judged from there on."""
+WARM_UP = 0.5
+"""Part of the run in which caches fill, pools grow and the heap finds its shape; memory is judged from there on. What
+is lost per request is lost in the second half as well."""
 
-MOST_GROWTH = 0.05
+MOST_GROWTH = 0.03
 """By which part of itself a process may grow over the rest of the run, as the fitted line says."""
 
 PROCESSES = ("api", "worker 1", "valkey")
 """Of the last one only files and threads are judged: its memory is that of its keys."""
 
 _SPARE_FILES = 3
-_PARTS = 10
+_PARTS = 5
 _RECORDED = 100  # samples kept in the record
 
 
@@ -76,7 +77,8 @@ class Result:
 def trend_of(samples: Sequence[Vitals], process: str) -> Trend:
     """The line through a process's memory against prompts, the first `WARM_UP` of them left out.
 
-    Through the least of each of `_PARTS` equal parts: a sample meets an image in work, 30 MB, or does not.
+    Through the least of each of `_PARTS` equal parts: a sample may meet an image in work, or what malloc has not given
+    back since, 30 MB.
     """
     total = samples[-1].prompts
     marks = np.linspace(WARM_UP * total, total, _PARTS + 1)

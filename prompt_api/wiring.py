@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import redis
 
+from prompt_api.access.owners import Owners
 from prompt_api.access.policy import access_policy
 from prompt_api.decoder.interface import Decoder, Prompt
 from prompt_api.decoder.load import load_decoder
@@ -136,7 +137,7 @@ def assemble(
         access=access,
         browser=browser or BrowserDecoding({}, lambda: locate_runtime(settings)),
         checks={"cache": store.ping, "queue": queue.ping},
-        label_studio=_label_studio(settings, models[0], images, masks, uploads=uploads, waiters=waiters),
+        label_studio=_label_studio(settings, models[0], images, masks, access.owners, uploads=uploads, waiters=waiters),
         uploads=uploads,
         waiters=waiters,
     )
@@ -147,6 +148,7 @@ def _label_studio(
     model: Model,
     images: ImageService,
     masks: MaskService,
+    owners: Owners,
     *,
     uploads: BoundedSemaphore,
     waiters: BoundedSemaphore,
@@ -160,7 +162,9 @@ def _label_studio(
         recent=RecentImages(),
         slots=uploads,
     )
-    return LabelStudioBackend(images=images, masks=masks, pictures=pictures, model=model, waiters=waiters)
+    return LabelStudioBackend(
+        images=images, masks=masks, owners=owners, pictures=pictures, model=model, waiters=waiters
+    )
 
 
 def _served(settings: Settings) -> tuple[Model, ...]:

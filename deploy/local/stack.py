@@ -23,6 +23,10 @@ from shared.settings import Settings
 START_SECONDS = 180.0
 """How long everything may take to get ready: the first start of a model also builds its decoder graph."""
 
+SERVICE_ENVIRON = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
+"""Environment of the services' processes here, as in the container images. An arena of malloc per thread (glibc's
+default) keeps for each what any one of them needed once, which looks like a leak: two are enough under the GIL."""
+
 _WORKER_READY = re.compile(r"\bready:")
 _API_URL = re.compile(r"https?://[^\s/]+:\d+")
 _KEPT_LINES = 5_000
@@ -63,7 +67,7 @@ class LocalStack:
             announce: told one sentence after each stage of the start.
             forward: given (name of the child, line) for each line a child says.
         """
-        self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", "SAM_PORT": "0", **(settings or {})}
+        self._environ = {**SERVICE_ENVIRON, **os.environ, "SAM_PORT": "0", **(settings or {})}
         self._worker_count = workers
         self._start_seconds = start_seconds
         self._announce = announce

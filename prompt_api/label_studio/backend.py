@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from threading import BoundedSemaphore
 
+from prompt_api.access.owners import Owners
 from prompt_api.label_studio.config import LabelConfig, parse_label_config
 from prompt_api.label_studio.pictures import TaskPictures
 from prompt_api.label_studio.prompting import Interaction, interaction
@@ -32,15 +33,18 @@ class LabelStudioBackend:
         *,
         images: ImageService,
         masks: MaskService,
+        owners: Owners,
         pictures: TaskPictures,
         model: Model,
         waiters: BoundedSemaphore,
     ) -> None:
         """Args:
+        owners: what is remembered of a task's image holds only while its namespace still has the image.
         waiters: slots for requests that hold their thread to wait.
         """
         self._images = images
         self._masks = masks
+        self._owners = owners
         self._pictures = pictures
         self._model = model
         self._waiters = waiters
@@ -101,7 +105,9 @@ class LabelStudioBackend:
         seconds = PATIENCE if granted else 0.0
         try:
             try:
-                return self._images.wait(self._pictures.image_id(reference, namespace), self._model, seconds)
+                image_id = self._pictures.image_id(reference, namespace)
+                self._owners.require(image_id, namespace)
+                return self._images.wait(image_id, self._model, seconds)
             except (ImageNotFound, ImageExpired):
                 image_id = self._pictures.image_id(reference, namespace, fresh=True)
                 return self._images.wait(image_id, self._model, seconds)

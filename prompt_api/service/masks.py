@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from shared.models import Model
 
 TURN_WAIT = 5.0
 """Seconds a request waits for its turn to decode before it is refused."""
+
+LONGEST_TURN = 10.0
+"""Seconds after which a turn decodes no more of what mask tokens stand for; 64 deep ones take most of a minute."""
 
 PENDING_RETRY = 1.0
 """Seconds after which asking again for a pending embedding makes sense."""
@@ -102,7 +106,9 @@ class MaskService:
             ImageNotFound, ImageExpired, EmbeddingPending: there is no embedding (yet, or any more).
             EncodeFailed, InvalidImage, UnsupportedImage, ImageTooLarge: the recorded reason why there is none.
             InvalidPrompt: a prompt makes no sense for this image.
-            Overloaded, StoreUnavailable: nothing is wrong with the request; try again.
+            Overloaded: too many decode, or the mask tokens take too long at once, and what was decoded of them is
+                remembered; try again.
+            StoreUnavailable: nothing is wrong with the request; try again.
         """
         key = EmbeddingKey.of(image_id, model)
         image = self._promptable(key, model, wait, timings)
@@ -111,10 +117,17 @@ class MaskService:
         whole = request.logits or request.format is MaskFormat.LOGITS or any(map(must_be_whole, request.prompts))
         results: list[list[MaskAnswer]] = []
         unkept: list[Callable[[], None]] = []
-        with self._turn():
+        with self._turn() as until:
             with timings.stage("decode"):
                 answers = self._decode(
-                    key, image, request.prompts, request.multimask, MAX_DEPTH, padding=whole, namespace=namespace
+                    key,
+                    image,
+                    request.prompts,
+                    request.multimask,
+                    MAX_DEPTH,
+                    padding=whole,
+                    until=until,
+                    namespace=namespace,
                 )
             for prompt in request.prompts:
                 with timings.stage("decode"):  # in a batch, what is left to wait for
@@ -156,11 +169,12 @@ class MaskService:
         raise errors.EmbeddingPending("the image is not encoded yet", retry_after=PENDING_RETRY)
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self) -> Iterator[float]:
+        """A turn, and the monotonic time at which it has lasted long enough."""
         if not self._turns.acquire(timeout=TURN_WAIT):
             raise errors.Overloaded("too many prompts are being decoded", retry_after=1)
         try:
-            yield
+            yield time.monotonic() + LONGEST_TURN
         finally:
             self._turns.release()
 
@@ -173,11 +187,17 @@ class MaskService:
         nesting: int,
         *,
         padding: bool,
+        until: float,
         namespace: str,
     ) -> Iterator[DecodedMasks]:
         def decode_nested(prompt: PromptInput, nested_multimask: bool, nesting_left: int) -> DecodedMasks:
+            if time.monotonic() > until:
+                raise errors.Overloaded(
+                    "so many mask_tokens take too long at once; some are decoded now: ask again, or send fewer",
+                    retry_after=1,
+                )
             nested = self._decode(
-                key, image, [prompt], nested_multimask, nesting_left, padding=True, namespace=namespace
+                key, image, [prompt], nested_multimask, nesting_left, padding=True, until=until, namespace=namespace
             )
             return next(nested)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import time
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,6 +67,25 @@ class Client:
     def status(self, image_id: str, wait: float = 0) -> Answer:
         return self._ask("status", "GET", f"/v1/images/{image_id}", wait)
 
+    def listen(self, image_id: str, seconds: float) -> Answer:
+        """Hear of the image until it is settled, its event stream ends, or something comes after `seconds`.
+
+        Written down is what it took to the first event. `document` is the image resource of the last one.
+        """
+        started = time.monotonic()
+        stream = http.client.HTTPConnection(self._address, timeout=_PATIENCE)
+        try:
+            stream.request("GET", f"/v1/images/{image_id}/events")
+            response = stream.getresponse()
+            answer = _answer(response, response.read()) if response.status != 200 else _event(response, math.inf)
+        except (OSError, http.client.HTTPException) as error:
+            answer = _nothing(error)
+        self._ledger.record(Request("events", started, time.monotonic(), 0, answer.status, answer.code))
+        with closing(stream), suppress(OSError, http.client.HTTPException):  # a stream may end any way, any time
+            while answer.status == 200 and answer.document["status"] not in ("ready", "failed"):
+                answer = _event(response, started + seconds)
+        return answer
+
     def masks(self, image_id: str, question: Mapping[str, Any], wait: float = 0) -> Answer:
         return self._ask(self._masks_route, "POST", f"/v1/images/{image_id}/masks", wait, json.dumps(question).encode())
 
@@ -108,8 +129,30 @@ class Client:
             self._used = time.monotonic()
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            return Answer(None, type(error).__name__, b"", {}, 0)
-        kind = response.headers.get_content_type()
-        document = json.loads(content) if kind.endswith("json") and content else {}
-        code = document.get("code") if kind == "application/problem+json" else None
-        return Answer(response.status, code, content, document, float(response.headers.get("Retry-After", 0)))
+            return _nothing(error)
+        return _answer(response, content)
+
+
+def _answer(response: http.client.HTTPResponse, content: bytes) -> Answer:
+    kind = response.headers.get_content_type()
+    document = json.loads(content) if kind.endswith("json") and content else {}
+    code = document.get("code") if kind == "application/problem+json" else None
+    return Answer(response.status, code, content, document, float(response.headers.get("Retry-After", 0)))
+
+
+def _nothing(error: Exception) -> Answer:
+    return Answer(None, type(error).__name__, b"", {}, 0)
+
+
+def _event(stream: http.client.HTTPResponse, until: float) -> Answer:
+    """The next event of the stream.
+
+    Raises:
+        http.client.IncompleteRead: there is none, or none before `until`, monotonic seconds.
+    """
+    for line in stream:
+        if time.monotonic() > until:
+            break
+        if line.startswith(b"data: "):
+            return Answer(200, None, line, json.loads(line.removeprefix(b"data: ")), 0)
+    raise http.client.IncompleteRead(b"")

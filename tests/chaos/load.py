@@ -22,6 +22,11 @@ LOST_AFTER = 120.0
 _LAST_REQUEST = 10.0
 """Seconds after which a client is not waited for any longer."""
 
+_LISTENING = 0.3
+"""Part of the uploads whose clients listen to events before they ask."""
+
+_LISTENING_SECONDS = 10.0
+
 _LONGEST_PAUSE = 0.5
 _FAILED = "encode-failed"
 """Code of an upload's answer that means: taken in, and failed while the answer was held."""
@@ -145,6 +150,8 @@ class Load:
         upload = self.upload(client, self._material.fresh(scene), wait=dice.choice((0, 0, 1, 3)))
         if upload is None:
             return
+        if dice.random() < _LISTENING:
+            client.listen(upload.image_id, _LISTENING_SECONDS)
         self.follow(client, upload, wait=dice.choice((0, 1, 2)))
         if upload.end is End.READY:
             for question in range(len(scene.questions)):

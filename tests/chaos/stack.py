@@ -18,6 +18,7 @@ from typing import Self
 
 from bench.cores import children
 from deploy.local.process import Child, ProcessGroup, StackError, stop_all
+from deploy.local.stack import SERVICE_ENVIRON
 from tests.chaos.proxy import FAIR, Link, Proxy, Trap, Weather
 from tests.chaos.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 
@@ -53,7 +54,7 @@ class ChaosStack:
             folder: for the servers' files.
         """
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SAM_") or "WEIGHTS" in name}
-        self._environ = {**kept, "PYTHONUNBUFFERED": "1", "SAM_PORT": "0", **settings}
+        self._environ = {**SERVICE_ENVIRON, **kept, "SAM_PORT": "0", **settings}
         self._environ |= {"SAM_API_PROCESSES": str(API_PROCESSES)}
         self._folder = folder
         self._logs: dict[str, deque[str]] = {}

@@ -21,6 +21,7 @@ from prompt_api.access.scopes import PUBLIC, Scope, needed_scope
 from shared.errors import StoreUnavailable
 from shared.keys import EmbeddingKey, image_key, owners_key, record_key
 from shared.models import FAKE
+from tests.unit.api import test_label_studio as label_studio
 from tests.unit.api.conftest import World, png
 from tests.unit.api.test_problems import assert_problem
 
@@ -245,6 +246,17 @@ def test_an_upload_after_a_deletion_is_a_new_image(guarded: World, alice: Tenant
     guarded.encode_next()
     assert bob.prompt(image_id).status_code == 200
     assert_problem(alice.prompt(image_id), 404, "image-not-found")
+
+
+def test_a_task_whose_image_its_owner_deleted_makes_it_his_again(guarded: World, alice: Tenant, bob: Tenant) -> None:
+    image_id = alice.ready(png())
+    bob.ready(png())
+    task = label_studio.request(label_studio.POINT)
+    assert alice("POST", "/label-studio/predict", json=task).json["results"][0]["result"]
+    assert alice("DELETE", f"/v1/images/{image_id}").status_code == 204
+    assert alice("GET", f"/v1/images/{image_id}").status_code == 404
+    assert alice("POST", "/label-studio/predict", json=task).json["results"][0]["result"]
+    assert alice("GET", f"/v1/images/{image_id}").status_code == 200
 
 
 def test_a_refused_upload_makes_nobody_an_owner(guarded: World, alice: Tenant, bob: Tenant) -> None:

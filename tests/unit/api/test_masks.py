@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
+from prompt_api.service import masks as mask_service
 from shared.errors import StoreUnavailable
 from shared.keys import EmbeddingKey
 from shared.models import FAKE
@@ -115,6 +116,24 @@ def test_a_token_works_on_a_replica_that_never_saw_it(make_world: Callable[..., 
         there.services.masks.forget(image_id)
         token = ours[1]["mask_token"]
     assert kinds == {"r", "s"}
+
+
+def test_a_turn_too_long_for_its_tokens_is_refused_and_goes_on_when_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_id = world.ready_image(png())
+    token = prompt(world, image_id, {"prompts": [CLICK]}).json["results"][0]["masks"][0]["mask_token"]
+    body = {"prompts": [{**CLICK, "mask_token": token}]}
+    world.services.masks.forget(image_id)
+    with monkeypatch.context() as slow:
+        slow.setattr(mask_service, "LONGEST_TURN", -1.0)
+        refused = prompt(world, image_id, body)
+        assert (refused.status_code, refused.json["code"], refused.headers["Retry-After"]) == (503, "overloaded", "1")
+    answer = prompt(world, image_id, body)
+    assert answer.status_code == 200, answer.text
+    monkeypatch.setattr(mask_service, "LONGEST_TURN", -1.0)  # what the token stands for is remembered now
+    again = prompt(world, image_id, body)
+    assert again.json == answer.json
 
 
 def test_a_stored_token_ends_with_its_logits(world: World) -> None:
