@@ -107,6 +107,14 @@ class EncodeWorker(SimpleWorker):
     def dequeue_timeout(self) -> int:
         return self._pace.maintenance
 
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        # RQ looks here before each job and each wait for one. While no job runs it asks to stop by an exception, raised
+        # wherever the signal finds it; inside a `__del__` or a handler of any exception that is lost.
+        if self.stopped:
+            raise StopRequested
+        return bool(super().should_run_maintenance_tasks)
+
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002  # RQ's signature
         return self._pace.lease
 

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 import redis
@@ -214,6 +215,16 @@ def test_a_job_that_outlasts_a_stop_is_put_back_at_no_cost(scene: Scene) -> None
     scene.queue.submit(KEY)
     scene.worker(encode, Pace(beat=0.1, stop=1.1)).work(burst=True)
     assert scene.queue.state(KEY) == JobState(JobStatus.QUEUED, position=0)
+
+
+def test_a_stop_that_was_lost_on_its_way_ends_the_worker_before_the_next_job(scene: Scene) -> None:
+    scene.queue.submit(KEY)
+    worker = scene.worker()
+    with suppress(Exception):  # as in a destructor, which swallows what is raised in it
+        worker.request_stop(signal.SIGTERM, None)
+    worker.work()
+    assert scene.encoded == []
+    assert scene.queue.state(KEY).status is JobStatus.QUEUED
 
 
 def test_an_encoding_that_hangs_is_ended_and_is_not_the_images_fault(scene: Scene) -> None:
