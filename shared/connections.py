@@ -65,10 +65,16 @@ def cache_client(url: str, timeout: float, *, breaker_changed: Changed = unheard
     location = parse_redis_url(url)
     if not isinstance(location, ClusterNodes):
         return request_client(url, timeout, breaker_changed=breaker_changed)
-    account = {"username": location.username, "password": location.password}
 
     def connect(node: Address) -> redis.Redis:
-        return _node(node, timeout, tls=location.tls, breaker_changed=breaker_changed, **account)
+        return _node(
+            node,
+            timeout,
+            tls=location.tls,
+            username=location.username,
+            password=location.password,
+            breaker_changed=breaker_changed,
+        )
 
     return Cluster(location.nodes, connect, retire=_retire)
 
@@ -105,10 +111,19 @@ def _master(
             "a Redis Cluster can be the cache, not the queue: RQ, which keeps the queue, names several keys in one "
             "script, and they lie on different nodes. Set SAM_QUEUE_URL to one server, or to one behind sentinels"
         )
-    account = {"username": location.sentinel_username, "password": location.sentinel_password}
+    sentinels = [
+        _node(
+            address,
+            sentinel_timeout,
+            tls=location.tls,
+            username=location.sentinel_username,
+            password=location.sentinel_password,
+        )
+        for address in location.sentinels
+    ]
     return master_client(
         location.service,
-        [_node(address, sentinel_timeout, tls=location.tls, **account) for address in location.sentinels],
+        sentinels,
         tls=location.tls,
         guarded=guarded,
         db=location.db,
