@@ -37,6 +37,8 @@ cached embedding.
 `internal-error`, and what the framework refuses (`not-found`, `method-not-allowed`, `bad-request`) looks the same.
 - **Access**: a service may want a token, as `Authorization: Bearer …`, for everything but the pages, this document \
 and the health checks. Images that another tenant uploaded do not exist for you until you upload them too.
+- **Every answer** has an `X-Request-ID`, yours if you sent one of 1 to 64 letters, digits, `.`, `_` and `-`: the \
+service's logs have it.
 - **HEAD** is answered wherever `GET` is.
 """
 
