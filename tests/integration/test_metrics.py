@@ -139,13 +139,12 @@ def look(watched: Watched, data: bytes) -> list[Explained]:
     waited = api.sum(stages, route=UPLOAD, stage="wait")
     encoding = worker.sum("sam_worker_queue_seconds_sum") + worker.sum("sam_worker_stage_seconds_sum")
     named = api.sum(stages, route=MASKS) - api.sum(stages, route=MASKS, stage="other")
+    upload = api.sum(stages, route=UPLOAD) - waited + encoding
     prompts_seen = sum(seconds for seconds, _ in prompts)
     durations = api.sum("sam_api_request_duration_seconds_sum", route=MASKS)
     return [
         Explained("the API's wait, by queue and worker", encoding, waited),
-        Explained(
-            "the upload, by API, queue and worker", api.sum(stages, route=UPLOAD) - waited + encoding, upload_seen
-        ),
+        Explained("the upload, by API, queue and worker", upload, upload_seen),
         Explained("the prompts, by their named stages", named, prompts_seen, len(prompts)),
         Explained("the prompts, by their durations", durations, prompts_seen, len(prompts)),
     ]
