@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -24,6 +25,9 @@ CLICK = {"prompts": [{"points": [[600, 400]], "labels": [1]}]}
 PART = 0.1
 SLACK = 0.008
 """Seconds per request that may go unexplained besides: the client's own side of the connection."""
+
+LOOKS = 4
+"""Tries: on a busy machine a process is put aside now and then between two clocks, in nobody's stage."""
 
 SOON = 60.0
 
@@ -98,46 +102,61 @@ def watched(weights: Path) -> Iterator[Watched]:
             yield running
 
 
-def close(explained: float, seen: float, requests: int = 1) -> bool:
-    return abs(explained - seen) <= PART * seen + SLACK * requests
+@dataclass(frozen=True)
+class Explained:
+    """What somebody saw, and how much of it the metrics explain.
 
-
-def explained(watched: Watched, width: int) -> list[tuple[str, float, float, int]]:
-    """An upload and prompts: what each part is, the seconds that the metrics explain of it, those that were seen from
-    outside, and the requests it took.
+    Attributes:
+        explained: seconds.
+        seen: seconds.
+        requests: that were made for it.
     """
+
+    what: str
+    explained: float
+    seen: float
+    requests: int = 1
+
+    @property
+    def well(self) -> bool:
+        return abs(self.explained - self.seen) <= PART * self.seen + SLACK * self.requests
+
+
+def look(watched: Watched, data: bytes) -> list[Explained]:
+    """Uploads a new image, prompts it, and compares the client's clock with the metrics of both services."""
     api, worker = watched.api(), watched.worker()
     with httpx.Client(base_url=watched.stack.url, timeout=SOON) as client:
-        upload_seen, uploaded = watched.timed(lambda: client.post("/v1/images?wait=30", content=png(width, 800)))
+        upload_seen, uploaded = watched.timed(lambda: client.post("/v1/images?wait=30", content=data))
         assert uploaded.status_code == 200, uploaded.text
         path = f"/v1/images/{uploaded.json()['image_id']}/masks"
         prompts = [watched.timed(lambda: client.post(path, json=CLICK)) for _ in range(12)]
     assert {answer.status_code for _, answer in prompts} == {200}
     api, worker = watched.api().since(api), watched.worker().since(worker)
+    assert worker.sum("sam_worker_stage_seconds_count", stage="encode") == 1
+    assert api.sum("sam_api_stage_seconds_count", route=MASKS, stage="decode") == len(prompts)
 
     stages = "sam_api_stage_seconds_sum"
     waited = api.sum(stages, route=UPLOAD, stage="wait")
     encoding = worker.sum("sam_worker_queue_seconds_sum") + worker.sum("sam_worker_stage_seconds_sum")
-    assert worker.sum("sam_worker_stage_seconds_count", stage="encode") == 1
-    assert api.sum("sam_api_stage_seconds_count", route=MASKS, stage="decode") == len(prompts)
+    named = api.sum(stages, route=MASKS) - api.sum(stages, route=MASKS, stage="other")
+    upload = api.sum(stages, route=UPLOAD) - waited + encoding
     prompts_seen = sum(seconds for seconds, _ in prompts)
-    decoding = api.sum(stages, route=MASKS) - api.sum(stages, route=MASKS, stage="other")
-    duration = api.sum("sam_api_request_duration_seconds_sum", route=MASKS)
+    durations = api.sum("sam_api_request_duration_seconds_sum", route=MASKS)
     return [
-        ("the API's wait for queue and worker", encoding, waited, 1),
-        ("the upload", api.sum(stages, route=UPLOAD) - waited + encoding, upload_seen, 1),
-        ("the prompts' stages", decoding, prompts_seen, len(prompts)),
-        ("the prompts' duration", duration, prompts_seen, len(prompts)),
+        Explained("the API's wait, by queue and worker", encoding, waited),
+        Explained("the upload, by API, queue and worker", upload, upload_seen),
+        Explained("the prompts, by their named stages", named, prompts_seen, len(prompts)),
+        Explained("the prompts, by their durations", durations, prompts_seen, len(prompts)),
     ]
 
 
 def test_queue_encode_fetch_decode_and_mask_times_add_up_to_what_the_client_saw(watched: Watched) -> None:
-    unexplained: list[tuple[str, float, float, int]] = []
-    for width in (1200, 1201, 1202):  # a machine that does something else meanwhile takes time nobody counts
-        unexplained = [part for part in explained(watched, width) if not close(*part[1:])]
-        if not unexplained:
-            break
-    assert not unexplained
+    looks = []
+    for colour in range(LOOKS):
+        looks.append(look(watched, png(1200, 800, (colour, 90, 90))))
+        if all(one.well for one in looks[-1]):
+            return
+    pytest.fail("\n".join(map(str, looks)))
 
 
 def test_every_process_answers_for_all_of_them(watched: Watched) -> None:
@@ -182,9 +201,9 @@ def test_a_killed_process_leaves_its_counts_and_nothing_else(watched: Watched) -
     supervisor = watched.stack.pids("api")[0]
     children = Path(f"/proc/{supervisor}/task/{supervisor}/children")
     victim = children.read_text().split()[0]
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(4) as pool:
         with watched.stopped_worker():
-            held = [pool.submit(watched.client.post, "/v1/images?wait=30", content=png(50, 20 + n)) for n in range(8)]
+            held = [pool.submit(watched.client.post, "/v1/images?wait=20", content=png(50, 20 + n)) for n in range(4)]
             until(lambda: watched.api().sum("sam_api_requests_in_flight") == len(held) + 1, watched)
             os.kill(int(victim), signal.SIGKILL)
             until(lambda: victim not in (now := children.read_text().split()) and len(now) == 2, watched)

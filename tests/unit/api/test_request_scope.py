@@ -162,7 +162,17 @@ def test_the_span_of_a_prompt_has_its_stages_and_goes_on_with_the_callers_trace(
         "sam.request_id": answer.headers["X-Request-ID"],
     }
     assert span.attributes == expected
-    assert span.parts == ["fetch", "prepare", "decode", "decode", "encode"]
+    assert span.parts == [
+        "parse",
+        "fetch",
+        "prepare",
+        "turn",
+        "decode",
+        "decode",
+        "encode",
+        "keep",
+        "serialise",
+    ]
     assert current() is NO_SPAN
 
 
