@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import OrderedDict
-
-import numpy as np
+from random import Random
 
 
 class Lru:
@@ -43,9 +42,9 @@ class RedisLfu:
     Source: Redis's and Valkey's evict.c, `LFULogIncr`, `LFUDecrAndReturn` and `evictionPoolPopulate`.
     """
 
-    def __init__(self, capacity: int, rng: np.random.Generator) -> None:
+    def __init__(self, capacity: int, seed: int) -> None:
         self._capacity = capacity
-        self._rng = rng
+        self._random = Random(seed).random
         self._kept: dict[int, tuple[int, int]] = {}  # counter, and the minute it was last brought up to date
         self._order: list[int] = []  # of what is kept, to draw from
         self._place: dict[int, int] = {}
@@ -62,8 +61,9 @@ class RedisLfu:
         """
         if image in self._kept:
             counter = self._decayed(image, minute)
-            if counter < _MOST and self._rng.random() < 1 / (max(0, counter - _NEW) * _LOG_FACTOR + 1):
+            if counter < _MOST and self._random() < 1 / (max(0, counter - _NEW) * _LOG_FACTOR + 1):
                 counter += 1
+            # Redis notes the time of each use, so that an image used within the minute does not age.
             self._kept[image] = counter, minute
             return True
         while len(self._kept) >= self._capacity:
@@ -78,9 +78,9 @@ class RedisLfu:
         return max(0, counter - (minute - since))
 
     def _evict(self, minute: int) -> None:
-        for place in self._rng.integers(0, len(self._order), _SAMPLES).tolist():
-            image = self._order[place]
-            insort(self._pool, (self._decayed(image, minute), image))
+        for _ in range(_SAMPLES):
+            image = self._order[int(self._random() * len(self._order))]
+            insort(self._pool, (self._decayed(image, minute), image), key=_counter)  # of equals the first drawn goes
         del self._pool[_POOL:]
         while self._pool:
             _, image = self._pool.pop(0)
@@ -91,3 +91,7 @@ class RedisLfu:
                     self._order[place] = last
                     self._place[last] = place
                 return
+
+
+def _counter(entry: tuple[int, int]) -> int:
+    return entry[0]

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import count
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ import numpy as np
 
 from bench.raw_connection import RawAnswer, RawConnection
 from bench.scale.pictures import image_id, picture
-from bench.scale.traffic import Annotator, Traffic
+from bench.scale.traffic import Traffic, Visits
 from deploy.local.process import ROOT
 
 _PATIENCE = 60.0  # seconds a prompt may take, with encoding
@@ -211,12 +210,11 @@ def main() -> None:
     traffic = Traffic(**plan["traffic"])
     for image in range(traffic.images):  # not while it is measured
         image_id(image)
-    cumulative = np.cumsum(traffic.popularity)
-    newcomers = count(traffic.images)
+    visits = Visits(traffic)
     streams = np.random.default_rng(plan["seed"]).spawn(traffic.annotators)
     print("ready", flush=True)
     plan |= json.loads(sys.stdin.readline())
-    clients = [_Client(plan, iter(Annotator(traffic, cumulative, newcomers, rng)), rng) for rng in streams]
+    clients = [_Client(plan, visits.prompted(rng), rng) for rng in streams]
     for client in clients:
         client.start()
     time.sleep(max(0.0, plan["begin"] - time.monotonic()))

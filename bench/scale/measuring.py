@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from bench.scale.population import Population
 from deploy.local.fleet import Fleet
 
 SEED = 20_261_122
+
+_SHOWN = 5  # failures that are printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ def under_load(
         _sleep_until(clients.end)
         spent = {name: _processor(pids) - before[name] for name, pids in fleet.pids.items()}
         answers = clients.wait()
+    for failure in answers.failures[:_SHOWN]:
+        print(f"failed: {failure}", file=sys.stderr)
     return Measured(answers, {**spent, "clients": answers.processor})
 
 

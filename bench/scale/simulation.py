@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Literal
 
 import numpy as np
 
 from bench.scale.caches import Lru, RedisLfu
-from bench.scale.traffic import Annotator, Traffic
+from bench.scale.traffic import Traffic, Visits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +68,10 @@ def simulate(
         kept: images that Redis has at the start.
     """
     rng = np.random.default_rng(seed)
-    cumulative = np.cumsum(traffic.popularity)
-    newcomers = count(traffic.images)
-    annotators = [iter(Annotator(traffic, cumulative, newcomers, rng)) for _ in range(traffic.annotators)]
+    visited = Visits(traffic)
+    annotators = [visited.prompted(rng) for _ in range(traffic.annotators)]
     memories = [Lru(tiers.memory) for _ in range(tiers.replicas)]
-    redis = Lru(tiers.stored) if tiers.eviction == "lru" else RedisLfu(tiers.stored, rng)
+    redis = Lru(tiers.stored) if tiers.eviction == "lru" else RedisLfu(tiers.stored, seed)
     for image in kept:
         redis.touch(image)
     homes = rng.integers(0, tiers.replicas, 1 << 16).tolist()
