@@ -15,6 +15,7 @@ from bench import machine
 from bench.record import Record, Section, table
 from bench.scale.amounts import FULL, QUICK, Amounts
 from bench.scale.change import Timelines, change
+from bench.scale.encoding import encoding
 from bench.scale.plots import change_plot, tiers_plot
 from bench.scale.population import Population
 from bench.scale.rate import rate
@@ -24,7 +25,7 @@ from bench.summary import FOLDER
 from deploy.local.process import ProcessGroup
 from deploy.local.weights import fetch_weights
 
-SECTIONS = "abcd"
+SECTIONS = "abcde"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,6 +66,8 @@ def run(amounts: Amounts, sections: str = SECTIONS, *, quick: bool) -> tuple[Rec
         done(section)
     if "d" in sections:
         done(tiers(amounts))
+    if "e" in sections:
+        done(encoding(amounts))
     return record, timelines
 
 

@@ -25,7 +25,7 @@ class Load:
     pause: float = 0.0
 
 
-_SOME = Traffic(annotators=12, images=48, skew=0, prompts=5)
+_SOME = Traffic(annotators=8, images=48, skew=0, prompts=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Amounts:
         change: (c); what changes does so after a third of its seconds.
         tiers: (d), with the `fake` model: its prompts cost so little that there are enough of them.
         stored: (d), embeddings that the cache has room for.
+        encodings: (e).
         simulated: prompts of each simulation that count, after half as many that do not.
     """
 
@@ -48,10 +49,11 @@ class Amounts:
     replicas: tuple[int, ...] = (1, 2, 4)
     among: int = 3
     rate: Load = Load(Traffic(annotators=8, images=24, skew=0, prompts=5), memory=30, warm_up=3, seconds=12)
-    routing: Load = Load(_SOME, memory=24, warm_up=15, seconds=45, pause=0.4)
-    change: Load = Load(_SOME, memory=48, warm_up=5, seconds=60, pause=0.4)
+    routing: Load = Load(_SOME, memory=24, warm_up=15, seconds=45, pause=0.5)
+    change: Load = Load(_SOME, memory=48, warm_up=5, seconds=75, pause=0.5)
     tiers: Load = Load(Traffic(annotators=16, images=3000, skew=0.9, prompts=5), memory=60, warm_up=60, seconds=150)
     stored: int = 600
+    encodings: int = 9
     simulated: int = 200_000
 
 
@@ -68,6 +70,7 @@ QUICK = Amounts(
     change=Load(_FEW, memory=12, warm_up=0.2, seconds=4),
     tiers=Load(Traffic(annotators=4, images=60, skew=0.9, prompts=3), memory=5, warm_up=0.5, seconds=1.0),
     stored=20,
+    encodings=1,
     simulated=5_000,
 )
 """Everything once, to see that it works; its numbers mean nothing."""

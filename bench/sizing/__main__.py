@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 
-from bench.sizing.assumptions import Costs, Work
+from bench.record import Record
+from bench.scale.summary import markdown
+from bench.sizing.assumptions import SCALE, Costs, Work
 from bench.sizing.plan import plan
 from bench.sizing.tables import costs_table, misses_table, plans_table, sizes_table
+from bench.summary import FOLDER
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def tables() -> dict[str, str]:
     """The tables of `docs/scaling.md`, by the name of the markers they stand between."""
     costs = Costs()
-    return {"costs": costs_table(costs), "misses": misses_table(), "plans": sizes_table(costs)}
+    record = Record.from_json(json.loads((FOLDER / SCALE).read_text()))
+    return {
+        "measured": markdown(record, SCALE),
+        "costs": costs_table(costs),
+        "misses": misses_table(),
+        "plans": sizes_table(costs),
+    }
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

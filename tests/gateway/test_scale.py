@@ -24,7 +24,7 @@ CHANGES = ("a third replica comes", "one of three is killed")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the files of a quick run of the sections whose load changes and whose cache is too small."""
     folder = tmp_path_factory.mktemp("scale")
-    write(*run(QUICK, "cd", quick=True), folder)
+    write(*run(QUICK, "cde", quick=True), folder)
     return folder
 
 
