@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.record import Bound, Quantity, Row, Section
 from bench.scale.amounts import Amounts
-from bench.scale.clients import Answer
+from bench.scale.clients import Answer, Answers
 from bench.scale.measuring import failed, hit_rate, homes, latency, percent, under_load
 from bench.scale.population import Population
 from deploy.local.fleet import Fleet
@@ -47,36 +47,25 @@ def change(amounts: Amounts, population: Population) -> tuple[Section, Timelines
     """Two replicas, then a third; and then one of the three is killed."""
     load = amounts.change
     timelines: Timelines = {}
-    rows = []
+    rows: list[Row] = []
     with Fleet(2, workers=0, settings=population.settings(load.memory)) as fleet:
         population.store(fleet.cache_url, range(load.traffic.images))
         before = homes(fleet, population, load)
-        steps: list[tuple[str, Callable[[], object]]] = [
-            ("a third replica comes", fleet.add_replica),
-            ("one of three is killed", lambda: fleet.kill_replica(fleet.replicas[0])),
+        steps: list[tuple[str, Callable[[], object], Bound | None]] = [
+            ("a third replica comes", fleet.add_replica, None),
+            ("one of three is killed", lambda: fleet.kill_replica(fleet.replicas[0]), Bound("back after", most=60)),
         ]
-        for what, happens in steps:
+        for what, happens, bound in steps:
             event = _Event(happens, load.seconds / 3)
-            measured = under_load(fleet, population, load, event)
+            answers = under_load(fleet, population, load, event).answers
             after = homes(fleet, population, load)
             moved = sum(after[one] != before[one] for one in before) / len(before)
-            answers, before = measured.answers, after
+            before = after
             timelines[what] = moments(answers.counted, event.at, answers.end)
-            rows.append(
-                Row(
-                    what,
-                    {
-                        "images moved": percent(moved),
-                        **_costs(answers.between(answers.begin, event.at), timelines[what]),
-                        "p95 before": latency(answers.between(answers.begin, event.at))["p95"],
-                        f"p95 of {_AFTER:g} s after": latency(answers.between(event.at, event.at + _AFTER))["p95"],
-                        "prompts": Quantity(len(answers.counted), "prompts"),
-                        "failed": failed(answers),
-                    },
-                    None if happens == fleet.add_replica else Bound("back after", most=60),
-                )
-            )
-            rows.append(Row(f"{what}: prompts failed", {"failed": failed(answers)}, Bound("failed", most=0)))
+            numbers = {"images moved": percent(moved), **_costs(answers, event.at, timelines[what])}
+            rows.append(Row(what, numbers, bound))
+            whole = {"prompts": Quantity(len(answers.counted), "prompts"), "failed": failed(answers)}
+            rows.append(Row(f"{what}: failures", whole, Bound("failed", most=0)))
     note = f"Hit rates over {WINDOW:g} s; back: at {100 * _BACK:g} % of the one before. {load.traffic.images} images."
     return Section("c", "A replica more, and one less, under load", rows, note), timelines
 
@@ -116,11 +105,13 @@ def seconds_until_back(timeline: Sequence[Moment], before: float) -> float:
     return max(low) + _STEP if low else 0.0
 
 
-def _costs(before: Sequence[Answer], timeline: Sequence[Moment]) -> dict[str, Quantity]:
-    usual = hit_rate(before)
+def _costs(answers: Answers, event: float, timeline: Sequence[Moment]) -> dict[str, Quantity]:
+    before = answers.between(answers.begin, event)
     lowest = min((moment.hit_rate for moment in timeline if moment.at > 0), default=0.0)
     return {
-        "hit rate before": percent(usual),
+        "hit rate before": percent(hit_rate(before)),
         "lowest": percent(lowest),
-        "back after": Quantity(seconds_until_back(timeline, usual), "s"),
+        "back after": Quantity(seconds_until_back(timeline, hit_rate(before)), "s"),
+        "p95 before": latency(before)["p95"],
+        f"p95 of {_AFTER:g} s after": latency(answers.between(event, event + _AFTER))["p95"],
     }

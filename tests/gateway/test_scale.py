@@ -36,8 +36,8 @@ def record(written: Path) -> Record:
 
 def test_no_prompt_fails_while_replicas_come_and_go(record: Record) -> None:
     for what in CHANGES:
-        assert record.number("c", what, "prompts") > 0
-        assert record.number("c", what, "failed") == 0
+        assert record.number("c", f"{what}: failures", "prompts") > 0
+        assert record.number("c", f"{what}: failures", "failed") == 0
         assert 0 < record.number("c", what, "images moved") < 100
         assert record.number("c", what, "back after") < 60
 
