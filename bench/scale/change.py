@@ -50,7 +50,7 @@ def change(amounts: Amounts, population: Population) -> tuple[Section, Timelines
     rows: list[Row] = []
     with Fleet(2, workers=0, settings=population.settings(load.memory)) as fleet:
         population.store(fleet.cache_url, range(load.traffic.images))
-        before = homes(fleet, population, load)
+        before = homes(fleet, population, load.traffic.images)
         steps: list[tuple[str, Callable[[], object], Bound | None]] = [
             ("a third replica comes", fleet.add_replica, None),
             ("one of three is killed", lambda: fleet.kill_replica(fleet.replicas[0]), Bound("back after", most=60)),
@@ -58,7 +58,7 @@ def change(amounts: Amounts, population: Population) -> tuple[Section, Timelines
         for what, happens, bound in steps:
             event = _Event(happens, load.seconds / 3)
             answers = under_load(fleet, population, load, event).answers
-            after = homes(fleet, population, load)
+            after = homes(fleet, population, load.traffic.images)
             moved = sum(after[one] != before[one] for one in before) / len(before)
             before = after
             timelines[what] = moments(answers.counted, event.at, answers.end)

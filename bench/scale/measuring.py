@@ -21,6 +21,7 @@ from deploy.local.fleet import Fleet
 SEED = 20_261_122
 
 _SHOWN = 5  # failures that are printed
+_BACKGROUND = 0.3  # seconds in which a replica prepares the last image, after its answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +68,28 @@ def under_load(
     return Measured(answers, {**spent, "clients": answers.processor})
 
 
-def homes(fleet: Fleet, population: Population, load: Load) -> dict[str, str]:
-    """Prompt every image twice without any other load: the replica of each, by image id. They are in memory then."""
+def prompt_all(fleet: Fleet, population: Population, images: int) -> float:
+    """Prompt every image once, one after the other; the processor time of the replicas meanwhile, in seconds."""
     height, width = population.size
     body = b'{"prompts":[{"points":[[%d,%d]],"labels":[1]}]}' % (width // 2, height // 2)
     address = urlsplit(fleet.url).netloc
     connection = RawConnection(address)
-    seen, ids = len(fleet.prompts_served()), [image_id(image) for image in range(load.traffic.images)]
-    for one in ids * 2:
-        head = f"POST /v1/images/{one}/masks HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n"
-        answer = connection.exchange(head.encode() + body)
+    before = _processor(fleet.pids["replicas"])
+    for image in range(images):
+        head = f"POST /v1/images/{image_id(image)}/masks HTTP/1.1\r\nHost: {address}\r\n"
+        answer = connection.exchange(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         if answer.status != 200:
             raise RuntimeError(f"a prompt was answered {answer.status} {answer.body.decode()}")
     connection.close()
-    entries = fleet.prompts_served_since(seen, 2 * len(ids))
+    time.sleep(_BACKGROUND)
+    return _processor(fleet.pids["replicas"]) - before
+
+
+def homes(fleet: Fleet, population: Population, images: int) -> dict[str, str]:
+    """Prompt every image without any other load: the replica of each, by image id. They are in memory then."""
+    seen = len(fleet.prompts_served())
+    prompt_all(fleet, population, images)
+    entries = fleet.prompts_served_since(seen, images)
     return {entry["path"].split("/")[3]: entry["replica"] for entry in entries}
 
 

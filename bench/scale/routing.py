@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.record import Quantity, Row, Section
 from bench.scale.amounts import Amounts
-from bench.scale.measuring import SEED, Measured, failed, hit_rate, latency, percent, under_load
+from bench.scale.measuring import SEED, Measured, failed, hit_rate, latency, percent, prompt_all, under_load
 from bench.scale.population import Population
 from bench.scale.simulation import Tiers, simulate
 from deploy.local.fleet import CONFIGURATION, Fleet
@@ -24,6 +24,7 @@ def routing(amounts: Amounts, population: Population) -> Section:
                 amounts.among, workers=0, settings=population.settings(load.memory), configuration=configuration
             ) as fleet:
                 population.store(fleet.cache_url, range(load.traffic.images))
+                prompt_all(fleet, population, load.traffic.images)
                 measured = under_load(fleet, population, load)
             rows.append(_row(name, amounts, measured, routed=configuration is CONFIGURATION))
     traffic = load.traffic

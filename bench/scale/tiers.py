@@ -7,7 +7,7 @@ import numpy as np
 from bench.record import Quantity, Row, Section
 from bench.scale.amounts import Amounts
 from bench.scale.measuring import SEED, failed, latency, percent, under_load
-from bench.scale.population import Population, cache_bytes, embeddings_kept
+from bench.scale.population import Population, embeddings_kept
 from bench.scale.simulation import Tiers, simulate
 from deploy.local.fleet import Fleet
 from shared.models import FAKE
@@ -29,7 +29,7 @@ def tiers(amounts: Amounts) -> Section:
         amounts.among,
         workers=1,
         settings=population.settings(load.memory),
-        cache_bytes=cache_bytes(amounts.stored),
+        cache_bytes=population.cache_bytes(amounts.stored),
     ) as fleet:
         population.store(fleet.cache_url, range(traffic.images), frozenset(kept))
         measured = under_load(fleet, population, load)

@@ -1,4 +1,4 @@
-"""What a plan starts from: what was measured, and what had to be assumed, each with its source."""
+"""What a plan starts from: what one of everything costs, what others say of GPUs, what annotators are assumed to do."""
 
 from __future__ import annotations
 
@@ -6,41 +6,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-MIB = 2**20
-
-SCALE, PROMPT = "2026-11-22-scale.json", "2026-11-22-prompt.json"
-"""Runs in `bench/results/` whose numbers `Costs` repeats."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What was measured, in the runs `SCALE` and `PROMPT`.
+    """What one of everything costs; `bench.sizing.recorded` has them as measured.
 
     Attributes:
         prompt_ms: processor time of a replica for a prompt on an image in its memory.
         first_ms: more for the first prompt on an image: fetching, preparing and the prompt's longer way.
         gateway_ms: processor time of the gateway for a prompt.
+        encode_ms: processor time of MobileSAM for an image.
         prepared_bytes: memory of an image in a replica.
         float16_bytes, int8_bytes: memory of an embedding in Redis, by how it is stored.
         answer_bytes: of three masks as RLE.
     """
 
-    prompt_ms: float = 33.0
-    first_ms: float = 70.0
-    gateway_ms: float = 0.3
-    prepared_bytes: float = 29.641 * MIB
-    float16_bytes: float = 1.988 * MIB
-    int8_bytes: float = 0.998 * MIB
-    answer_bytes: float = 19_259
+    prompt_ms: float
+    first_ms: float
+    gateway_ms: float
+    encode_ms: float
+    prepared_bytes: float
+    float16_bytes: float
+    int8_bytes: float
+    answer_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """What encodes.
+    """What encodes on a GPU.
 
     Attributes:
         images_per_second: of one device.
-        device: what one of it is.
+        device: what such devices are called.
         source: of the rate.
     """
 
@@ -49,9 +46,8 @@ class Encoder:
     source: str
 
 
-ENCODERS: Mapping[str, Encoder] = MappingProxyType(
+GPUS: Mapping[str, Encoder] = MappingProxyType(
     {
-        "mobile_sam on CPUs": Encoder(1.0, "cores", "measured here"),
         "mobile_sam on GPUs": Encoder(
             1000 / 8, "GPUs", "assumed: 8 ms an image, the MobileSAM paper's figure for one GPU; not measured here"
         ),

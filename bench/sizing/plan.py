@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.scale.simulation import Tiers, simulate
 from bench.scale.traffic import Traffic
-from bench.sizing.assumptions import BUSY, ENCODERS, NODE_BYTES, NODE_BYTES_PER_SECOND, Costs, Work
+from bench.sizing.assumptions import BUSY, GPUS, NODE_BYTES, NODE_BYTES_PER_SECOND, Costs, Work
 
 _SIMULATED_ANNOTATORS = 20
 _SIMULATED_VISITS = 15_000
@@ -45,7 +45,8 @@ class Plan:
         browser_bytes: of embeddings to browsers, if these decode themselves.
         gateway_cores: all gateways together.
         encodings: images.
-        devices: that encode, by `ENCODERS`.
+        encoder_cores: of CPUs, with MobileSAM.
+        gpus: instead, by `GPUS`.
     """
 
     work: Work
@@ -64,7 +65,8 @@ class Plan:
     browser_bytes: float
     gateway_cores: int
     encodings: float
-    devices: dict[str, int]
+    encoder_cores: int
+    gpus: dict[str, int]
 
 
 def plan(work: Work, costs: Costs) -> Plan:
@@ -102,7 +104,8 @@ def plan(work: Work, costs: Costs) -> Plan:
             _whole((answered + uploaded) / NODE_BYTES_PER_SECOND / BUSY),
         ),
         encodings=encodings,
-        devices={name: _whole(encodings / one.images_per_second / BUSY) for name, one in ENCODERS.items()},
+        encoder_cores=_whole(encodings * costs.encode_ms / 1000 / BUSY),
+        gpus={name: _whole(encodings / one.images_per_second / BUSY) for name, one in GPUS.items()},
     )
 
 

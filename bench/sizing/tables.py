@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 
-from bench.sizing.assumptions import CLICKING, ENCODERS, HOVERING, Costs, Work
+from bench.sizing.assumptions import CLICKING, GPUS, HOVERING, Costs, Work
 from bench.sizing.plan import Plan, plan, simulated_misses
 
 SIZES = ((10, 1.0), (1_000, 0.25), (1_000_000, 0.01))
@@ -41,10 +41,11 @@ def plans_table(plans: Sequence[tuple[str, Plan]]) -> str:
         ("instead of the masks, if browsers decode: embeddings", [_size(one.browser_bytes) + "/s" for _, one in plans]),
         ("**gateway cores**", [f"{one.gateway_cores:,}" for _, one in plans]),
         ("encodings/s", [_count(one.encodings) for _, one in plans]),
+        ("**mobile_sam on CPUs**: cores", [f"{one.encoder_cores:,}" for _, one in plans]),
     ]
     rows += [
-        (f"**{name}**: {encoder.device}", [f"{one.devices[name]:,}" for _, one in plans])
-        for name, encoder in ENCODERS.items()
+        (f"**{name}**: {encoder.device}", [f"or {one.gpus[name]:,}" for _, one in plans])
+        for name, encoder in GPUS.items()
     ]
     lines = ["| | " + " | ".join(name for name, _ in plans) + " |", "|---|" + "---|" * len(plans)]
     return "\n".join([*lines, *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows)]) + "\n"
@@ -66,20 +67,19 @@ def sizes_table(costs: Costs) -> str:
 def costs_table(costs: Costs) -> str:
     """What a million images take in Redis, and one of everything costs."""
     lines = [
-        "| measured | |",
+        "| one of everything | |",
         "|---|---|",
         f"| `prompt_ms`: processor time of a replica, prompt on an image in memory | {costs.prompt_ms:g} ms |",
         f"| `first_ms`: more for an image's first prompt (fetch, prepare) | {costs.first_ms:g} ms |",
         f"| `gateway_ms`: processor time of the gateway for a prompt | {costs.gateway_ms:g} ms |",
+        f"| `encode_ms`: processor time of MobileSAM for an image | {costs.encode_ms:g} ms |",
         f"| `prepared_bytes`: an image in a replica's memory | {_size(costs.prepared_bytes)} |",
         f"| `float16_bytes`, also `int16`; a million images | {_size(costs.float16_bytes)}; "
         f"{_size(1e6 * costs.float16_bytes)} |",
         f"| `int8_bytes`; a million images | {_size(costs.int8_bytes)}; {_size(1e6 * costs.int8_bytes)} |",
         f"| `answer_bytes`: three masks as RLE | {_size(costs.answer_bytes)} |",
     ]
-    lines += [
-        f"| one of {name} | {one.images_per_second:.3g} images/s ({one.source}) |" for name, one in ENCODERS.items()
-    ]
+    lines += [f"| one of {name} | {one.images_per_second:.3g} images/s ({one.source}) |" for name, one in GPUS.items()]
     return "\n".join(lines) + "\n"
 
 
