@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.record import Record
-from bench.svg import FAINT, GRID, Drawing
+from bench.svg import FAINT, GRID, Drawing, ticks
 
 if TYPE_CHECKING:
     from bench.scale.change import Moment
@@ -21,7 +21,7 @@ def change_plot(record: Record, timelines: dict[str, list[Moment]]) -> str:
     drawing = Drawing(
         760, 90 + len(timelines) * (height + gap), "A replica more, and one less, under load", _about(record)
     )
-    most = max(moment.p95 for line in timelines.values() for moment in line) * 1.05
+    most = ticks(max(moment.p95 for line in timelines.values() for moment in line))[-1]
     for number, (what, line) in enumerate(timelines.items()):
         top = 100 + number * (height + gap)
         first, last = line[0].at, line[-1].at
