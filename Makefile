@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 INPUTS := pyproject.toml constraints.txt
 CHECKED := shared prompt_api encoder_worker deploy bench tests
 
-.PHONY: help run demo test test-torch bench chaos fuzz soak label-studio-check images-check lint setup
+.PHONY: help run demo test test-torch bench bench-scale chaos fuzz soak label-studio-check images-check lint setup
 .DELETE_ON_ERROR:
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make test   lint and every test"
 	@echo "make test-torch  the tests of the ViT models alone"
 	@echo "make bench  what prompts cost here, against SamPredictor: ten quiet minutes (PHOTO=path adds yours)"
+	@echo "make bench-scale  replicas behind the gateway: prompts per second, hit rates, a replica more and less: ten quiet minutes"
 	@echo "make chaos  break the running service in every way it promises to survive: six quiet minutes (SEED=7 varies it)"
 	@echo "make fuzz   throw mutated bytes at whatever reads what clients send: TIME=60 seconds at each of five readers"
 	@echo "make soak   100,000 prompts and 2,000 uploads, watching what stays behind: half a quiet hour"
@@ -40,6 +41,9 @@ test-torch: $(VENV)/.developing
 
 bench: $(VENV)/.developing
 	@exec $(BIN)/python -m bench $${PHOTO:+--photo "$$PHOTO"}
+
+bench-scale: $(VENV)/.developing
+	@exec $(BIN)/python -m bench.scale
 
 chaos: $(VENV)/.developing
 	@exec $(BIN)/python -m tests.chaos $${SEED:+--seed "$$SEED"}

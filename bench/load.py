@@ -6,7 +6,6 @@ Raw sockets and requests made beforehand: what the clients cost is taken from th
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,8 @@ from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from bench.raw_connection import RawConnection
 
 _TIMEOUT = 60.0
 
@@ -72,9 +73,7 @@ class _Client:
     """One connection, and when each of its requests was answered and how long it took, in seconds."""
 
     def __init__(self, address: str, requests: Sequence[bytes], first: int) -> None:
-        host, _, port = address.rpartition(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=_TIMEOUT)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = RawConnection(address)
         self._requests = islice(cycle(requests), first, None)
         self.answered: list[tuple[float, float]] = []
         self.failure: BaseException | None = None
@@ -82,30 +81,16 @@ class _Client:
     def run(self, until: float) -> None:
         try:
             while (started := time.perf_counter()) < until:
-                self._socket.sendall(next(self._requests))
-                self._read()
+                self._ask()
                 ended = time.perf_counter()
                 self.answered.append((ended, ended - started))
         except BaseException as error:
             self.failure = error
 
-    def _read(self) -> None:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += self._receive()
-        head, _, body = head.partition(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"the API answered {head.decode()}\n{body.decode()}")
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        left = length - len(body)
-        while left > 0:
-            left -= len(self._receive())
-
-    def _receive(self) -> bytes:
-        data = self._socket.recv(1 << 18)
-        if not data:
-            raise RuntimeError("the API closed the connection")
-        return data
+    def _ask(self) -> None:
+        answer = self._connection.exchange(next(self._requests))
+        if answer.status != 200:
+            raise RuntimeError(f"the API answered {answer.head.decode()}\n{answer.body.decode()}")
 
 
 def main() -> None:

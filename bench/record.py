@@ -6,7 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_DECIMALS = {"ms": 1, "x": 2, "MB": 1, "MiB": 3, "kB": 1, "prompts/s": 1, "%": 1, "pixels": 0, "": 6}
+_DECIMALS = {
+    **dict.fromkeys(("images", "prompts", "pixels"), 0),
+    **dict.fromkeys(("ms", "s", "MB", "kB", "prompts/s", "%", "points"), 1),
+    "x": 2,
+    "MiB": 3,
+    "": 6,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.gateway.fleet import MAX_BODY, Fleet
+from deploy.local.fleet import MAX_BODY, Fleet
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 

@@ -17,10 +17,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import redis
 
 from deploy.local.embedded_valkey import start_valkey
+from deploy.local.name_server import NameServer
 from deploy.local.process import ROOT, Child, ProcessGroup, StackError, stop_all
-from tests.gateway.name_server import NameServer
 
 CONFIGURATION = ROOT / "deploy/gateway/haproxy.cfg"
 MAX_BODY = 1_000_000
@@ -34,9 +35,26 @@ _READY = re.compile(r"\bready:")
 class Fleet:
     """Valkey, workers, replicas and HAProxy, and the name server that tells it of replicas; a context manager."""
 
-    def __init__(self, replicas: int, *, workers: int = 1, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        replicas: int,
+        *,
+        workers: int = 1,
+        settings: Mapping[str, str] | None = None,
+        cache_bytes: int | None = None,
+        configuration: Path = CONFIGURATION,
+    ) -> None:
+        """
+        Args:
+            settings: environment variables of replicas and workers over those of this process.
+            cache_bytes: memory of a cache of its own that evicts what is used least; None: the queue's server is the
+                cache too, and evicts nothing.
+            configuration: the gateway's.
+        """
         self._count = replicas
         self._worker_count = workers
+        self._cache_bytes = cache_bytes
+        self._configuration = configuration
         self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", "SAM_MODEL": "fake", **(settings or {})}
         self._group = ProcessGroup()
         self._names = NameServer()
@@ -45,10 +63,11 @@ class Fleet:
         self._replicas: dict[str, Child] = {}
         self._workers: list[Child] = []
         self._gateway: Child | None = None
-        self._valkey: Child | None = None
+        self._valkeys: list[Child] = []
         self._next = 11
         self._port = _free_port()
         self.url = ""
+        self.cache_url = ""
 
     def __enter__(self) -> Self:
         try:
@@ -65,6 +84,17 @@ class Fleet:
     def replicas(self) -> tuple[str, ...]:
         """Addresses of those that run."""
         return tuple(address for address, child in self._replicas.items() if child.exit_code is None)
+
+    @property
+    def pids(self) -> dict[str, list[int]]:
+        """Process ids of what runs: `replicas`, `gateway`, `valkey`, `workers`."""
+        children = {
+            "replicas": list(self._replicas.values()),
+            "gateway": [self._gateway] if self._gateway else [],
+            "valkey": self._valkeys,
+            "workers": self._workers,
+        }
+        return {name: [child.pid for child in kind if child.exit_code is None] for name, kind in children.items()}
 
     def add_replica(self) -> str:
         """Start one and return its address once it serves and the gateway sends to it."""
@@ -114,14 +144,24 @@ class Fleet:
 
     def _start(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        self._valkey, url = start_valkey(self._group, _nobody, deadline)
-        self._environ |= {"SAM_CACHE_URL": url, "SAM_QUEUE_URL": url}
+        queue_url = self.cache_url = self._start_valkey(deadline)
+        if self._cache_bytes is not None:
+            self.cache_url = self._start_valkey(deadline)
+            with redis.Redis.from_url(self.cache_url) as client:
+                client.config_set("maxmemory", self._cache_bytes)
+                client.config_set("maxmemory-policy", "allkeys-lfu")
+        self._environ |= {"SAM_CACHE_URL": self.cache_url, "SAM_QUEUE_URL": queue_url}
         self._names.__enter__()
         for _ in range(self._worker_count):
             self._spawn_worker()
         addresses = [self._spawn_replica() for _ in range(self._count)]
         self._start_gateway()
         self._wait_until_up(addresses)
+
+    def _start_valkey(self, deadline: float) -> str:
+        child, url = start_valkey(self._group, _nobody, deadline)
+        self._valkeys.append(child)
+        return url
 
     def _start_gateway(self) -> None:
         port = _free_port()
@@ -133,7 +173,7 @@ class Fleet:
             "MAX_REPLICAS": "8",
             "MAX_BODY": str(MAX_BODY),
         }
-        command = [haproxy(), "-f", str(CONFIGURATION)]
+        command = [haproxy(), "-f", str(self._configuration)]
         self._gateway = Child("gateway", command, environ=environ, group=self._group, sink=self._lines.append)
         self.url = f"http://127.0.0.1:{port}"
 
@@ -179,8 +219,8 @@ class Fleet:
         pause.wait(3.0)  # resolving and checking each take a second
 
     def _close(self) -> None:
-        children = [self._gateway, *self._replicas.values(), *self._workers, self._valkey]
-        stop_all([child for child in children if child is not None])
+        gateway = [self._gateway] if self._gateway else []
+        stop_all([*gateway, *self._replicas.values(), *self._workers, *self._valkeys])
         self._group.close()
         self._names.__exit__(None, None, None)
 

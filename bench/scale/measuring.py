@@ -1,0 +1,121 @@
+"""A fleet under load: what clients saw, and what each kind of process spent on it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from bench import cores
+from bench.raw_connection import RawConnection
+from bench.record import Quantity
+from bench.samples import percentile
+from bench.scale.amounts import Load
+from bench.scale.clients import Answer, Answers, Clients
+from bench.scale.pictures import image_id
+from bench.scale.population import Population
+from deploy.local.fleet import Fleet
+
+SEED = 20_261_122
+
+_SHOWN = 5  # failures that are printed
+_BACKGROUND = 0.3  # seconds in which a replica prepares the last image, after its answer
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Attributes:
+    answers: what clients saw.
+    processor: seconds of processor time in what counts, by kind of process.
+    """
+
+    answers: Answers
+    processor: dict[str, float]
+
+    def per_prompt(self, kind: str) -> Quantity:
+        """Milliseconds of processor time that a kind of process spent on each prompt."""
+        return Quantity(1000 * self.processor[kind] / max(1, len(self.answers.counted)), "ms")
+
+    @property
+    def rate(self) -> Quantity:
+        """Prompts answered per second."""
+        return Quantity(len(self.answers.counted) / (self.answers.end - self.answers.begin), "prompts/s")
+
+
+def under_load(
+    fleet: Fleet, population: Population, load: Load, then: Callable[[float], None] = lambda _begin: None
+) -> Measured:
+    """Have clients prompt; meanwhile call `then` with the moment from which on it counts (monotonic seconds)."""
+    with Clients(
+        fleet.url,
+        load.traffic,
+        population.size,
+        warm_up=load.warm_up,
+        seconds=load.seconds,
+        seed=SEED,
+        pause=load.pause,
+    ) as clients:
+        _sleep_until(clients.begin)
+        before = {name: _processor(pids) for name, pids in fleet.pids.items()}
+        then(clients.begin)
+        _sleep_until(clients.end)
+        spent = {name: _processor(pids) - before[name] for name, pids in fleet.pids.items()}
+        answers = clients.wait()
+    for failure in answers.failures[:_SHOWN]:
+        print(f"failed: {failure}", file=sys.stderr)
+    return Measured(answers, {**spent, "clients": answers.processor})
+
+
+def prompt_all(fleet: Fleet, population: Population, images: int) -> float:
+    """Prompt every image once, one after the other; the processor time of the replicas meanwhile, in seconds."""
+    height, width = population.size
+    body = b'{"prompts":[{"points":[[%d,%d]],"labels":[1]}]}' % (width // 2, height // 2)
+    address = urlsplit(fleet.url).netloc
+    connection = RawConnection(address)
+    before = _processor(fleet.pids["replicas"])
+    for image in range(images):
+        head = f"POST /v1/images/{image_id(image)}/masks HTTP/1.1\r\nHost: {address}\r\n"
+        answer = connection.exchange(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        if answer.status != 200:
+            raise RuntimeError(f"a prompt was answered {answer.status} {answer.body.decode()}")
+    connection.close()
+    time.sleep(_BACKGROUND)
+    return _processor(fleet.pids["replicas"]) - before
+
+
+def homes(fleet: Fleet, population: Population, images: int) -> dict[str, str]:
+    """Prompt every image without any other load: the replica of each, by image id. They are in memory then."""
+    seen = len(fleet.prompts_served())
+    prompt_all(fleet, population, images)
+    entries = fleet.prompts_served_since(seen, images)
+    return {entry["path"].split("/")[3]: entry["replica"] for entry in entries}
+
+
+def hit_rate(answers: Sequence[Answer]) -> float:
+    """Part of the prompts whose image was in the replica's memory; 0 without any."""
+    return sum(answer.tier == "memory" for answer in answers) / max(1, len(answers))
+
+
+def latency(answers: Sequence[Answer]) -> dict[str, Quantity]:
+    """`p50` and `p95`."""
+    taken = [answer.milliseconds for answer in answers] or [0.0]
+    return {"p50": percentile(taken, 50), "p95": percentile(taken, 95)}
+
+
+def percent(part: float) -> Quantity:
+    return Quantity(100 * part, "%")
+
+
+def failed(answers: Answers) -> Quantity:
+    """How many prompts were not answered with masks."""
+    return Quantity(len(answers.failures), "prompts")
+
+
+def _processor(pids: Sequence[int]) -> float:
+    return sum(cores.processor_seconds(pid) for pid in pids)
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
