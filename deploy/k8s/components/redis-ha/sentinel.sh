@@ -23,4 +23,4 @@ sentinel down-after-milliseconds queue 5000
 sentinel failover-timeout queue 30000
 sentinel parallel-syncs queue 1
 CONFIGURATION
-exec redis-sentinel /data/sentinel.conf
+exec redis-server /data/sentinel.conf --sentinel
