@@ -1,4 +1,4 @@
-"""onnxruntime-web, which runs the mask decoder in browsers: fetched once per machine, verified, compressed."""
+"""onnxruntime-web, which runs the mask decoder in browsers: fetched once per machine, verified, kept compressed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from shared.fetch_command import print_folders
 from shared.models import WeightsFile
 from shared.settings import Settings
-from shared.weights_fetch import explained_errors, fetch_files, fetch_lock, sha256_of
+from shared.weights_fetch import explained_errors, fetch_files, fetch_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,10 @@ WebAssembly and its threads, the WebAssembly."""
 
 
 def locate_runtime(settings: Settings, runtime: BrowserRuntime = RUNTIME) -> Path:
-    """The folder that holds the runtime's files, every byte checked, beside each its `.gz`; fetched if it is not there.
+    """The folder that holds the runtime's files as `.gz`, every byte checked; fetched if it is not there.
 
-    It is in `SAM_WEIGHTS_DIR`, under a name of its version. Processes that start together fetch once.
+    Every browser takes them compressed, in a quarter of the bytes: nothing else is kept. The folder is in
+    `SAM_WEIGHTS_DIR`, under a name of its version. Processes that start together fetch once.
 
     Raises:
         WeightsError: there is no way to fetch or keep it.
@@ -87,38 +88,36 @@ def locate_runtime(settings: Settings, runtime: BrowserRuntime = RUNTIME) -> Pat
     return folder
 
 
-def compressed(path: Path) -> Path:
-    """Where the compressed copy of a file is."""
-    return path.with_name(f"{path.name}.gz")
+def compressed(folder: Path, name: str) -> Path:
+    """Where a file of the runtime is kept."""
+    return folder / f"{name}.gz"
 
 
 def _sound(folder: Path, runtime: BrowserRuntime) -> bool:
     with explained_errors(folder):
         try:
-            return all(
-                sha256_of(folder / file.name) == file.sha256 and _unpacked_sha256(folder / file.name) == file.sha256
-                for file in runtime.files
-            )
+            return all(_unpacked_sha256(compressed(folder, file.name)) == file.sha256 for file in runtime.files)
         except FileNotFoundError:
             return False
 
 
 def _unpacked_sha256(path: Path) -> str:
     try:
-        with gzip.open(compressed(path)) as file:
-            return hashlib.sha256(file.read()).hexdigest()
+        with gzip.open(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except (gzip.BadGzipFile, EOFError, zlib.error):
         return ""
 
 
 def _compress(path: Path) -> None:
-    """Write the compressed copy, whole or not at all."""
+    """Replace a file by its compressed copy, which is written whole or not at all."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), 0o644)  # the API may run as another user
             file.write(gzip.compress(path.read_bytes(), 9, mtime=0))
-        Path(name).replace(compressed(path))
+        Path(name).replace(compressed(path.parent, path.name))
+        path.unlink()
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -107,10 +107,14 @@ def _masks_from(api: BuiltImage, encoder: BuiltImage, report: Report) -> list[Ma
         report.check("a photo goes through both images", True, f"score {max(mask.score for mask in masks):.3f}")
         health = run(api, api.config["Healthcheck"]["Test"][1:], {"SAM_PORT": port})
         report.check("the health check passes", health.returncode == 0, health.stderr[-200:])
+        probe = ["python", "-m", "encoder_worker.alive"]
+        alive = run(encoder, probe, environ)
+        report.check("the worker's probe finds it", alive.returncode == 0, alive.stderr[-200:])
         for child in (server, worker):
             stopping = time.monotonic()
             stop_all([child], _STOP_SECONDS)
             report.check(f"{child.name} obeys SIGTERM", child.exit_code == 0, f"{time.monotonic() - stopping:.1f} s")
+        report.check("the worker's probe misses it once it is gone", run(encoder, probe, environ).returncode == 1)
         return masks
 
 

@@ -23,9 +23,10 @@ from shared.settings import Settings
 START_SECONDS = 180.0
 """How long everything may take to get ready: the first start of a model also builds its decoder graph."""
 
-SERVICE_ENVIRON = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
+SERVICE_ENVIRON = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2", "ORT_DISABLE_TELEMETRY": "1"}
 """Environment of the services' processes here, as in the container images. An arena of malloc per thread (glibc's
-default) keeps for each what any one of them needed once, which looks like a leak: two are enough under the GIL."""
+default) keeps for each what any one of them needed once, which looks like a leak: two are enough under the GIL. ONNX
+Runtime would send its maker what it runs."""
 
 _WORKER_READY = re.compile(r"\bready:")
 _API_URL = re.compile(r"https?://[^\s/]+:\d+")

@@ -16,6 +16,7 @@ import onnx
 
 from prompt_api.decoder import image_side, mask_side, prompt_side, unsplit
 from prompt_api.decoder.folding import Folded
+from prompt_api.decoder.shared_constants import share_constants
 from prompt_api.decoder.weights import Weights
 from shared.errors import WeightsError
 from shared.weights_fetch import explained_errors, fetch_lock, sha256_of
@@ -29,6 +30,7 @@ BUILDERS = (
     "mask_side",
     "prompt_side",
     "prompt_tokens",
+    "shared_constants",
     "token_side",
     "unsplit",
     "weights",
@@ -48,7 +50,8 @@ class DecoderGraphs:
     Attributes:
         unsplit: the whole decoder in standard operators, for browsers and as the oracle.
         image_side, mask_side, prompt_side: the split decoder; for ONNX Runtime only, which browsers have as well.
-        first_prompt: the prompt side for the first prompt on an image.
+        first_prompt: the prompt side for the first prompt on an image; reads most of its constants from the file of
+            `prompt_side`.
     """
 
     unsplit: Path
@@ -107,14 +110,16 @@ def _builder_version() -> str:
 def _build(weights: Weights, graphs: DecoderGraphs) -> None:
     folded = Folded(weights)
     graphs.unsplit.parent.mkdir(parents=True, exist_ok=True)
-    for path, model in (
-        (graphs.unsplit, unsplit.build_unsplit(weights)),
-        (graphs.image_side, image_side.build_image_side(folded)),
-        (graphs.mask_side, mask_side.build_mask_side(folded)),
-        (graphs.prompt_side, prompt_side.build_prompt_side(folded)),
-        (graphs.first_prompt, prompt_side.build_first_prompt(folded)),
+    own = prompt_side.build_prompt_side(folded).SerializeToString()
+    first = prompt_side.build_first_prompt(folded)
+    share_constants(first, own, graphs.prompt_side.name)
+    for path, content in (
+        (graphs.unsplit, unsplit.build_unsplit(weights).SerializeToString()),
+        (graphs.image_side, image_side.build_image_side(folded).SerializeToString()),
+        (graphs.mask_side, mask_side.build_mask_side(folded).SerializeToString()),
+        (graphs.prompt_side, own),
+        (graphs.first_prompt, first.SerializeToString()),
     ):
-        content = model.SerializeToString()
         _replace(_record(path), hashlib.sha256(content).hexdigest().encode())
         _replace(path, content)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
 from flask import Blueprint, Response, abort, request, send_file
 
 from prompt_api.routes.page import HEADERS
@@ -11,6 +15,7 @@ from shared.browser_runtime import RUNTIME, compressed
 blueprint = Blueprint("browser_runtime", __name__, url_prefix="/static/runtime")
 
 _TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm"}
+_PIECE = 1 << 16
 _FILES = {file.name: file for file in RUNTIME.files}
 
 
@@ -19,19 +24,24 @@ def file(version: str, name: str) -> Response:
     folder = services().browser.runtime_folder(version)
     if folder is None or name not in _FILES:
         abort(404)
-    path, etag = folder / name, _FILES[name].sha256[:32]
-    packed = request.accept_encodings["gzip"] > 0 and "Range" not in request.headers
-    answer = send_file(
-        compressed(path) if packed else path,
-        mimetype=_TYPES[path.suffix],
-        etag=f"{etag}-gzip" if packed else etag,
-        conditional=True,
-    )
-    if packed:
+    path, etag, kind = compressed(folder, name), _FILES[name].sha256[:32], _TYPES[Path(name).suffix]
+    if request.accept_encodings["gzip"] > 0 and "Range" not in request.headers:
+        answer = send_file(path, mimetype=kind, etag=f"{etag}-gzip", conditional=True)
         answer.headers["Content-Encoding"] = "gzip"
+    else:
+        answer = Response(_unpacked(path), mimetype=kind)
+        answer.set_etag(etag)
+        answer.make_conditional(request)
     answer.vary.add("Accept-Encoding")
     answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     return answer
+
+
+def _unpacked(path: Path) -> Iterator[bytes]:
+    """The pieces of a file for a client that takes nothing compressed: no browser does that."""
+    with gzip.open(path) as file:
+        while piece := file.read(_PIECE):
+            yield piece
 
 
 @blueprint.after_request

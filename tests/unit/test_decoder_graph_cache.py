@@ -9,11 +9,14 @@ from pathlib import Path
 from threading import Barrier
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 from prompt_api.decoder import graph_cache
+from prompt_api.decoder.folding import Folded
 from prompt_api.decoder.graph_cache import BUILDERS, cached_graphs
+from prompt_api.decoder.prompt_side import build_first_prompt
 from shared.errors import WeightsError
 from shared.weights_fetch import fetch_lock
 from tests.unit.decoder_material import random_weights
@@ -73,6 +76,16 @@ def test_nothing_is_left_beside_the_graphs(tmp_path: Path) -> None:
     home = cached_graphs(random_weights, DIGEST, tmp_path).unsplit.parent
     names = {"decoder", "image_side", "mask_side", "prompt_side", "first_prompt"}
     assert {path.name for path in home.iterdir()} == {f"{name}.{end}" for name in names for end in ("onnx", "sha256")}
+
+
+def test_the_first_prompt_reads_its_constants_from_the_prompt_side(tmp_path: Path) -> None:
+    graphs = cached_graphs(random_weights, DIGEST, tmp_path)
+    whole = build_first_prompt(Folded(random_weights()))
+    read = onnx.load(graphs.first_prompt)
+    assert [one.raw_data for one in read.graph.initializer] == [one.raw_data for one in whole.graph.initializer]
+    assert graphs.first_prompt.stat().st_size < whole.ByteSize() / 3
+    for path in (graphs.unsplit, *graphs.split.values()):
+        assert not [one for one in onnx.load(path, load_external_data=False).graph.initializer if one.external_data]
 
 
 def test_a_folder_that_cannot_be_used_is_a_weights_error(tmp_path: Path) -> None:

@@ -76,8 +76,7 @@ def browser(make_world: Callable[..., World], tmp_path: Path) -> Browser:
         path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
     for file in RUNTIME.files:
         content = WASM if file.name.endswith(".wasm") else MODULE
-        (tmp_path / file.name).write_bytes(content)
-        compressed(tmp_path / file.name).write_bytes(gzip.compress(content))
+        compressed(tmp_path, file.name).write_bytes(gzip.compress(content))
     fetching = Fetching(tmp_path)
     decoding = BrowserDecoding({"fake": graphs}, fetching, clock=lambda: fetching.now)
     world = make_world(browser=decoding)
@@ -135,6 +134,15 @@ def test_the_runtime_is_served_with_its_types_compressed_and_immutable(browser: 
             # The runtime's threads are workers, made of this very file.
             assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
             assert "wasm-unsafe-eval" in answer.headers["Content-Security-Policy"]
+
+
+def test_a_client_that_takes_nothing_compressed_is_told_once(browser: Browser) -> None:
+    browser.fetched()
+    path = f"{BASE}/{RUNTIME.files[0].name}"
+    answer = browser.get(path, Range="bytes=0-9", **{"Accept-Encoding": "gzip"})
+    assert (answer.status_code, answer.data) == (200, MODULE)
+    again = browser.get(path, **{"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
 
 
 @pytest.mark.parametrize("path", ["0.0.1/ort.wasm.min.mjs", f"{RUNTIME.version}/decoder.onnx"])

@@ -1,0 +1,26 @@
+"""Constants that a graph reads from another graph's file instead of carrying them again."""
+
+from __future__ import annotations
+
+import onnx
+from onnx.external_data_helper import set_external_data
+
+_LEAST = 4096
+"""Bytes of a constant from which on sharing it pays; shapes and axes must stay in the graph."""
+
+
+def share_constants(model: onnx.ModelProto, content: bytes, name: str) -> None:
+    """Have `model` read each large constant that is also in `content` from there.
+
+    The places are ONNX's own external data, which every runtime reads: a file, an offset and a length.
+
+    Args:
+        model: changed in place. Its file must lie beside the other one.
+        content: bytes of the other ONNX file.
+        name: of that file.
+    """
+    for constant in model.graph.initializer:
+        data = constant.raw_data
+        if len(data) >= _LEAST and (offset := content.find(data)) >= 0:
+            set_external_data(constant, name, offset, len(data))
+            constant.ClearField("raw_data")

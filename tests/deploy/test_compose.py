@@ -1,0 +1,152 @@
+"""The compose files: valid under the Compose specification, and what this project asks of every service."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.local.process import ROOT
+from shared.settings import PREFIX, Settings
+from tests.deploy import compose_files
+from tests.deploy.compose_files import BASE, GPU, seconds
+
+SCALED = ("prompt-api", "encoder-worker")
+GRACE = {"prompt-api": 10, "encoder-worker": 15, "gateway": 60, "redis-queue": 10, "redis-cache": 10}
+"""Seconds that each service takes at most to stop: `STOP_SECONDS` of the API, `Pace.stop` of the worker,
+`hard-stop-after` of the gateway."""
+
+SETTINGS = {PREFIX + one.name.upper() for one in fields(Settings)}
+
+
+@pytest.fixture(params=["base", "gpu"])
+def services(request: pytest.FixtureRequest) -> dict[str, Any]:
+    document = compose_files.base() if request.param == "base" else compose_files.with_gpu()
+    found: dict[str, Any] = document["services"]
+    return found
+
+
+def test_the_files_follow_the_compose_specification(tmp_path: Path) -> None:
+    merged = tmp_path / "merged.yml"
+    merged.write_text(yaml.safe_dump(compose_files.with_gpu()))
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*command, BASE, GPU, merged], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_mistake_in_a_file_would_be_found(tmp_path: Path) -> None:
+    wrong = compose_files.base()
+    wrong["services"]["gateway"]["healthchecks"] = {}
+    (tmp_path / "wrong.yml").write_text(yaml.safe_dump(wrong))
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*command, tmp_path / "wrong.yml"], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1
+
+
+def test_every_service_has_a_health_check(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["healthcheck"]["test"][0] == "CMD", name
+
+
+def test_services_start_after_the_health_of_what_they_need(services: dict[str, Any]) -> None:
+    needed = {name: service.get("depends_on", {}) for name, service in services.items()}
+    assert needed["gateway"].keys() == {"prompt-api"}
+    for name in SCALED:
+        assert needed[name].keys() == {"redis-cache", "redis-queue"}
+    for conditions in needed.values():
+        for other, condition in conditions.items():
+            assert condition == {"condition": "service_healthy"}
+            assert "healthcheck" in services[other]
+
+
+def test_every_service_is_limited(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["deploy"]["resources"]["limits"].keys() >= {"cpus", "memory"}, name
+
+
+def test_no_service_is_root_gains_rights_or_writes_its_image(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service.get("user", _user_of_image(service)) not in ("", "0", "root"), name
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_logs_are_capped_and_what_ends_is_started_again(services: dict[str, Any]) -> None:
+    for service in services.values():
+        assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+        assert service["restart"] == "unless-stopped"
+
+
+def test_every_service_has_the_time_it_takes_to_stop(services: dict[str, Any]) -> None:
+    assert services.keys() == GRACE.keys()
+    for name, service in services.items():
+        assert seconds(service["stop_grace_period"]) > GRACE[name], name
+
+
+def test_nothing_is_in_the_way_of_more_replicas(services: dict[str, Any]) -> None:
+    for name in SCALED:
+        assert not {"container_name", "hostname", "ports", "volumes"} & services[name].keys()
+
+
+def test_only_the_gateway_is_published_and_on_loopback_alone(services: dict[str, Any]) -> None:
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert published == {"gateway": ["127.0.0.1:8000:8000"]}
+
+
+def test_volumes_and_files_that_are_mounted_exist(services: dict[str, Any]) -> None:
+    declared = compose_files.base()["volumes"]
+    for service in services.values():
+        for source in (volume.split(":")[0] for volume in service.get("volumes", [])):
+            assert (ROOT / source).is_file() if source.startswith(".") else source in declared
+
+
+def test_every_setting_is_one(services: dict[str, Any]) -> None:
+    for service in services.values():
+        given = [name for name in service.get("environment", {}) if name.startswith(PREFIX)]
+        assert set(given) <= SETTINGS
+
+
+def test_the_services_accept_their_settings(services: dict[str, Any]) -> None:
+    for name in SCALED:
+        Settings.from_env({key: str(value) for key, value in services[name]["environment"].items()})
+
+
+def test_the_gateway_takes_every_upload_the_api_takes(services: dict[str, Any]) -> None:
+    assert int(services["gateway"]["environment"]["MAX_BODY"]) > Settings().max_upload_bytes
+
+
+def test_the_gateway_is_told_everything_its_configuration_asks(services: dict[str, Any]) -> None:
+    asked = {"BIND", "UPSTREAM", "DNS", "MAX_REPLICAS", "MAX_BODY"}
+    text = (ROOT / "deploy/gateway/haproxy.cfg").read_text()
+    assert {name for name in asked if f'"${{{name}}}"' in text} == asked
+    assert services["gateway"]["environment"].keys() == asked
+
+
+def test_the_example_has_every_variable_with_its_default_and_no_other() -> None:
+    assert compose_files.variables() == {name: {default} for name, default in compose_files.example().items()}
+
+
+def test_the_cache_has_room_beside_its_data(services: dict[str, Any]) -> None:
+    example = compose_files.example()
+    assert float(example["CACHE_LIMIT"].rstrip("g")) >= 1.4 * float(example["CACHE_MEMORY"].rstrip("gb"))
+
+
+def test_the_health_check_of_the_api_is_its_images() -> None:
+    declared = (ROOT / "Dockerfile.api").read_text()
+    check = compose_files.base()["services"]["prompt-api"]["healthcheck"]
+    for option in ("interval", "timeout", "retries"):
+        assert f"--{option}={check[option]}" in declared
+
+
+def _user_of_image(service: dict[str, Any]) -> str:
+    """The last `USER` of the Dockerfile that the service is built from."""
+    if "build" not in service:
+        return ""
+    lines = (ROOT / service["build"]["dockerfile"]).read_text().splitlines()
+    return [line.split()[1] for line in lines if line.startswith("USER ")][-1]
