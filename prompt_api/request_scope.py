@@ -101,7 +101,7 @@ class _Request:
             self._method, Kind.SERVER, parent=environ.get("HTTP_TRACEPARENT", ""), attributes=attributes
         )
         self._context = ExitStack()
-        self._context.enter_context(log_context.scope(request_id=self.id, **_trace(self._span)))
+        self._context.enter_context(log_context.fresh(request_id=self.id, **_trace(self._span)))
         self._context.enter_context(tracing.entered(self._span))
 
     def end(self) -> None:

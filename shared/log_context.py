@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
 
-_fields: ContextVar[Mapping[str, object]] = ContextVar("log_fields", default=MappingProxyType({}))
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+_fields: ContextVar[Mapping[str, object]] = ContextVar("log_fields", default=_NOTHING)
 
 
 def fields() -> Mapping[str, object]:
@@ -34,3 +36,14 @@ def scope(**more: object) -> Iterator[None]:
         yield
     finally:
         _fields.set(before)  # not by a token: a stream may be closed by another thread than began it
+
+
+@contextmanager
+def fresh(**more: object) -> Iterator[None]:
+    """`scope` of something that begins in this thread: whatever was left in the context does not
+    belong to it, and nothing is left."""
+    _fields.set(more)
+    try:
+        yield
+    finally:
+        _fields.set(_NOTHING)

