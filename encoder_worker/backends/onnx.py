@@ -22,6 +22,8 @@ _GPU_BATCH = 4
 
 _log = logging.getLogger(__name__)
 
+onnxruntime.disable_telemetry_events()  # it would tell its maker what it runs
+
 
 class OnnxEncoder:
     """An `Encoder` on a graph from (B, 3, 1024, 1024) float32 to (B, 256, 64, 64) float32."""

@@ -18,6 +18,8 @@ _AS_REQUESTED = 1  # how the arena grows; the other way is by doubling
 
 _arena_lock = Lock()
 
+onnxruntime.disable_telemetry_events()  # it would tell its maker what it runs
+
 
 class OnnxSession:
     """Runs one graph on the CPU. Thread-safe. A process may fork before the first run, never after it."""
