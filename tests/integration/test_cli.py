@@ -174,7 +174,8 @@ def test_ctrl_c_stops_warming_and_running_it_again_goes_on(stack: LocalStack, fo
     os.kill(worker, signal.SIGSTOP)
     try:
         with subprocess.Popen(
-            [*COMMAND, "warm", str(folder), "-r", "--url", stack.url],
+            # Whoever started the tests in a background of his own had SIGINT ignored for all of them.
+            ["env", "--default-signal=INT", *COMMAND, "warm", str(folder), "-r", "--url", stack.url],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
