@@ -32,8 +32,9 @@ run: $(VENV)/.serving
 demo: $(VENV)/.serving
 	@exec $(BIN)/python -m deploy.local.demo $${IMAGE:+--image "$$IMAGE"} $${POINT:+--point "$$POINT"}
 
+# Most of the tests wait most of the time, for processes of the service: three at once take half the time on two cores.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 # A part of `make test`: the ViT models, on a real ViT-B of random weights.
 test-torch: $(VENV)/.developing

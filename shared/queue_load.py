@@ -8,6 +8,7 @@ import redis
 from rq import Queue
 from rq.job import Job
 from rq.registry import StartedJobRegistry
+from rq.serializers import JSONSerializer
 from rq.utils import now, str_to_date
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
@@ -39,7 +40,7 @@ def queue_load(client: redis.Redis, model: str) -> QueueLoad:
         StoreUnavailable: Redis does not answer.
     """
     name = queue_name(model)
-    queue = Queue(name, connection=client)
+    queue = Queue(name, connection=client, serializer=JSONSerializer)
     with translated_errors():
         with client.pipeline(transaction=False) as pipeline:
             pipeline.llen(queue.key)

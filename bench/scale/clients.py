@@ -194,7 +194,7 @@ class _Client(threading.Thread):
 
     def _upload(self, image: int) -> None:
         answer = self._send("/v1/images?wait=30", picture(image))
-        if answer.status not in (200, 202):
+        if answer.status not in (200, 202, 404, 410):  # a cache this small may evict what was not encoded yet
             raise RuntimeError(f"an upload was answered {answer.status} {answer.body.decode()}")
 
     def _send(self, path: str, body: bytes) -> RawAnswer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -70,27 +71,33 @@ def under_load(
 
 def prompt_all(fleet: Fleet, population: Population, images: int) -> float:
     """Prompt every image once, one after the other; the processor time of the replicas meanwhile, in seconds."""
-    height, width = population.size
-    body = b'{"prompts":[{"points":[[%d,%d]],"labels":[1]}]}' % (width // 2, height // 2)
-    address = urlsplit(fleet.url).netloc
-    connection = RawConnection(address)
     before = _processor(fleet.pids["replicas"])
-    for image in range(images):
-        head = f"POST /v1/images/{image_id(image)}/masks HTTP/1.1\r\nHost: {address}\r\n"
-        answer = connection.exchange(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        if answer.status != 200:
-            raise RuntimeError(f"a prompt was answered {answer.status} {answer.body.decode()}")
-    connection.close()
+    _prompt_each(fleet, population, images)
     time.sleep(_BACKGROUND)
     return _processor(fleet.pids["replicas"]) - before
 
 
 def homes(fleet: Fleet, population: Population, images: int) -> dict[str, str]:
     """Prompt every image without any other load: the replica of each, by image id. They are in memory then."""
-    seen = len(fleet.prompts_served())
-    prompt_all(fleet, population, images)
-    entries = fleet.prompts_served_since(seen, images)
-    return {entry["path"].split("/")[3]: entry["replica"] for entry in entries}
+    replicas = fleet.answered_by(_prompt_each(fleet, population, images))
+    time.sleep(_BACKGROUND)
+    return dict(zip(map(image_id, range(images)), replicas, strict=True))
+
+
+def _prompt_each(fleet: Fleet, population: Population, images: int) -> list[str]:
+    """The ids of the requests, by image."""
+    height, width = population.size
+    body = b'{"prompts":[{"points":[[%d,%d]],"labels":[1]}]}' % (width // 2, height // 2)
+    address = urlsplit(fleet.url).netloc
+    connection = RawConnection(address)
+    request_ids = [f"{uuid.uuid4().hex}-{image}" for image in range(images)]
+    for image, request_id in enumerate(request_ids):
+        head = f"POST /v1/images/{image_id(image)}/masks HTTP/1.1\r\nHost: {address}\r\nX-Request-ID: {request_id}\r\n"
+        answer = connection.exchange(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        if answer.status != 200:
+            raise RuntimeError(f"a prompt was answered {answer.status} {answer.body.decode()}")
+    connection.close()
+    return request_ids
 
 
 def hit_rate(answers: Sequence[Answer]) -> float:

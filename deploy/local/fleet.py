@@ -11,10 +11,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx
 import redis
@@ -119,19 +119,17 @@ class Fleet:
         self._spawn_worker()
         stop_all([self._workers.pop(0)])
 
-    def prompts_served(self) -> list[dict[str, Any]]:
-        """The gateway's log: an entry for each prompt it answered."""
-        entries = [json.loads(line) for line in list(self._lines) if line.startswith('{"time"')]
-        return [entry for entry in entries if entry["path"].endswith("/masks")]
-
-    def prompts_served_since(self, seen: int, count: int) -> list[dict[str, Any]]:
-        """The `count` entries of `prompts_served()` after the first `seen`, once they are written (10 s)."""
+    def answered_by(self, request_ids: Sequence[str]) -> list[str]:
+        """The replica that answered each of these requests, in order, once the gateway wrote all down (10 s)."""
         deadline = time.monotonic() + 10.0
-        while len(entries := self.prompts_served()[seen : seen + count]) < count:
+        while True:
+            entries = [json.loads(line) for line in list(self._lines) if line.startswith('{"time"')]
+            replicas = {entry["request_id"]: entry["replica"] for entry in entries}
+            if all(request_id in replicas for request_id in request_ids):
+                return [replicas[request_id] for request_id in request_ids]
             if time.monotonic() > deadline:
-                raise StackError(f"the gateway wrote down {len(entries)} of {count} prompts")
+                raise StackError("the gateway did not write down every request")
             threading.Event().wait(0.02)
-        return entries
 
     def replica_says(self, text: str) -> bool:
         """Whether the log of a replica has `text`, by now or soon (10 s)."""

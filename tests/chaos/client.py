@@ -72,6 +72,7 @@ class Client:
 
         Written down is what it took to the first event. `document` is the image resource of the last one.
         """
+        self.close()  # it would idle meanwhile, and perhaps lead to a process that is killed
         started = time.monotonic()
         stream = http.client.HTTPConnection(self._address, timeout=_PATIENCE)
         try:

@@ -107,12 +107,10 @@ def test_metrics_are_not_for_the_public(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("sent", ["mine-1", "", "two words", "x" * 65])
 def test_a_request_has_one_id_at_the_gateway_and_at_the_replica(fleet: Fleet, images: list[str], sent: str) -> None:
-    seen = len(fleet.prompts_served())
     headers = {"X-Request-ID": sent} if sent else {}
     answer = httpx.post(f"{fleet.url}/v1/images/{images[0]}/masks", json=CLICK, headers=headers, timeout=30)
-    (entry,) = fleet.prompts_served_since(seen, 1)
     (given,) = answer.headers.get_list("x-request-id")
-    assert entry["request_id"] == given
+    assert fleet.answered_by([given])
     assert (given == sent) is (sent == "mine-1")
     assert fleet.replica_says(given)
 
@@ -166,12 +164,11 @@ def prompting(fleet: Fleet, images: list[str], clients: int = 3) -> Iterator[Loa
 
 def homes_of(fleet: Fleet, images: list[str]) -> dict[str, str]:
     """Which replica answers for each image when there is no load that would make one spill over."""
-    seen = len(fleet.prompts_served())
     with httpx.Client(base_url=fleet.url, timeout=30) as http:
-        for image_id in images:
-            assert http.post(f"/v1/images/{image_id}/masks", json=CLICK).status_code == 200
-    entries = fleet.prompts_served_since(seen, len(images))
-    return {entry["path"].split("/")[3]: entry["replica"] for entry in entries}
+        answers = [http.post(f"/v1/images/{image_id}/masks", json=CLICK) for image_id in images]
+    assert {answer.status_code for answer in answers} == {200}
+    replicas = fleet.answered_by([answer.headers["x-request-id"] for answer in answers])
+    return dict(zip(images, replicas, strict=True))
 
 
 def upload(http: httpx.Client, data: bytes) -> str:
