@@ -12,6 +12,7 @@ from datetime import datetime
 
 import redis
 from rq import Queue
+from rq.serializers import JSONSerializer
 from rq.utils import now, utcparse
 from rq.worker_registration import get_keys
 
@@ -33,7 +34,7 @@ def last_sign(client: redis.Redis, queue: str, host: str) -> datetime | None:
         redis.RedisError: the queue is out of reach.
     """
     signs = []
-    for key in get_keys(Queue(queue, connection=client)):
+    for key in get_keys(Queue(queue, connection=client, serializer=JSONSerializer)):
         name, sign = client.hmget(key, ["hostname", "last_heartbeat"])
         if name == host.encode() and isinstance(sign, bytes):
             signs.append(utcparse(sign.decode()))
