@@ -16,7 +16,7 @@ from shared.models import FAKE, MOBILE_SAM
 from tests.chaos.client import Answer, Client
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.ledger import End, Injected, Ledger
-from tests.chaos.load import Kept, Load, Pace
+from tests.chaos.load import LOST_AFTER, Kept, Load, Pace
 from tests.chaos.material import Material, image_id
 from tests.chaos.scenery import Scenery
 from tests.chaos.stack import ChaosStack
@@ -144,6 +144,8 @@ def run(plan: Plan, seed: int, say: Callable[[str], None] = lambda _: None) -> R
                 with fault.inject(scenery):
                     entry.healed = time.monotonic()
                     _see_it_work(scenery)
+                if entry.victim:  # else the next fault might strike the worker that takes over
+                    ledger.wait_for_end(entry.victim, LOST_AFTER)
                 if not injected:
                     calm_encodes = stack.encodes.copy()
                 injected.append(entry)
