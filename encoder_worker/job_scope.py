@@ -31,7 +31,7 @@ class JobScope:
         span = tracer.begin(
             f"process {job.origin}", Kind.CONSUMER, parent=job.asked_for_by.traceparent, attributes=attributes
         )
-        return cls({**job.log_fields, **({"trace_id": span.trace_id} if span.trace_id else {})}, span)
+        return cls({**job.log_fields, **tracing.log_fields(span)}, span)
 
     @contextmanager
     def entered(self) -> Iterator[None]:

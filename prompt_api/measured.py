@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, field
-from functools import cache
 
 from flask import Flask, Response, g, request
 
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.problems import MEDIA_TYPE
+from prompt_api.routes.template import template_of
 from prompt_api.timing import Timings
 
 ARRIVAL = "sam.arrival"
@@ -20,7 +19,6 @@ OTHER = "other"
 """Route of what is no route, and method of what is no usual method: nobody may invent labels."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
-_PLACEHOLDER = re.compile(r"<(?:[^<>]*:)?([^<>]+)>")
 
 
 @dataclass(slots=True)
@@ -66,7 +64,7 @@ def register(app: Flask, metrics: ApiMetrics) -> None:
             return
         metrics.in_flight.dec()
         seconds = time.perf_counter() - measured.arrived
-        route = OTHER if request.url_rule is None else _route(request.url_rule.rule)
+        route = OTHER if request.url_rule is None else template_of(request.url_rule.rule)
         method = request.method if request.method in _METHODS else OTHER
         metrics.answered(route, method, measured.status, measured.code)
         metrics.took(route, method, seconds)
@@ -87,9 +85,3 @@ def timings() -> Timings:
     measured: _Measured = g.measured
     measured.staged = True
     return measured.timings
-
-
-@cache
-def _route(rule: str) -> str:
-    """A route as the documentation writes it."""
-    return _PLACEHOLDER.sub(r"{\1}", rule)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from flask import Flask, request
 from werkzeug.wsgi import ClosingIterator
 
+from prompt_api.routes.template import template_of
 from shared import log_context, tracing
 from shared.errors import ImageNotFound
 from shared.keys import parse_image_id
 from shared.request_id import HEADER, request_id_of
-from shared.tracing import Kind, Span, Tracer
+from shared.tracing import Kind, Tracer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -32,8 +31,6 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTION
 
 _LONGEST_PATH = 256
 
-_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
-
 _log = logging.getLogger("prompt_api.requests")
 
 
@@ -45,7 +42,7 @@ def register(app: Flask, tracer: Tracer) -> None:
     def say_what_it_is_about() -> None:
         if request.url_rule is None:
             return
-        log_context.add(route=_template(request.url_rule.rule))
+        log_context.add(route=template_of(request.url_rule.rule))
         try:
             log_context.add(image_id=parse_image_id((request.view_args or {}).get("image_id", "")))
         except ImageNotFound:
@@ -101,7 +98,7 @@ class _Request:
             self._method, Kind.SERVER, parent=environ.get("HTTP_TRACEPARENT", ""), attributes=attributes
         )
         self._context = ExitStack()
-        self._context.enter_context(log_context.fresh(request_id=self.id, **_trace(self._span)))
+        self._context.enter_context(log_context.fresh(request_id=self.id, **tracing.log_fields(self._span)))
         self._context.enter_context(tracing.entered(self._span))
 
     def end(self) -> None:
@@ -135,13 +132,3 @@ class _Request:
             {**about, "http.response.status_code": self.status}, name=f"{self._method} {route}" if route else None
         )
         self._span.end()
-
-
-def _trace(span: Span) -> dict[str, str]:
-    return {"trace_id": span.trace_id} if span.trace_id else {}
-
-
-@lru_cache
-def _template(rule: str) -> str:
-    """A Flask rule as the contract writes it: `/v1/images/{image_id}`."""
-    return _PARAMETER.sub(r"{\1}", rule)

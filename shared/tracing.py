@@ -150,6 +150,11 @@ def entered(span: Span) -> Iterator[None]:
         _current.set(before)
 
 
+def log_fields(span: Span) -> dict[str, str]:
+    """What lines of log say of `span`, see `shared.log_context`; nothing where nothing is traced."""
+    return {"trace_id": span.trace_id} if span.trace_id else {}
+
+
 def carried(function: Callable[P, T]) -> Callable[P, T]:
     """`function` with the log fields and the span of the caller, for another thread. An allowance stays behind."""
     fields, span = log_context.fields(), current()
