@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.cores import available
 from tests.chaos.faults import FAULTS
 from tests.chaos.judge import broken_promises
-from tests.chaos.report import FOLDER, as_json, markdown
+from tests.chaos.report import FOLDER, as_json, file_name, markdown
 from tests.chaos.run import FULL, QUICK, only, run
 
 SEED = 2026
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = options.output or (None if options.quick or options.fault else FOLDER)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        file = output / f"{record['about']['date'][:10]}-chaos.json"
+        file = output / file_name(record)
         file.write_text(json.dumps(record, indent=1) + "\n")
         _say(f"wrote {file}")
     return 1 if broken else 0

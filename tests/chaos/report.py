@@ -86,7 +86,7 @@ def markdown(record: Document | None) -> str:
         f"Run of {about['date'][:10]}, {about['seconds']} s, seed {about['seed']}: `{about['model']}`, "
         f"{about['api processes']} API processes, {about['workers']} workers, two Valkeys behind a proxy, "
         f"{about['cores']} cores. {_verdict(record['broken'])} "
-        f"[Everything seen](tests/chaos/results/{about['date'][:10]}-chaos.json); `make chaos` does it again.",
+        f"[Everything seen](tests/chaos/results/{file_name(record)}); `make chaos` does it again.",
         "",
         "| | |",
         "|---|---|",
@@ -101,6 +101,12 @@ def markdown(record: Document | None) -> str:
         "</details>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def file_name(record: Document) -> str:
+    """By day and seed, so that runs with several seeds stand side by side."""
+    about = record["about"]
+    return f"{about['date'][:10]}-seed-{about['seed']}-chaos.json"
 
 
 def newest() -> Document | None:
