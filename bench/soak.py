@@ -37,7 +37,7 @@ PARTS: Mapping[str, tuple[Mapping[str, str], Plan]] = {
     # Images take 28 MB each there: three of the eight that are prompted at once fit.
     "mobile_sam": (
         {"SAM_EMBEDDING_LRU_BYTES": str(100 * _MB), "SAM_LOGITS_LRU_BYTES": str(8 * _MB)},
-        Plan(prompts=2_000, uploads=50, clients=2, recent=4, size=(1200, 800)),
+        Plan(prompts=10_000, uploads=250, clients=2, recent=4, size=(1200, 800)),
     ),
 }
 """Settings and plan by model. Both caches are far too small for the load, so that they are full and evict."""
