@@ -41,14 +41,17 @@ class Server:
         maxmemory: int,
         group: ProcessGroup,
         sink: Callable[[str], None],
+        binary: Path | None = None,
     ) -> None:
         """
         Args:
             folder: for its files; made, and emptied by `restart(empty=True)`.
             maxmemory: bytes.
+            binary: of another build than the embedded Valkey.
         """
         self.name = name
         self.port = free_port()
+        self._binary = binary or get_binary_path()
         self._folder = folder
         self._group = group
         self._sink = sink
@@ -69,7 +72,7 @@ class Server:
         """Start it and wait until it answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
         # A write past RLIMIT_FSIZE shall fail as on a full disk, not end the process.
-        command = ["/bin/sh", "-c", 'trap "" XFSZ; exec "$0" "$@"', str(get_binary_path())]
+        command = ["/bin/sh", "-c", 'trap "" XFSZ; exec "$0" "$@"', str(self._binary)]
         command += ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder), *self._options]
         self._child = Child(self.name, command, environ={}, group=self._group, sink=self._sink)
         deadline = time.monotonic() + _START_SECONDS

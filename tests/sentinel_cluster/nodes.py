@@ -9,7 +9,10 @@ from pathlib import Path
 from redis.crc import key_slot
 
 from deploy.local.process import ProcessGroup
+from shared.keys import image_key
 from tests.chaos.servers import CACHE_OPTIONS, Server, free_port
+from tests.sentinel_cluster.scene import id_of, photo
+from tests.sentinel_cluster.tls import Tls
 from tests.sentinel_cluster.waiting import until
 
 MASTERS = 3
@@ -22,7 +25,13 @@ _MIB = 1 << 20
 class Nodes:
     """The cluster. Master n has the nth third of the slots; the replica is of master 0."""
 
-    def __init__(self, folder: Path, group: ProcessGroup) -> None:
+    def __init__(self, folder: Path, group: ProcessGroup, tls: Tls | None = None) -> None:
+        """
+        Args:
+            tls: all of them speak it, with clients and each other; the tests ask them without.
+        """
+        self._tls = tls
+        self._tls_ports: dict[Server, int] = {}
         self.masters = [self._server(f"node {number}", folder, group) for number in range(MASTERS)]
         self.replica = self._server("replica", folder, group)
 
@@ -33,7 +42,7 @@ class Nodes:
             self.say(master, "CLUSTER", "ADDSLOTSRANGE", _first_slot(number), _first_slot(number + 1) - 1)
             self.say(master, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for server in others:
-            port, bus_port = first.port, self._bus_port(first)
+            port, bus_port = self._announced(first), self._bus_port(first)
             self.say(server, "CLUSTER", "MEET", "127.0.0.1", port, bus_port)
         until(
             lambda: all(b"cluster_known_nodes:4" in self._info(server) for server in self.all), "they know each other"
@@ -47,11 +56,19 @@ class Nodes:
 
     @property
     def url(self) -> str:
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.masters)
+        scheme = "rediss" if self._tls else "redis"
+        return f"{scheme}+cluster://" + ",".join(f"127.0.0.1:{self._announced(server)}" for server in self.masters)
 
     def has(self, number: int, key: str) -> bool:
         """Whether the slot of `key` began at master `number`."""
         return _first_slot(number) <= key_slot(key.encode()) < _first_slot(number + 1)
+
+    def photo_on(self, number: int) -> bytes:
+        """A new photo, all of whose keys began at master `number`."""
+        while True:
+            data = photo()
+            if self.has(number, image_key(id_of(data))):
+                return data
 
     def wait_until_whole(self) -> None:
         """Every node agrees that all slots are served, and that master 0 has its replica."""
@@ -84,7 +101,23 @@ class Nodes:
         options = [*CACHE_OPTIONS, "--cluster-enabled", "yes", "--cluster-port", str(free_port())]
         options += ["--cluster-node-timeout", str(_NODE_TIMEOUT), "--cluster-require-full-coverage", "no"]
         options += ["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"]
-        return Server(name, folder / name, options, maxmemory=64 * _MIB, group=group, sink=lambda _line: None)
+        tls_port = free_port()
+        if self._tls:
+            options += [*self._tls.options(tls_port), "--tls-cluster", "yes"]
+        server = Server(
+            name,
+            folder / name,
+            options,
+            maxmemory=64 * _MIB,
+            group=group,
+            sink=lambda _line: None,
+            binary=self._tls.binary if self._tls else None,
+        )
+        self._tls_ports[server] = tls_port
+        return server
+
+    def _announced(self, server: Server) -> int:
+        return self._tls_ports[server] if self._tls else server.port
 
     def _bus_port(self, server: Server) -> int:
         return int(server.client.config_get("cluster-port")["cluster-port"] or 0)

