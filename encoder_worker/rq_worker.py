@@ -31,6 +31,7 @@ from encoder_worker.job_scope import JobScope
 from encoder_worker.jobs import Encode, EncodeJob
 from encoder_worker.metrics import WorkerMetrics
 from encoder_worker.recovery import RecoveringQueue
+from encoder_worker.tracebacks import release_locals
 from encoder_worker.watchdog import TimeLimit, deadline, heartbeat
 from shared import log_context, tracing
 from shared.errors import SamCacheError
@@ -194,6 +195,7 @@ class EncodeWorker(SimpleWorker):
             extra={"code": job.failure.code},
             exc_info=None if isinstance(error, SamCacheError | redis.RedisError | SystemExit) else error,
         )
+        release_locals(error)
 
     def handle_job_success(self, job: Job, queue: Queue, started_job_registry: Any, execution: Execution) -> None:
         if self._was_forgotten(job, execution):
