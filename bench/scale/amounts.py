@@ -48,7 +48,7 @@ class Amounts:
     model: str = MOBILE_SAM.name
     replicas: tuple[int, ...] = (1, 2, 4)
     among: int = 3
-    rate: Load = Load(Traffic(annotators=8, images=24, skew=0, prompts=5), memory=30, warm_up=3, seconds=12)
+    rate: Load = Load(Traffic(annotators=32, images=96, skew=0, prompts=5), memory=100, warm_up=5, seconds=20)
     routing: Load = Load(_SOME, memory=24, warm_up=15, seconds=45, pause=0.5)
     change: Load = Load(_SOME, memory=48, warm_up=5, seconds=75, pause=0.5)
     tiers: Load = Load(Traffic(annotators=16, images=3000, skew=0.9, prompts=5), memory=60, warm_up=60, seconds=120)
