@@ -9,11 +9,13 @@ from bench.scale.measuring import Measured, latency, prompt_all, under_load
 from bench.scale.population import Population
 from deploy.local.fleet import Fleet
 
-_PASSES = 3  # over all images; the first finds none in memory
+_PASSES = ("first", "second", "third", "later")
+"""Over all images. The first finds none in memory; what it did not prepare in the background, the second does."""
 
 _NOTE = (
     "Each replica is bound to one core, in turns; the gateway, the clients and Valkey take what is left. "
-    "ms: processor time per prompt. More replicas than cores cannot help."
+    "ms: processor time per prompt; more: of an image's first prompts, beyond as many later ones. More replicas than cores "
+    "cannot help."
 )
 
 
@@ -22,7 +24,7 @@ def rate(amounts: Amounts, population: Population) -> Section:
     rows: list[Row] = []
     with Fleet(amounts.replicas[0], workers=0, settings=population.settings(load.memory)) as fleet:
         population.store(fleet.cache_url, range(images))
-        spent = [prompt_all(fleet, population, images) for _ in range(_PASSES)]
+        spent = [prompt_all(fleet, population, images) for _ in _PASSES]
         for count in amounts.replicas:
             while len(fleet.replicas) < count:
                 fleet.add_replica()
@@ -31,9 +33,9 @@ def rate(amounts: Amounts, population: Population) -> Section:
                 cores.pin(pid, {every[number % len(every)]})
             prompt_all(fleet, population, images)
             rows.append(_row(count, under_load(fleet, population, load), rows[0] if rows else None))
-    warm = sum(spent[1:]) / (_PASSES - 1)
-    numbers = {"first": Quantity(1000 * spent[0] / images, "ms"), "later": Quantity(1000 * warm / images, "ms")}
-    rows.append(Row("a prompt, one at a time", {**numbers, "more": Quantity(1000 * (spent[0] - warm) / images, "ms")}))
+    numbers = {name: Quantity(1000 * each / images, "ms") for name, each in zip(_PASSES, spent, strict=True)}
+    more = sum(spent) - len(spent) * spent[-1]
+    rows.append(Row("a prompt, one at a time", {**numbers, "more": Quantity(1000 * more / images, "ms")}))
     return Section("a", "Prompts per second, by replicas behind the gateway", rows, _NOTE)
 
 

@@ -13,7 +13,7 @@ class Costs:
 
     Attributes:
         prompt_ms: processor time of a replica for a prompt on an image in its memory.
-        first_ms: more for the first prompt on an image: fetching, preparing and the prompt's longer way.
+        first_ms: more for the first prompts on an image: fetching, preparing and the first one's longer way.
         gateway_ms: processor time of the gateway for a prompt.
         encode_ms: processor time of MobileSAM for an image.
         prepared_bytes: memory of an image in a replica.

@@ -70,7 +70,7 @@ def costs_table(costs: Costs) -> str:
         "| one of everything | |",
         "|---|---|",
         f"| `prompt_ms`: processor time of a replica, prompt on an image in memory | {costs.prompt_ms:g} ms |",
-        f"| `first_ms`: more for an image's first prompt (fetch, prepare) | {costs.first_ms:g} ms |",
+        f"| `first_ms`: more for an image's first prompts (fetch, prepare) | {costs.first_ms:g} ms |",
         f"| `gateway_ms`: processor time of the gateway for a prompt | {costs.gateway_ms:g} ms |",
         f"| `encode_ms`: processor time of MobileSAM for an image | {costs.encode_ms:g} ms |",
         f"| `prepared_bytes`: an image in a replica's memory | {_size(costs.prepared_bytes)} |",
