@@ -14,8 +14,8 @@ _PASSES = ("first", "second", "third", "later")
 
 _NOTE = (
     "Each replica is bound to one core, in turns; the gateway, the clients and Valkey take what is left. "
-    "ms: processor time per prompt; more: of an image's first prompts, beyond as many later ones. More replicas than cores "
-    "cannot help."
+    "ms: processor time per prompt; more: of an image's first prompts, beyond as many later ones. More replicas than "
+    "cores cannot help."
 )
 
 
