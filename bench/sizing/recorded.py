@@ -8,7 +8,7 @@ from bench.record import Record
 from bench.sizing.assumptions import Costs
 from bench.summary import FOLDER
 
-SCALE, PROMPT = "2026-11-22-scale.json", "2026-11-22-prompt.json"
+SCALE, PROMPT = "2026-11-23-scale.json", "2026-11-22-prompt.json"
 """The runs in `bench/results/` that plans start from."""
 
 _MIB = 2**20
