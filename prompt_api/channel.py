@@ -7,7 +7,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from waitress.channel import HTTPChannel
@@ -48,12 +48,23 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
 
 
 class TimedTask(WSGITask):  # type: ignore[misc]  # waitress is untyped
-    """Tells the application when the request came."""
+    """Tells the application when the request came, and sends the head of an answer with the start of its body.
+
+    waitress sends the head by itself. Under load its thread may then wait for the others before it sends the rest, and
+    an answer that was begun is one that a gateway cannot ask another replica for when this process dies.
+    """
 
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
         environ[ARRIVAL] = (self.request.began, self.request.arrived)
         return environ
+
+    def write(self, data: bytes) -> None:
+        if self.wrote_header or not data:
+            super().write(data)
+            return
+        with self.channel.in_one_piece():
+            super().write(data)
 
 
 class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
@@ -74,6 +85,23 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
     refused = False
     _linger_until: float | None = None
     _lingered = 0
+    _held: list[bytes] | None = None
+
+    @contextlib.contextmanager
+    def in_one_piece(self) -> Iterator[None]:
+        """What is written inside the block is sent at its end. For the one thread that answers the request."""
+        held = self._held = []
+        try:
+            yield
+        finally:
+            self._held = None
+        super().write_soon(b"".join(held))
+
+    def write_soon(self, data: Any) -> int:
+        if self._held is not None:
+            self._held.append(data)
+            return len(data)
+        return int(super().write_soon(data))
 
     def writable(self) -> bool:
         if self._linger_until is not None:
