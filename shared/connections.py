@@ -160,4 +160,6 @@ def _node(
 
 def _retire(node: redis.Redis) -> None:
     """The node left its cluster: nobody will hear that it answers again. Requests under way keep their connections."""
-    node.connection_pool.connection_kwargs["breaker"].close()
+    pool = node.connection_pool
+    pool.connection_kwargs["breaker"].close()
+    pool.disconnect(inuse_connections=False)
