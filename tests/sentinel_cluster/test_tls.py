@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,18 @@ from tests.sentinel_cluster.scene import Scene, api, photo, ready_image, worker
 from tests.sentinel_cluster.sentinels import Replicated
 from tests.sentinel_cluster.tls import Tls
 from tests.sentinel_cluster.waiting import until
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+"""Of a TLS connection that its server's death took with it, the socket may be left to the garbage collector."""
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """No such socket is found in the tests of another module."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
