@@ -12,14 +12,13 @@ from deploy.local.process import ProcessGroup
 from shared.keys import image_key
 from tests.chaos.servers import CACHE_OPTIONS, Server, free_port
 from tests.sentinel_cluster.scene import id_of, photo
-from tests.sentinel_cluster.tls import Tls
+from tests.sentinel_cluster.tls import Member, Tls
 from tests.sentinel_cluster.waiting import until
 
 MASTERS = 3
 SLOTS = 16_384
 
 _NODE_TIMEOUT = 1000  # milliseconds
-_MIB = 1 << 20
 
 
 class Nodes:
@@ -31,7 +30,6 @@ class Nodes:
             tls: all of them speak it, with clients and each other; the tests ask them without.
         """
         self._tls = tls
-        self._tls_ports: dict[Server, int] = {}
         self.masters = [self._server(f"node {number}", folder, group) for number in range(MASTERS)]
         self.replica = self._server("replica", folder, group)
 
@@ -42,7 +40,7 @@ class Nodes:
             self.say(master, "CLUSTER", "ADDSLOTSRANGE", _first_slot(number), _first_slot(number + 1) - 1)
             self.say(master, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for server in others:
-            port, bus_port = self._announced(first), self._bus_port(first)
+            port, bus_port = first.announced, self._bus_port(first)
             self.say(server, "CLUSTER", "MEET", "127.0.0.1", port, bus_port)
         until(
             lambda: all(b"cluster_known_nodes:4" in self._info(server) for server in self.all), "they know each other"
@@ -51,13 +49,13 @@ class Nodes:
         self.wait_until_whole()
 
     @property
-    def all(self) -> list[Server]:
+    def all(self) -> list[Member]:
         return [*self.masters, self.replica]
 
     @property
     def url(self) -> str:
         scheme = "rediss" if self._tls else "redis"
-        return f"{scheme}+cluster://" + ",".join(f"127.0.0.1:{self._announced(server)}" for server in self.masters)
+        return f"{scheme}+cluster://" + ",".join(f"127.0.0.1:{server.announced}" for server in self.masters)
 
     def has(self, number: int, key: str) -> bool:
         """Whether the slot of `key` began at master `number`."""
@@ -97,27 +95,13 @@ class Nodes:
         for server in self.all:
             server.stop()
 
-    def _server(self, name: str, folder: Path, group: ProcessGroup) -> Server:
+    def _server(self, name: str, folder: Path, group: ProcessGroup) -> Member:
         options = [*CACHE_OPTIONS, "--cluster-enabled", "yes", "--cluster-port", str(free_port())]
         options += ["--cluster-node-timeout", str(_NODE_TIMEOUT), "--cluster-require-full-coverage", "no"]
         options += ["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"]
-        tls_port = free_port()
         if self._tls:
-            options += [*self._tls.options(tls_port), "--tls-cluster", "yes"]
-        server = Server(
-            name,
-            folder / name,
-            options,
-            maxmemory=64 * _MIB,
-            group=group,
-            sink=lambda _line: None,
-            binary=self._tls.binary if self._tls else None,
-        )
-        self._tls_ports[server] = tls_port
-        return server
-
-    def _announced(self, server: Server) -> int:
-        return self._tls_ports[server] if self._tls else server.port
+            options += ["--tls-cluster", "yes"]
+        return Member(name, folder / name, options, group=group, tls=self._tls)
 
     def _bus_port(self, server: Server) -> int:
         return int(server.client.config_get("cluster-port")["cluster-port"] or 0)

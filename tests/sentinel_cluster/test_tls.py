@@ -12,11 +12,11 @@ import pytest
 
 from deploy.local.process import ProcessGroup
 from shared.settings import Settings
-from tests.chaos.servers import QUEUE_OPTIONS, Server, free_port
+from tests.chaos.servers import QUEUE_OPTIONS
 from tests.sentinel_cluster.nodes import MASTERS, Nodes
 from tests.sentinel_cluster.scene import Scene, api, photo, ready_image, worker
 from tests.sentinel_cluster.sentinels import Replicated
-from tests.sentinel_cluster.tls import Tls
+from tests.sentinel_cluster.tls import Member, Tls
 from tests.sentinel_cluster.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
@@ -59,17 +59,8 @@ def group() -> Iterator[ProcessGroup]:
 @pytest.fixture(scope="module")
 def port(tls: Tls, group: ProcessGroup, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Of one server that can be the queue."""
-    tls_port = free_port()
-    server = Server(
-        "queue",
-        tmp_path_factory.mktemp("queue"),
-        [*QUEUE_OPTIONS, *tls.options(tls_port)],
-        maxmemory=64 << 20,
-        group=group,
-        sink=lambda _line: None,
-        binary=tls.binary,
-    )
-    yield tls_port
+    server = Member("queue", tmp_path_factory.mktemp("queue"), QUEUE_OPTIONS, group=group, tls=tls)
+    yield server.announced
     server.stop()
 
 

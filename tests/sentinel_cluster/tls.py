@@ -1,12 +1,18 @@
-"""Certificates for servers on this machine, and the settings that have Redis speak TLS with them."""
+"""Certificates for servers on this machine, and servers that speak TLS with them, or do not."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
+
+from deploy.local.process import ProcessGroup
+from tests.chaos.servers import Server, free_port
+
+_MEMORY = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -52,3 +58,27 @@ class Tls:
     def options(self, port: int) -> list[str]:
         """The same as arguments."""
         return [word for name, value in self.settings(port) for word in (f"--{name}", value)]
+
+
+class Member(Server):
+    """One of several servers, which find each other as clients find them.
+
+    Attributes:
+        port: where the tests ask it, never over TLS.
+        announced: where clients and the others do; the same port, unless they do it over TLS.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, options: Sequence[str], *, group: ProcessGroup, tls: Tls | None = None
+    ) -> None:
+        tls_port = free_port()
+        super().__init__(
+            name,
+            folder,
+            [*options, *(tls.options(tls_port) if tls else ())],
+            maxmemory=_MEMORY,
+            group=group,
+            sink=lambda _line: None,
+            binary=tls.binary if tls else None,
+        )
+        self.announced = tls_port if tls else self.port
