@@ -101,18 +101,22 @@ class BatchWorker(EncodeWorker):
 
     def _run_jobs(self, job: Job, queue: Queue) -> None:
         """`job` and what comes while it runs, until nothing does or a job must run alone."""
-        try:
-            self._start(job, queue)
-            while self._in_flight:
-                self._fill_up()
-                with self._ended_when_overdue():
-                    done, _ = wait(self._in_flight, timeout=_LOOK, return_when=FIRST_COMPLETED)
-                for future in done:
-                    self._end(self._in_flight.pop(future), future.exception())
-        except SystemExit as error:  # the second signal: all goes back to the queue, at no cost to the images
-            self._last = None
-            for running in list(self._running.values()):
-                self._end(running, error)
+        self._start(job, queue)
+        while self._in_flight:
+            self._fill_up()
+            with self._ended_when_overdue():
+                done, _ = wait(self._in_flight, timeout=_LOOK, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._end(self._in_flight.pop(future), future.exception())
+            if self._at_once:
+                self._put_all_back()
+                return
+
+    def _put_all_back(self) -> None:
+        """At no cost to the images."""
+        self._last = None
+        for running in list(self._running.values()):
+            self._end(running, SystemExit())
 
     def _fill_up(self) -> None:
         while len(self._in_flight) < self._pipeline.capacity and self._last is None and not self._stop_requested:
@@ -129,7 +133,7 @@ class BatchWorker(EncodeWorker):
         limit = (job.timeout or queue.DEFAULT_TIMEOUT) + self._pace.grace
         scope = JobScope.begin(job, self._tracer)
         running = _Running(job, queue, self.prepare_execution(job), time.monotonic() + limit, scope)
-        self._running[job.id] = running  # at once: a signal may come between any two lines
+        self._running[job.id] = running
         self.prepare_job_execution(job, remove_from_intermediate_queue=True)
         job.started_at = now()
         if alone:

@@ -36,6 +36,7 @@ from encoder_worker.watchdog import TimeLimit, deadline, heartbeat
 from shared import log_context, tracing
 from shared.errors import SamCacheError
 from shared.events import Events
+from shared.keys import EmbeddingKey
 from shared.tracing import NO_TRACER, Tracer
 
 _log = logging.getLogger(__name__)
@@ -87,6 +88,8 @@ class EncodeWorker(SimpleWorker):
     ) -> None:
         """`connection` is this worker's own, see `shared.connections.worker_client`."""
         self.stopped = False
+        self._at_once = False
+        self._in_encode = False
         self._stop_by = math.inf
         self._pace = pace or Pace()
         self._encode = encode
@@ -132,6 +135,21 @@ class EncodeWorker(SimpleWorker):
         _log.info("stopping; a job that runs is finished first")
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ has no annotation here
 
+    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
+        # RQ raises wherever the signal finds it. That may be between a command to Redis and its reply, which would then
+        # be taken for the reply to the next command, perhaps to the one that puts the job back.
+        try:
+            super().request_force_stop(signum, frame)
+        except SystemExit:
+            self._at_once = True
+            if self._in_encode:
+                raise
+
+    def teardown(self) -> None:
+        # A stop while idle is raised anywhere (see above): no connection is used again after it.
+        self.connection.connection_pool.disconnect(inuse_connections=False)
+        super().teardown()  # type: ignore[no-untyped-call]  # RQ has no annotation here
+
     def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
         if job.started_at is None and job.enqueued_at is not None:
             self._metrics.waited((now() - job.enqueued_at).total_seconds())
@@ -152,7 +170,7 @@ class EncodeWorker(SimpleWorker):
 
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         assert isinstance(job, EncodeJob)
-        job.encode = self._encode
+        job.encode = self._encode_unless_stopped
         limit = (job.timeout or queue.DEFAULT_TIMEOUT) + self._pace.grace
         with (
             JobScope.begin(job, self._tracer).until_its_end(),
@@ -161,6 +179,15 @@ class EncodeWorker(SimpleWorker):
         ):
             _log.info("%s: started", job.subject)
             return super().perform_job(job, queue, execution)
+
+    def _encode_unless_stopped(self, key: EmbeddingKey) -> None:
+        self._in_encode = True
+        try:
+            if self._at_once:
+                raise SystemExit
+            self._encode(key)
+        finally:
+            self._in_encode = False
 
     def _beat(self, renew: Callable[[], None]) -> None:
         if time.monotonic() > self._stop_by:

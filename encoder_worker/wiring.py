@@ -82,14 +82,14 @@ def serve(
             exit_on_signals()
             wait_until_up(store.ping, "cache")
             wait_until_up(RqEncodeQueue(queue, settings).ping, "queue")
+            worker = None
             try:
                 worker = make_worker()
                 worker.work()
             except redis.RedisError as error:
                 _log.warning("the queue's Redis: %s", error)
-            else:
-                if worker.stopped:
-                    return
+            if worker is not None and worker.stopped:
+                return
             _log.warning("connecting to the queue again")
             time.sleep(1)
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 import redis
 from rq import Queue
+from rq.job import Job
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
@@ -24,6 +25,7 @@ from shared.models import FAKE
 from shared.queue import JobStatus
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
+from tests.integration.signals import stop_at_once, stop_between_command_and_reply
 
 QUEUE = queue_name(FAKE.name)
 KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for number in range(8)]
@@ -191,17 +193,35 @@ def test_a_cold_stop_puts_all_back_at_no_cost_even_without_retries(scene: Scene)
 
     def encode(key: EmbeddingKey) -> None:
         if together.wait(SOON) == 0:
-            signal.raise_signal(signal.SIGALRM)
+            stop_at_once()
         assert go_on.wait(SOON)
 
-    def cold_stop(number: int, frame: object) -> None:
-        raise SystemExit  # what RQ does on the second SIGTERM
-
-    before = signal.signal(signal.SIGALRM, cold_stop)
     try:
-        scene.worker(encode).work(burst=True, max_jobs=1)
+        scene.worker(encode).work(burst=True)
     finally:
-        signal.signal(signal.SIGALRM, before)
+        go_on.set()
+    assert scene.statuses()[:3] == [JobStatus.QUEUED] * 3
+    assert scene.started.count == 0
+
+
+def test_a_cold_stop_on_the_way_to_the_encoder_cuts_off_no_reply_of_redis(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RQ would raise in the middle of what is said here, and the next command would read the reply to this one."""
+    scene.queue = RqEncodeQueue(scene.redis, Settings(job_retries=0))
+    scene.submit(*KEYS[:3])
+    go_on = threading.Event()
+    worker = scene.worker(lambda key: go_on.wait(SOON))  # type: ignore[arg-type, return-value]  # nothing is returned
+
+    def prepare(job: Job, remove_from_intermediate_queue: bool = False) -> None:
+        BatchWorker.prepare_job_execution(worker, job, remove_from_intermediate_queue)
+        if job.id == KEYS[1].job_id:
+            stop_between_command_and_reply(scene.redis)
+
+    monkeypatch.setattr(worker, "prepare_job_execution", prepare)
+    try:
+        worker.work(burst=True)
+    finally:
         go_on.set()
     assert scene.statuses()[:3] == [JobStatus.QUEUED] * 3
     assert scene.started.count == 0

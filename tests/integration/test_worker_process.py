@@ -246,6 +246,18 @@ def test_a_queue_lost_in_mid_job_costs_neither_the_embedding_nor_the_worker(
         assert worker.poll() is None
 
 
+def test_a_worker_told_to_stop_stops_though_its_queue_is_gone(mortal_queue: tuple[Stack, ValkeyServer]) -> None:
+    stack, server = mortal_queue
+    key = stack.upload(png((3, 2, 2)))
+    stack.queue.submit(key)
+    worker = stack.start_slow_worker(2)
+    stack.wait_for(key, JobStatus.ENCODING)
+    worker.send_signal(signal.SIGTERM)
+    server.stop()
+    assert worker.wait(timeout=SOON) == 0, stack.log
+    assert stack.store.exists(key.redis_key)
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

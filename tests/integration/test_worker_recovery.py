@@ -15,6 +15,8 @@ import pytest
 import redis
 from redis.client import PubSub
 from rq import Callback, Queue
+from rq.exceptions import StopRequested
+from rq.job import Job
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
@@ -29,6 +31,7 @@ from shared.models import FAKE
 from shared.queue import ABSENT, JobState, JobStatus
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
+from tests.integration.signals import stop_at_once, stop_between_command_and_reply
 
 KEY = EmbeddingKey.of(hashlib.sha256(b"photo").hexdigest(), FAKE)
 QUEUE = queue_name(FAKE.name)
@@ -244,14 +247,47 @@ def test_an_encoding_that_hangs_is_ended_and_is_not_the_images_fault(scene: Scen
 
 def test_an_encoding_cut_off_by_a_second_signal_is_put_back_even_without_retries(scene: Scene) -> None:
     def encode(key: EmbeddingKey) -> None:
-        if not scene.events.published:
-            raise SystemExit  # what RQ does inside the job on the second SIGTERM
+        stop_at_once()
         scene.encoded.append(key)
 
     scene.queue = RqEncodeQueue(scene.redis, Settings(job_retries=0))
     scene.queue.submit(KEY)
     scene.work(encode)
-    assert scene.encoded == [KEY]
+    assert scene.encoded == []
+    assert scene.queue.state(KEY) == JobState(JobStatus.QUEUED, position=0)
+
+
+def test_a_second_signal_on_the_way_to_the_encoder_cuts_off_no_reply_of_redis(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RQ would raise in the middle of what is said here, and the next command would read the reply to this one."""
+    scene.queue = RqEncodeQueue(scene.redis, Settings(job_retries=0))
+    scene.queue.submit(KEY)
+    worker = scene.worker()
+
+    def prepare(job: Job, remove_from_intermediate_queue: bool = False) -> None:
+        EncodeWorker.prepare_job_execution(worker, job, remove_from_intermediate_queue)
+        stop_between_command_and_reply(scene.redis)
+
+    monkeypatch.setattr(worker, "prepare_job_execution", prepare)
+    worker.work(burst=True)
+    assert scene.encoded == []
+    assert scene.queue.state(KEY) == JobState(JobStatus.QUEUED, position=0)
+
+
+def test_no_connection_is_used_again_after_a_stop_while_idle(scene: Scene) -> None:
+    """That stop is raised anywhere: here between a command and its reply."""
+    worker = scene.worker()
+
+    def stop() -> bool:
+        connection = scene.redis.connection_pool.get_connection()
+        connection.send_command("BLPOP", "nothing", "0.2")
+        scene.redis.connection_pool.release(connection)
+        raise StopRequested
+
+    worker.check_for_suspension = lambda burst: stop()
+    worker.work()
+    assert scene.redis.hget(worker.key, "death") is not None
 
 
 def test_no_other_function_is_imported_or_run(scene: Scene) -> None:
