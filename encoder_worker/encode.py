@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ class EncodeImage:
         """Store the embedding that `key` names, unless it is there, and wake those who wait for it.
 
         Raises:
-            ImageExpired: the bytes are gone.
+            ImageExpired: the bytes are gone, or damaged.
             UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are no image this service takes.
             EncodeFailed: this worker runs other weights or another preprocessing, or the encoder failed.
             StoreUnavailable: the cache is out of reach.
@@ -73,10 +74,8 @@ class EncodeImage:
             _log.info("image %s: the %s embedding is there already", key.image_id[:12], key.model)
             self.events.publish(key, "ready")
             return None
-        data = self.store.get(image_key(key.image_id))
+        data = self._bytes_of(key)
         stages.end("load")
-        if data is None:
-            raise ImageExpired("the image's bytes were gone before it was encoded; upload it again")
         frame, original = self._frame(data, stages)
         return Prepared(key, frame, original, stages)
 
@@ -122,6 +121,16 @@ class EncodeImage:
             extra={"stages_ms": prepared.stages.milliseconds},
         )
         self.events.publish(key, "ready")
+
+    def _bytes_of(self, key: EmbeddingKey) -> bytes:
+        """What was uploaded, and nothing else: a decoder may find a photo in damaged bytes too."""
+        data = self.store.get(image_key(key.image_id))
+        if data is None:
+            raise ImageExpired("the image's bytes were gone before it was encoded; upload it again")
+        if hashlib.sha256(data).hexdigest() != key.image_id:
+            self.store.delete(image_key(key.image_id))
+            raise ImageExpired("the image's bytes were damaged in the cache; upload it again")
+        return data
 
     def _frame(self, data: bytes, stages: _Stages) -> tuple[NDArray[np.uint8], Size]:
         """The resized image, and the (height, width) it had. The full-size pixels are freed on return."""

@@ -214,8 +214,12 @@ class ImageService:
         raw = self._store.get(record_key(image_id))
         if raw is None:
             raise errors.ImageNotFound(UNKNOWN)
-        record = json.loads(raw)
-        return int(record["height"]), int(record["width"])
+        try:
+            record = json.loads(raw)
+            return int(record["height"]), int(record["width"])
+        except (ValueError, TypeError, KeyError):
+            _log.warning("the record of image %s is damaged", image_id[:12])
+            raise errors.ImageNotFound(UNKNOWN) from None
 
 
 def record_ttl(settings: Settings) -> int:

@@ -104,6 +104,17 @@ def test_bytes_that_are_gone_are_an_expired_image() -> None:
         desk.encode(key)
 
 
+def test_bytes_that_are_not_those_uploaded_are_never_encoded() -> None:
+    """Here another photo, which the decoder would take."""
+    desk = Desk()
+    key = desk.upload(png(8, 8))
+    desk.store.put(image_key(key.image_id), png(9, 9), 60)
+    with pytest.raises(ImageExpired, match="damaged"):
+        desk.encode(key)
+    assert not desk.store.exists(key.redis_key)
+    assert not desk.store.exists(image_key(key.image_id))
+
+
 @pytest.mark.parametrize(
     ("data", "error"),
     [(b"just text", UnsupportedImage), (png(64, 64)[:80], InvalidImage), (png(1001, 1000), ImageTooLarge)],

@@ -147,6 +147,17 @@ def test_a_lost_embedding_is_encoded_again_from_the_kept_bytes(world: World) -> 
     assert world.client.get(f"/v1/images/{image_id}").json["status"] == "ready"
 
 
+@pytest.mark.parametrize(
+    "record", [b'{"width":12,"hei\x87ht":8}', b'{"width":12}', b"[1]", b'{"width":null,"height":8}']
+)
+def test_an_image_with_a_damaged_record_is_unknown_until_the_next_upload(world: World, record: bytes) -> None:
+    image_id = world.ready_image(png())
+    world.store.put(record_key(image_id), record, 60)
+    assert world.client.get(f"/v1/images/{image_id}").status_code == 404
+    assert world.client.post("/v1/images", data=png()).status_code == 200
+    assert world.client.get(f"/v1/images/{image_id}").status_code == 200
+
+
 def test_an_image_whose_bytes_and_embedding_are_gone_has_expired(world: World) -> None:
     image_id = world.ready_image(png())
     key = EmbeddingKey.of(image_id, FAKE)
