@@ -20,7 +20,8 @@ from tests.sentinel_cluster.tls import Member, Tls
 from tests.sentinel_cluster.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
-"""Of a TLS connection that its server's death took with it, the socket may be left to the garbage collector."""
+"""Where a server dies between accepting a connection and the handshake, Python 3.11's `SSLSocket._create` raises the
+reset that it finds without closing its socket, which then ends with the exception."""
 
 
 @pytest.fixture(autouse=True)
