@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,15 @@ def own_log_context() -> Iterator[None]:
     """A request lasts until its answer is closed, which Flask's test client leaves to its user."""
     with log_context.fresh():
         yield
+
+
+@pytest.fixture
+def own_signal_handlers() -> Iterator[None]:
+    """A worker inside the test's process leaves its own behind."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

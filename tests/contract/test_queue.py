@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -65,11 +64,8 @@ def on_rq(client: redis.Redis, connection: redis.Redis) -> Bench:
 
 
 @pytest.fixture(params=[in_memory, on_fake_redis, on_real_server], ids=lambda make: make.__name__)
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+def bench(request: pytest.FixtureRequest, own_signal_handlers: None) -> Iterator[Bench]:
     yield from request.param(request)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def key(name: str, model: Model = FAKE) -> EmbeddingKey:

@@ -65,14 +65,11 @@ class Scene:
 
 
 @pytest.fixture
-def scene(valkey_url: str) -> Iterator[Scene]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+def scene(valkey_url: str, own_signal_handlers: None) -> Iterator[Scene]:
     with worker_client(valkey_url + "/10") as client:
         client.flushdb()
         yield Scene(client)
         client.flushdb()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def test_jobs_that_wait_run_together(scene: Scene) -> None:

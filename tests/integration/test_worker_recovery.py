@@ -82,14 +82,11 @@ class Scene:
 
 
 @pytest.fixture
-def scene(valkey_url: str) -> Iterator[Scene]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+def scene(valkey_url: str, own_signal_handlers: None) -> Iterator[Scene]:
     with worker_client(valkey_url + "/12") as client:
         client.flushdb()
         yield Scene(client)
         client.flushdb()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def test_a_job_whose_worker_died_is_done_by_the_next_worker(scene: Scene) -> None:

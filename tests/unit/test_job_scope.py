@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -73,15 +72,12 @@ class Scene:
 
 
 @pytest.fixture
-def scene(caplog: pytest.LogCaptureFixture) -> Iterator[Scene]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+def scene(caplog: pytest.LogCaptureFixture, own_signal_handlers: None) -> Iterator[Scene]:
     scene = Scene()
     caplog.set_level(logging.INFO)
     logging.getLogger().addHandler(scene.lines)
     yield scene
     logging.getLogger().removeHandler(scene.lines)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def fail_with(error: Exception) -> Encode:
