@@ -56,7 +56,7 @@ QUICK = Plan(
     size_rounds=1,
     reference_rounds=1,
     mask_rounds=1,
-    photos=2,
+    photos=1,
     every_setup=False,
 )
 """Everything once, to see that it works; its numbers mean nothing."""

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for model in [options.model] if options.model else PARTS:
         result = run(model, options.scale)
         passed &= result.passed
-        if options.scale == 1:
+        if options.scale >= 1:
             path = FOLDER / f"{about['date'][:10]}-soak-{model}.json"
             path.write_text(json.dumps({"about": about, **result.as_json()}, indent=1) + "\n")
             print(f"wrote {path}")
@@ -161,7 +161,7 @@ def _settled(stack: LocalStack, watch: _Watch, tally: Tally, *, like: Vitals | N
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("model", nargs="?", choices=list(PARTS), help="the part to run; both without it")
-    parser.add_argument("--scale", type=float, default=1.0, help="of the load; only the whole of it is recorded")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the load; from 1 on it is recorded")
     return parser.parse_args(arguments)
 
 
