@@ -1,5 +1,6 @@
 /** Opens a local file as an upright picture: small enough to draw fast, or sharp enough to zoom into. */
 
+import { remainingOrientation } from "./exif.js";
 import { Problem } from "./problems.js";
 
 const LONGEST_SIDE = 2048;
@@ -13,20 +14,24 @@ const MOST_PIXELS = 24_000_000;
  * @throws {Problem} `unreadable`
  */
 export async function openPicture(file) {
-  const bitmap = await decode(file);
+  const [bitmap, orientation] = await decode(file);
   const { width, height } = bitmap;
-  return { width, height, bitmap: await reduced(bitmap, LONGEST_SIDE / Math.max(width, height)) };
+  const small = await upright(await reduced(bitmap, LONGEST_SIDE / Math.max(width, height)), orientation);
+  return { ...(swapsAxes(orientation) ? { width: height, height: width } : { width, height }), bitmap: small };
 }
 
 /** The same picture in all its pixels, or in 24 million if it has more. */
 export async function openSharp(file) {
-  const bitmap = await decode(file);
-  return reduced(bitmap, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)));
+  const [bitmap, orientation] = await decode(file);
+  const most = Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height));
+  return upright(await reduced(bitmap, most), orientation);
 }
 
+/** The pixels as the browser gives them, and the EXIF orientation that it leaves to be undone. */
 async function decode(file) {
   try {
-    return await createImageBitmap(file, { imageOrientation: "from-image" });
+    const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    return [bitmap, await remainingOrientation(file)];
   } catch {
     throw new Problem("unreadable");
   }
@@ -42,3 +47,30 @@ async function reduced(bitmap, scale) {
   bitmap.close();
   return small;
 }
+
+/** Undoes an EXIF orientation. */
+async function upright(bitmap, orientation) {
+  if (orientation === 1) return bitmap;
+  const { width, height } = bitmap;
+  const canvas = new OffscreenCanvas(...(swapsAxes(orientation) ? [height, width] : [width, height]));
+  const context = canvas.getContext("2d");
+  context.setTransform(...UNDONE[orientation](width, height));
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return canvas.transferToImageBitmap();
+}
+
+function swapsAxes(orientation) {
+  return orientation >= 5;
+}
+
+/** For each EXIF orientation the matrix (a, b, c, d, e, f) that puts stored pixels in their place. */
+const UNDONE = {
+  2: (width) => [-1, 0, 0, 1, width, 0],
+  3: (width, height) => [-1, 0, 0, -1, width, height],
+  4: (_width, height) => [1, 0, 0, -1, 0, height],
+  5: () => [0, 1, 1, 0, 0, 0],
+  6: (_width, height) => [0, 1, -1, 0, height, 0],
+  7: (width, height) => [0, -1, -1, 0, height, width],
+  8: (width) => [0, -1, 1, 0, 0, width],
+};
