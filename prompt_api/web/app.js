@@ -31,7 +31,7 @@ const conversation = new Conversation(service, {
   },
   onProblem: (entry, error) => entry === gallery.current && showAlert(error, () => annotator.askCurrent()),
   onProgress: (progress) => showProgress(progress ?? gallery.current?.progress ?? null),
-  encodeAgain: (entry) => pictures.encode(entry),
+  encodeAgain: (entry) => void pictures.encode(entry),
   onLocalFailure: (error) => {
     localSwitch.turnOff();
     showAlert(error);
@@ -43,10 +43,10 @@ const desk = new Desk(stage, gallery, {
   onLabel: (id, label) => annotator.relabel(id, label),
   onColour: (id, colour) => annotator.recolour(id, colour),
   onVisible: (id, visible) => annotator.setVisible([id], visible),
-  onSelect: select,
+  onSelect: (id) => annotator.select(id),
   onDelete: (id) => annotator.remove(id),
   onOpen: (entry) => pictures.show(entry),
-  onRemove: (entry) => pictures.remove(entry),
+  onRemove: remove,
 });
 const annotator = new Annotator(gallery, desk, conversation);
 const pictures = new Pictures(gallery, stage, desk, { onShown, onReady });
@@ -88,10 +88,12 @@ async function onReady(entry) {
   if (entry === gallery.current) showProgress(entry.progress);
 }
 
-function select(id) {
-  annotator.select(id);
-  const { objects, editing } = gallery.current.timeline.now;
-  if (editing !== null) find("label").value = objects.find((object) => object.id === editing).label;
+/** @returns {Promise<boolean>} whether the picture is gone */
+async function remove(entry) {
+  const { length } = entry.timeline.now.objects;
+  if (!gallery.isSaved(entry) && !(await dialogs.confirmRemoval(entry.name, plural(length, "object")))) return false;
+  await pictures.remove(entry);
+  return true;
 }
 
 function keep() {
@@ -106,14 +108,19 @@ function openExport() {
   const list = annotated().filter(({ objects }) => objects.length > 0);
   if (list.length === 0) return;
   const count = list.reduce((sum, { objects }) => sum + objects.length, 0);
-  const plural = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
   dialogs.showExport(`${plural(count, "object")} on ${plural(list.length, "picture")}.`);
 }
 
+function plural(number, word) {
+  return `${number} ${word}${number === 1 ? "" : "s"}`;
+}
+
 async function exportFile(format) {
+  // Writing takes a while, in which the person may go on.
+  const exported = gallery.entries.map((entry) => [entry, entry.timeline.now.objects]);
   const file = await exportAs(format, annotated(), new Date());
   save(file);
-  for (const entry of gallery.entries) entry.savedObjects = entry.timeline.now.objects;
+  for (const [entry, objects] of exported) entry.savedObjects = objects;
   announce(`Saved ${file.name}.`);
 }
 
@@ -184,8 +191,7 @@ function listen() {
   dialogs.prepareExport(exportFile);
   useDialog(dialogs.askForToken);
   window.addEventListener("beforeunload", (event) => {
-    const isSaved = ({ timeline: { now }, savedObjects }) => now.objects.length === 0 || now.objects === savedObjects;
-    if (!gallery.entries.every(isSaved)) event.preventDefault();
+    if (!gallery.entries.every((entry) => gallery.isSaved(entry))) event.preventDefault();
   });
 }
 

@@ -17,7 +17,7 @@ const RECOVERIES = 3;
  * @property {(job: Job, answer: import("./decoding.js").Answer) => void} onAnswer
  * @property {(entry: Entry, error: Error) => void} onProblem
  * @property {(progress: object|null) => void} onProgress
- * @property {(entry: Entry) => Promise<void>} encodeAgain
+ * @property {(entry: Entry) => void} encodeAgain must not throw
  * @property {(error: Error) => void} onLocalFailure must set `decoder`
  * @property {(entry: Entry) => boolean} isCurrent
  */
@@ -51,8 +51,9 @@ export class Conversation {
     const { signal } = entry.controller;
     let { step } = job;
     for (let attempt = 1; entry.image && this.#listener.isCurrent(entry); attempt++) {
+      const { decoder } = this;
       try {
-        const answer = await this.#answer(entry, step, job.isHover, signal);
+        const answer = await this.#answer(decoder, entry, step, job.isHover, signal);
         if (signal.aborted) return;
         entry.recoveries = 0;
         this.#listener.onAnswer(job, answer);
@@ -60,7 +61,8 @@ export class Conversation {
       } catch (error) {
         if (signal.aborted) return;
         if (error.code === "local-decoding") {
-          this.#listener.onLocalFailure(error);
+          // One that was switched off meanwhile has not failed.
+          if (decoder === this.decoder) this.#listener.onLocalFailure(error);
           if (this.#queue.superseded) return;
         } else if (job.isHover) {
           this.#noHoverBefore = performance.now() + Math.max(1, error.retryAfter ?? 1) * 1000;
@@ -71,7 +73,8 @@ export class Conversation {
           step = { ...step, base: null };
         } else if (entry.recoveries < RECOVERIES && (isForgotten(error) || error.code === "embedding-pending")) {
           entry.recoveries++;
-          await this.#listener.encodeAgain(entry);
+          // Not waited for: other pictures can be prompted meanwhile. This one is asked again when it is ready.
+          this.#listener.encodeAgain(entry);
           return;
         } else if (attempt < TRIES && isTemporary(error)) {
           await this.#backOff(error, attempt, signal);
@@ -85,11 +88,11 @@ export class Conversation {
   }
 
   /** A click where the pointer rested is what the hover asked already. */
-  async #answer(entry, step, isHover, signal) {
+  async #answer(decoder, entry, step, isHover, signal) {
     const request = requestFor(step);
     const key = JSON.stringify(request);
     if (entry.preview?.key === key) return entry.preview.answer;
-    const answer = await this.decoder.masks(entry.image, request, { signal });
+    const answer = await decoder.masks(entry.image, request, { signal });
     if (isHover) entry.preview = { key, answer };
     return answer;
   }

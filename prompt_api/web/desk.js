@@ -15,12 +15,13 @@ export class Desk {
   #gallery;
   #wishes;
   #highlighted = null;
+  #edited = null;
 
   /**
    * @param {import("./stage.js").Stage} stage
    * @param {import("./gallery.js").Gallery} gallery
    * @param {{onChoose: (index: number) => void} & import("./object-list.js").Wishes &
-   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => void}} wishes
+   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>}} wishes
    */
   constructor(stage, gallery, wishes) {
     this.#stage = stage;
@@ -49,6 +50,7 @@ export class Desk {
     this.#drawObjects(entry);
     showChoices(shown, shown.id !== step.id, this.#stage, this.#wishes.onChoose);
     this.#renderControls(entry, step, editing);
+    this.#fillLabel(entry, editing);
     showObjects(entry.timeline.now.objects, { hidden: entry.hidden, editing, size: entry.size }, this.#wishes);
     offerLabels(this.#gallery.entries.flatMap(({ timeline }) => timeline.now.objects));
     this.#renderFacts(entry);
@@ -101,6 +103,14 @@ export class Desk {
     const object = timeline.now.objects.find(({ id }) => id === editing);
     setText("masks-title", object ? `Mask of ${object.label}` : "Mask");
     setText("hint", hintFor(step, image !== null));
+  }
+
+  /** Whoever takes an object up gets its label, and the new one if it is renamed in the list meanwhile. */
+  #fillLabel({ id, timeline }, editing) {
+    const object = timeline.now.objects.find((other) => other.id === editing);
+    const edited = object ? JSON.stringify([id, object.id, object.label]) : null;
+    if (object && edited !== this.#edited) find("label").value = object.label;
+    this.#edited = edited;
   }
 
   #renderFacts({ name, size, image, origin }) {

@@ -1,4 +1,4 @@
-/** The three dialogs: help, export, access token. */
+/** The four dialogs: help, export, removal, access token. */
 
 import { recall, remember } from "./remembered.js";
 import { HELP } from "./shortcuts.js";
@@ -47,6 +47,22 @@ export function prepareExport(onFormat) {
 export function showExport(summary) {
   find("export-summary").textContent = summary;
   find("export-dialog").showModal();
+}
+
+/**
+ * Asks before work is lost.
+ * @param {string} name of the picture
+ * @param {string} lost what would go with it
+ * @returns {Promise<boolean>} whether it is to go
+ */
+export function confirmRemoval(name, lost) {
+  const dialog = find("remove-dialog");
+  find("remove-text").textContent = `${name}, with ${lost}, is not exported as it is now. Undo does not bring it back.`;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "remove"), { once: true });
+  });
 }
 
 /**

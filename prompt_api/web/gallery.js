@@ -37,12 +37,13 @@ export class Gallery {
 
   /**
    * Opens a file, or gives the entry it already has.
+   * @returns {Promise<{entry: Entry, isNew: boolean}>}
    * @throws {Problem} `unreadable`, `too-many-pictures`
    */
   async add(file) {
     const same = (entry) => ["name", "size", "lastModified"].every((field) => entry.file[field] === file[field]);
     const known = this.entries.find(same);
-    if (known) return known;
+    if (known) return { entry: known, isNew: false };
     if (this.entries.length === MOST_PICTURES) throw new Problem("too-many-pictures");
     const { width, height, bitmap } = await openPicture(file);
     const entry = {
@@ -64,7 +65,7 @@ export class Gallery {
     };
     this.#keep(entry, bitmap);
     this.entries.push(entry);
-    return entry;
+    return { entry, isNew: true };
   }
 
   /** The picture's bitmap, opened again if it was let go. The gallery closes it. */
@@ -72,6 +73,11 @@ export class Gallery {
     const bitmap = this.#bitmaps.get(entry) ?? (await openPicture(entry.file)).bitmap;
     this.#keep(entry, bitmap);
     return bitmap;
+  }
+
+  /** Whether the picture's kept objects are all in a file. */
+  isSaved({ timeline: { now }, savedObjects }) {
+    return now.objects.length === 0 || now.objects === savedObjects;
   }
 
   /** Closes a picture. @returns {Entry|null} the one to show in its place */

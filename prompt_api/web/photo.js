@@ -25,8 +25,14 @@ export class Photo {
    * @param {() => Promise<ImageBitmap>} openSharp called once if someone zooms in beyond the bitmap's pixels
    */
   show(bitmap, openSharp) {
-    this.#source?.sharp?.close();
+    this.forget();
     this.#source = { bitmap, openSharp, sharp: null };
+  }
+
+  /** Before its bitmap is closed: what was painted last stays. */
+  forget() {
+    this.#source?.sharp?.close();
+    this.#source = null;
   }
 
   /**

@@ -5,7 +5,11 @@ import { ensureEncoded } from "./encoding.js";
 import { EncodingQueue } from "./encoding-queue.js";
 import * as notices from "./notices.js";
 import { openSharp } from "./picture.js";
+import { Problem } from "./problems.js";
 import { drawThumbnail, reveal } from "./strip.js";
+
+/** File names in one message. */
+const MOST_NAMES = 5;
 
 export class Pictures {
   #gallery;
@@ -39,20 +43,21 @@ export class Pictures {
 
   async #openAll(files) {
     notices.hideAlert();
+    const refused = [];
     let isFirst = true;
     for (const file of files) {
       try {
-        const before = this.#gallery.entries.length;
-        const entry = await this.#gallery.add(file);
-        if (this.#gallery.entries.length > before) this.#queue.add(entry);
+        const { entry, isNew } = await this.#gallery.add(file);
+        if (isNew) this.#queue.add(entry);
         if (isFirst) await this.show(entry);
         else this.#desk.renderStrip();
         isFirst = false;
-        drawThumbnail(entry, await this.#gallery.bitmapOf(entry));
+        if (this.#gallery.entries.includes(entry)) drawThumbnail(entry, await this.#gallery.bitmapOf(entry));
       } catch (error) {
-        notices.showAlert(error);
+        refused.push({ name: file.name, error });
       }
     }
+    if (refused.length > 0) notices.showAlert(leftOut(refused));
   }
 
   async show(entry) {
@@ -81,8 +86,10 @@ export class Pictures {
 
   async remove(entry) {
     this.#queue.drop(entry);
+    const isCurrent = entry === this.#gallery.current;
+    if (isCurrent) this.#stage.forget();
     const next = this.#gallery.remove(entry);
-    if (entry !== this.#gallery.current) return this.#desk.renderStrip();
+    if (!isCurrent) return this.#desk.renderStrip();
     this.#gallery.current = null;
     this.#shows++;
     notices.hideAlert();
@@ -101,6 +108,7 @@ export class Pictures {
     const start = performance.now();
     try {
       const { image, uploaded } = await ensureEncoded(api, entry.file, { signal, report });
+      if (image.width !== entry.size.width || image.height !== entry.size.height) throw new Problem("other-size");
       entry.image = image;
       const seconds = ((performance.now() - start) / 1000).toFixed(1);
       entry.origin = uploaded ? `Encoded in ${seconds} s` : "Known here: nothing was uploaded";
@@ -118,4 +126,13 @@ export class Pictures {
   #showError(entry) {
     notices.showAlert(entry.error, () => this.encode(entry));
   }
+}
+
+/** One problem for all the files that could not be opened. */
+function leftOut(refused) {
+  const { error } = refused.at(-1);
+  if (!(error instanceof Problem)) return error;
+  const names = refused.slice(0, MOST_NAMES).map(({ name }) => name);
+  const more = refused.length - names.length;
+  return new Problem(error.code, { detail: `Left out: ${names.join(", ")}${more > 0 ? ` and ${more} more` : ""}.` });
 }

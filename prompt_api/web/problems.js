@@ -3,7 +3,7 @@
 export class Problem extends Error {
   /**
    * @param {string} code stable code of the service, or one of this page's own: `offline`, `unreadable`,
-   *   `local-decoding`, `too-many-pictures`
+   *   `other-size`, `local-decoding`, `too-many-pictures`
    * @param {{status?: number, detail?: string, retryAfter?: number|null}} [more] `retryAfter` in seconds
    */
   constructor(code, { status = 0, detail = "", retryAfter = null } = {}) {
@@ -17,7 +17,8 @@ export class Problem extends Error {
 }
 
 const SENTENCES = {
-  unreadable: "That file is not a picture this browser can open. Choose a JPEG, PNG or WEBP.",
+  unreadable: "That is no picture this browser can open. Choose a JPEG, PNG or WEBP.",
+  "other-size": "This browser turns the picture otherwise than the service does. Save it upright, then open it again.",
   "local-decoding": "Decoding in this browser did not work. The service answers again.",
   "too-many-pictures": "There is no room for more pictures. Remove some first.",
   offline: "The service cannot be reached. Check the connection, then try again.",
@@ -42,7 +43,15 @@ const SENTENCES = {
 };
 
 /** Codes whose `detail` tells a person more than the sentence does: a limit, a reason. */
-const WITH_DETAIL = new Set(["local-decoding", "image-too-large", "invalid-image", "invalid-prompt", "encode-failed"]);
+const WITH_DETAIL = new Set([
+  "unreadable",
+  "too-many-pictures",
+  "local-decoding",
+  "image-too-large",
+  "invalid-image",
+  "invalid-prompt",
+  "encode-failed",
+]);
 
 /**
  * One or two sentences for a person.

@@ -78,6 +78,11 @@ export class Stage {
     this.drawMask(null);
   }
 
+  /** Lets go of the picture's bitmap, which may be closed then. */
+  forget() {
+    this.#photo.forget();
+  }
+
   /** A mask over the picture, or none. `faint` is the look of a preview. */
   drawMask(mask, { faint = false } = {}) {
     this.#shown = mask && { mask, look: faint ? FAINT : SOLID };
@@ -191,10 +196,12 @@ export class Stage {
   }
 
   #paintWaiting() {
-    if (this.#waiting.has("photo")) this.#photo.paint(this.#view, this.#size, this.#frame);
-    if (this.#waiting.has("kept")) paint(this.#kept, this.#objects, this.#window, this.#fineDensity, this.#frame);
-    if (this.#waiting.has("overlay")) this.#paintOverlay();
+    const layers = [...this.#waiting];
+    // First, so that a failure costs no frame but this one.
     this.#waiting.clear();
+    if (layers.includes("photo")) this.#photo.paint(this.#view, this.#size, this.#frame);
+    if (layers.includes("kept")) paint(this.#kept, this.#objects, this.#window, this.#fineDensity, this.#frame);
+    if (layers.includes("overlay")) this.#paintOverlay();
   }
 
   get #window() {

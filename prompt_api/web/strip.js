@@ -9,7 +9,7 @@ const find = (id) => document.getElementById(id);
  * Makes the strip show these pictures. A single one needs no strip.
  * @param {import("./gallery.js").Entry[]} entries
  * @param {import("./gallery.js").Entry|null} current
- * @param {{onOpen: (entry: object) => void, onRemove: (entry: object) => void}} wishes
+ * @param {{onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>}} wishes
  */
 export function showStrip(entries, current, { onOpen, onRemove }) {
   find("strip").hidden = entries.length < 2;
@@ -48,10 +48,9 @@ function newItem(entry, onOpen, onRemove) {
   const remove = item.querySelector(".frame-remove");
   remove.setAttribute("aria-label", `Remove ${entry.name}`);
   remove.title = `Remove ${entry.name}`;
-  remove.addEventListener("click", () => {
+  remove.addEventListener("click", async () => {
     const next = item.nextElementSibling ?? item.previousElementSibling;
-    onRemove(entry);
-    next?.querySelector(".frame-open").focus({ preventScroll: true });
+    if (await onRemove(entry)) next?.querySelector(".frame-open").focus({ preventScroll: true });
   });
   return item;
 }

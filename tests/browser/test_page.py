@@ -168,7 +168,8 @@ def test_an_answer_to_an_undone_click_is_not_shown(page: Page, pictures: Picture
 def test_a_text_file_is_answered_by_a_sentence(page: Page, pictures: Pictures) -> None:
     page.choose_files(pictures.text())
     page.wait_until(lambda: page.is_shown("alert"))
-    assert page.text("alert-text") == ("That file is not a picture this browser can open. Choose a JPEG, PNG or WEBP.")
+    sentence = "That is no picture this browser can open. Choose a JPEG, PNG or WEBP. Left out: notes.txt."
+    assert page.text("alert-text") == sentence
     assert page.is_shown("welcome")
     page.button("alert-close").click()
     assert not page.is_shown("alert")

@@ -22,19 +22,23 @@ function about(...script) {
       return next;
     },
   };
+  let conversation;
   const settled = new Promise((resolve) => {
     const note = (kind) => (...details) => (heard.push([kind, ...details]), resolve());
-    const conversation = new Conversation(decoder, {
+    conversation = new Conversation(decoder, {
       onAnswer: (_job, answer) => note("answer")(answer),
       onProblem: (_entry, error) => note("problem")(error.code),
       onProgress: (progress) => progress && heard.push(["progress", progress.step]),
-      encodeAgain: async () => note("encode again")(),
+      encodeAgain: () => {
+        note("encode again")();
+        return entry.encoding;
+      },
       onLocalFailure: (error) => heard.push(["local failure", error.code]),
       isCurrent: () => true,
     });
     entry.ask = (step, isHover = false) => conversation.submit({ entry, step, isHover, since: 0 });
   });
-  return { asked, heard, entry, settled };
+  return { asked, heard, entry, settled, conversation };
 }
 
 const click = { ...withPoint(BLANK, { x: 1, y: 2, label: 1 }), id: 1 };
@@ -91,6 +95,31 @@ test("when decoding here fails, it is told and the question is asked again", asy
   entry.ask(click);
   await settled;
   assert.deepEqual(heard.map(([kind]) => kind), ["local failure", "answer"]);
+});
+
+test("a decoder that was switched off while it was asked has not failed: the other one is asked", async () => {
+  const { asked, heard, entry, settled, conversation } = about(good);
+  const { decoder } = conversation;
+  conversation.decoder = {
+    masks: async () => {
+      conversation.decoder = decoder;
+      throw new Problem("local-decoding", { detail: "the decoder was closed" });
+    },
+  };
+  entry.ask(click);
+  await settled;
+  assert.equal(asked.length, 1);
+  assert.deepEqual(heard.map(([kind]) => kind), ["answer"]);
+});
+
+test("while a picture is encoded again, others can be prompted", async () => {
+  const { heard, entry } = about(new Problem("image-expired", { status: 410 }), good);
+  entry.encoding = new Promise(() => {});
+  entry.ask(click);
+  await new Promise(setImmediate);
+  entry.ask(click);
+  await new Promise(setImmediate);
+  assert.deepEqual(heard.map(([kind]) => kind), ["encode again", "answer"]);
 });
 
 test("what cannot be mended is told as it is", async () => {

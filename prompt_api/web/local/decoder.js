@@ -27,7 +27,7 @@ export class LocalDecoder {
   #progress = new Progress();
   /** The graphs at hand, or on their way: {weights, calls, ready}. */
   #loaded = null;
-  /** By image, the least recently used first: a promise of its being prepared. */
+  /** By image, the least recently used first: {prepared, isThere}, a promise, and whether it is kept. */
   #images = new Map();
 
   /** @param {import("./index.js").Service} service */
@@ -44,10 +44,10 @@ export class LocalDecoder {
   async prepare(image, { signal, report = () => {} } = {}) {
     signal?.throwIfAborted();
     const name = nameOf(image);
-    const prepared = this.#images.get(name) ?? this.#prepare(image);
+    const held = this.#images.get(name) ?? this.#prepare(image);
     this.#images.delete(name);
-    this.#images.set(name, prepared);
-    await this.#progress.during(unlessAborted(prepared, signal), report);
+    this.#images.set(name, held);
+    await this.#progress.during(unlessAborted(held.prepared, signal), report);
   }
 
   /**
@@ -78,12 +78,15 @@ export class LocalDecoder {
 
   #prepare(image) {
     const name = nameOf(image);
-    const prepared = this.#fetchAndPrepare(image, name);
-    prepared.then(
-      () => this.#forgetOldest(),
-      () => this.#images.get(name) === prepared && this.#images.delete(name),
+    const held = { prepared: this.#fetchAndPrepare(image, name), isThere: false };
+    held.prepared.then(
+      () => {
+        held.isThere = true;
+        this.#forgetOldest();
+      },
+      () => this.#images.get(name) === held && this.#images.delete(name),
     );
-    return prepared;
+    return held;
   }
 
   async #fetchAndPrepare(image, name) {
@@ -133,10 +136,11 @@ export class LocalDecoder {
   }
 
   #forgetOldest() {
-    while (this.#images.size > IMAGES) {
-      const [oldest] = this.#images.keys();
-      this.#images.delete(oldest);
-      this.#loaded?.calls.ask("forget", [oldest]).catch(() => {});
+    // Not those on their way: the worker would be told before it has them, and keep them.
+    const there = [...this.#images].filter(([, { isThere }]) => isThere);
+    for (const [name] of there.slice(0, -IMAGES)) {
+      this.#images.delete(name);
+      this.#loaded?.calls.ask("forget", [name]).catch(() => {});
     }
   }
 }

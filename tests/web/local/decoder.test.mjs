@@ -116,6 +116,27 @@ test("only the last few images stay prepared", async () => {
   assert.equal(service.count("/a/embedding"), 1);
 });
 
+test("an image that comes in late does not stay beyond its turn", async () => {
+  let arrive;
+  const late = new Promise((resolve) => (arrive = resolve));
+  const { request } = service;
+  service.request = async (path) => {
+    if (path.includes("/a/embedding")) await late;
+    return request(path);
+  };
+  const first = decoder.prepare(image("a"));
+  for (const id of ["b", "c", "d", "e"]) await decoder.prepare(image(id));
+  arrive();
+  await first;
+  await decoder.masks(image("e"), CLICK);
+  const kept = new Set();
+  for (const [call, name] of workers[0].told) {
+    if (call === "prepare") kept.add(name);
+    if (call === "forget") kept.delete(name);
+  }
+  assert.deepEqual([...kept], ["m/c", "m/d", "m/e"]);
+});
+
 test("other weights start another worker, and nothing that the old ones prepared is used", async () => {
   await decoder.prepare(image("a"));
   service.weights = "w2";
