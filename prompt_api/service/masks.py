@@ -204,6 +204,7 @@ class MaskService:
                     "so many mask_tokens take too long at once; some are decoded now: ask again, or send fewer",
                     retry_after=1,
                 )
+            check_position(prompt, image.original, "mask_token")  # anybody can write one
             nested = self._decode(
                 key, image, [prompt], nested_multimask, nesting_left, padding=True, until=until, namespace=namespace
             )

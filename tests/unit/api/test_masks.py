@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
+from prompt_api.prompts import PromptInput
 from prompt_api.service import masks as mask_service
 from prompt_api.timing import STAGES
+from prompt_api.tokens import recipe_tokens
 from shared.errors import StoreUnavailable
 from shared.keys import EmbeddingKey
 from shared.models import FAKE
@@ -215,6 +217,16 @@ BAD_PROMPTS: dict[str, Any] = {
     "logits beyond ASCII": {"prompts": [{"mask_logits": "\u00e9\u00e9"}]},
     "a list": [CLICK],
 }
+
+
+def test_a_prompt_inside_a_token_is_held_to_the_image_as_any_other(world: World) -> None:
+    """Anybody can write a token. A point far out would end in a score that is no number."""
+    image_id = world.ready_image(png())
+    key = EmbeddingKey.of(image_id, FAKE)
+    far = PromptInput(points=[[1e39, 5]], labels=[1])
+    (token, *_) = recipe_tokens(far, key, multimask=True, count=3, depth=0)
+    answer = prompt(world, image_id, {"prompts": [{"mask_token": token}]})
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")
 
 
 @pytest.mark.parametrize("body", BAD_PROMPTS.values(), ids=BAD_PROMPTS.keys())
