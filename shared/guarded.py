@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
 from shared import allowance
 from shared.breaker import CircuitBreaker
+
+T = TypeVar("T")
 
 
 class Guarded:
@@ -84,10 +86,17 @@ class _GuardedSocket:
             self._sock.sendall(data)
 
     def recv(self, size: int) -> bytes:
+        return self._received(lambda: self._sock.recv(size))
+
+    def recv_into(self, buffer: bytearray) -> int:
+        """What redis-py reads with where hiredis is installed."""
+        return self._received(lambda: self._sock.recv_into(buffer))
+
+    def _received(self, read: Callable[[], T]) -> T:
         if self._sock.gettimeout() == 0:  # a look whether there is anything, which never waits
-            return self._sock.recv(size)
+            return read()
         with self._bounded():
-            data = self._sock.recv(size)
+            data = read()
         self._breaker.close()
         return data
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 
 from shared import allowance
-from shared.breaker import CircuitOpen
+from shared.breaker import CircuitBreaker, CircuitOpen
 from shared.connections import request_client
 from shared.guarded import GuardedConnection, GuardedTlsConnection, GuardedUnixConnection
 
@@ -49,6 +51,20 @@ def test_every_kind_of_url_is_guarded(url: str, kind: type) -> None:
 def test_an_operation_ends_with_the_allowance_however_long_the_time_out(silent_server: str) -> None:
     with request_client(silent_server, LONG) as client, request_of(0.1), pytest.raises(redis.TimeoutError):
         client.ping()
+
+
+@pytest.mark.parametrize("read", [lambda sock: sock.recv(16), lambda sock: sock.recv_into(bytearray(16))])
+def test_however_the_reply_is_read_the_wait_ends_with_the_allowance(
+    silent_server: str, read: Callable[[Any], object]
+) -> None:
+    """redis-py reads otherwise where hiredis is installed."""
+    connection = GuardedConnection(port=urlsplit(silent_server).port, socket_timeout=0.5, breaker=CircuitBreaker())
+    with closing(connection._connect()) as sock, request_of(0.1):
+        granted = allowance.current()
+        assert granted is not None
+        with pytest.raises(TimeoutError):
+            read(sock)
+        assert granted.left <= 0
 
 
 def test_all_operations_of_a_request_share_its_allowance(silent_server: str) -> None:
