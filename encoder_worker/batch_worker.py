@@ -25,7 +25,7 @@ from rq.worker import WorkerStatus
 from encoder_worker.job_scope import JobScope
 from encoder_worker.jobs import EncodeJob
 from encoder_worker.metrics import WorkerMetrics
-from encoder_worker.pipeline import EncodePipeline
+from encoder_worker.pipeline import BATCHES, EncodePipeline
 from encoder_worker.rq_worker import EncodeWorker, Pace
 from encoder_worker.watchdog import deadline, heartbeat
 from shared.events import Events
@@ -43,12 +43,15 @@ class _Running:
     """A started job.
 
     Attributes:
-        overdue: monotonic seconds at which the process is ended because of it.
+        limit: seconds without the end of any job after which the process is ended.
+        overdue: monotonic seconds at which it is ended because of this one, whatever else ends: it may wait for the
+            batches before its own.
     """
 
     job: EncodeJob
     queue: Queue
     execution: Execution
+    limit: float
     overdue: float
     scope: JobScope
 
@@ -80,6 +83,7 @@ class BatchWorker(EncodeWorker):
         self._running: dict[str, _Running] = {}  # by job id: all that this process has begun and not ended
         self._in_flight: dict[Future[None], _Running] = {}
         self._last: _Running | None = None
+        self._moved = 0.0  # monotonic seconds: the last time that a job ended, or the first began
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         if _begun_before(job):
@@ -101,16 +105,21 @@ class BatchWorker(EncodeWorker):
 
     def _run_jobs(self, job: Job, queue: Queue) -> None:
         """`job` and what comes while it runs, until nothing does or a job must run alone."""
+        self._moved = time.monotonic()
         self._start(job, queue)
         while self._in_flight:
             self._fill_up()
             with self._ended_when_overdue():
                 done, _ = wait(self._in_flight, timeout=_LOOK, return_when=FIRST_COMPLETED)
             for future in done:
+                self._moved = time.monotonic()
                 self._end(self._in_flight.pop(future), future.exception())
             if self._at_once:
                 self._put_all_back()
                 return
+            # RQ looks before each job; under load this loop does not end.
+            if not self.stopped and self.should_run_maintenance_tasks:
+                self.run_maintenance_tasks()  # type: ignore[no-untyped-call]  # RQ has no annotation here
 
     def _put_all_back(self) -> None:
         """At no cost to the images."""
@@ -130,9 +139,10 @@ class BatchWorker(EncodeWorker):
     def _start(self, job: Job, queue: Queue) -> None:
         assert isinstance(job, EncodeJob)
         alone = _begun_before(job)
-        limit = (job.timeout or queue.DEFAULT_TIMEOUT) + self._pace.grace
+        timeout = job.timeout or queue.DEFAULT_TIMEOUT
+        overdue = time.monotonic() + BATCHES * timeout + self._pace.grace
         scope = JobScope.begin(job, self._tracer)
-        running = _Running(job, queue, self.prepare_execution(job), time.monotonic() + limit, scope)
+        running = _Running(job, queue, self.prepare_execution(job), timeout + self._pace.grace, overdue, scope)
         self._running[job.id] = running
         self.prepare_job_execution(job, remove_from_intermediate_queue=True)
         job.started_at = now()
@@ -166,7 +176,7 @@ class BatchWorker(EncodeWorker):
     @contextmanager
     def _ended_when_overdue(self) -> Iterator[None]:
         # Nothing can end what hangs in another thread but the end of the process.
-        first = min(running.overdue for running in self._in_flight.values())
+        first = min(min(running.overdue, self._moved + running.limit) for running in self._in_flight.values())
         with deadline(max(0.001, first - time.monotonic())):
             yield
 

@@ -109,7 +109,7 @@ class EncodeJob(Job):
             self.failure = EncodeFailed("the encoding took longer than its time limit")
         elif isinstance(error, SystemExit):
             self.failure = EncodeFailed("the worker was told to stop at once")
-            self.retries_left = max(1, self.retries_left or 0)  # no fault of the image, so it costs no retry
+            self.retries_left = (self.retries_left or 0) + 1  # what `retry` takes: it is no fault of the image
         else:
             self.failure = EncodeFailed(f"the encoder failed unexpectedly ({type(error).__name__})")
         if isinstance(error, RequestError):

@@ -23,6 +23,9 @@ from shared.tracing import carried
 PATIENCE = 0.01
 """Seconds the encoder waits for a batch to fill up while images are on their way to it."""
 
+BATCHES = 3
+"""In flight: one in each stage."""
+
 _MOST_DECODERS = 8
 """Images decoded at once. Each may take 20 bytes per pixel meanwhile."""
 
@@ -66,7 +69,7 @@ class EncodePipeline:
     @property
     def capacity(self) -> int:
         """Keys that keep every stage busy: a batch in each."""
-        return 3 * self._encode.encoder.batch
+        return BATCHES * self._encode.encoder.batch
 
     def submit(self, key: EmbeddingKey) -> Future[None]:
         """Begin; the future ends when the embedding is stored, or with what `EncodeImage` raises.

@@ -19,7 +19,8 @@ from types import FrameType
 from typing import Any
 
 import redis
-from rq import Queue
+from redis.client import Pipeline
+from rq import Queue, worker_registration
 from rq.exceptions import StopRequested
 from rq.executions import Execution
 from rq.job import Job, JobStatus
@@ -195,6 +196,19 @@ class EncodeWorker(SimpleWorker):
             _log.warning("what runs does not end in time: it goes back to the queue")
             os.kill(os.getpid(), signal.SIGTERM)  # the second one, which puts it back at no cost
         renew()
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        # RQ writes the registration once. A queue that came back empty, or was out of reach for longer than it lives,
+        # would never have it again: probes and metrics would take the worker for dead.
+        if pipeline is None:
+            with self.connection.pipeline() as own:
+                self.heartbeat(timeout, own)
+                own.execute()
+            return
+        if self.birth_date is not None:
+            worker_registration.register(self, pipeline)
+            pipeline.hset(self.key, mapping=self.serialize())
+        super().heartbeat(timeout, pipeline)
 
     def _renew(self, job: Job, execution: Execution) -> None:
         # Not `maintain_heartbeats`: that writes to the job, which may have been forgotten and would come back

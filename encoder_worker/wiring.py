@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 _STORE_TIMEOUT = 5.0
 """Seconds one operation on the cache may take: nobody waits for it as they wait for a request."""
 
-_STORE_PATIENCE = 10.0
-"""Seconds of an outage that an encoding sits out before it is put back."""
+_STORE_PATIENCE = 30.0
+"""Seconds of an outage that an encoding sits out before it is put back, which it is twice: a failover ends sooner."""
 
 _START_PATIENCE = 30.0
 """Seconds to wait for Redis before giving up."""
@@ -77,9 +77,9 @@ def serve(
         max_pixels=settings.max_image_pixels,
         metrics=metrics or WorkerMetrics(),
     )
+    exit_on_signals()
     with _worker_maker(encode, settings, tracer) as make_worker:
         while True:
-            exit_on_signals()
             wait_until_up(store.ping, "cache")
             wait_until_up(RqEncodeQueue(queue, settings).ping, "queue")
             worker = None
@@ -88,6 +88,7 @@ def serve(
                 worker.work()
             except redis.RedisError as error:
                 _log.warning("the queue's Redis: %s", error)
+            exit_on_signals()  # RQ's handlers would tell a worker that has ended
             if worker is not None and worker.stopped:
                 return
             _log.warning("connecting to the queue again")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 import redis
@@ -14,6 +16,7 @@ from rq import Queue
 from rq.job import Job
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
+from rq.utils import now
 
 from encoder_worker.batch_worker import BatchWorker
 from encoder_worker.rq_worker import Pace
@@ -55,6 +58,17 @@ class Scene:
     def worker(self, encode: Callable[[EmbeddingKey], None], pace: Pace | None = None) -> BatchWorker:
         pipeline = ThreadedPipeline(encode)
         return BatchWorker(QUEUE, connection=self.redis, pipeline=pipeline, events=self.events, pace=pace)  # type: ignore[arg-type]  # by shape
+
+    def die_mid_job(self) -> None:
+        """As a worker that was killed while it encoded, long enough ago for its lease to be over."""
+        dead = self.worker(lambda key: None)
+        popped = dead.queue_class.dequeue_any(
+            dead.queues, None, connection=self.redis, job_class=dead.job_class, serializer=JSONSerializer
+        )
+        assert popped is not None
+        execution = dead.prepare_execution(popped[0])
+        dead.prepare_job_execution(popped[0], remove_from_intermediate_queue=True)
+        self.redis.zadd(self.started.key, {execution.composite_key: 1})
 
     def submit(self, *keys: EmbeddingKey) -> None:
         for key in keys:
@@ -141,14 +155,7 @@ def test_the_leases_of_all_are_renewed(scene: Scene) -> None:
 
 def test_a_job_begun_before_runs_after_the_others_and_alone(scene: Scene) -> None:
     scene.submit(KEYS[0])
-    dead = scene.worker(lambda key: None)
-    popped = dead.queue_class.dequeue_any(
-        dead.queues, None, connection=scene.redis, job_class=dead.job_class, serializer=JSONSerializer
-    )
-    assert popped is not None
-    execution = dead.prepare_execution(popped[0])
-    dead.prepare_job_execution(popped[0], remove_from_intermediate_queue=True)
-    scene.redis.zadd(scene.started.key, {execution.composite_key: 1})
+    scene.die_mid_job()
 
     running: set[EmbeddingKey] = set()
     beside: list[int] = []
@@ -230,6 +237,50 @@ def test_jobs_forgotten_while_they_run_leave_nothing_that_lasts(scene: Scene) ->
     names = {name.decode() for name in scene.redis.scan_iter()}
     jobs = {name for name in names if not name.startswith(("rq:queues", "rq:worker"))}
     assert {name for name in jobs if scene.redis.ttl(name) < 0} == set()
+
+
+def test_lost_jobs_are_looked_for_while_the_queue_never_runs_dry(scene: Scene) -> None:
+    lost, most = KEYS[0], 1_000
+    scene.submit(lost)
+    scene.die_mid_job()
+    others: list[EmbeddingKey] = []
+    before: list[int] = []
+
+    def encode(key: EmbeddingKey) -> None:
+        if key == lost:
+            before.append(len(others))
+        elif not before and len(others) < most:
+            others.append(EmbeddingKey.of(hashlib.sha256(str(len(others)).encode()).hexdigest(), FAKE))
+            scene.submit(others[-1])
+            time.sleep(0.01)
+
+    worker = scene.worker(encode, Pace(maintenance=0))
+    worker.last_cleaned_at = now() + timedelta(seconds=1)  # not before the load
+    scene.submit(*KEYS[1:4])
+    worker.work(burst=True)
+    (found_after,) = before
+    assert found_after < most
+    assert scene.queue.state(lost).status is JobStatus.DONE
+
+
+def test_a_job_may_wait_for_the_batches_before_its_own(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six jobs of 0.3 s, one after the other, with a limit of 1 s: none hangs, and no clock comes near its end."""
+    clocks: list[float] = []
+    import faulthandler
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, exit: clocks.append(seconds))  # noqa: A006
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: None)
+    one_at_a_time = threading.Lock()
+
+    def encode(key: EmbeddingKey) -> None:
+        with one_at_a_time:
+            time.sleep(0.3)
+
+    scene.queue = RqEncodeQueue(scene.redis, Settings(job_timeout=1))
+    scene.submit(*KEYS[:6])
+    scene.worker(encode, Pace(grace=0)).work(burst=True)
+    assert scene.statuses()[:6] == [JobStatus.DONE] * 6
+    assert min(clocks) > 0.2
 
 
 def test_a_job_that_hangs_is_ended_with_the_process(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,6 +246,20 @@ def test_a_queue_lost_in_mid_job_costs_neither_the_embedding_nor_the_worker(
         assert worker.poll() is None
 
 
+def test_a_worker_that_lost_its_queue_hears_the_signal_that_comes_then(
+    mortal_queue: tuple[Stack, ValkeyServer],
+) -> None:
+    stack, server = mortal_queue
+    key = stack.upload(png((4, 2, 2)))
+    stack.queue.submit(key)
+    worker = stack.start_slow_worker(0.5)
+    stack.wait_for(key, JobStatus.ENCODING)
+    server.stop()
+    stack.wait_for_log("connecting to the queue again")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=SOON) == 0, stack.log
+
+
 def test_a_worker_told_to_stop_stops_though_its_queue_is_gone(mortal_queue: tuple[Stack, ValkeyServer]) -> None:
     stack, server = mortal_queue
     key = stack.upload(png((3, 2, 2)))

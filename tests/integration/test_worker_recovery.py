@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +15,13 @@ from contextlib import suppress
 import pytest
 import redis
 from redis.client import PubSub
-from rq import Callback, Queue
+from rq import Callback, Queue, Worker
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
+from encoder_worker.alive import is_alive
 from encoder_worker.jobs import Encode
 from encoder_worker.recovery import RecoveringIntermediateQueue
 from encoder_worker.rq_worker import EncodeWorker, Pace
@@ -252,6 +254,29 @@ def test_an_encoding_cut_off_by_a_second_signal_is_put_back_even_without_retries
     scene.work(encode)
     assert scene.encoded == []
     assert scene.queue.state(KEY) == JobState(JobStatus.QUEUED, position=0)
+
+
+def test_a_stop_costs_none_of_the_retries(scene: Scene) -> None:
+    for _ in range(3):
+        scene.queue.submit(KEY)
+        scene.work(lambda key: stop_at_once())
+        (job,) = Queue(QUEUE, connection=scene.redis, serializer=JSONSerializer).jobs
+        assert job.retries_left == 2
+
+
+def test_a_worker_registers_again_with_a_queue_that_came_back_empty(scene: Scene) -> None:
+    """Else its probe ends it, though it works."""
+
+    def encode(key: EmbeddingKey) -> None:
+        scene.redis.flushdb()
+        time.sleep(0.3)
+        assert is_alive(scene.redis, QUEUE, socket.gethostname())
+        assert Worker.count(queue=Queue(QUEUE, connection=scene.redis)) == 1
+        scene.encoded.append(key)
+
+    scene.queue.submit(KEY)
+    scene.worker(encode, Pace(beat=0.05)).work(burst=True)
+    assert scene.encoded == [KEY]
 
 
 def test_a_second_signal_on_the_way_to_the_encoder_cuts_off_no_reply_of_redis(
