@@ -7,7 +7,8 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+
+import httpx
 
 from prompt_api.client.connection import DEFAULT_URL
 from prompt_api.client.transport import Service
@@ -147,9 +148,10 @@ def _box(text: str) -> list[float]:
 
 def _url(text: str) -> str:
     try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
+        url = httpx.URL(text)
+        url.host.encode("idna")  # as whoever looks it up does
+        usable = url.scheme in ("http", "https") and bool(url.host) and url.port != 0
+    except (httpx.InvalidURL, UnicodeError):
         usable = False
     if not usable:
         raise argparse.ArgumentTypeError(f"{text!r} is not an address; say for example {DEFAULT_URL}")

@@ -34,7 +34,7 @@ class AsyncRemoteSamPredictor(AsyncConnected, PredictorCore):
 
     async def set_image(self, image: NDArray[np.uint8], image_format: str = "RGB") -> None:
         """As `RemoteSamPredictor.set_image`."""
-        await self._run(self._set(await asyncio.to_thread(self._encoded, image, image_format)))
+        await self._run(self._set_pixels(await asyncio.to_thread(self._encoded, image, image_format)))
 
     async def set_image_file(self, image: str | Path | bytes) -> None:
         """As `RemoteSamPredictor.set_image_file`."""

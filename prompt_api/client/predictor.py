@@ -55,7 +55,7 @@ class RemoteSamPredictor(Connected, PredictorCore):
             TypeError: not uint8.
             SamCacheError: what the service says; no image is set then.
         """
-        self._run(self._set(self._encoded(image, image_format)))
+        self._run(self._set_pixels(self._encoded(image, image_format)))
 
     def set_image_file(self, image: str | Path | bytes) -> None:
         """`set_image` for a JPEG, PNG or WEBP as it is: less to send, and the id that other clients of the file have.

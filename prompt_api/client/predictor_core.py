@@ -24,7 +24,7 @@ from prompt_api.client.prompting import (
 )
 from prompt_api.client.transform import ResizeLongestSide
 from prompt_api.client.wire import Deadline, Flow
-from shared.errors import InvalidPrompt
+from shared.errors import ImageTooLarge, InvalidPrompt
 from shared.geometry import Size, resized_size
 from shared.models import IMAGE_SIZE
 
@@ -124,6 +124,13 @@ class PredictorCore:
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._timeout)
+
+    def _set_pixels(self, png: bytes) -> Flow[None]:
+        try:
+            yield from self._set(png)
+        except ImageTooLarge as error:
+            hint = f"as PNG these pixels take {len(png):,} bytes; set_image_file sends the file they came from as it is"
+            raise ImageTooLarge(f"{error.detail}; {hint}", **error.extra) from error
 
     def _set(self, data: bytes) -> Flow[None]:
         self.reset_image()

@@ -50,6 +50,8 @@ def test_the_address_comes_from_the_option_then_the_environment(monkeypatch: pyt
         "models --url localhost:8000",
         "models --url http://",
         "models --url http://x:port",
+        "models --url http://a..b",
+        "models --url http://xn--a",
         "models --timeout 0",
         "models --timeout soon",
         "sing",

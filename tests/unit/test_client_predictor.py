@@ -15,7 +15,7 @@ import torch
 
 from prompt_api.client import AsyncRemoteSamPredictor, RemoteSamPredictor, SamCache, image_id_of
 from prompt_api.client.arrays import png_of
-from shared.errors import ImageNotFound, InvalidPrompt, ModelNotFound, UnsupportedImage
+from shared.errors import ImageNotFound, ImageTooLarge, InvalidPrompt, ModelNotFound, UnsupportedImage
 from tests.unit.api.conftest import World, make_world, world  # noqa: F401 - fixtures
 from tests.unit.client_material import URL, AsyncInProcess, InProcess, jpeg, picture
 
@@ -45,6 +45,23 @@ def test_an_image_is_sent_once_however_often_it_is_set(predictor: RemoteSamPredi
     assert predictor.original_size == (80, 120)
     assert predictor.input_size == (683, 1024)
     assert predictor.image_id == image_id_of(png_of(picture()))
+
+
+def test_pixels_too_large_as_a_png_are_told_the_way_out() -> None:
+    """A photo of 24 megapixels is, and its JPEG is not."""
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        status, code = (413, "image-too-large") if request.method == "POST" else (404, "image-not-found")
+        problem = {"status": status, "code": code, "detail": "at most 10 bytes", "max_bytes": 10}
+        return httpx.Response(status, json=problem, headers={"Content-Type": "application/problem+json"})
+
+    with httpx.Client(transport=httpx.MockTransport(refuse)) as http:
+        predictor = RemoteSamPredictor(URL, http=http)
+        with pytest.raises(ImageTooLarge, match=r"at most 10 bytes; .* set_image_file") as caught:
+            predictor.set_image(picture())
+        assert caught.value.extra == {"max_bytes": 10}
+        with pytest.raises(ImageTooLarge, match=r"^at most 10 bytes$"):
+            predictor.set_image_file(jpeg(picture()))
 
 
 def test_bgr_and_rgb_of_one_image_are_one_image(predictor: RemoteSamPredictor) -> None:
