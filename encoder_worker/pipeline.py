@@ -6,7 +6,6 @@ threads: load, decode, resize  →  one thread: the encoder, in batches  →  th
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import time
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder_worker.encode import EncodeImage, Prepared
+from shared.cores import usable_cores
 from shared.keys import EmbeddingKey
 from shared.tracing import carried
 
@@ -46,7 +46,7 @@ class EncodePipeline:
 
     def __init__(self, encode: EncodeImage) -> None:
         self._encode = encode
-        self._decoders = ThreadPoolExecutor(min(_MOST_DECODERS, (os.cpu_count() or 1) + 1), thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(min(_MOST_DECODERS, usable_cores() + 1), thread_name_prefix="decode")
         self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
         self._ready: queue.Queue[_Entry | None] = queue.Queue()
         self._lock = threading.Lock()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -36,6 +35,7 @@ from prompt_api.service.refinement import Refinement
 from shared.browser_runtime import locate_runtime
 from shared.cluster import Cluster
 from shared.connections import cache_client, request_client
+from shared.cores import usable_cores
 from shared.errors import ConfigurationError, ModelNotFound, StoreUnavailable
 from shared.events import Events, RedisEvents
 from shared.models import EMBEDDING_SHAPE, IMAGE_SIZE, Model, find_model
@@ -151,7 +151,7 @@ def assemble(
         embeddings=embeddings,
         refinement=refinement,
         decoders=decoders,
-        concurrency=max(1, (os.cpu_count() or 1) // settings.decoder_threads),
+        concurrency=max(1, usable_cores() // settings.decoder_threads),
         metrics=metrics,
     )
     checks = {"cache": store.ping, "queue": queue.ping}

@@ -87,7 +87,7 @@ class Settings:
         "how the ViT models are compiled; takes minutes at each start",
         choices=("off", "default", "max-autotune"),
     )
-    encoder_threads: int = _setting(0, "threads one encoding uses; 0: one per core", least=0)
+    encoder_threads: int = _setting(0, "threads one encoding uses; 0: one per core, or fewer by a CPU limit", least=0)
     job_timeout: int = _setting(120, "seconds after which an encoding is ended and counted as failed", least=1)
     job_retries: int = _setting(2, "times an encoding is tried again after its worker died", least=0)
     failure_ttl: int = _setting(300, "seconds a failed encoding is remembered", least=1)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from encoder_worker.backends.attention import fuse_attention
 from encoder_worker.backends.batches import FittingBatches
 from encoder_worker.backends.checkpoint_file import decoder_arrays, empty_sam, read_checkpoint
-from encoder_worker.backends.cores import usable_cores
 from encoder_worker.backends.device import choose_device, choose_dtype, explained_memory
 from encoder_worker.backends.staging import Staging
 from shared.checkpoint import locate_checkpoint
+from shared.cores import usable_cores
 from shared.decoder_file import decoder_path, read_decoder, write_decoder
 from shared.errors import EncodeFailed, WeightsError
 from shared.models import IMAGE_SIZE, Model

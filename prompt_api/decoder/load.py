@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from prompt_api.decoder.graph_cache import DecoderGraphs, cached_graphs
 from prompt_api.decoder.interface import Decoder
 from prompt_api.decoder.onnx_decoder import OnnxDecoder
 from prompt_api.decoder.weights import checked, read_export
+from shared.cores import usable_cores
 from shared.decoder_file import decoder_path, read_decoder
 from shared.models import Model
 from shared.settings import Settings
@@ -60,12 +60,6 @@ def load_decoder(model: Model, settings: Settings) -> LoadedDecoder:
     else:
         return LoadedDecoder(model, FakeDecoder(), None)
     threads = settings.decoder_threads
-    cores = max(threads, _usable_cores())
+    cores = max(threads, usable_cores())
     decoder = OnnxDecoder(graphs, weights_digest=model.weights_digest, threads=threads, cores=cores)
     return LoadedDecoder(model, decoder, graphs)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
