@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import Error
 
 from prompt_api import problems
 from prompt_api.measured import ARRIVAL, OTHER
-from prompt_api.request_parser import BoundedParser
+from prompt_api.request_parser import BoundedParser, Refusal
 from shared import log_context
 from shared.errors import ImageTooLarge
 from shared.request_id import HEADER, request_id_of
@@ -24,20 +26,23 @@ LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 """How long, and for how much, a refused upload is read and thrown away after it was answered."""
 
+LOCK_SECONDS = 0.1
+"""Far longer than a thread keeps a connection's list of requests to itself."""
+
 _log = logging.getLogger(__name__)
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
-    """Answers what waitress itself refuses (malformed, oversized) with a problem document."""
+    """Answers what is refused unread (malformed, oversized, not admitted, no room) with a problem document."""
 
     def execute(self) -> None:
         error = self.request.error
         request_id = request_id_of(self.request.headers.get("X_REQUEST_ID"))
-        code = ImageTooLarge.code if error.code == 413 else error.reason.lower().replace(" ", "-")
+        code, retry_after = _code_and_pause(error)
         body = json.dumps(problems.document(error.code, code, str(error.body))).encode()
         self.status = f"{error.code} {error.reason}"
         self.response_headers += [("Content-Type", problems.MEDIA_TYPE), ("Connection", "close"), (HEADER, request_id)]
-        self.response_headers += getattr(error, "headers", {}).items()
+        self.response_headers += problems.headers(error.code, retry_after).items()
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
@@ -45,6 +50,13 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
         self.channel.count_refusal(OTHER, OTHER, error.code, code)
         with log_context.scope(request_id=request_id):
             _log.info("refused unread: %d %s", error.code, code, extra={"status": error.code, "code": code})
+
+
+def _code_and_pause(error: Error) -> tuple[str, float | None]:
+    """The stable code of what is answered, and the seconds after which trying again makes sense."""
+    if isinstance(error, Refusal):
+        return error.problem.code, error.problem.retry_after
+    return ImageTooLarge.code if error.code == 413 else error.reason.lower().replace(" ", "-"), None
 
 
 class TimedTask(WSGITask):  # type: ignore[misc]  # waitress is untyped
@@ -77,10 +89,11 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
 
     task_class = TimedTask
     error_task_class = ProblemTask
-    parser_class = BoundedParser
 
+    # `door` sets these.
+    parser_class: Callable[[Adjustments], BoundedParser]
     count_refusal: Callable[[str, str, int, str], None]
-    """Told route, method, status and code of each request that never reaches the application; `door` sets it."""
+    """Told route, method, status and code of each request that never reaches the application."""
 
     refused = False
     _linger_until: float | None = None
@@ -134,3 +147,18 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
         self._lingered += len(data)
         if not data or self._lingered > LINGER_BYTES:
             self.will_close = True
+
+    def handle_close(self) -> None:
+        """waitress leaves what nobody will answer any more to the garbage collector, which may find it much later."""
+        if self.request is not None:
+            self.request.close()
+        # Where `requests` is empty this thread may have the lock. Who else has it for long has no requests, waits for
+        # this thread, and is left to it.
+        if self.requests and self.requests_lock.acquire(timeout=LOCK_SECONDS):
+            try:
+                for request in self.requests[1:]:  # the first one is a thread's, which closes it
+                    request.close()
+                del self.requests[1:]
+            finally:
+                self.requests_lock.release()
+        super().handle_close()

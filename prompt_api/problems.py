@@ -60,13 +60,17 @@ def response(
 ) -> Response:
     log_context.add(code=code)
     body = json.dumps(document(status, code, detail, extra))
-    answer = Response(body, status, content_type=MEDIA_TYPE)
-    answer.headers["Cache-Control"] = "no-store"
+    return Response(body, status, headers=headers(status, retry_after), content_type=MEDIA_TYPE)
+
+
+def headers(status: int, retry_after: float | None = None) -> dict[str, str]:
+    """What the answer with a problem document has beside its type."""
+    found = {"Cache-Control": "no-store"}
     if retry_after is not None:
-        answer.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+        found["Retry-After"] = str(max(1, math.ceil(retry_after)))
     if status in CHALLENGE:
-        answer.headers["WWW-Authenticate"] = CHALLENGE[status]
-    return answer
+        found["WWW-Authenticate"] = CHALLENGE[status]
+    return found
 
 
 def from_error(error: errors.SamCacheError) -> Response:

@@ -22,6 +22,7 @@ from waitress.server import create_server
 
 from prompt_api.access.door import channel_class
 from prompt_api.access.policy import AccessPolicy
+from prompt_api.body_budget import BodyBudget
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.processes import SharedFolder, shared_folder
 from prompt_api.routes.masks import MAX_BODY
@@ -92,12 +93,13 @@ def serve(
             "trusted_proxy_count": settings.trusted_proxies,
             "trusted_proxy_headers": {"x-forwarded-for"},
         }
+    # The application answers for bodies a little too large; past this, the channel refuses unread.
+    largest = max(settings.max_upload_bytes, MAX_BODY) + 1024 * 1024
     server = create_server(
         app,
         sockets=[listener],
         threads=settings.api_threads,
-        # The application answers for bodies a little too large; past this, the channel refuses unread.
-        max_request_body_size=max(settings.max_upload_bytes, MAX_BODY) + 1024 * 1024,
+        max_request_body_size=largest,
         max_request_header_size=MAX_HEADER_BYTES,
         connection_limit=CONNECTIONS,
         channel_timeout=IDLE_TIMEOUT,
@@ -107,7 +109,7 @@ def serve(
         ident=None,
         **proxies,
     )
-    server.channel_class = channel_class(policy, metrics.answered)
+    server.channel_class = channel_class(policy, BodyBudget(largest), metrics.answered)
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     server.run()

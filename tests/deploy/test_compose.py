@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from deploy.local.process import ROOT
+from prompt_api.body_budget import MOST
 from shared.settings import PREFIX, Settings
 from tests.deploy import compose_files
 from tests.deploy.compose_files import BASE, GPU, seconds
@@ -135,6 +136,13 @@ def test_the_example_has_every_variable_with_its_default_and_no_other() -> None:
 def test_the_cache_has_room_beside_its_data(services: dict[str, Any]) -> None:
     example = compose_files.example()
     assert float(example["CACHE_LIMIT"].rstrip("g")) >= 1.4 * float(example["CACHE_MEMORY"].rstrip("gb"))
+
+
+def test_the_api_has_room_for_the_bodies_it_takes_and_for_copies_of_them(services: dict[str, Any]) -> None:
+    (folder,) = services["prompt-api"]["tmpfs"]
+    assert folder.startswith("/tmp:size=")
+    size = int(folder.removeprefix("/tmp:size=").removesuffix("m")) * 1024 * 1024
+    assert size > 2 * MOST
 
 
 def test_the_health_check_of_the_api_is_its_images() -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from deploy.k8s import render
 from deploy.local.process import ROOT
+from prompt_api.body_budget import MOST
 from shared.keys import queue_name
 from shared.settings import PREFIX, Settings
 from tests.deploy import manifests as read
@@ -156,6 +157,11 @@ def test_the_services_run_as_the_user_of_their_images(overlay: Manifests) -> Non
     for name, dockerfile in (("prompt-api", "Dockerfile.api"), ("encoder-worker", "Dockerfile.encoder")):
         user = pod_of(overlay.workloads[name])["securityContext"]["runAsUser"]
         assert f"USER {user}:{user}" in (ROOT / dockerfile).read_text()
+
+
+def test_the_api_has_room_for_the_bodies_it_takes_and_for_copies_of_them(overlay: Manifests) -> None:
+    (folder,) = pod_of(overlay.workloads["prompt-api"])["volumes"]
+    assert int(folder["emptyDir"]["sizeLimit"].removesuffix("Mi")) * 1024 * 1024 > 2 * MOST
 
 
 def test_every_setting_is_one_and_is_accepted(overlay: Manifests) -> None:

@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import httpx
 import pytest
 
 from deploy.local.stack import LocalStack
+from prompt_api.body_budget import MOST, RESERVED
 from tests.unit.api.conftest import png
 
 CAP = 200_000
@@ -104,6 +105,27 @@ def test_fifty_slow_clients_do_not_stop_the_next(stack: LocalStack) -> None:
     finally:
         for client in slow:
             client.__exit__(None, None, None)
+
+
+def test_unfinished_uploads_take_a_bounded_room_and_leave_it_when_they_end(stack: LocalStack) -> None:
+    size = 16 * 1024 * 1024
+    begun = f"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
+    with ExitStack() as unfinished:
+        for _ in range((MOST - RESERVED) // size):
+            client = unfinished.enter_context(connection(stack))
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")  # a thread has seen the connection
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+            client.sendall(begun)
+        assert httpx.get(f"{stack.url}/healthz", timeout=10).status_code == 200  # what came before it was read
+        with connection(stack) as late:
+            late.sendall(begun)
+            answer = received(late)
+        assert problem_of(answer) == (503, "overloaded")
+        assert b"\r\nRetry-After: " in answer
+        assert httpx.post(f"{stack.url}/v1/images?wait=20", content=png(), timeout=30).status_code == 200
+    with connection(stack) as after:
+        after.sendall(begun.replace(b"Host: x", b"Host: x\r\nExpect: 100-continue\r\nConnection: close"))
+        assert after.recv(65536).startswith(b"HTTP/1.1 100")
 
 
 def test_more_waiting_requests_than_threads_leave_room_for_prompts(stack: LocalStack) -> None:
