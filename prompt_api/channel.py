@@ -16,6 +16,7 @@ from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error
 
 from prompt_api import problems
+from prompt_api.access import cors, headers
 from prompt_api.measured import ARRIVAL, OTHER
 from prompt_api.request_parser import BoundedParser, Refusal
 from shared import log_context
@@ -43,6 +44,8 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
         self.status = f"{error.code} {error.reason}"
         self.response_headers += [("Content-Type", problems.MEDIA_TYPE), ("Connection", "close"), (HEADER, request_id)]
         self.response_headers += problems.headers(error.code, retry_after).items()
+        self.response_headers += headers.EVERYWHERE.items()
+        self.response_headers += cors.allowed(self.request.headers.get("ORIGIN"), self.channel.origins).items()
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
@@ -92,6 +95,9 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
 
     # `door` sets these.
     parser_class: Callable[[Adjustments], BoundedParser]
+    origins: frozenset[str]
+    """Whose pages may read why they were refused."""
+
     count_refusal: Callable[[str, str, int, str], None]
     """Told route, method, status and code of each request that never reaches the application."""
 

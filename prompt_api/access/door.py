@@ -29,5 +29,9 @@ def channel_class(
     def parser(adjustments: Adjustments) -> BoundedParser:
         return BoundedParser(adjustments, budget, admit)
 
-    members = {"parser_class": staticmethod(parser), "count_refusal": staticmethod(count_refusal)}
+    members = {
+        "parser_class": staticmethod(parser),
+        "origins": policy.origins,
+        "count_refusal": staticmethod(count_refusal),
+    }
     return type("GuardedChannel", (PoliteChannel,), members)

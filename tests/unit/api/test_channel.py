@@ -1,4 +1,4 @@
-"""How an answer leaves: its head never without the start of its body."""
+"""How an answer leaves: its head never without the start of its body, a refusal with all that other answers have."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 from waitress.channel import HTTPChannel
+from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
-from prompt_api.channel import PoliteChannel, TimedTask
+from prompt_api.access.headers import EVERYWHERE
+from prompt_api.channel import PoliteChannel, ProblemTask, TimedTask
+from prompt_api.request_parser import Refusal
+from shared.errors import Overloaded, SamCacheError, Unauthorized
 
 
 @pytest.fixture
@@ -53,3 +57,45 @@ def test_a_head_whose_body_is_not_there_yet_does_not_wait_for_it(sent: list[byte
     assert len(sent) == 1
     stream.write(b"one")
     assert sent[1:] == [b"3\r\none\r\n"]
+
+
+TOOL = "https://tool.example"
+
+
+def refusal(error: Error, sent: list[bytes], **headers: str) -> dict[str, str]:
+    """The headers of what is answered, in lower case."""
+    channel: Any = PoliteChannel.__new__(PoliteChannel)
+    channel.server = SimpleNamespace(adj=SimpleNamespace(ident=None))
+    channel.origins, channel.count_refusal = frozenset({TOOL}), lambda *_: None
+    ProblemTask(channel, SimpleNamespace(version="1.1", headers=headers, command="POST", error=error)).service()
+    head = b"".join(sent).partition(b"\r\n\r\n")[0].decode()
+    return {name.lower(): value for name, value in (line.split(": ", 1) for line in head.splitlines()[1:])}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RequestEntityTooLarge("too much"), BadRequest("what?"), Refusal(Overloaded("full")), Refusal(Unauthorized("no"))],
+    ids=lambda error: str(error.code),
+)
+def test_what_is_refused_unread_has_the_headers_of_every_answer(sent: list[bytes], error: Error) -> None:
+    found = refusal(error, sent, ORIGIN=TOOL)
+    assert {name: found.get(name.lower()) for name in EVERYWHERE} == dict(EVERYWHERE)
+    assert found["access-control-allow-origin"] == TOOL
+    assert "Retry-After" in found["access-control-expose-headers"]
+    assert found["cache-control"] == "no-store"
+
+
+def test_a_page_of_another_origin_may_not_read_why_it_was_refused(sent: list[bytes]) -> None:
+    found = refusal(RequestEntityTooLarge("too much"), sent, ORIGIN="https://evil.example")
+    assert found["vary"] == "Origin"
+    assert not [name for name in found if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize(
+    ("problem", "name", "value"),
+    [(Overloaded("full", retry_after=1.2), "retry-after", "2"), (Unauthorized("no"), "www-authenticate", "Bearer")],
+)
+def test_what_is_refused_unread_says_how_to_go_on(
+    sent: list[bytes], problem: SamCacheError, name: str, value: str
+) -> None:
+    assert refusal(Refusal(problem), sent)[name] == value
