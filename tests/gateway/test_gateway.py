@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -101,8 +103,30 @@ def test_events_arrive_while_the_stream_is_open(fleet: Fleet, images: list[str])
         assert "ready" in next(answer.iter_text())
 
 
-def test_metrics_are_not_for_the_public(fleet: Fleet) -> None:
-    assert httpx.get(f"{fleet.url}/metrics", timeout=30).status_code == 404
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/metrics",
+        "/metrics?x=1",
+        "/metrics/",
+        "/%6Detrics",
+        "/metric%73",
+        "//metrics",
+        "/%2Fmetrics",
+        "///%6d%65trics",
+        "http://x/metrics",
+        "http:///metrics",
+    ],
+)
+def test_metrics_are_not_for_the_public_however_they_are_spelled(fleet: Fleet, target: str) -> None:
+    status, body = asked_literally(fleet, target)
+    assert (status, json.loads(body)["detail"]) == (404, "metrics are read from each replica")
+
+
+def test_what_only_begins_like_metrics_goes_to_a_replica(fleet: Fleet) -> None:
+    status, body = asked_literally(fleet, "/metrics-of-mine")
+    assert (status, json.loads(body)["code"]) == (404, "not-found")
+    assert b"from each replica" not in body
 
 
 @pytest.mark.parametrize("sent", ["mine-1", "", "two words", "x" * 65])
@@ -127,6 +151,16 @@ def test_without_a_replica_the_refusal_is_one_of_the_contract() -> None:
     assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert answer.headers["retry-after"] == "1"
     assert len(answer.headers["x-request-id"]) == 36
+
+
+def asked_literally(fleet: Fleet, target: str) -> tuple[int, bytes]:
+    """Status and body of a GET of `target` as it is written, which clients would tidy up."""
+    host, port = fleet.url.removeprefix("http://").split(":")
+    with closing(socket.create_connection((host, int(port)), timeout=30)) as sock:
+        sock.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = sock.makefile("rb").read()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
 
 
 @contextmanager
