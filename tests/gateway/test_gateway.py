@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from deploy.local.fleet import MAX_BODY, Fleet
+from prompt_api.access.headers import EVERYWHERE
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 
@@ -144,6 +145,15 @@ def test_an_answer_of_the_gateway_itself_has_an_id(fleet: Fleet) -> None:
     assert (answer.status_code, answer.headers["x-request-id"]) == (404, "mine-2")
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/"], ids=["gateway", "replica", "page"])
+def test_every_answer_tells_browsers_to_be_careful_once(fleet: Fleet, path: str) -> None:
+    answer = httpx.get(fleet.url + path, timeout=30)
+    found = {name: answer.headers.get_list(name) for name in EVERYWHERE}
+    if path == "/":
+        assert "script-src" in "".join(found.pop("Content-Security-Policy"))
+    assert found == {name: [EVERYWHERE[name]] for name in found}
+
+
 def test_without_a_replica_the_refusal_is_one_of_the_contract() -> None:
     with Fleet(1, workers=0) as lonely:
         lonely.kill_replica(lonely.replicas[0])
@@ -151,6 +161,7 @@ def test_without_a_replica_the_refusal_is_one_of_the_contract() -> None:
     assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert answer.headers["retry-after"] == "1"
     assert len(answer.headers["x-request-id"]) == 36
+    assert EVERYWHERE.items() <= {name: answer.headers.get(name) for name in EVERYWHERE}.items()
 
 
 def asked_literally(fleet: Fleet, target: str) -> tuple[int, bytes]:
