@@ -364,6 +364,8 @@ def test_a_batch_counts_as_its_prompts(make_world: Callable[..., World]) -> None
         ("192.0.2.1", "192.0.2.2", False),
         ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
         ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
     ],
 )
 def test_without_tokens_a_client_is_its_address_or_its_ipv6_network(
