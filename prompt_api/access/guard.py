@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
+from typing import TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
@@ -15,6 +17,18 @@ from shared.keys import parse_image_id
 
 NOBODY = ""
 """The namespace of a service without tokens."""
+
+View = TypeVar("View", bound=Callable[..., Response])
+
+
+def counts_itself(view: View) -> View:
+    """Mark a route whose request counts as nothing until it calls `spend`: only its body says how much it asks for.
+
+    One part at the gate and the rest later would cost a part where the whole is refused, and a whole that is as much
+    as the limit could never be had.
+    """
+    view.counts_itself = True  # type: ignore[attr-defined]
+    return view
 
 
 def register(app: Flask, policy: AccessPolicy) -> None:
@@ -33,7 +47,7 @@ def register(app: Flask, policy: AccessPolicy) -> None:
         scope = needed_scope(request.method, request.url_rule.rule)
         g.namespace, g.client = _identified(policy.authenticator, scope)
         quota = spent_quota(request.method, request.url_rule.rule)
-        if quota is not None:
+        if quota is not None and not getattr(app.view_functions[request.url_rule.endpoint], "counts_itself", False):
             policy.rates.spend(quota, g.client)
         image_id = (request.view_args or {}).get("image_id")
         if policy.authenticator.enabled and scope is not None and image_id is not None:
@@ -61,7 +75,7 @@ def namespace() -> str:
 
 
 def spend(quota: Quota, cost: int) -> None:
-    """Count more against the present client's share than the one that its request cost.
+    """Count `cost` against the present client's share, beside the one that a route costs which does not count itself.
 
     Raises:
         RateLimited: that is more than is left.

@@ -357,6 +357,47 @@ def test_a_batch_counts_as_its_prompts(make_world: Callable[..., World]) -> None
     assert_problem(world.client.post(url, json=batch), 429, "rate-limited")
 
 
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that counting goes by."""
+    found = [1_000_007.0]
+    monkeypatch.setattr(time, "time", lambda: found[0])
+    return found
+
+
+@pytest.mark.parametrize("size", [6, 10, 11, 64])
+def test_a_batch_gets_through_after_the_time_it_was_told_whatever_its_size(
+    make_world: Callable[..., World], now: list[float], size: int
+) -> None:
+    world = make_world(rate_limit_prompts="10/minute")
+    image_id = world.ready_image(png())
+    url, batch = f"/v1/images/{image_id}/masks", {"prompts": CLICK["prompts"] * size, "multimask": False}
+    for _ in range(5):
+        assert world.client.post(url, json=CLICK).status_code == 200
+    refused = world.client.post(url, json=batch)
+    assert_problem(refused, 429, "rate-limited")
+    now[0] += int(refused.headers["Retry-After"])
+    assert world.client.post(url, json=batch).status_code == 200
+    if size >= 10:
+        assert world.client.post(url, json=CLICK).status_code == 429  # that was the whole share
+
+
+def test_a_refused_batch_costs_nothing(make_world: Callable[..., World], now: list[float]) -> None:
+    world = make_world(rate_limit_prompts="10/minute")
+    image_id = world.ready_image(png())
+    url = f"/v1/images/{image_id}/masks"
+    assert world.client.post(url, json=CLICK).status_code == 200
+    for _ in range(5):
+        assert world.client.post(url, json={"prompts": CLICK["prompts"] * 10}).status_code == 429
+    assert world.client.post(url, json={"prompts": CLICK["prompts"] * 9}).status_code == 200
+
+
+def test_prompts_that_are_none_count_as_one(make_world: Callable[..., World]) -> None:
+    world = make_world(rate_limit_prompts="2/hour")
+    url = f"/v1/images/{world.ready_image(png())}/masks"
+    assert [world.client.post(url, data=b"{").status_code for _ in range(3)] == [422, 422, 429]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "same"),
     [
