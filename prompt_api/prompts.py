@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,8 @@ MAX_POINTS = 64
 MAX_REQUEST_POINTS = 1024
 """Of all prompts of a request."""
 
-_MAX_COMMAS = MAX_PROMPTS * (3 * MAX_POINTS + 16)
-"""In a request's JSON: two numbers and a label per point, the other members, and room to spare. What it says in
-strings (tokens, base64) has none. Reading JSON of nothing but tiny values takes 50 bytes of memory for one of text."""
+_MAX_VALUES = MAX_PROMPTS * (3 * MAX_POINTS + 16)
+"""In a request's JSON: two numbers and a label per point, the other members, and room to spare."""
 _SHOWN = 100
 """Characters of a name that the client made up, when a refusal repeats it."""
 
@@ -30,6 +29,8 @@ Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Label = Annotated[int, Field(strict=True, ge=0, le=1)]
 Point = Annotated[list[Coordinate], Field(min_length=2, max_length=2)]
 Box = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
+
+M = TypeVar("M", bound=BaseModel)
 
 
 _GIVES_A_PROMPT: dict[str, Any] = {
@@ -112,12 +113,28 @@ def parse_request(body: bytes) -> MasksRequest:
     Raises:
         InvalidPrompt: malformed JSON, or anything the types above refuse; `extra["errors"]` says where.
     """
-    if body.count(b",") > _MAX_COMMAS:
-        raise InvalidPrompt(f"the request has more values than {MAX_PROMPTS} prompts of {MAX_POINTS} points can have")
+    return parse_json(MasksRequest, body, max_values=_MAX_VALUES, max_containers=_MAX_VALUES)
+
+
+def parse_json(kind: type[M], body: bytes, *, max_values: int, max_containers: int) -> M:
+    """The JSON in `body` as a `kind`.
+
+    Reading JSON of nothing but tiny values takes 50 bytes of memory for one of text, members that `kind` ignores
+    included, so they are counted first: a comma stands between any two, unless a bracket does. What the JSON says in
+    strings (tokens, base64) has few of either.
+
+    Args:
+        max_containers: most arrays and objects; each takes up to 160 bytes.
+
+    Raises:
+        InvalidPrompt: too many values, malformed JSON, or anything `kind` refuses; `extra["errors"]` says where.
+    """
+    if body.count(b",") > max_values or body.count(b"[") + body.count(b"{") > max_containers:
+        raise InvalidPrompt(f"the JSON has more than {max_values} values, or {max_containers} arrays and objects")
     try:
-        return MasksRequest.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
-        raise refusal(error) from None
+        raise _refusal(error) from None
 
 
 def parse_prompt(fields: dict[str, Any]) -> PromptInput:
@@ -129,7 +146,7 @@ def parse_prompt(fields: dict[str, Any]) -> PromptInput:
     try:
         return PromptInput.model_validate(fields)
     except ValidationError as error:
-        raise refusal(error) from None
+        raise _refusal(error) from None
 
 
 def check_position(prompt: PromptInput, original: Size, where: str) -> None:
@@ -174,7 +191,7 @@ def parse_mask_logits(text: str, where: str) -> NDArray[np.float32]:
     return logits
 
 
-def refusal(error: ValidationError) -> InvalidPrompt:
+def _refusal(error: ValidationError) -> InvalidPrompt:
     """What pydantic found, as an error of this service: the first problem in words, ten in `extra["errors"]`."""
     problems = [
         {

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic reads typing's own only from Python 3.12 on
 
-from prompt_api.prompts import refusal
+from prompt_api.prompts import parse_json
+
+MAX_TASKS = 10_000
+"""Of one request: Label Studio sends all that are selected at once."""
+
+_MAX_VALUES = 1_000_000
+"""In a request's JSON. Tasks come with the annotator's drafts, and a drawn mask is some thousand numbers."""
+_MAX_CONTAINERS = 200_000
 
 Percent = Annotated[float, Field(allow_inf_nan=False)]
 Degrees = Annotated[float, Field(allow_inf_nan=False)]
@@ -103,7 +110,7 @@ class PredictRequest(_Incoming):
         params: holds the context.
     """
 
-    tasks: Annotated[list[Task], Field(min_length=1)]
+    tasks: Annotated[list[Task], Field(min_length=1, max_length=MAX_TASKS)]
     label_config: Annotated[str, Field(max_length=1_000_000)]
     params: PredictParameters | None = None
 
@@ -225,7 +232,8 @@ def parse_predict(body: bytes) -> PredictRequest:
     """The request in `body`.
 
     Raises:
-        InvalidPrompt: malformed JSON, or anything the types above refuse; `extra["errors"]` says where.
+        InvalidPrompt: too many values, malformed JSON, or anything the types above refuse; `extra["errors"]` says
+            where.
     """
     return _parsed(PredictRequest, body)
 
@@ -245,7 +253,4 @@ def check_event(body: bytes) -> None:
 
 
 def _parsed(kind: type[M], body: bytes) -> M:
-    try:
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        raise refusal(error) from None
+    return parse_json(kind, body, max_values=_MAX_VALUES, max_containers=_MAX_CONTAINERS)

@@ -23,6 +23,9 @@ from shared.errors import SamCacheError
 
 blueprint = Blueprint("label_studio", __name__, url_prefix="/label-studio")
 
+MAX_NOTICE = 2 * 1024 * 1024
+"""Bytes of what Label Studio says of a project or an event: a label config, an annotation. None of it is kept."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -36,7 +39,7 @@ def health() -> Response:
 @blueprint.post("/setup")
 def setup() -> Response:
     """Label Studio waits three seconds for it, and asks each time a task is opened. The token it sends is not used."""
-    parse_setup(_body())
+    parse_setup(read_body(MAX_NOTICE))
     answer: SetupAnswer = {"model_version": services().label_studio.model_version}
     return jsonify(answer)
 
@@ -45,7 +48,8 @@ def setup() -> Response:
 def predict() -> Response:
     task = None
     try:
-        asked = parse_predict(_body())
+        # Tasks may carry their images as data URLs.
+        asked = parse_predict(read_body(services().settings.max_upload_bytes))
         task = asked.tasks[0].id
         answer: PredictAnswer = {"results": services().label_studio.predict(asked, namespace())}
     except SamCacheError as error:
@@ -58,11 +62,6 @@ def predict() -> Response:
 @blueprint.post("/webhook")
 def webhook() -> Response:
     """Nothing is learnt from annotations."""
-    check_event(_body())
+    check_event(read_body(MAX_NOTICE))
     answer: Noted = {"status": "ok"}
     return jsonify(answer)
-
-
-def _body() -> bytes:
-    # Tasks may carry their images as data URLs.
-    return read_body(services().settings.max_upload_bytes)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from prompt_api.label_studio import backend
+from prompt_api.label_studio import backend, wire
+from prompt_api.routes.label_studio import MAX_NOTICE
 from tests.label_studio.rle_pack import decode_brush
 from tests.unit.api.conftest import World, png
 
@@ -251,6 +252,43 @@ def test_a_request_that_cannot_be_answered_says_why_and_the_log_too(
 def test_what_is_not_an_object_is_malformed(world: World, path: str, body: bytes) -> None:
     answer = world.client.post(f"/label-studio/{path}", data=body)
     assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")
+
+
+BULKY = {
+    "numbers": b"[" + b"1," * wire._MAX_VALUES + b"1]",
+    "arrays": b"[" + b"[]," * wire._MAX_CONTAINERS + b"1]",
+    "nested arrays": b"[" + (b"[" * 100 + b"]" * 100 + b",") * (wire._MAX_CONTAINERS // 100) + b"1]",
+    "objects": b"[" + b'{"a":{}},' * (wire._MAX_CONTAINERS // 2) + b"1]",
+}
+
+
+@pytest.mark.parametrize("path", ["setup", "predict", "webhook"])
+@pytest.mark.parametrize("bulk", BULKY)
+def test_json_of_very_many_tiny_values_is_refused_unread(world: World, path: str, bulk: str) -> None:
+    body = b'{"tasks": [{"data": {"x": %s}}], "label_config": "<View/>"}' % BULKY[bulk]
+    answer = world.client.post(f"/label-studio/{path}", data=body)
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")
+    assert "more than 1000000 values" in answer.json["detail"]
+
+
+def test_tasks_with_many_drawn_masks_are_taken(world: World) -> None:
+    mask = {"type": "brushlabels", "value": {"format": "rle", "rle": [255] * 10_000, "brushlabels": ["Cup"]}}
+    task = {**TASK, "drafts": [{"id": 2, "result": [mask] * 50}]}
+    assert predicted(ready(world), POINT, task=task)["result"]
+
+
+def test_tasks_are_bounded(world: World) -> None:
+    tasks = [{"data": {}}] * (wire.MAX_TASKS + 1)
+    answer = world.client.post("/label-studio/predict", json={"tasks": tasks, "label_config": BRUSH})
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")
+    assert world.client.post("/label-studio/predict", json={"tasks": tasks[1:], "label_config": BRUSH}).json
+
+
+@pytest.mark.parametrize("path", ["setup", "webhook"])
+def test_what_is_only_noted_is_small(world: World, path: str) -> None:
+    for size, status in ((MAX_NOTICE, 200), (MAX_NOTICE + 1, 413)):
+        body = b'{"note": "' + b" " * (size - 12) + b'"}'
+        assert world.client.post(f"/label-studio/{path}", data=body).status_code == status
 
 
 def test_bodies_are_bounded(make_world: Callable[..., World]) -> None:

@@ -236,6 +236,13 @@ def test_a_prompt_without_meaning_is_refused(world: World, body: Any) -> None:
     assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt"), answer.text
 
 
+def test_very_many_arrays_are_refused_unread_however_few_commas_part_them(world: World) -> None:
+    body = b'{"prompts":[' + (b"[" * 150 + b"]" * 150 + b",") * 10_000 + b"1]}"
+    answer = world.client.post(f"/v1/images/{world.ready_image(png())}/masks", data=body)
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")
+    assert "arrays and objects" in answer.json["detail"]
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_a_number_that_is_not_finite_is_refused(world: World, number: str) -> None:
     image_id = world.ready_image(png())
