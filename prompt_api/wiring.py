@@ -155,7 +155,6 @@ def assemble(
         metrics=metrics,
     )
     checks = {"cache": store.ping, "queue": queue.ping}
-    uploads = BoundedSemaphore(UPLOADS)
     # Half of the threads may wait; the other half always answers.
     waiters = BoundedSemaphore(max(1, settings.api_threads // 2))
     return Services(
@@ -170,8 +169,8 @@ def assemble(
         checks=checks,
         metrics=metrics,
         scrape=Scrape(metrics, tuple(model.name for model in models), checks, queue_load),
-        label_studio=_label_studio(settings, models[0], images, masks, access.owners, uploads=uploads, waiters=waiters),
-        uploads=uploads,
+        label_studio=_label_studio(settings, models[0], images, masks, access.owners, waiters=waiters),
+        uploads=BoundedSemaphore(UPLOADS),
         waiters=waiters,
     )
 
@@ -183,18 +182,11 @@ def _label_studio(
     masks: MaskService,
     owners: Owners,
     *,
-    uploads: BoundedSemaphore,
     waiters: BoundedSemaphore,
 ) -> LabelStudioBackend:
     url, token = settings.label_studio_url, settings.label_studio_token
     instance = LabelStudioInstance(url, credentials(token), max_bytes=settings.max_upload_bytes) if url else None
-    pictures = TaskPictures(
-        images=images,
-        model=model,
-        instance=instance,
-        recent=RecentImages(),
-        slots=uploads,
-    )
+    pictures = TaskPictures(images=images, model=model, instance=instance, recent=RecentImages())
     return LabelStudioBackend(
         images=images, masks=masks, owners=owners, pictures=pictures, model=model, waiters=waiters
     )

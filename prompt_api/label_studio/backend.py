@@ -57,8 +57,8 @@ class LabelStudioBackend:
     def predict(self, request: PredictRequest, namespace: str) -> list[Prediction | list[Prediction]]:
         """One prediction where the annotator has drawn something; else none, and the tasks' images are encoded ahead.
 
-        The prediction is empty while the image is being encoded, for longer than an annotator will wait: the next
-        click finds it encoded.
+        The prediction is empty while the image is being encoded, for longer than an annotator will wait, and while it
+        is fetched without a thread to spare for that: the next click finds it.
 
         Args:
             namespace: whose images they become.
@@ -72,8 +72,7 @@ class LabelStudioBackend:
         config = parse_label_config(request.label_config)
         context = request.params.context if request.params else None
         if context is None:
-            for task in request.tasks:
-                self._pictures.warm(config.pictures(task), namespace)
+            self._pictures.warm((one for task in request.tasks for one in config.pictures(task)), namespace)
             return [[] for _ in request.tasks]
         if len(request.tasks) != 1:
             raise InvalidPrompt("a context belongs to one task")
@@ -89,27 +88,27 @@ class LabelStudioBackend:
         if drawn is None:
             return []
         reference = config.picture(task, drawn.to_name, drawn.page)
-        state = self._settled(reference, namespace)
-        if state.error is not None:
-            raise state.error
-        if state.status is not Status.READY:
-            _log.info("image %s of task %s is not encoded yet; no region", state.key.image_id[:12], task.id)
-            return []
         try:
-            return self._regions(state, drawn, config, namespace)
-        except EmbeddingPending:  # lost a moment ago, and queued again
-            return []
+            state = self._settled(reference, namespace)
+            if state.error is not None:
+                raise state.error
+            if state.status is Status.READY:
+                return self._regions(state, drawn, config, namespace)
+        except EmbeddingPending:  # not even fetched; or lost a moment ago, and queued again
+            pass
+        _log.info("the image of task %s is not encoded yet; no region", task.id)
+        return []
 
     def _settled(self, reference: str, namespace: str) -> ImageState:
         granted = self._waiters.acquire(blocking=False)
         seconds = PATIENCE if granted else 0.0
         try:
             try:
-                image_id = self._pictures.image_id(reference, namespace)
+                image_id = self._pictures.image_id(reference, namespace, may_fetch=granted)
                 self._owners.require(image_id, namespace)
                 return self._images.wait(image_id, self._model, seconds)
             except (ImageNotFound, ImageExpired):
-                image_id = self._pictures.image_id(reference, namespace, fresh=True)
+                image_id = self._pictures.image_id(reference, namespace, may_fetch=granted, fresh=True)
                 return self._images.wait(image_id, self._model, seconds)
         finally:
             if granted:

@@ -6,24 +6,31 @@ import base64
 import binascii
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from threading import BoundedSemaphore, Lock
 from urllib.parse import unquote_to_bytes
 
 from prompt_api.label_studio.instance import LabelStudioInstance
 from prompt_api.label_studio.recent import RecentImages
 from prompt_api.service.images import ImageService
-from shared.errors import ImageUnreachable, InvalidImage, Overloaded, SamCacheError
+from shared.errors import EmbeddingPending, ImageUnreachable, InvalidImage, Overloaded, SamCacheError, Unavailable
 from shared.models import Model
 from shared.tracing import carried
 
+FETCHES = 4
+"""Images one process fetches, and holds in memory, at once. Uploads have slots of their own: a Label Studio that hangs
+does not stop them."""
+
 TURN_SECONDS = 5.0
-"""Seconds a fetch waits for a slot of memory before it is refused."""
+"""Seconds a fetch waits for its turn before it is refused."""
 
 WARMING_THREADS = 2
 MAX_WARMING = 256
-"""Images that may wait to be fetched ahead of time; beyond, they are fetched when somebody clicks on them."""
+"""Images of one request that are taken in ahead of time, and images that may wait to be fetched; beyond, it is done
+when somebody clicks on them."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,66 +45,59 @@ class TaskPictures:
         model: Model,
         instance: LabelStudioInstance | None,
         recent: RecentImages,
-        slots: BoundedSemaphore,
     ) -> None:
         """Args:
         instance: None fetches nothing.
-        slots: for images held in memory at once.
         """
         self._images = images
         self._model = model
         self._instance = instance
         self._recent = recent
-        self._slots = slots
+        self._fetches = BoundedSemaphore(FETCHES)
         self._pool = ThreadPoolExecutor(WARMING_THREADS, thread_name_prefix="label-studio")
         self._lock = Lock()
         self._warming: set[tuple[str, str]] = set()
 
-    def image_id(self, reference: str, namespace: str, *, fresh: bool = False) -> str:
+    def image_id(self, reference: str, namespace: str, *, may_fetch: bool, fresh: bool = False) -> str:
         """The id of the image at `reference`, uploaded for `namespace` unless it was a moment ago.
 
         Args:
+            may_fetch: the thread can be spared until Label Studio answers; else that is left to the background.
             fresh: upload it whatever is remembered: the service has lost it.
 
         Raises:
+            EmbeddingPending: it is fetched in the background.
             ImageUnreachable: it is no data URL and nowhere this service may fetch from, or cannot be fetched.
             UnsupportedImage, InvalidImage, ImageTooLarge: it is not an image this service takes.
             Overloaded, StoreUnavailable: try again.
         """
         if reference.startswith("data:"):
             return self._unpack(reference, namespace, fresh=fresh)
-        known = None if fresh else self._recent.get((namespace, reference))
-        return known or self._fetch(reference, namespace)
+        key = (namespace, reference)
+        known = None if fresh else self._recent.get(key)
+        if known is not None:
+            return known
+        get = self._source(reference)
+        if may_fetch:
+            return self._fetch(key, get)
+        self._fetch_ahead(key, get)
+        raise EmbeddingPending("the image is being fetched", retry_after=1)
 
     def warm(self, references: Iterable[str], namespace: str) -> None:
-        """Upload ahead of time, fetching in the background. What fails is tried again when somebody clicks on it."""
-        for reference in references:
-            key = (namespace, reference)
-            if reference.startswith("data:"):  # the bytes are here: nothing to wait for, and nothing to hold on to
-                self._warm(key)
+        """Upload ahead of time, fetching in the background. What is left out or fails has its turn when clicked on."""
+        for reference in islice(references, MAX_WARMING):
+            try:
+                self.image_id(reference, namespace, may_fetch=False)
+            except EmbeddingPending:
                 continue
-            with self._lock:
-                if key in self._warming or self._recent.get(key) is not None:
-                    continue
-                if len(self._warming) >= MAX_WARMING:
-                    _log.info("%d images wait to be fetched ahead of time; no more are taken", MAX_WARMING)
+            except SamCacheError as error:
+                _log_refusal(error)
+                if isinstance(error, Unavailable):  # neither will the next one be taken
                     return
-                self._warming.add(key)
-            self._pool.submit(carried(self._warm), key)
 
     def close(self) -> None:
         """Start no more fetches. Those under way end within their time limit."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _warm(self, key: tuple[str, str]) -> None:
-        namespace, reference = key
-        try:
-            self.image_id(reference, namespace)
-        except SamCacheError as error:
-            _log.info("cannot fetch ahead of time: %s: %s", error.code, error.detail)
-        finally:
-            with self._lock:
-                self._warming.discard(key)
 
     def _unpack(self, url: str, namespace: str, *, fresh: bool) -> str:
         data = _data(url)
@@ -106,23 +106,48 @@ class TaskPictures:
             self._recent.put(key, self._take_in(data, namespace))
         return key[1]
 
-    def _fetch(self, reference: str, namespace: str) -> str:
+    def _source(self, reference: str) -> Callable[[], bytes]:
+        """What fetches the image."""
         if self._instance is None:
             raise ImageUnreachable("SAM_LABEL_STUDIO_URL is not set: only images in data URLs can be used")
-        target = self._instance.target(reference)
-        if not self._slots.acquire(timeout=TURN_SECONDS):
+        return partial(self._instance.fetch, self._instance.target(reference))
+
+    def _fetch_ahead(self, key: tuple[str, str], get: Callable[[], bytes]) -> None:
+        with self._lock:
+            if key in self._warming:
+                return
+            if len(self._warming) >= MAX_WARMING:
+                raise Overloaded(f"{MAX_WARMING} images wait to be fetched already", retry_after=2)
+            self._warming.add(key)
+        self._pool.submit(carried(self._fetch_quietly), key, get)
+
+    def _fetch_quietly(self, key: tuple[str, str], get: Callable[[], bytes]) -> None:
+        try:
+            self._fetch(key, get)
+        except SamCacheError as error:
+            _log_refusal(error)
+        finally:
+            with self._lock:
+                self._warming.discard(key)
+
+    def _fetch(self, key: tuple[str, str], get: Callable[[], bytes]) -> str:
+        if not self._fetches.acquire(timeout=TURN_SECONDS):
             raise Overloaded("too many images are being fetched", retry_after=2)
         try:
-            image_id = self._take_in(self._instance.fetch(target), namespace)
+            image_id = self._take_in(get(), key[0])
         finally:
-            self._slots.release()
-        self._recent.put((namespace, reference), image_id)
+            self._fetches.release()
+        self._recent.put(key, image_id)
         return image_id
 
     def _take_in(self, data: bytes, namespace: str) -> str:
         image_id = hashlib.sha256(data).hexdigest()
         self._images.upload(image_id, data, self._model, namespace=namespace)
         return image_id
+
+
+def _log_refusal(error: SamCacheError) -> None:
+    _log.info("cannot take in ahead of time: %s: %s", error.code, error.detail)
 
 
 def _data(url: str) -> bytes:

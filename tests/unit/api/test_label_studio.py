@@ -6,6 +6,8 @@ import base64
 import hashlib
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from prompt_api.label_studio import backend, wire
 from prompt_api.routes.label_studio import MAX_NOTICE
 from tests.label_studio.rle_pack import decode_brush
 from tests.unit.api.conftest import World, png
+from tests.unit.test_label_studio_instance import studio
 
 WIDTH, HEIGHT = 120, 80
 PICTURE = png(WIDTH, HEIGHT)
@@ -36,6 +39,7 @@ TASK: dict[str, Any] = {
     "annotations": [],
     "drafts": [{"id": 2, "user": "annotator@example.com", "result": [], "lead_time": 13.066, "task": 3}],
 }
+STORED: dict[str, Any] = {**TASK, "data": {"image": "/data/upload/1/a.png"}}
 POINT: dict[str, Any] = {
     "original_width": WIDTH,
     "original_height": HEIGHT,
@@ -201,6 +205,32 @@ def test_a_click_does_not_wait_when_no_thread_can_be_spared(world: World) -> Non
     while world.services.waiters.acquire(blocking=False):
         pass
     assert predicted(world, POINT)["result"] == []
+
+
+def test_a_fetch_is_left_to_the_background_when_no_thread_can_be_spared(make_world: Callable[..., World]) -> None:
+    answers, clicked = Event(), request(POINT, task=STORED)
+
+    def answer(*_: object) -> tuple[int, dict[str, str], bytes]:
+        answers.wait(10)
+        return 200, {}, PICTURE
+
+    with studio(answer) as (url, asked):
+        world = make_world(label_studio_url=url)
+        pictures = world.services.label_studio._pictures
+        while world.services.waiters.acquire(blocking=False):
+            pass
+        for _ in range(3):  # at once, though Label Studio has not answered yet
+            assert world.client.post("/label-studio/predict", json=clicked).json["results"][0]["result"] == []
+        answers.set()
+        pictures._pool.shutdown()
+        world.encode_next()
+        assert predicted(world, POINT, task=STORED)["result"]
+        assert [path for _, path, _ in asked] == ["/data/upload/1/a.png"]
+        assert world.client.delete(f"/v1/images/{IMAGE_ID}").status_code == 204
+        pictures._pool = ThreadPoolExecutor(1)
+        assert predicted(world, POINT, task=STORED)["result"] == []
+        pictures._pool.shutdown()
+        assert len(asked) == 2
 
 
 def test_an_image_that_was_deleted_meanwhile_is_taken_in_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
