@@ -6,6 +6,8 @@ import logging
 from threading import BoundedSemaphore
 
 from prompt_api.access.owners import Owners
+from prompt_api.access.scopes import Quota
+from prompt_api.label_studio.asker import Asker
 from prompt_api.label_studio.config import LabelConfig, parse_label_config
 from prompt_api.label_studio.pictures import TaskPictures
 from prompt_api.label_studio.prompting import Interaction, interaction
@@ -54,61 +56,59 @@ class LabelStudioBackend:
         """The model and its weights: Label Studio keeps it with each prediction."""
         return f"{self._model.name}-{self._model.weights_digest[:12]}"
 
-    def predict(self, request: PredictRequest, namespace: str) -> list[Prediction | list[Prediction]]:
+    def predict(self, request: PredictRequest, asker: Asker) -> list[Prediction | list[Prediction]]:
         """One prediction where the annotator has drawn something; else none, and the tasks' images are encoded ahead.
 
         The prediction is empty while the image is being encoded, for longer than an annotator will wait, and while it
         is fetched without a thread to spare for that: the next click finds it.
 
-        Args:
-            namespace: whose images they become.
-
         Raises:
             InvalidPrompt: the request, the label config and the task do not fit together.
             ImageUnreachable, UnsupportedImage, InvalidImage, ImageTooLarge, EncodeFailed: there is no such image to
                 be had.
-            Overloaded, StoreUnavailable: nothing is wrong with the request; try again.
+            RateLimited, Overloaded, StoreUnavailable: nothing is wrong with the request; try again.
         """
         config = parse_label_config(request.label_config)
         context = request.params.context if request.params else None
         if context is None:
-            self._pictures.warm((one for task in request.tasks for one in config.pictures(task)), namespace)
+            self._pictures.warm((one for task in request.tasks for one in config.pictures(task)), asker)
             return [[] for _ in request.tasks]
         if len(request.tasks) != 1:
             raise InvalidPrompt("a context belongs to one task")
-        found = self._interactive(request.tasks[0], config, context, namespace)
+        found = self._interactive(request.tasks[0], config, context, asker)
         score = min((region["score"] for region in found), default=0.0)
         return [{"model_version": self.model_version, "score": score, "result": found}]
 
     def close(self) -> None:
         self._pictures.close()
 
-    def _interactive(self, task: Task, config: LabelConfig, context: Context, namespace: str) -> list[Region]:
+    def _interactive(self, task: Task, config: LabelConfig, context: Context, asker: Asker) -> list[Region]:
         drawn = interaction(context.result)
         if drawn is None:
             return []
+        asker.spend(Quota.PROMPTS, drawn.count - 1)  # the request itself was one
         reference = config.picture(task, drawn.to_name, drawn.page)
         try:
-            state = self._settled(reference, namespace)
+            state = self._settled(reference, asker)
             if state.error is not None:
                 raise state.error
             if state.status is Status.READY:
-                return self._regions(state, drawn, config, namespace)
+                return self._regions(state, drawn, config, asker.namespace)
         except EmbeddingPending:  # not even fetched; or lost a moment ago, and queued again
             pass
         _log.info("the image of task %s is not encoded yet; no region", task.id)
         return []
 
-    def _settled(self, reference: str, namespace: str) -> ImageState:
+    def _settled(self, reference: str, asker: Asker) -> ImageState:
         granted = self._waiters.acquire(blocking=False)
         seconds = PATIENCE if granted else 0.0
         try:
             try:
-                image_id = self._pictures.image_id(reference, namespace, may_fetch=granted)
-                self._owners.require(image_id, namespace)
+                image_id = self._pictures.image_id(reference, asker, may_fetch=granted)
+                self._owners.require(image_id, asker.namespace)
                 return self._images.wait(image_id, self._model, seconds)
             except (ImageNotFound, ImageExpired):
-                image_id = self._pictures.image_id(reference, namespace, may_fetch=granted, fresh=True)
+                image_id = self._pictures.image_id(reference, asker, may_fetch=granted, fresh=True)
                 return self._images.wait(image_id, self._model, seconds)
         finally:
             if granted:

@@ -13,6 +13,8 @@ from itertools import islice
 from threading import BoundedSemaphore, Lock
 from urllib.parse import unquote_to_bytes
 
+from prompt_api.access.scopes import Quota
+from prompt_api.label_studio.asker import Asker
 from prompt_api.label_studio.instance import LabelStudioInstance
 from prompt_api.label_studio.recent import RecentImages
 from prompt_api.service.images import ImageService
@@ -58,8 +60,8 @@ class TaskPictures:
         self._lock = Lock()
         self._warming: set[tuple[str, str]] = set()
 
-    def image_id(self, reference: str, namespace: str, *, may_fetch: bool, fresh: bool = False) -> str:
-        """The id of the image at `reference`, uploaded for `namespace` unless it was a moment ago.
+    def image_id(self, reference: str, asker: Asker, *, may_fetch: bool, fresh: bool = False) -> str:
+        """The id of the image at `reference`, uploaded for the asker unless it was a moment ago.
 
         Args:
             may_fetch: the thread can be spared until Label Studio answers; else that is left to the background.
@@ -69,25 +71,28 @@ class TaskPictures:
             EmbeddingPending: it is fetched in the background.
             ImageUnreachable: it is no data URL and nowhere this service may fetch from, or cannot be fetched.
             UnsupportedImage, InvalidImage, ImageTooLarge: it is not an image this service takes.
+            RateLimited: the asker has uploaded its share.
             Overloaded, StoreUnavailable: try again.
         """
         if reference.startswith("data:"):
-            return self._unpack(reference, namespace, fresh=fresh)
-        key = (namespace, reference)
+            return self._unpack(reference, asker, fresh=fresh)
+        key = (asker.namespace, reference)
         known = None if fresh else self._recent.get(key)
         if known is not None:
             return known
         get = self._source(reference)
+        if key not in self._warming:  # what waits to be fetched was counted before
+            asker.spend(Quota.UPLOADS, 1)
         if may_fetch:
             return self._fetch(key, get)
         self._fetch_ahead(key, get)
         raise EmbeddingPending("the image is being fetched", retry_after=1)
 
-    def warm(self, references: Iterable[str], namespace: str) -> None:
+    def warm(self, references: Iterable[str], asker: Asker) -> None:
         """Upload ahead of time, fetching in the background. What is left out or fails has its turn when clicked on."""
         for reference in islice(references, MAX_WARMING):
             try:
-                self.image_id(reference, namespace, may_fetch=False)
+                self.image_id(reference, asker, may_fetch=False)
             except EmbeddingPending:
                 continue
             except SamCacheError as error:
@@ -99,11 +104,12 @@ class TaskPictures:
         """Start no more fetches. Those under way end within their time limit."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _unpack(self, url: str, namespace: str, *, fresh: bool) -> str:
+    def _unpack(self, url: str, asker: Asker, *, fresh: bool) -> str:
         data = _data(url)
-        key = (namespace, hashlib.sha256(data).hexdigest())
+        key = (asker.namespace, hashlib.sha256(data).hexdigest())
         if fresh or self._recent.get(key) is None:
-            self._recent.put(key, self._take_in(data, namespace))
+            asker.spend(Quota.UPLOADS, 1)
+            self._recent.put(key, self._take_in(data, asker.namespace))
         return key[1]
 
     def _source(self, reference: str) -> Callable[[], bytes]:

@@ -34,6 +34,11 @@ class Interaction:
     boxes: tuple[Drawn, ...]
     separate_labels: dict[str, str]
 
+    @property
+    def count(self) -> int:
+        """How many prompts these are."""
+        return 1 if self.points else len(self.boxes)
+
     def prompts(self, original: Size) -> list[tuple[PromptInput, str | None]]:
         """Each prompt with its label.
 

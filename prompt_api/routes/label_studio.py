@@ -7,7 +7,8 @@ import logging
 
 from flask import Blueprint, Response, jsonify
 
-from prompt_api.access.guard import namespace
+from prompt_api.access.guard import namespace, spend
+from prompt_api.label_studio.asker import Asker
 from prompt_api.label_studio.wire import (
     BackendHealth,
     Noted,
@@ -51,7 +52,7 @@ def predict() -> Response:
         # Tasks may carry their images as data URLs.
         asked = parse_predict(read_body(services().settings.max_upload_bytes))
         task = asked.tasks[0].id
-        answer: PredictAnswer = {"results": services().label_studio.predict(asked, namespace())}
+        answer: PredictAnswer = {"results": services().label_studio.predict(asked, Asker(namespace(), spend))}
     except SamCacheError as error:
         # The annotator sees none of it.
         _log.warning("no prediction for Label Studio's task %s: %s: %s", task, error.code, error.detail)

@@ -24,6 +24,7 @@ from shared.models import FAKE
 from tests.unit.api import test_label_studio as label_studio
 from tests.unit.api.conftest import World, png
 from tests.unit.api.test_problems import assert_problem
+from tests.unit.test_label_studio_instance import studio
 
 BOTH = frozenset(Scope)
 ALICE, ALICE_READS, ALICE_WRITES, BOB = (new_token() for _ in range(4))
@@ -396,6 +397,43 @@ def test_prompts_that_are_none_count_as_one(make_world: Callable[..., World]) ->
     world = make_world(rate_limit_prompts="2/hour")
     url = f"/v1/images/{world.ready_image(png())}/masks"
     assert [world.client.post(url, data=b"{").status_code for _ in range(3)] == [422, 422, 429]
+
+
+def test_images_in_the_tasks_of_label_studio_count_as_uploads(make_world: Callable[..., World]) -> None:
+    world = make_world(rate_limit_uploads="3/hour")
+    pictures = [png(colour=(number, 9, 9)) for number in range(5)]
+    tasks = [label_studio.task_of(one) for one in pictures]
+    url, opened = "/label-studio/predict", label_studio.request(context=False) | {"tasks": tasks[:2]}
+    assert world.client.post(url, json=opened).status_code == 200
+    assert world.client.post(url, json=opened).status_code == 200  # known by now
+    assert label_studio.taken_in(world, pictures) == 2
+    assert world.client.post(url, json=opened | {"tasks": tasks}).json == {"results": [[]] * 5}
+    assert label_studio.taken_in(world, pictures) == 3
+    assert_problem(world.client.post("/v1/images", data=png()), 429, "rate-limited")
+    clicked = label_studio.request(label_studio.POINT, task=tasks[4])
+    assert_problem(world.client.post(url, json=clicked), 429, "rate-limited")
+
+
+def test_images_that_are_fetched_for_label_studio_count_as_uploads(make_world: Callable[..., World]) -> None:
+    with studio(lambda *_: (200, {}, png())) as (address, asked):
+        world = make_world(rate_limit_uploads="2/hour", label_studio_url=address)
+        paths = [f"/data/upload/1/{number}.png" for number in range(4)]
+        tasks = [label_studio.TASK | {"data": {"image": path}} for path in paths]
+        opened = label_studio.request(context=False) | {"tasks": tasks}
+        assert world.client.post("/label-studio/predict", json=opened).status_code == 200
+        world.services.label_studio._pictures._pool.shutdown()
+        assert sorted(path for _, path, _ in asked) == paths[:2]
+        for task, status in ((tasks[1], 200), (tasks[2], 429)):
+            clicked = label_studio.request(label_studio.POINT, task=task)
+            assert world.client.post("/label-studio/predict", json=clicked).status_code == status
+
+
+def test_the_rectangles_of_label_studio_count_as_prompts(make_world: Callable[..., World]) -> None:
+    world = make_world(rate_limit_prompts="5/hour")
+    world.ready_image(label_studio.PICTURE)
+    url, drawn = "/label-studio/predict", label_studio.request(*[label_studio.RECTANGLE] * 4)
+    assert world.client.post(url, json=drawn).status_code == 200
+    assert_problem(world.client.post(url, json=drawn), 429, "rate-limited")
 
 
 @pytest.mark.parametrize(

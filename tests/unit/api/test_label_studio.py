@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
@@ -15,7 +15,9 @@ import pytest
 from pycocotools import mask as coco
 
 from prompt_api.label_studio import backend, wire
+from prompt_api.label_studio.pictures import MAX_WARMING
 from prompt_api.routes.label_studio import MAX_NOTICE
+from shared.keys import image_key
 from tests.label_studio.rle_pack import decode_brush
 from tests.unit.api.conftest import World, png
 from tests.unit.test_label_studio_instance import studio
@@ -74,6 +76,15 @@ def request(
         "label_config": config,
         "params": {"login": None, "password": None, "context": {"result": [*drawn]} if context else None},
     }
+
+
+def task_of(picture: bytes) -> dict[str, Any]:
+    return {**TASK, "data": {"image": "data:image/png;base64," + base64.b64encode(picture).decode()}}
+
+
+def taken_in(world: World, pictures: Iterable[bytes]) -> int:
+    """How many of `pictures` the service has."""
+    return sum(world.store.exists(image_key(hashlib.sha256(one).hexdigest())) for one in pictures)
 
 
 def predicted(world: World, *drawn: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -190,6 +201,14 @@ def test_opening_a_task_encodes_its_image_and_predicts_nothing(world: World) -> 
     world.encode_next()
     assert predicted(world, POINT)["result"]
     assert len(world.encodes) == 1
+
+
+def test_of_very_many_tasks_only_some_images_are_taken_in_ahead(world: World) -> None:
+    pictures = [png(4, 4, (number, green, 1)) for green in (1, 2) for number in range(MAX_WARMING // 2 + 5)]
+    tasks = [task_of(one) for one in pictures]
+    answer = world.client.post("/label-studio/predict", json=request(context=False) | {"tasks": tasks})
+    assert len(answer.json["results"]) == len(tasks)
+    assert taken_in(world, pictures) == MAX_WARMING
 
 
 def test_a_click_before_the_encoding_gives_no_region_and_the_next_one_does(
