@@ -14,7 +14,7 @@ import numpy as np
 import redis
 
 from prompt_api.access.owners import Owners
-from prompt_api.access.policy import access_policy
+from prompt_api.access.policy import access_policy, label_studio_namespace
 from prompt_api.decoder.interface import Decoder, Prompt
 from prompt_api.decoder.load import load_decoder
 from prompt_api.label_studio.backend import LabelStudioBackend
@@ -186,7 +186,13 @@ def _label_studio(
 ) -> LabelStudioBackend:
     url, token = settings.label_studio_url, settings.label_studio_token
     instance = LabelStudioInstance(url, credentials(token), max_bytes=settings.max_upload_bytes) if url else None
-    pictures = TaskPictures(images=images, model=model, instance=instance, recent=RecentImages())
+    pictures = TaskPictures(
+        images=images,
+        model=model,
+        instance=instance,
+        fetches_for=label_studio_namespace(settings),
+        recent=RecentImages(),
+    )
     return LabelStudioBackend(
         images=images, masks=masks, owners=owners, pictures=pictures, model=model, waiters=waiters
     )

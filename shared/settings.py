@@ -69,6 +69,9 @@ class Settings:
     rate_limit_uploads: str = _setting("", "uploads per client, for example `60/minute`; empty: no limit")
     label_studio_url: str = _setting("", "the Label Studio whose task images may be fetched; see docs/label-studio.md")
     label_studio_token: str = _setting("", "access token of a user of that Label Studio, of either kind")
+    label_studio_namespace: str = _setting(
+        "", "namespace that alone may use these images; needed if `SAM_TOKENS` has several"
+    )
     api_processes: int = _setting(1, "API processes behind that port", least=1)
     api_threads: int = _setting(16, "request threads per API process", least=2)
     decoder_threads: int = _setting(1, "threads one mask decoding uses", least=1)

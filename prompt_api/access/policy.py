@@ -58,12 +58,32 @@ def require_safe(settings: Settings) -> None:
     """
     parse_rates(settings)
     parse_origins(settings.cors_origins)
+    label_studio_namespace(settings)
     if parse_grants(settings.tokens) or settings.allow_anonymous == "true" or is_loopback(settings.host):
         return
     raise ConfigurationError(
         f"SAM_HOST={settings.host} lets other machines in, and there is no token to tell who they are. Make one with "
         "`python -m prompt_api.access.new_token NAMESPACE` and set SAM_TOKENS; or listen on 127.0.0.1; or, where "
         "something in front decides who gets in, set SAM_ALLOW_ANONYMOUS=true"
+    )
+
+
+def label_studio_namespace(settings: Settings) -> str | None:
+    """The namespace for whose tasks images are fetched from Label Studio; None for every one there is.
+
+    They are fetched as one user, that of the token in the settings, whoever asks: what that user sees, all would have.
+
+    Raises:
+        ConfigurationError: there are several namespaces, and none of them is named; or another one is.
+    """
+    named, namespaces = settings.label_studio_namespace, {grant.namespace for grant in parse_grants(settings.tokens)}
+    if not settings.label_studio_url or not namespaces or (len(namespaces) == 1 and not named):
+        return None
+    if named in namespaces:
+        return named
+    raise ConfigurationError(
+        f"SAM_LABEL_STUDIO_NAMESPACE={named} is no namespace of SAM_TOKENS ({', '.join(sorted(namespaces))}). Name the "
+        "one whose clients may use every image that the user of SAM_LABEL_STUDIO_TOKEN sees"
     )
 
 

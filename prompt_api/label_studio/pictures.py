@@ -46,14 +46,17 @@ class TaskPictures:
         images: ImageService,
         model: Model,
         instance: LabelStudioInstance | None,
+        fetches_for: str | None,
         recent: RecentImages,
     ) -> None:
         """Args:
         instance: None fetches nothing.
+        fetches_for: the namespace that alone may have images of `instance`; None for all.
         """
         self._images = images
         self._model = model
         self._instance = instance
+        self._fetches_for = fetches_for
         self._recent = recent
         self._fetches = BoundedSemaphore(FETCHES)
         self._pool = ThreadPoolExecutor(WARMING_THREADS, thread_name_prefix="label-studio")
@@ -69,7 +72,8 @@ class TaskPictures:
 
         Raises:
             EmbeddingPending: it is fetched in the background.
-            ImageUnreachable: it is no data URL and nowhere this service may fetch from, or cannot be fetched.
+            ImageUnreachable: it is no data URL and nowhere this service may fetch from for the asker, or cannot be
+                fetched.
             UnsupportedImage, InvalidImage, ImageTooLarge: it is not an image this service takes.
             RateLimited: the asker has uploaded its share.
             Overloaded, StoreUnavailable: try again.
@@ -80,7 +84,7 @@ class TaskPictures:
         known = None if fresh else self._recent.get(key)
         if known is not None:
             return known
-        get = self._source(reference)
+        get = self._source(reference, asker)
         if key not in self._warming:  # what waits to be fetched was counted before
             asker.spend(Quota.UPLOADS, 1)
         if may_fetch:
@@ -112,10 +116,12 @@ class TaskPictures:
             self._recent.put(key, self._take_in(data, asker.namespace))
         return key[1]
 
-    def _source(self, reference: str) -> Callable[[], bytes]:
+    def _source(self, reference: str, asker: Asker) -> Callable[[], bytes]:
         """What fetches the image."""
         if self._instance is None:
             raise ImageUnreachable("SAM_LABEL_STUDIO_URL is not set: only images in data URLs can be used")
+        if self._fetches_for not in (None, asker.namespace):
+            raise ImageUnreachable("images on Label Studio are for another namespace: only data URLs can be used")
         return partial(self._instance.fetch, self._instance.target(reference))
 
     def _fetch_ahead(self, key: tuple[str, str], get: Callable[[], bytes]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from prompt_api.access.cors import allowed, parse_origins, preflight
-from prompt_api.access.policy import is_loopback, require_safe
+from prompt_api.access.policy import is_loopback, label_studio_namespace, require_safe
 from prompt_api.access.scopes import Quota, Scope, needed_scope, spent_quota
 from shared.errors import ConfigurationError
 from shared.settings import Settings
@@ -61,6 +63,28 @@ def test_a_malformed_setting_is_refused_before_anything_is_loaded(setting: dict[
     (name,) = setting
     with pytest.raises(ConfigurationError, match=f"SAM_{name.upper()}"):
         require_safe(Settings(**setting))
+
+
+TWO = f"{TOKENS},bob:read:" + "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("tokens", "named", "namespace"),
+    [("", "", None), ("", "alice", None), (TOKENS, "", None), (TOKENS, "alice", "alice"), (TWO, "bob", "bob")],
+)
+def test_one_namespace_has_the_images_of_label_studio(tokens: str, named: str, namespace: str | None) -> None:
+    settings = Settings(label_studio_url="https://labels.example", label_studio_namespace=named, tokens=tokens)
+    require_safe(settings)
+    assert label_studio_namespace(settings) == namespace
+
+
+@pytest.mark.parametrize(("tokens", "named"), [(TWO, ""), (TWO, "carol"), (TOKENS, "bob")])
+def test_a_start_is_refused_while_it_is_open_which_namespace_that_is(tokens: str, named: str) -> None:
+    settings = Settings(label_studio_namespace=named, tokens=tokens)
+    require_safe(settings)
+    with pytest.raises(ConfigurationError, match="SAM_LABEL_STUDIO_NAMESPACE") as refusal:
+        require_safe(replace(settings, label_studio_url="https://labels.example"))
+    assert "(alice" in refusal.value.detail
 
 
 def test_origins_are_taken_as_browsers_write_them() -> None:

@@ -260,6 +260,23 @@ def test_a_task_whose_image_its_owner_deleted_makes_it_his_again(guarded: World,
     assert alice("GET", f"/v1/images/{image_id}").status_code == 200
 
 
+def test_images_on_label_studio_are_for_one_namespace(make_world: Callable[..., World]) -> None:
+    with studio(lambda *_: (200, {}, png())) as (address, asked):
+        world = make_world(tokens=TOKENS, label_studio_url=address, label_studio_namespace="alice")
+        alice, bob = Tenant(world, ALICE), Tenant(world, BOB)
+        image_id = alice.ready(png())
+        stored = label_studio.request(label_studio.POINT, task=label_studio.STORED)
+        assert alice("POST", "/label-studio/predict", json=stored).json["results"][0]["result"]
+        assert_problem(bob("POST", "/label-studio/predict", json=stored), 422, "image-unreachable")
+        opened = label_studio.request(task=label_studio.STORED, context=False)
+        assert bob("POST", "/label-studio/predict", json=opened).json == {"results": [[]]}
+        world.services.label_studio._pictures._pool.shutdown()
+        assert len(asked) == 1
+        assert_problem(bob("GET", f"/v1/images/{image_id}"), 404, "image-not-found")
+        carried = label_studio.request(label_studio.POINT, task=label_studio.task_of(png()))
+        assert bob("POST", "/label-studio/predict", json=carried).json["results"][0]["result"]
+
+
 def test_a_refused_upload_makes_nobody_an_owner(guarded: World, alice: Tenant, bob: Tenant) -> None:
     image_id = alice.ready(png())
     assert bob.upload(png()[:-20]).status_code == 422
