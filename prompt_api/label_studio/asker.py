@@ -12,8 +12,7 @@ from prompt_api.access.scopes import Quota
 class Asker:
     """Attributes:
     namespace: whose images they become.
-    spend: counts so much against the client's share, beside the prompt that the request itself is, or raises
-        `RateLimited`; to be called in the request's own thread.
+    spend: counts so much against the client's share, or raises `RateLimited`; to be called in the request's own thread.
     """
 
     namespace: str

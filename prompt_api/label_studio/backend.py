@@ -12,7 +12,7 @@ from prompt_api.label_studio.config import LabelConfig, parse_label_config
 from prompt_api.label_studio.pictures import TaskPictures
 from prompt_api.label_studio.prompting import Interaction, interaction
 from prompt_api.label_studio.regions import regions
-from prompt_api.label_studio.wire import Context, Prediction, PredictRequest, Region, Task
+from prompt_api.label_studio.wire import Prediction, PredictRequest, Region, Task
 from prompt_api.masks.runs import ColumnRuns
 from prompt_api.prompts import MasksRequest, PromptInput
 from prompt_api.service.images import ImageService, ImageState, Status
@@ -68,25 +68,23 @@ class LabelStudioBackend:
                 be had.
             RateLimited, Overloaded, StoreUnavailable: nothing is wrong with the request; try again.
         """
-        config = parse_label_config(request.label_config)
         context = request.params.context if request.params else None
+        drawn = interaction(context.result) if context else None
+        asker.spend(Quota.PROMPTS, drawn.count if drawn else 1)
+        config = parse_label_config(request.label_config)
         if context is None:
             self._pictures.warm((one for task in request.tasks for one in config.pictures(task)), asker)
             return [[] for _ in request.tasks]
         if len(request.tasks) != 1:
             raise InvalidPrompt("a context belongs to one task")
-        found = self._interactive(request.tasks[0], config, context, asker)
+        found = self._interactive(request.tasks[0], config, drawn, asker) if drawn else []
         score = min((region["score"] for region in found), default=0.0)
         return [{"model_version": self.model_version, "score": score, "result": found}]
 
     def close(self) -> None:
         self._pictures.close()
 
-    def _interactive(self, task: Task, config: LabelConfig, context: Context, asker: Asker) -> list[Region]:
-        drawn = interaction(context.result)
-        if drawn is None:
-            return []
-        asker.spend(Quota.PROMPTS, drawn.count - 1)  # the request itself was one
+    def _interactive(self, task: Task, config: LabelConfig, drawn: Interaction, asker: Asker) -> list[Region]:
         reference = config.picture(task, drawn.to_name, drawn.page)
         try:
             state = self._settled(reference, asker)

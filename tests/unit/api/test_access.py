@@ -453,6 +453,20 @@ def test_the_rectangles_of_label_studio_count_as_prompts(make_world: Callable[..
     assert_problem(world.client.post(url, json=drawn), 429, "rate-limited")
 
 
+def test_more_rectangles_than_the_limit_count_as_the_limit(make_world: Callable[..., World]) -> None:
+    world = make_world(rate_limit_prompts="3/hour")
+    world.ready_image(label_studio.PICTURE)
+    url, drawn = "/label-studio/predict", label_studio.request(*[label_studio.RECTANGLE] * 4)
+    assert world.client.post(url, json=drawn).status_code == 200
+    assert_problem(world.client.post(url, json=drawn), 429, "rate-limited")
+
+
+def test_what_label_studio_never_sends_counts_as_one(make_world: Callable[..., World]) -> None:
+    world = make_world(rate_limit_prompts="2/hour")
+    statuses = [world.client.post("/label-studio/predict", data=b"{").status_code for _ in range(3)]
+    assert statuses == [422, 422, 429]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "same"),
     [
