@@ -8,10 +8,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
-
 from prompt_api.client.connection import DEFAULT_URL
-from prompt_api.client.transport import Service
+from prompt_api.client.transport import Service, is_address
 
 URL_VARIABLE = "SAMCACHE_URL"
 """Not `SAM_…`: those are the services' own settings, and they refuse unknown ones."""
@@ -147,13 +145,7 @@ def _box(text: str) -> list[float]:
 
 
 def _url(text: str) -> str:
-    try:
-        url = httpx.URL(text)
-        url.host.encode("idna")  # as whoever looks it up does
-        usable = url.scheme in ("http", "https") and bool(url.host) and url.port != 0
-    except (httpx.InvalidURL, UnicodeError):
-        usable = False
-    if not usable:
+    if not is_address(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not an address; say for example {DEFAULT_URL}")
     return text
 

@@ -54,6 +54,16 @@ class Service:
         return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
 
 
+def is_address(url: str) -> bool:
+    """Whether there can be a service at `url`."""
+    try:
+        parts = httpx.URL(url)
+        parts.host.encode("idna")  # as whoever looks it up does
+    except (httpx.InvalidURL, UnicodeError):
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.host) and parts.port != 0
+
+
 def default_client() -> httpx.Client:
     """A pool of kept connections."""
     return httpx.Client(limits=httpx.Limits(max_connections=MAX_CONNECTIONS))
