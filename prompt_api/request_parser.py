@@ -85,11 +85,11 @@ class BoundedParser(HTTPRequestParser):  # type: ignore[misc]  # waitress is unt
     def _bound(self) -> None:
         if not self._admitted:
             self._admit(self.headers)
+            self._share.announce(self.content_length)
             self._admitted = True
-        if not self.chunked:
-            self._share.hold(self.content_length)
-            return
         self._share.hold(self.body_bytes_received)
+        if not self.chunked:
+            return
         content = len(self.body_rcv)
         if self.body_bytes_received - content > content + CHUNKING_OVERHEAD:
             self._refuse(BadRequest("the body has more chunking than content"))
@@ -98,3 +98,4 @@ class BoundedParser(HTTPRequestParser):  # type: ignore[misc]  # waitress is unt
         self.error = error
         self.completed = True
         self.expect_continue = False  # or the client would be told to go on
+        self.close()  # what has come of the body leaves its room to others before this is answered

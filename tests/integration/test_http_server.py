@@ -115,7 +115,7 @@ def test_unfinished_uploads_take_a_bounded_room_and_leave_it_when_they_end(stack
             client = unfinished.enter_context(connection(stack))
             client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")  # a thread has seen the connection
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
-            client.sendall(begun)
+            client.sendall(begun + bytes(size - 1))
         assert httpx.get(f"{stack.url}/healthz", timeout=10).status_code == 200  # what came before it was read
         with connection(stack) as late:
             late.sendall(begun)
