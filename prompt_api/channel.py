@@ -48,11 +48,13 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
         self.response_headers += cors.allowed(self.request.headers.get("ORIGIN"), self.channel.origins).items()
         self.set_close_on_finish()
         self.content_length = len(body)
-        self.write(body)
-        self.channel.refused = True
+        # Before it is written: a client that has read enough may be gone in the middle of that.
         self.channel.count_refusal(OTHER, OTHER, error.code, code)
         with log_context.scope(request_id=request_id):
             _log.info("refused unread: %d %s", error.code, code, extra={"status": error.code, "code": code})
+        with self.channel.in_one_piece():
+            self.write(body)
+        self.channel.refused = True
 
 
 def _code_and_pause(error: Error) -> tuple[str, float | None]:

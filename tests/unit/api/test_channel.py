@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from waitress.channel import HTTPChannel
+from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
 from prompt_api.access.headers import EVERYWHERE
@@ -62,12 +63,16 @@ def test_a_head_whose_body_is_not_there_yet_does_not_wait_for_it(sent: list[byte
 TOOL = "https://tool.example"
 
 
-def refusal(error: Error, sent: list[bytes], **headers: str) -> dict[str, str]:
-    """The headers of what is answered, in lower case."""
+def refuse(error: Error, count: Callable[..., None] = lambda *_: None, **headers: str) -> None:
     channel: Any = PoliteChannel.__new__(PoliteChannel)
     channel.server = SimpleNamespace(adj=SimpleNamespace(ident=None))
-    channel.origins, channel.count_refusal = frozenset({TOOL}), lambda *_: None
+    channel.origins, channel.count_refusal = frozenset({TOOL}), count
     ProblemTask(channel, SimpleNamespace(version="1.1", headers=headers, command="POST", error=error)).service()
+
+
+def refusal(error: Error, sent: list[bytes], **headers: str) -> dict[str, str]:
+    """The headers of what is answered, in lower case."""
+    refuse(error, **headers)
     head = b"".join(sent).partition(b"\r\n\r\n")[0].decode()
     return {name.lower(): value for name, value in (line.split(": ", 1) for line in head.splitlines()[1:])}
 
@@ -99,3 +104,19 @@ def test_what_is_refused_unread_says_how_to_go_on(
     sent: list[bytes], problem: SamCacheError, name: str, value: str
 ) -> None:
     assert refusal(Refusal(problem), sent)[name] == value
+
+
+def test_a_refusal_is_one_piece(sent: list[bytes]) -> None:
+    refuse(BadRequest("what?"))
+    assert len(sent) == 1
+
+
+def test_a_refusal_is_counted_though_its_client_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> int:
+        raise ClientDisconnected
+
+    monkeypatch.setattr(HTTPChannel, "write_soon", gone)
+    counted: list[tuple[str, str, int, str]] = []
+    with pytest.raises(ClientDisconnected):
+        refuse(BadRequest("what?"), lambda *told: counted.append(told))
+    assert [told[2:] for told in counted] == [(400, "bad-request")]
