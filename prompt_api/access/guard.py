@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from flask import Flask, Response, current_app, g, request
 
@@ -12,23 +12,11 @@ from prompt_api.access import cors, headers
 from prompt_api.access.grants import Authenticator
 from prompt_api.access.policy import AccessPolicy
 from prompt_api.access.scopes import Quota, Scope, needed_scope, spent_quota
-from shared.errors import Forbidden
+from shared.errors import Forbidden, InvalidPrompt
 from shared.keys import parse_image_id
 
 NOBODY = ""
 """The namespace of a service without tokens."""
-
-View = TypeVar("View", bound=Callable[..., Response])
-
-
-def counts_itself(view: View) -> View:
-    """Mark a route whose request counts as nothing until it calls `spend`: only its body says how much it asks for.
-
-    One part at the gate and the rest later would cost a part where the whole is refused, and a whole that is as much
-    as the limit could never be had.
-    """
-    view.counts_itself = True  # type: ignore[attr-defined]
-    return view
 
 
 def register(app: Flask, policy: AccessPolicy) -> None:
@@ -46,9 +34,10 @@ def register(app: Flask, policy: AccessPolicy) -> None:
             return None
         scope = needed_scope(request.method, request.url_rule.rule)
         g.namespace, g.client = _identified(policy.authenticator, scope)
-        quota = spent_quota(request.method, request.url_rule.rule)
-        if quota is not None and not getattr(app.view_functions[request.url_rule.endpoint], "counts_itself", False):
-            policy.rates.spend(quota, g.client)
+        # Only the body says how many prompts there are. Their routes count them, all at once: one here and the rest
+        # later would cost one where the whole is refused, and as many as the limit could never be had.
+        if spent_quota(request.method, request.url_rule.rule) is Quota.UPLOADS:
+            policy.rates.spend(Quota.UPLOADS, g.client)
         image_id = (request.view_args or {}).get("image_id")
         if policy.authenticator.enabled and scope is not None and image_id is not None:
             policy.owners.require(parse_image_id(image_id), g.namespace)
@@ -75,13 +64,23 @@ def namespace() -> str:
 
 
 def spend(quota: Quota, cost: int) -> None:
-    """Count `cost` against the present client's share, beside the one that a route costs which does not count itself.
+    """Count `cost` against the present client's share; an upload has been counted before its route is called.
 
     Raises:
         RateLimited: that is more than is left.
     """
     policy: AccessPolicy = current_app.extensions["sam-access"]
     policy.rates.spend(quota, g.client, cost)
+
+
+@contextmanager
+def malformed_counted() -> Iterator[None]:
+    """Count prompts that turn out malformed inside the block as one: they were read all the same."""
+    try:
+        yield
+    except InvalidPrompt:
+        spend(Quota.PROMPTS, 1)
+        raise
 
 
 def _identified(authenticator: Authenticator, scope: Scope | None) -> tuple[str, str]:

@@ -7,14 +7,12 @@ import logging
 
 from flask import Blueprint, Response, jsonify
 
-from prompt_api.access.guard import counts_itself, namespace, spend
-from prompt_api.access.scopes import Quota
+from prompt_api.access.guard import malformed_counted, namespace, spend
 from prompt_api.label_studio.asker import Asker
 from prompt_api.label_studio.wire import (
     BackendHealth,
     Noted,
     PredictAnswer,
-    PredictRequest,
     SetupAnswer,
     check_event,
     parse_predict,
@@ -22,7 +20,7 @@ from prompt_api.label_studio.wire import (
 )
 from prompt_api.routes.body import read_body
 from prompt_api.routes.parameters import services
-from shared.errors import InvalidPrompt, SamCacheError
+from shared.errors import SamCacheError
 
 blueprint = Blueprint("label_studio", __name__, url_prefix="/label-studio")
 
@@ -48,11 +46,12 @@ def setup() -> Response:
 
 
 @blueprint.post("/predict")
-@counts_itself
 def predict() -> Response:
     task = None
     try:
-        asked = _tasks()
+        with malformed_counted():
+            # Tasks may carry their images as data URLs.
+            asked = parse_predict(read_body(services().settings.max_upload_bytes))
         task = asked.tasks[0].id
         answer: PredictAnswer = {"results": services().label_studio.predict(asked, Asker(namespace(), spend))}
     except SamCacheError as error:
@@ -60,15 +59,6 @@ def predict() -> Response:
         _log.warning("no prediction for Label Studio's task %s: %s: %s", task, error.code, error.detail)
         raise
     return Response(json.dumps(answer, separators=(",", ":")), content_type="application/json")
-
-
-def _tasks() -> PredictRequest:
-    try:
-        # They may carry their images as data URLs.
-        return parse_predict(read_body(services().settings.max_upload_bytes))
-    except InvalidPrompt:
-        spend(Quota.PROMPTS, 1)  # it was read all the same
-        raise
 
 
 @blueprint.post("/webhook")

@@ -7,11 +7,11 @@ import json
 from flask import Blueprint, Response
 
 from prompt_api import measured
-from prompt_api.access.guard import counts_itself, namespace, spend
+from prompt_api.access.guard import malformed_counted, namespace, spend
 from prompt_api.access.scopes import Quota
 from prompt_api.answers import Mask, MasksResponse
 from prompt_api.masks.interface import MaskFormat
-from prompt_api.prompts import MasksRequest, parse_request
+from prompt_api.prompts import parse_request
 from prompt_api.routes.body import read_body
 from prompt_api.routes.parameters import model, services, wait
 from prompt_api.service.masks import MaskAnswer, MasksAnswer
@@ -25,12 +25,11 @@ MAX_BODY = 16 * 1024 * 1024
 
 
 @blueprint.post("/<image_id>/masks")
-@counts_itself
 def create(image_id: str) -> Response:
     chosen, seconds, api = model(), wait(), services()
     timings = measured.timings()
-    with timings.stage("parse"):
-        prompts = _prompts()
+    with timings.stage("parse"), malformed_counted():
+        prompts = parse_request(_body())
     spend(Quota.PROMPTS, len(prompts.prompts))
     # A request that finds no embedding may wait; one that finds it is never slowed by those who do.
     granted = seconds > 0 and api.waiters.acquire(blocking=False)
@@ -52,14 +51,6 @@ def create(image_id: str) -> Response:
     response.headers["Server-Timing"] = timings.header()
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _prompts() -> MasksRequest:
-    try:
-        return parse_request(_body())
-    except InvalidPrompt:
-        spend(Quota.PROMPTS, 1)  # it was read all the same
-        raise
 
 
 def _body() -> bytes:

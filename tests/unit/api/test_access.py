@@ -445,16 +445,9 @@ def test_images_that_are_fetched_for_label_studio_count_as_uploads(make_world: C
             assert world.client.post("/label-studio/predict", json=clicked).status_code == status
 
 
-def test_the_rectangles_of_label_studio_count_as_prompts(make_world: Callable[..., World]) -> None:
-    world = make_world(rate_limit_prompts="5/hour")
-    world.ready_image(label_studio.PICTURE)
-    url, drawn = "/label-studio/predict", label_studio.request(*[label_studio.RECTANGLE] * 4)
-    assert world.client.post(url, json=drawn).status_code == 200
-    assert_problem(world.client.post(url, json=drawn), 429, "rate-limited")
-
-
-def test_more_rectangles_than_the_limit_count_as_the_limit(make_world: Callable[..., World]) -> None:
-    world = make_world(rate_limit_prompts="3/hour")
+@pytest.mark.parametrize("limit", ["5/hour", "3/hour"], ids=["fewer than the limit", "more than the limit"])
+def test_the_rectangles_of_label_studio_count_as_prompts(make_world: Callable[..., World], limit: str) -> None:
+    world = make_world(rate_limit_prompts=limit)
     world.ready_image(label_studio.PICTURE)
     url, drawn = "/label-studio/predict", label_studio.request(*[label_studio.RECTANGLE] * 4)
     assert world.client.post(url, json=drawn).status_code == 200
