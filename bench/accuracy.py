@@ -26,7 +26,7 @@ from shared.images import resize_longest_side
 from shared.keys import EmbeddingKey
 from shared.models import MOBILE_SAM
 from shared.weights import locate_weights
-from tests.parity.reference import Answer, Click, Reference
+from tests.support.reference import Answer, Click, Reference
 
 LEAST_IOU: dict[EmbeddingDtype, float] = {"float32": 0.9999, "int16": 0.999, "float16": 0.999, "int8": 0.99}
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from prompt_api.decoder.interface import Prompt
 from shared.geometry import Size, to_resized_frame
-from tests.parity.reference import Click
+from tests.support.reference import Click
 
 SEED = 20_241_122
 

@@ -19,11 +19,13 @@ from encoder_worker.encoder import Encoder
 from encoder_worker.pipeline import EncodePipeline
 from encoder_worker.rq_worker import EncodeWorker
 from shared.connections import request_client, worker_client
-from shared.events import MemoryEvents, RedisEvents
+from shared.events import RedisEvents
 from shared.keys import EmbeddingKey, image_key, queue_name, record_key
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
-from shared.store import MemoryStore, RedisStore, Store
+from shared.store import RedisStore, Store
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_store import MemoryStore
 
 _TTL = 3600
 _PIXELS = 50_000_000

@@ -22,7 +22,7 @@ from shared.geometry import Size, resized_size
 from shared.models import MOBILE_SAM
 from shared.settings import Settings
 from shared.weights import locate_weights
-from tests.parity.reference import Click, Reference
+from tests.support.reference import Click, Reference
 
 Floats = NDArray[np.float32]
 

@@ -16,13 +16,13 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from encoder_worker.rq_worker import EncodeWorker
 from shared.connections import request_client, worker_client
 from shared.errors import EncodeFailed, InvalidImage, Overloaded, StoreUnavailable
-from shared.events import MemoryEvents
 from shared.keys import EmbeddingKey, queue_name
-from shared.memory_queue import MemoryEncodeQueue
 from shared.models import FAKE, MOBILE_SAM, Model
 from shared.queue import ABSENT, EncodeQueue, JobState, JobStatus
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_queue import MemoryEncodeQueue
 
 Encode = Callable[[EmbeddingKey], None]
 

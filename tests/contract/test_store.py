@@ -14,7 +14,8 @@ import redis
 
 from shared.connections import request_client
 from shared.errors import ConfigurationError, StoreUnavailable
-from shared.store import MemoryStore, RedisStore, Store, StoreWithSets
+from shared.store import RedisStore, Store, StoreWithSets
+from tests.support.memory_store import MemoryStore
 
 MIB = 1 << 20
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prompt_api.decoder.weights import read_export
 from shared.models import IMAGE_SIZE
-from tests.parity.reference import Reference
+from tests.support.reference import Reference
 
 
 class OnnxImageEncoder(torch.nn.Module):

@@ -22,13 +22,13 @@ from encoder_worker.batch_worker import BatchWorker
 from encoder_worker.rq_worker import Pace
 from shared.connections import worker_client
 from shared.errors import InvalidImage
-from shared.events import MemoryEvents
 from shared.keys import EmbeddingKey, queue_name
 from shared.models import FAKE
 from shared.queue import JobStatus
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
+from tests.support.memory_events import MemoryEvents
 
 QUEUE = queue_name(FAKE.name)
 KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for number in range(8)]

@@ -25,8 +25,8 @@ from shared.images import decode_image, resize_longest_side
 from shared.keys import EmbeddingKey, record_key
 from shared.models import FAKE
 from shared.settings import Settings
-from tests.chaos.proxy import FAIR, Link, Proxy, Weather
-from tests.chaos.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
+from tests.support.proxy import FAIR, Link, Proxy, Weather
+from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 
 MOST = 2.0 + 1.0
 """Seconds that a request may take whatever Redis does, and slack for a busy machine; typical is one."""

@@ -27,13 +27,13 @@ from encoder_worker.recovery import RecoveringIntermediateQueue
 from encoder_worker.rq_worker import EncodeWorker, Pace
 from shared.connections import worker_client
 from shared.errors import InvalidImage, StoreUnavailable
-from shared.events import MemoryEvents
 from shared.keys import ENCODE_FUNCTION, EVENTS, EmbeddingKey, queue_name
 from shared.models import FAKE
 from shared.queue import ABSENT, JobState, JobStatus
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
+from tests.support.memory_events import MemoryEvents
 
 KEY = EmbeddingKey.of(hashlib.sha256(b"photo").hexdigest(), FAKE)
 QUEUE = queue_name(FAKE.name)

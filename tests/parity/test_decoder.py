@@ -16,7 +16,7 @@ from prompt_api.decoder.interface import Prompt
 from prompt_api.decoder.onnx_decoder import OnnxDecoder, sparse_prompt
 from shared.geometry import Size, resized_size, to_resized_frame
 from tests.parity.conftest import Photo
-from tests.parity.reference import Answer, Click, Reference
+from tests.support.reference import Answer, Click, Reference
 
 ROUNDS = 3
 """Times each kind of prompt is drawn on each photo: 3 x 9 kinds x 4 photos are 108 prompts."""

@@ -16,8 +16,9 @@ import torch
 from prompt_api.client import AsyncRemoteSamPredictor, RemoteSamPredictor, SamCache, image_id_of
 from prompt_api.client.arrays import png_of
 from shared.errors import ImageNotFound, ImageTooLarge, InvalidPrompt, ModelNotFound, UnsupportedImage
-from tests.unit.api.conftest import World, make_world, world  # noqa: F401 - fixtures
-from tests.unit.client_material import URL, AsyncInProcess, InProcess, jpeg, picture
+from tests.support.client_material import URL, AsyncInProcess, InProcess, jpeg, picture
+from tests.support.world import World
+from tests.unit.api.conftest import make_world, world  # noqa: F401 - fixtures
 
 POINT, LABEL = np.array([[40, 30]]), np.array([1])
 

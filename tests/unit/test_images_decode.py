@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from shared.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from shared.images import DECODE_SECONDS, decode_image, inspect_image, resize_longest_side
-from tests import sample_images as sample
+from tests.support import sample_images as sample
 
 WHITE = (255, 255, 255)
 RED = (255, 0, 0)

@@ -20,13 +20,13 @@ from encoder_worker.batch_worker import BatchWorker
 from encoder_worker.rq_worker import EncodeWorker
 from shared import log_context
 from shared.errors import InvalidImage, StoreUnavailable
-from shared.events import MemoryEvents
 from shared.keys import EmbeddingKey, queue_name
 from shared.models import FAKE
 from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
 from shared.tracing import Kind, carried, current, entered
-from tests.unit.kept import KeepingTracer, KeptSpan, Lines
+from tests.support.kept import KeepingTracer, KeptSpan, Lines
+from tests.support.memory_events import MemoryEvents
 
 QUEUE = queue_name(FAKE.name)
 KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for number in range(4)]

@@ -17,10 +17,10 @@ from encoder_worker.encode import EncodeImage
 from encoder_worker.encoder import Encoder
 from shared.codec import decode_embedding
 from shared.errors import EncodeFailed, ImageExpired, ImageTooLarge, InvalidImage, UnsupportedImage
-from shared.events import MemoryEvents
 from shared.keys import EmbeddingKey, image_key, record_key
 from shared.models import FAKE, MOBILE_SAM, Model
-from shared.store import MemoryStore
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_store import MemoryStore
 
 
 def png(width: int, height: int) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from encoder_worker.patient_store import PatientStore
 from encoder_worker.wiring import wait_until_up
 from shared.errors import StoreUnavailable
-from shared.store import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 
 class Clock:

@@ -18,10 +18,10 @@ from encoder_worker.encode import EncodeImage
 from encoder_worker.pipeline import EncodePipeline
 from shared.codec import decode_embedding
 from shared.errors import EncodeFailed, InvalidImage
-from shared.events import MemoryEvents
 from shared.keys import EmbeddingKey, image_key, record_key
 from shared.models import FAKE
-from shared.store import MemoryStore
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_store import MemoryStore
 
 SOON = 30.0
 POISON = 255

@@ -16,7 +16,7 @@ from shared.errors import RequestError
 from shared.geometry import resized_size
 from shared.image_formats import read_structure
 from shared.images import decode_image, inspect_image, resize_longest_side
-from tests import sample_images as sample
+from tests.support import sample_images as sample
 
 MAX_PIXELS = 250_000
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -7,7 +7,7 @@ import pytest
 from shared.errors import StoreUnavailable
 from shared.keys import EmbeddingKey, record_key
 from shared.models import FAKE
-from tests.unit.api.conftest import World, png
+from tests.support.world import World, png
 
 PROMPT = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 

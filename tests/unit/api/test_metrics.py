@@ -18,7 +18,7 @@ from shared.errors import StoreUnavailable
 from shared.keys import EmbeddingKey
 from shared.models import FAKE
 from shared.queue_load import QueueLoad
-from tests.unit.api.conftest import World, png
+from tests.support.world import World, png
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 MASKS = "/v1/images/{image_id}/masks"

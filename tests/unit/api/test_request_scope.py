@@ -16,8 +16,8 @@ from prompt_api.app import create_app
 from shared import log_context
 from shared.request_id import well_formed
 from shared.tracing import NO_SPAN, NO_TRACER, Kind, Tracer, carried, current, entered
-from tests.unit.api.conftest import World, png
-from tests.unit.kept import KeepingTracer, KeptSpan, Lines
+from tests.support.kept import KeepingTracer, KeptSpan, Lines
+from tests.support.world import World, png
 
 NOBODYS = "0" * 64
 REQUESTS = "prompt_api.requests"
