@@ -18,14 +18,14 @@ from bench.photos import STANDARD, Photo
 from bench.record import Bound, Quantity, Row, Section
 from bench.sides import Ours, ious, threads
 from encoder_worker.backends import load_encoder
-from prompt_api.decoder.weights import read_export
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
-from shared.codec import EmbeddingDtype, decode_embedding, encode_embedding
-from shared.images import resize_longest_side
-from shared.keys import EmbeddingKey
-from shared.models import MOBILE_SAM
-from shared.weights import locate_weights
+from prompt_api.models.sam1.weights import read_export
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import MOBILE_SAM
+from shared.images.reading import resize_longest_side
+from shared.tensors.codec import EmbeddingDtype, decode_embedding, encode_embedding
+from shared.weights.locate import locate_weights
 from tests.parity.reference import Answer, Click, Reference
 
 LEAST_IOU: dict[EmbeddingDtype, float] = {"float32": 0.9999, "int16": 0.999, "float16": 0.999, "int8": 0.99}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.decoder.interface import Prompt
-from shared.geometry import Size, to_resized_frame
+from prompt_api.models.interface import Prompt
+from shared.contract.geometry import Size, to_resized_frame
 from tests.parity.reference import Click
 
 SEED = 20_241_122

@@ -33,11 +33,11 @@ from encoder_worker.backends.checkpoint_file import empty_sam, read_checkpoint
 from encoder_worker.backends.device import choose_device
 from encoder_worker.backends.torch_sam import Network, TorchEncoder
 from encoder_worker.encoder import Encoder
-from shared import logs
-from shared.checkpoint import locate_checkpoint
-from shared.images import resize_longest_side
-from shared.models import IMAGE_SIZE, MOBILE_SAM, Model, find_model
-from shared.settings import Settings
+from shared.contract.models import IMAGE_SIZE, MOBILE_SAM, Model, find_model
+from shared.contract.settings import Settings
+from shared.images.reading import resize_longest_side
+from shared.observe import logs
+from shared.weights.checkpoint import locate_checkpoint
 
 RESULTS = Path(__file__).parent / "results"
 EVERY_MASK = 1 << 30

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from bench import cores
 from bench.clicks import decoder_prompt
-from prompt_api.decoder.interface import DecodedMasks, PreparedImage
-from prompt_api.decoder.load import load_decoder
-from prompt_api.decoder.weights import read_export
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
-from shared.geometry import Size, resized_size
-from shared.models import MOBILE_SAM
-from shared.settings import Settings
-from shared.weights import locate_weights
+from prompt_api.models.interface import DecodedMasks, PreparedImage
+from prompt_api.models.load import load_decoder
+from prompt_api.models.sam1.weights import read_export
+from shared.contract.geometry import Size, resized_size
+from shared.contract.models import MOBILE_SAM
+from shared.contract.settings import Settings
+from shared.weights.locate import locate_weights
 from tests.parity.reference import Click, Reference
 
 Floats = NDArray[np.float32]

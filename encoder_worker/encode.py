@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from encoder_worker.encoder import Encoder
 from encoder_worker.metrics import WorkerMetrics
-from shared import log_context, tracing
-from shared.codec import EmbeddingDtype, encode_embedding
-from shared.errors import EncodeFailed, ImageExpired
-from shared.events import Events
-from shared.geometry import Size
-from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.store import Store
+from shared.contract.errors import EncodeFailed, ImageExpired
+from shared.contract.geometry import Size
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.events.redis_events import Events
+from shared.images.reading import decode_image, resize_longest_side
+from shared.observe import log_context, tracing
+from shared.store.redis_store import Store
+from shared.tensors.codec import EmbeddingDtype, encode_embedding
 
 _log = logging.getLogger(__name__)
 

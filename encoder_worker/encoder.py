@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.models import Model
+from shared.contract.models import Model
 
 
 class Encoder(Protocol):

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder_worker.encode import EncodeImage, Prepared
-from shared.cores import usable_cores
-from shared.keys import EmbeddingKey
-from shared.tracing import carried
+from shared.contract.keys import EmbeddingKey
+from shared.host.cores import usable_cores
+from shared.observe.tracing import carried
 
 PATIENCE = 0.01
 """Seconds the encoder waits for a batch to fill up while images are on their way to it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.models import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD
+from shared.contract.models import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD
 
 # There are only 256 values a channel can have, so looking each up is both exact and the fastest way.
 _MEAN, _STD = (np.array(values, dtype=np.float32)[:, None] for values in (PIXEL_MEAN, PIXEL_STD))

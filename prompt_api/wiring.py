@@ -15,35 +15,35 @@ import redis
 
 from prompt_api.access.owners import Owners
 from prompt_api.access.policy import access_policy, label_studio_namespace
-from prompt_api.decoder.interface import Decoder, Prompt
-from prompt_api.decoder.load import load_decoder
-from prompt_api.label_studio.backend import LabelStudioBackend
-from prompt_api.label_studio.credentials import credentials
-from prompt_api.label_studio.instance import LabelStudioInstance
-from prompt_api.label_studio.pictures import TaskPictures
-from prompt_api.label_studio.recent import RecentImages
+from prompt_api.http.services import Services
+from prompt_api.integrations.label_studio.backend import LabelStudioBackend
+from prompt_api.integrations.label_studio.credentials import credentials
+from prompt_api.integrations.label_studio.instance import LabelStudioInstance
+from prompt_api.integrations.label_studio.pictures import TaskPictures
+from prompt_api.integrations.label_studio.recent import RecentImages
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.metrics.counting import ApiMetrics
+from prompt_api.metrics.queue_load import QueueLoad, queue_load
 from prompt_api.metrics.scrape import Scrape
-from prompt_api.service import Services
+from prompt_api.models.browser_runtime import locate_runtime
+from prompt_api.models.interface import Decoder, Prompt
+from prompt_api.models.load import load_decoder
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService, record_ttl
 from prompt_api.service.masks import MaskService
 from prompt_api.service.refinement import Refinement
-from shared.browser_runtime import locate_runtime
-from shared.cluster import Cluster
-from shared.connections import cache_client, request_client
-from shared.cores import usable_cores
-from shared.errors import ConfigurationError, ModelNotFound, StoreUnavailable
-from shared.events import Events, RedisEvents
-from shared.models import EMBEDDING_SHAPE, IMAGE_SIZE, Model, find_model
-from shared.queue import EncodeQueue
-from shared.queue_load import QueueLoad, queue_load
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
-from shared.store import RedisStore, StoreWithSets
+from shared.contract.errors import ConfigurationError, ModelNotFound, StoreUnavailable
+from shared.contract.models import EMBEDDING_SHAPE, IMAGE_SIZE, Model, find_model
+from shared.contract.settings import Settings
+from shared.events.redis_events import Events, RedisEvents
+from shared.host.cores import usable_cores
+from shared.queue.interface import EncodeQueue
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.cluster import Cluster
+from shared.redis.connections import cache_client, request_client
+from shared.store.redis_store import RedisStore, StoreWithSets
 
 UPLOADS = 8
 """Uploads one process holds in memory at once."""

@@ -11,9 +11,9 @@ from bench.photos import STANDARD, photos
 from bench.record import Quantity, Row, Section
 from bench.scale.amounts import Amounts
 from encoder_worker.backends import load_encoder
-from shared.images import decode_image, resize_longest_side
-from shared.models import find_model
-from shared.settings import Settings
+from shared.contract.models import find_model
+from shared.contract.settings import Settings
+from shared.images.reading import decode_image, resize_longest_side
 
 
 def encoding(amounts: Amounts) -> Section:

@@ -11,14 +11,14 @@ import redis
 from bench.photos import STANDARD, photos
 from bench.scale.pictures import SIZE, image_id, picture
 from encoder_worker.backends import load_encoder
-from prompt_api.decoder.load import load_decoder
-from shared.codec import encode_embedding
-from shared.geometry import resized_size
-from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import FAKE, find_model
-from shared.settings import Settings
-from shared.store import RedisStore
+from prompt_api.models.load import load_decoder
+from shared.contract.geometry import resized_size
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import FAKE, find_model
+from shared.contract.settings import Settings
+from shared.images.reading import decode_image, resize_longest_side
+from shared.store.redis_store import RedisStore
+from shared.tensors.codec import encode_embedding
 
 _TTL = 86_400
 _KEY_BYTES = 4_300

@@ -21,7 +21,7 @@ from deploy.local.stack import LocalStack
 from prompt_api.cli.painting import paint
 from prompt_api.client import ImageInfo, Mask, Masks, SamCache
 from prompt_api.client.arrays import mask_of_rle
-from shared.errors import SamCacheError
+from shared.contract.errors import SamCacheError
 
 Point = tuple[float, float]
 T = TypeVar("T")

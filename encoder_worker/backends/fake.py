@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.models import FAKE, IMAGE_SIZE, Model
-from shared.settings import Settings
+from shared.contract.models import FAKE, IMAGE_SIZE, Model
+from shared.contract.settings import Settings
 
 _BLOCK = 16
 """Side in pixels of the patch that one embedding position covers, as in SAM's ViTs."""

@@ -11,11 +11,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from encoder_worker.preprocess import normalise_and_pad
-from shared.cores import usable_cores
-from shared.errors import ConfigurationError, EncodeFailed
-from shared.models import IMAGE_SIZE, Model
-from shared.settings import Settings
-from shared.weights import locate_weights
+from shared.contract.errors import ConfigurationError, EncodeFailed
+from shared.contract.models import IMAGE_SIZE, Model
+from shared.contract.settings import Settings
+from shared.host.cores import usable_cores
+from shared.weights.locate import locate_weights
 
 _CUDA = "CUDAExecutionProvider"
 _GPU_BATCH = 4

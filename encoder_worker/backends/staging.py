@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shared.models import EMBEDDING_SHAPE, IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD
+from shared.contract.models import EMBEDDING_SHAPE, IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD
 
 
 class Staging:

@@ -17,12 +17,12 @@ from encoder_worker.backends.batches import FittingBatches
 from encoder_worker.backends.checkpoint_file import decoder_arrays, empty_sam, read_checkpoint
 from encoder_worker.backends.device import choose_device, choose_dtype, explained_memory
 from encoder_worker.backends.staging import Staging
-from shared.checkpoint import locate_checkpoint
-from shared.cores import usable_cores
-from shared.decoder_file import decoder_path, read_decoder, write_decoder
-from shared.errors import EncodeFailed, WeightsError
-from shared.models import IMAGE_SIZE, Model
-from shared.settings import Settings
+from shared.contract.errors import EncodeFailed, WeightsError
+from shared.contract.models import IMAGE_SIZE, Model
+from shared.contract.settings import Settings
+from shared.host.cores import usable_cores
+from shared.weights.checkpoint import locate_checkpoint
+from shared.weights.decoder_file import decoder_path, read_decoder, write_decoder
 
 GPU_BATCH = 4
 """Images per batch on a GPU unless `SAM_ENCODE_BATCH` says otherwise. On a CPU a batch saves nothing."""

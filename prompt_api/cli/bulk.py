@@ -14,7 +14,7 @@ from prompt_api.cli.exits import Exit
 from prompt_api.cli.files import UnreadableFile, images_in, read_image
 from prompt_api.cli.output import Output, Progress, table
 from prompt_api.client import AsyncSamCache, ImageInfo
-from shared.errors import SamCacheError, Unavailable
+from shared.contract.errors import SamCacheError, Unavailable
 
 
 @dataclass(frozen=True, slots=True)

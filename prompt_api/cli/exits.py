@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from shared.errors import SamCacheError, Unavailable
+from shared.contract.errors import SamCacheError, Unavailable
 
 
 class Exit(IntEnum):

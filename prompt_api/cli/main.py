@@ -12,7 +12,7 @@ from prompt_api.cli.arguments import parse
 from prompt_api.cli.exits import Exit, exit_of
 from prompt_api.cli.files import UnreadableFile
 from prompt_api.cli.output import Output
-from shared.errors import SamCacheError
+from shared.contract.errors import SamCacheError
 
 _COMMANDS: Mapping[str, Callable[..., Exit]] = MappingProxyType(
     {

@@ -15,7 +15,7 @@ from prompt_api.cli.output import Output, table
 from prompt_api.cli.painting import paint
 from prompt_api.client import Mask, Masks, SamCache, image_id_of
 from prompt_api.client.arrays import mask_of_rle
-from shared.images import decode_image
+from shared.images.reading import decode_image
 
 
 def segment(options: argparse.Namespace, output: Output) -> Exit:

@@ -12,7 +12,7 @@ from prompt_api.cli.exits import Exit
 from prompt_api.cli.files import UnreadableFile, read_image
 from prompt_api.cli.output import Output, table
 from prompt_api.client import SamCache, image_id_of
-from shared.errors import ImageExpired, ImageNotFound
+from shared.contract.errors import ImageExpired, ImageNotFound
 
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 

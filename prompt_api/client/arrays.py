@@ -13,8 +13,8 @@ from PIL import Image
 
 from prompt_api.client.errors import UnexpectedAnswer
 from prompt_api.masks.axis import resize_axis
-from shared.geometry import Size, resized_size
-from shared.models import EMBEDDING_SHAPE, IMAGE_SIZE, LOW_RES_SIZE
+from shared.contract.geometry import Size, resized_size
+from shared.contract.models import EMBEDDING_SHAPE, IMAGE_SIZE, LOW_RES_SIZE
 
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 _LONGEST = 8  # characters of a run's length but the last: 45 bits

@@ -1,7 +1,7 @@
 """What a client raises: the service's own errors by their `code`, and what only a client can meet.
 
 SamCacheError                         `code`, `detail`, `retry_after`, `extra`
-├── RequestError, EncodeFailed, …     as `shared.errors` draws them: the service named one of these
+├── RequestError, EncodeFailed, …     as `shared.contract.errors` draws them: the service named one of these
 ├── Unavailable
 │   └── ServiceUnreachable            service-unreachable: no answer at all, or none in time
 │       └── ConnectionDropped         service-unreachable: the connection broke on the way
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from shared.errors import SamCacheError, StartupError, Unavailable
+from shared.contract.errors import SamCacheError, StartupError, Unavailable
 
 
 class ServiceUnreachable(Unavailable):

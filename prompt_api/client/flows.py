@@ -11,7 +11,7 @@ from typing import Any
 from prompt_api.client.errors import SERVICE_ERRORS, ConnectionDropped, UnexpectedAnswer
 from prompt_api.client.resources import ImageInfo, Masks, ModelInfo, Readiness
 from prompt_api.client.wire import Call, Deadline, Flow, Reply, error_of, parsed, retry_after
-from shared.errors import EmbeddingPending, EncodeFailed, ImageExpired, ImageNotFound, SamCacheError
+from shared.contract.errors import EmbeddingPending, EncodeFailed, ImageExpired, ImageNotFound, SamCacheError
 
 MAX_WAIT = 25.0
 """Seconds for which the service is asked to hold an answer: under the 30 it allows, and under most proxies' limits."""

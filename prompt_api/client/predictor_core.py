@@ -24,9 +24,9 @@ from prompt_api.client.prompting import (
 )
 from prompt_api.client.transform import ResizeLongestSide
 from prompt_api.client.wire import Deadline, Flow
-from shared.errors import ImageTooLarge, InvalidPrompt
-from shared.geometry import Size, resized_size
-from shared.models import IMAGE_SIZE
+from shared.contract.errors import ImageTooLarge, InvalidPrompt
+from shared.contract.geometry import Size, resized_size
+from shared.contract.models import IMAGE_SIZE
 
 _BATCH = 16
 """Prompts per request: the low-res logits of their three masks are 8 MB."""

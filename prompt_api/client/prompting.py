@@ -16,8 +16,8 @@ from prompt_api.client.errors import UnexpectedAnswer
 from prompt_api.client.flows import Prompt
 from prompt_api.client.resources import Mask
 from prompt_api.client.transform import to_original
-from shared.geometry import Size
-from shared.models import LOW_RES_SIZE
+from shared.contract.geometry import Size
+from shared.contract.models import LOW_RES_SIZE
 
 Predicted = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 """Masks (K, H, W) bool, or float32 logits; scores (K,) float32; low-res logits (K, 256, 256) float32."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.geometry import Size, resized_size
-from shared.images import resize_longest_side
-from shared.models import IMAGE_SIZE
+from shared.contract.geometry import Size, resized_size
+from shared.contract.models import IMAGE_SIZE
+from shared.images.reading import resize_longest_side
 
 
 class ResizeLongestSide:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from prompt_api.client.errors import SERVICE_ERRORS, UnexpectedAnswer
-from shared.errors import SamCacheError
+from shared.contract.errors import SamCacheError
 
 T = TypeVar("T")
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.masks.boundary import mask_runs
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.masks.png import encode_png
 from prompt_api.masks.polygons import encode_polygons
 from prompt_api.masks.rle import encode_rle
 from prompt_api.masks.runs import ColumnRuns
-from shared.geometry import Size
+from prompt_api.models.sam1.boundary import mask_runs
+from shared.contract.geometry import Size
 
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 

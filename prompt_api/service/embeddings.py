@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from prompt_api.decoder.interface import Decoder, PreparedImage
-from prompt_api.lru import ByteLru, LruStats
 from prompt_api.metrics.counting import ApiMetrics, Tier
-from prompt_api.timing import Timings
-from shared import errors
-from shared.codec import decode_embedding, embedding_as_npy
-from shared.geometry import Size, resized_size
-from shared.keys import EmbeddingKey, record_key
-from shared.store import Store
+from prompt_api.metrics.timing import Timings
+from prompt_api.models.interface import Decoder, PreparedImage
+from prompt_api.service.lru import ByteLru, LruStats
+from shared.contract import errors
+from shared.contract.geometry import Size, resized_size
+from shared.contract.keys import EmbeddingKey, record_key
+from shared.store.redis_store import Store
+from shared.tensors.codec import decode_embedding, embedding_as_npy
 
 LOAD_TIMEOUT = 5.0
 """Seconds one thread waits for another that is already loading the same embedding."""

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.decoder.interface import DecodedMasks, Decoder, Prompt
 from prompt_api.masks.encode import MaskWriter, encode_logits, encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.metrics.counting import ApiMetrics
-from prompt_api.prompts import MasksRequest, PromptInput, check_position, parse_mask_logits
+from prompt_api.metrics.timing import Timings
+from prompt_api.models.interface import DecodedMasks, Decoder
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
-from prompt_api.service.images import ImageService, Status
+from prompt_api.service.images import ImageService, ImageStatus
+from prompt_api.service.prompts import ImagePrompt, MasksQuery, check_position, to_decoder_frame
 from prompt_api.service.refinement import Refinement, must_be_whole
-from prompt_api.timing import Timings
-from prompt_api.tokens import MAX_DEPTH
-from shared import errors
-from shared.geometry import Size, to_resized_frame
-from shared.keys import EmbeddingKey
-from shared.models import Model
+from prompt_api.service.tokens import MAX_NESTING
+from shared.contract import errors
+from shared.contract.geometry import Size
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import Model
 
 TURN_WAIT = 5.0
 """Seconds a request waits for its turn to decode before it is refused."""
@@ -91,7 +91,7 @@ class MaskService:
         self,
         image_id: str,
         model: Model,
-        request: MasksRequest,
+        request: MasksQuery,
         *,
         wait: float,
         timings: Timings,
@@ -127,7 +127,7 @@ class MaskService:
                     image,
                     request.prompts,
                     request.multimask,
-                    MAX_DEPTH,
+                    MAX_NESTING,
                     padding=whole,
                     until=until,
                     namespace=namespace,
@@ -168,7 +168,7 @@ class MaskService:
             state = self._images.wait(key.image_id, model, wait)
         if state.error is not None:
             raise state.error
-        if state.status is Status.READY:
+        if state.status is ImageStatus.READY:
             image = self._embeddings.get(key, decoder, timings)
             if image is not None:
                 return image
@@ -190,7 +190,7 @@ class MaskService:
         self,
         key: EmbeddingKey,
         image: PromptableImage,
-        prompts: Sequence[PromptInput],
+        prompts: Sequence[ImagePrompt],
         multimask: bool,
         nesting: int,
         *,
@@ -198,7 +198,7 @@ class MaskService:
         until: float,
         namespace: str,
     ) -> Iterator[DecodedMasks]:
-        def decode_nested(prompt: PromptInput, nested_multimask: bool, nesting_left: int) -> DecodedMasks:
+        def decode_nested(prompt: ImagePrompt, nested_multimask: bool, nesting_left: int) -> DecodedMasks:
             if time.monotonic() > until:
                 raise errors.Overloaded(
                     "so many mask_tokens take too long at once; some are decoded now: ask again, or send fewer",
@@ -210,27 +210,21 @@ class MaskService:
             )
             return next(nested)
 
-        def mask_of(number: int, prompt: PromptInput) -> NDArray[np.float32] | None:
-            if prompt.mask_token is not None:
-                return self._refinement.resolve(
-                    prompt.mask_token, key, decode_nested, nesting=nesting, namespace=namespace
-                )
-            if prompt.mask_logits is not None:
-                return parse_mask_logits(prompt.mask_logits, f"prompts/{number}")
-            return None
+        def mask_of(prompt: ImagePrompt) -> NDArray[np.float32] | None:
+            if prompt.mask_token is None:
+                return prompt.mask_logits
+            return self._refinement.resolve(prompt.mask_token, key, decode_nested, nesting=nesting, namespace=namespace)
 
-        resolved = [
-            to_decoder_frame(prompt, image.original, mask_of(number, prompt)) for number, prompt in enumerate(prompts)
-        ]
+        resolved = [to_decoder_frame(prompt, image.original, mask_of(prompt)) for prompt in prompts]
         return self._decoders[key.model].decode(image.prepared, resolved, multimask=multimask, padding=padding)
 
     def _encode(
         self,
         key: EmbeddingKey,
         original: Size,
-        prompt: PromptInput,
+        prompt: ImagePrompt,
         answer: DecodedMasks,
-        request: MasksRequest,
+        request: MasksQuery,
         *,
         whole: bool,
         namespace: str,
@@ -245,20 +239,3 @@ class MaskService:
             for score, mask, token, logits in zip(answer.scores, encoded, issued.tokens, answer.logits, strict=True)
         ]
         return masks, issued.keep
-
-
-def to_decoder_frame(prompt: PromptInput, original: Size, mask: NDArray[np.float32] | None) -> Prompt:
-    """`prompt` as the decoder takes it: pixels of the original become pixels of the resized frame.
-
-    Args:
-        original: (height, width).
-        mask: (256, 256) float32 low-res logits to refine, or None.
-    """
-    points = np.array(prompt.points or [], dtype=np.float64).reshape(-1, 2)
-    box = None if prompt.box is None else to_resized_frame(np.array(prompt.box).reshape(2, 2), original).reshape(4)
-    return Prompt(
-        points=to_resized_frame(points, original),
-        labels=np.array(prompt.labels or [], dtype=np.int64),
-        box=box,
-        mask=mask,
-    )

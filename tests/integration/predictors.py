@@ -10,8 +10,8 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from prompt_api.decoder.weights import read_export
-from shared.models import IMAGE_SIZE
+from prompt_api.models.sam1.weights import read_export
+from shared.contract.models import IMAGE_SIZE
 from tests.parity.reference import Reference
 
 

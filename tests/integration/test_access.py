@@ -22,7 +22,7 @@ from prompt_api.access.new_token import new_token
 from prompt_api.access.scopes import Scope
 from prompt_api.cli.main import main as samcache
 from prompt_api.client import RemoteSamPredictor
-from shared.errors import Unauthorized
+from shared.contract.errors import Unauthorized
 from tests.integration.test_http_server import received, wait_until_ready
 from tests.unit.api.conftest import png
 from tests.unit.client_material import picture

@@ -22,7 +22,7 @@ from pycocotools import mask as coco
 
 from deploy.local.stack import LocalStack
 from prompt_api.client import SamCache, image_id_of
-from shared.errors import ImageNotFound
+from shared.contract.errors import ImageNotFound
 from tests.unit.api.conftest import png
 
 BOUND = 60.0

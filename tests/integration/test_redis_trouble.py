@@ -18,13 +18,13 @@ from PIL import Image
 
 from deploy.local.process import ProcessGroup
 from encoder_worker.backends.fake import FakeEncoder
-from prompt_api.app import create_app
+from prompt_api.http.app import create_app
 from prompt_api.wiring import wired_services
-from shared.codec import encode_embedding
-from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, record_key
-from shared.models import FAKE
-from shared.settings import Settings
+from shared.contract.keys import EmbeddingKey, record_key
+from shared.contract.models import FAKE
+from shared.contract.settings import Settings
+from shared.images.reading import decode_image, resize_longest_side
+from shared.tensors.codec import encode_embedding
 from tests.chaos.proxy import FAIR, Link, Proxy, Weather
 from tests.chaos.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 

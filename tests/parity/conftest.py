@@ -13,10 +13,10 @@ import skimage.data
 from numpy.typing import NDArray
 
 from encoder_worker.preprocess import normalise_and_pad
-from prompt_api.decoder.graph_cache import DecoderGraphs, cached_graphs
-from prompt_api.decoder.weights import read_export
-from shared.geometry import Size
-from shared.images import resize_longest_side
+from prompt_api.models.sam1.graph_cache import DecoderGraphs, cached_graphs
+from prompt_api.models.sam1.weights import read_export
+from shared.contract.geometry import Size
+from shared.images.reading import resize_longest_side
 
 PHOTOS = ("astronaut", "coffee", "chelsea")
 """Square, landscape, landscape; `portrait` is the middle of the second, cut upright."""

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from encoder_worker.backends.torchvision_operators import ensure_torchvision_imports
-from shared.geometry import Size
-from shared.models import IMAGE_SIZE
+from shared.contract.geometry import Size
+from shared.contract.models import IMAGE_SIZE
 
 ensure_torchvision_imports()
 

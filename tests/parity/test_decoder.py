@@ -11,10 +11,10 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from prompt_api.decoder.graph_cache import DecoderGraphs
-from prompt_api.decoder.interface import Prompt
-from prompt_api.decoder.onnx_decoder import OnnxDecoder, sparse_prompt
-from shared.geometry import Size, resized_size, to_resized_frame
+from prompt_api.models.interface import Prompt
+from prompt_api.models.sam1.graph_cache import DecoderGraphs
+from prompt_api.models.sam1.onnx_decoder import OnnxDecoder, sparse_prompt
+from shared.contract.geometry import Size, resized_size, to_resized_frame
 from tests.parity.conftest import Photo
 from tests.parity.reference import Answer, Click, Reference
 

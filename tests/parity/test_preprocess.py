@@ -11,8 +11,8 @@ import torch
 
 from encoder_worker.backends.torchvision_operators import ensure_torchvision_imports
 from encoder_worker.preprocess import normalise_and_pad
-from shared.images import resize_longest_side
-from shared.models import IMAGE_SIZE
+from shared.contract.models import IMAGE_SIZE
+from shared.images.reading import resize_longest_side
 
 ensure_torchvision_imports()
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from encoder_worker.backends.torchvision_operators import ensure_torchvision_imports
-from shared.geometry import resized_size, to_resized_frame
-from shared.images import resize_longest_side
-from shared.models import IMAGE_SIZE
+from shared.contract.geometry import resized_size, to_resized_frame
+from shared.contract.models import IMAGE_SIZE
+from shared.images.reading import resize_longest_side
 
 SIZES = [(400, 600), (600, 400), (1024, 1024), (1500, 2251), (97, 31), (683, 1024), (3000, 2000), (333, 1000)]
 

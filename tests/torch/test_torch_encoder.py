@@ -14,9 +14,9 @@ from segment_anything.modeling import Sam
 from encoder_worker.backends.attention import FusedAttention, fuse_attention
 from encoder_worker.backends.batches import FittingBatches
 from encoder_worker.backends.torch_sam import Network, TorchEncoder
-from shared.errors import EncodeFailed
-from shared.images import resize_longest_side
-from shared.models import VIT_B
+from shared.contract.errors import EncodeFailed
+from shared.contract.models import VIT_B
+from shared.images.reading import resize_longest_side
 
 CPU = torch.device("cpu")
 

@@ -12,7 +12,7 @@ from pycocotools import mask as coco
 from torch.nn.functional import interpolate
 
 from prompt_api.masks.runs import ColumnRuns
-from shared.geometry import Size, resized_size
+from shared.contract.geometry import Size, resized_size
 
 
 def smooth_logits(seed: int, detail: int = 6) -> NDArray[np.float32]:

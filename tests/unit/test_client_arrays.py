@@ -14,8 +14,8 @@ from prompt_api.client.errors import UnexpectedAnswer
 from prompt_api.client.transform import ResizeLongestSide, to_original
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import MaskFormat
-from shared.geometry import resized_size
-from shared.images import decode_image
+from shared.contract.geometry import resized_size
+from shared.images.reading import decode_image
 
 
 @pytest.mark.parametrize("seed", range(5))

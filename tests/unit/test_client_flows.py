@@ -11,7 +11,7 @@ import pytest
 from prompt_api.client import flows
 from prompt_api.client.errors import ConnectionDropped, ServiceUnreachable, UnexpectedAnswer
 from prompt_api.client.wire import Call, Deadline, Flow, Reply
-from shared.errors import (
+from shared.contract.errors import (
     EmbeddingPending,
     EncodeFailed,
     ImageExpired,

@@ -15,7 +15,7 @@ import torch
 
 from prompt_api.client import AsyncRemoteSamPredictor, RemoteSamPredictor, SamCache, image_id_of
 from prompt_api.client.arrays import png_of
-from shared.errors import ImageNotFound, ImageTooLarge, InvalidPrompt, ModelNotFound, UnsupportedImage
+from shared.contract.errors import ImageNotFound, ImageTooLarge, InvalidPrompt, ModelNotFound, UnsupportedImage
 from tests.unit.api.conftest import World, make_world, world  # noqa: F401 - fixtures
 from tests.unit.client_material import URL, AsyncInProcess, InProcess, jpeg, picture
 

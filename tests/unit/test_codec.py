@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.codec import (
+from shared.contract.errors import DamagedEmbedding, EncodeFailed, InvalidPrompt, SamCacheError
+from shared.contract.keys import EmbeddingKey
+from shared.tensors.codec import (
     SHAPE,
     EmbeddingDtype,
     decode_embedding,
@@ -21,10 +23,8 @@ from shared.codec import (
     encode_embedding,
     encode_logits,
 )
-from shared.envelope import Kind, seal, unseal
-from shared.errors import DamagedEmbedding, EncodeFailed, InvalidPrompt, SamCacheError
-from shared.keys import EmbeddingKey
-from shared.packing import pack, unpack, widen
+from shared.tensors.envelope import ValueKind, seal, unseal
+from shared.tensors.packing import pack, unpack, widen
 
 KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64, "p1")
 ORIGINAL = (1200, 1800)
@@ -150,12 +150,12 @@ def test_a_flipped_bit_is_found_wherever_it_is(data: st.DataObject) -> None:
 
 
 def test_every_flipped_bit_of_a_small_value_is_found() -> None:
-    value = seal(Kind.LOGITS, {"name": "x"}, b"payload")
+    value = seal(ValueKind.LOGITS, {"name": "x"}, b"payload")
     for position in range(len(value) * 8):
         flipped = bytearray(value)
         flipped[position // 8] ^= 1 << position % 8
         with pytest.raises(DamagedEmbedding):
-            unseal(Kind.LOGITS, bytes(flipped))
+            unseal(ValueKind.LOGITS, bytes(flipped))
 
 
 @settings(max_examples=40, deadline=None)
@@ -193,7 +193,7 @@ def test_arbitrary_bytes_are_a_typed_error(data: bytes) -> None:
     ],
 )
 def test_a_header_that_does_not_fit_is_refused_though_its_checksum_does(change: dict[str, object]) -> None:
-    value = seal(Kind.EMBEDDING, HEADER | change, pack(EMBEDDING.astype("<f2")))
+    value = seal(ValueKind.EMBEDDING, HEADER | change, pack(EMBEDDING.astype("<f2")))
     with pytest.raises(DamagedEmbedding):
         decode_embedding(value, KEY)
 
@@ -206,7 +206,7 @@ def test_numbers_that_are_not_finite_are_refused_though_their_checksum_fits(dtyp
         payload = pack(array)
         if dtype in ("int8", "int16"):
             payload = np.full(256, bad, "<f4").tobytes() + pack(np.ones(SHAPE, dtype))
-        value = seal(Kind.EMBEDDING, HEADER | {"dtype": dtype}, payload)
+        value = seal(ValueKind.EMBEDDING, HEADER | {"dtype": dtype}, payload)
         for read in (decode_embedding, embedding_as_npy):
             with pytest.raises(DamagedEmbedding, match="finite"):
                 read(value, KEY)
@@ -216,7 +216,7 @@ def test_numbers_that_are_not_finite_are_refused_though_their_checksum_fits(dtyp
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_payload_of_another_length_is_refused(dtype: EmbeddingDtype, payload: bytes) -> None:
     with pytest.raises(DamagedEmbedding):
-        decode_embedding(seal(Kind.EMBEDDING, HEADER | {"dtype": dtype}, payload), KEY)
+        decode_embedding(seal(ValueKind.EMBEDDING, HEADER | {"dtype": dtype}, payload), KEY)
 
 
 def test_a_later_version_is_refused() -> None:
@@ -280,7 +280,7 @@ def test_damaged_logits_are_found(position: int, bit: int) -> None:
 @pytest.mark.parametrize("header", [{}, {"shape": [3, 256]}, {"shape": [10**12, 256, 256]}, {"shape": [1, 10**9, 256]}])
 def test_logits_without_a_sound_shape_are_refused(header: dict[str, object]) -> None:
     with pytest.raises(SamCacheError):
-        decode_logits(seal(Kind.LOGITS, WHO | header, b""), **WHO)
+        decode_logits(seal(ValueKind.LOGITS, WHO | header, b""), **WHO)
 
 
 def test_every_finite_float16_is_widened_exactly() -> None:

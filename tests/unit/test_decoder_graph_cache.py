@@ -13,12 +13,12 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from prompt_api.decoder import graph_cache
-from prompt_api.decoder.folding import Folded
-from prompt_api.decoder.graph_cache import BUILDERS, cached_graphs
-from prompt_api.decoder.prompt_side import build_first_prompt
-from shared.errors import WeightsError
-from shared.weights_fetch import fetch_lock
+from prompt_api.models.sam1 import graph_cache
+from prompt_api.models.sam1.folding import Folded
+from prompt_api.models.sam1.graph_cache import BUILDERS, cached_graphs
+from prompt_api.models.sam1.prompt_side import build_first_prompt
+from shared.contract.errors import WeightsError
+from shared.weights.fetch import fetch_lock
 from tests.unit.decoder_material import random_weights
 
 DIGEST = "ab" * 32

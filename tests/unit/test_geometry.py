@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.geometry import resized_size, to_resized_frame
+from shared.contract.geometry import resized_size, to_resized_frame
 
 SIDE = st.integers(1, 30_000)
 

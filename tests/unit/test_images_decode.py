@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from shared import images
-from shared.errors import ImageTooLarge, InvalidImage, UnsupportedImage
-from shared.image_formats.jpeg import MAX_SCANS
-from shared.images import decode_image, inspect_image, resize_longest_side
+from shared.contract.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from shared.images import reading as images
+from shared.images.formats.jpeg import MAX_SCANS
+from shared.images.reading import decode_image, inspect_image, resize_longest_side
 from tests import sample_images as sample
 
 WHITE = (255, 255, 255)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from prompt_api.label_studio.prompting import Interaction, interaction
-from prompt_api.label_studio.wire import Drawn
-from shared.errors import InvalidPrompt
+from prompt_api.integrations.label_studio.prompting import Interaction, interaction
+from prompt_api.integrations.label_studio.wire import Drawn
+from shared.contract.errors import InvalidPrompt
 
 SIZE = (400, 600)
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_api import tokens
-from prompt_api.prompts import PromptInput
-from shared.errors import InvalidPrompt
-from shared.keys import EmbeddingKey
+from prompt_api.service import tokens
+from prompt_api.wire.requests import PromptInput
+from shared.contract.errors import InvalidPrompt
+from shared.contract.keys import EmbeddingKey
 
 KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64)
 

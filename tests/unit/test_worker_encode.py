@@ -15,12 +15,12 @@ from PIL import Image
 from encoder_worker.backends.fake import FakeEncoder
 from encoder_worker.encode import EncodeImage
 from encoder_worker.encoder import Encoder
-from shared.codec import decode_embedding
-from shared.errors import EncodeFailed, ImageExpired, ImageTooLarge, InvalidImage, UnsupportedImage
-from shared.events import MemoryEvents
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import FAKE, MOBILE_SAM, Model
-from shared.store import MemoryStore
+from shared.contract.errors import EncodeFailed, ImageExpired, ImageTooLarge, InvalidImage, UnsupportedImage
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import FAKE, MOBILE_SAM, Model
+from shared.events.redis_events import MemoryEvents
+from shared.store.redis_store import MemoryStore
+from shared.tensors.codec import decode_embedding
 
 
 def png(width: int, height: int) -> bytes:

@@ -16,9 +16,9 @@ from encoder_worker.encode import EncodeImage
 from encoder_worker.metrics import STAGES, WorkerMetrics
 from encoder_worker.metrics_server import PORTS, metrics_server
 from encoder_worker.rq_worker import EncodeWorker
-from shared.errors import ConfigurationError, EncodeFailed, InvalidImage
-from shared.keys import EmbeddingKey
-from shared.queue_load import queue_load
+from prompt_api.metrics.queue_load import queue_load
+from shared.contract.errors import ConfigurationError, EncodeFailed, InvalidImage
+from shared.contract.keys import EmbeddingKey
 from tests.integration.test_worker_recovery import KEY, QUEUE, Scene
 from tests.unit.test_worker_encode import Desk, png
 

@@ -16,12 +16,12 @@ from PIL import Image
 from encoder_worker.backends.fake import FakeEncoder
 from encoder_worker.encode import EncodeImage
 from encoder_worker.pipeline import EncodePipeline
-from shared.codec import decode_embedding
-from shared.errors import EncodeFailed, InvalidImage
-from shared.events import MemoryEvents
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import FAKE
-from shared.store import MemoryStore
+from shared.contract.errors import EncodeFailed, InvalidImage
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import FAKE
+from shared.events.redis_events import MemoryEvents
+from shared.store.redis_store import MemoryStore
+from shared.tensors.codec import decode_embedding
 
 SOON = 30.0
 POISON = 255

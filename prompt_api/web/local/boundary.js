@@ -1,7 +1,7 @@
 /**
  * From low-res logits to the mask at full size, by looking only where the mask can change.
  *
- * The maths are those of `prompt_api/masks/boundary.py`, which says why they hold; every step rounds to float32 as
+ * The maths are those of `prompt_api/models/sam1/boundary.py`, which says why they hold; every step rounds to float32 as
  * torch does there, so equal logits give equal masks.
  */
 

@@ -8,7 +8,7 @@ export const LOW_RES_SIZE = 256;
 
 /**
  * [height, width] in the frame whose long side is 1024, rounded half up, at least one pixel.
- * Source: `shared/geometry.py`, after segment_anything's ResizeLongestSide.
+ * Source: `shared/contract/geometry.py`, after segment_anything's ResizeLongestSide.
  */
 export function resizedSize([height, width]) {
   const scale = IMAGE_SIZE / Math.max(height, width);

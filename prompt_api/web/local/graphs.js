@@ -1,5 +1,5 @@
 /**
- * The split mask decoder of `prompt_api/decoder/`, run by ONNX Runtime: an image side once per image, a mask side for a
+ * The split mask decoder of `prompt_api/models/`, run by ONNX Runtime: an image side once per image, a mask side for a
  * mask that is refined, a prompt side per prompt. The docstrings there say what the tensors are.
  */
 

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from shared.codec import (
+from shared.contract.errors import DamagedEmbedding, InvalidPrompt
+from shared.contract.keys import EmbeddingKey
+from shared.tensors.codec import (
     SHAPE,
     decode_embedding,
     decode_logits,
@@ -18,10 +20,8 @@ from shared.codec import (
     encode_embedding,
     encode_logits,
 )
-from shared.envelope import Kind
-from shared.errors import DamagedEmbedding, InvalidPrompt
-from shared.keys import EmbeddingKey
-from shared.packing import FLOAT16_MAX, pack
+from shared.tensors.envelope import ValueKind
+from shared.tensors.packing import FLOAT16_MAX, pack
 
 KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64, "p1")
 _WHO = {"image_id": KEY.image_id, "model": KEY.model, "weights_digest": KEY.weights_digest}
@@ -46,14 +46,14 @@ def seeds() -> Iterator[bytes]:
         numbers[0, 0, 0, :8] = [0, 1, -1, 2, 100, -100, 7, 3]
         packed = pack(numbers)
         scales = np.full(SHAPE[1], 0.25, "<f4").tobytes() if dtype.startswith("int") else b""
-        yield _described(Kind.EMBEDDING, header | {"dtype": dtype}, scales + packed)
+        yield _described(ValueKind.EMBEDDING, header | {"dtype": dtype}, scales + packed)
     for count in (1, 3):
         numbers = np.zeros((count, 256, 256), "<f2")
         numbers[0, 0, :4] = [1, -1, 60000, -5]
-        yield _described(Kind.LOGITS, _WHO | {"shape": [count, 256, 256]}, pack(numbers))
+        yield _described(ValueKind.LOGITS, _WHO | {"shape": [count, 256, 256]}, pack(numbers))
 
 
-def _described(kind: Kind, header: dict[str, object], payload: bytes) -> bytes:
+def _described(kind: ValueKind, header: dict[str, object], payload: bytes) -> bytes:
     text = json.dumps(header).encode()
     bare = payload.rstrip(b"\0")
     return bytes([kind]) + (len(payload) - len(bare)).to_bytes(3, "little") + struct.pack("<H", len(text)) + text + bare

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.errors import RequestError
-from shared.geometry import resized_size
-from shared.image_formats import read_structure
-from shared.images import decode_image, inspect_image, resize_longest_side
+from shared.contract.errors import RequestError
+from shared.contract.geometry import resized_size
+from shared.images.formats.structure import read_structure
+from shared.images.reading import decode_image, inspect_image, resize_longest_side
 from tests import sample_images as sample
 
 MAX_PIXELS = 250_000

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from prompt_api.masks.encode import encode_logits
-from prompt_api.prompts import parse_mask_logits
-from shared.errors import InvalidPrompt
+from prompt_api.wire.requests import parse_mask_logits
+from shared.contract.errors import InvalidPrompt
 
 _BYTES = 256 * 256 * 2
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
-from prompt_api.masks.boundary import mask_runs
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.masks.png import encode_png
 from prompt_api.masks.polygons import Ring, encode_polygons
 from prompt_api.masks.rle import encode_rle
 from prompt_api.masks.runs import ColumnRuns
+from prompt_api.models.sam1.boundary import mask_runs
 from tests.unit.masks_material import coco_decoded, logits_of_sam, painted, runs_of
 
 MOST_SIDE = 400

@@ -10,11 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from prompt_api import tokens
-from prompt_api.prompts import MAX_POINTS, MAX_PROMPTS, PromptInput, check_position, parse_mask_logits, parse_request
+from prompt_api.service import tokens
 from prompt_api.service.masks import to_decoder_frame
-from shared.errors import InvalidPrompt
-from shared.keys import EmbeddingKey, logits_key
+from prompt_api.wire.requests import (
+    MAX_POINTS,
+    MAX_PROMPTS,
+    PromptInput,
+    check_position,
+    parse_mask_logits,
+    parse_request,
+)
+from shared.contract.errors import InvalidPrompt
+from shared.contract.keys import EmbeddingKey, logits_key
 
 KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64)
 SIZE = (1200, 1800)

@@ -10,7 +10,7 @@ import pytest
 
 from prompt_api.client import AsyncSamCache, RemoteSamPredictor, SamCache
 from prompt_api.client.transport import Service
-from shared.errors import Unauthorized
+from shared.contract.errors import Unauthorized
 from tests.unit.api.conftest import World
 from tests.unit.api.test_access import ALICE, TOKENS
 from tests.unit.client_material import URL, AsyncInProcess, InProcess, picture
