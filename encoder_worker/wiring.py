@@ -31,7 +31,7 @@ from shared.observe.tracing import NO_TRACER, Tracer
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import cache_client, request_client, worker_client
 from shared.store.redis_store import RedisStore
-from shared.tensors.codec import EmbeddingDtype
+from shared.tensors.embedding import TensorDtype
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def serve(
         store=PatientStore(store, _STORE_PATIENCE),
         encoder=encoder,
         events=events,
-        dtype=cast(EmbeddingDtype, settings.embedding_dtype),
+        dtype=cast(TensorDtype, settings.embedding_dtype),
         ttl=settings.embedding_ttl,
         max_pixels=settings.max_image_pixels,
         metrics=metrics or WorkerMetrics(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -28,14 +28,14 @@ from prompt_api.metrics.queue_load import QueueLoad, queue_load
 from prompt_api.metrics.scrape import Scrape
 from prompt_api.models.browser_runtime import locate_runtime
 from prompt_api.models.interface import Decoder, Prompt
-from prompt_api.models.load import load_decoder
+from prompt_api.models.load import LoadedDecoder, load_decoder
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService, record_ttl
 from prompt_api.service.masks import MaskService
 from prompt_api.service.refinement import Refinement
 from shared.contract.errors import ConfigurationError, ModelNotFound, StoreUnavailable
-from shared.contract.models import EMBEDDING_SHAPE, IMAGE_SIZE, Model, find_model
+from shared.contract.models import Model, find_model
 from shared.contract.settings import Settings
 from shared.events.redis_events import Events, RedisEvents
 from shared.host.cores import usable_cores
@@ -74,7 +74,9 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
         queue.ping()
     loaded = [load_decoder(model, settings) for model in _served(settings)]
     decoders = {one.model.name: one.decoder for one in loaded}
-    _warm_up(decoders.values())
+    for one in loaded:
+        _warm_up(one)
+    _settle_memory()
     store = RedisStore(cache)
 
     services: Services  # made below; nothing is heard before `events.start`
@@ -205,14 +207,20 @@ def _served(settings: Settings) -> tuple[Model, ...]:
         raise ConfigurationError(f"SAM_MODEL or SAM_MODELS: {error.detail}") from None
 
 
-def _warm_up(decoders: Iterable[Decoder[Any]]) -> None:
-    """Answer prompts with each decoder, so that the first client does not wait for its sessions to be made."""
+def _warm_up(loaded: LoadedDecoder) -> None:
+    """Answer prompts with the decoder, so that the first client does not wait for its sessions to be made."""
     prompt = Prompt(points=np.zeros((1, 2), np.float32), labels=np.ones(1, np.int64))
-    for decoder in decoders:
-        image = decoder.prepare(np.zeros(EMBEDDING_SHAPE, np.float32), (IMAGE_SIZE, IMAGE_SIZE))
-        for _ in range(2):  # the first prompt on an image takes another way than the next ones
-            (masks,) = decoder.decode(image, [prompt], multimask=True)
-        encode_masks(masks.logits, (1, 1), MaskFormat.RLE)
-    # What lives now lives as long as the process: keep it out of every later garbage collection.
+    decoder, architecture = loaded.decoder, loaded.model.architecture
+    side = architecture.frame.side
+    image = decoder.prepare(
+        {spec.name: np.zeros(spec.shape, np.float32) for spec in architecture.tensors}, (side, side)
+    )
+    for _ in range(2):  # the first prompt on an image takes another way than the next ones
+        (masks,) = decoder.decode(image, [prompt], multimask=True)
+    encode_masks(decoder.mask_runs, masks.logits, (1, 1), MaskFormat.RLE)
+
+
+def _settle_memory() -> None:
+    """What lives now lives as long as the process: keep it out of every later garbage collection."""
     gc.collect()
     gc.freeze()

@@ -1,20 +1,21 @@
-"""The seam behind which prompts become low-res mask logits."""
+"""The seam behind which prompts on a cached embedding become low-res logits and masks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prompt_api.masks.runs import ColumnRuns
 from shared.contract.geometry import Size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prompt:
-    """One prompt in the frame of the resized image (long side 1024), as `SamPredictor.predict` builds it.
+    """One prompt in the model's frame, as `SamPredictor.predict` builds it.
 
     At least one of the three is given.
 
@@ -22,7 +23,7 @@ class Prompt:
         points: (N, 2) float32, (x, y); N may be 0.
         labels: (N,) int64, 1 foreground, 0 background.
         box: (4,) float32, (x0, y0, x1, y1), or None.
-        mask: (256, 256) float32 low-res logits of an earlier answer, or None.
+        mask: (S, S) float32 low-res logits of an earlier answer, or None.
     """
 
     points: NDArray[np.float32]
@@ -36,7 +37,8 @@ class DecodedMasks:
     """The masks of one prompt.
 
     Attributes:
-        logits: (K, 256, 256) float32 low-res logits over the padded 1024 frame; K = 3 with multimask, else 1.
+        logits: (K, S, S) float32 low-res logits over the model's frame, S being its architecture's `low_res_side`;
+            K = 3 with multimask, else 1.
         scores: (K,) float32, the IoU the model predicts for each mask.
     """
 
@@ -59,12 +61,13 @@ P = TypeVar("P", bound=PreparedImage)
 class Decoder(Protocol[P]):
     """A loaded prompt encoder + mask decoder. Thread-safe: many requests share one."""
 
-    def prepare(self, embedding: NDArray[np.float32], resized: Size) -> P:
+    def prepare(self, tensors: Mapping[str, NDArray[np.float32]], original: Size) -> P:
         """The part of the computation that depends on the image alone.
 
         Args:
-            embedding: (1, 256, 64, 64) float32. Not kept unless needed, never changed.
-            resized: (height, width) of the image in the 1024 frame; the rest of the frame is padding.
+            tensors: the embedding, by the names and shapes of the model's architecture. Not kept unless needed, never
+                changed.
+            original: (height, width) of the EXIF-oriented original.
         """
         ...
 
@@ -79,5 +82,14 @@ class Decoder(Protocol[P]):
             multimask: True returns SAM's masks 1-3, False its mask 0, as `MaskDecoder.forward` selects.
             padding: False leaves logits at 0 in the padding, which no mask at the image's own size shows, and is
                 faster the more padding there is. Such logits must not become a mask prompt: SAM reads all of them.
+        """
+        ...
+
+    def mask_runs(self, logits: NDArray[np.float32], original: Size) -> ColumnRuns:
+        """The mask of the original that the low-res logits of one mask stand for.
+
+        Args:
+            logits: (S, S) float32, finite. Not changed.
+            original: (height, width) of the EXIF-oriented original.
         """
         ...

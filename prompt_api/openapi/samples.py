@@ -11,6 +11,7 @@ from prompt_api.wire.answers import BrowserDecoder, ImageResource, Mask, MasksRe
 from prompt_api.wire.requests import MAX_PROMPTS
 from shared.contract import errors
 from shared.contract.errors import SamCacheError
+from shared.contract.models import SAM1
 
 IMAGE_ID = "6d0f1c2b9a3e4f58b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4"
 MODEL = "mobile_sam"
@@ -126,8 +127,14 @@ DESCRIPTION: ModelDescription = {
     "default": True,
     "weights_digest": "b5d54c39e66671c9731b9f471e585d82a46f0c5be1f40f1d8a1c9e7306b25d4f",
     "licence": "Apache-2.0",
-    "image_size": 1024,
-    "embedding": {"shape": (1, 256, 64, 64), "dtype": "float16", "stored_as": "float16"},
+    "architecture": SAM1.name,
+    "image_size": SAM1.frame.side,
+    "frame": {"name": SAM1.frame.name, "side": SAM1.frame.side},
+    "embedding": {"shape": list(SAM1.tensors[0].shape), "dtype": "float16", "stored_as": "float16"},
+    "tensors": [
+        {"name": spec.name, "shape": list(spec.shape), "dtype": "float16", "stored_as": "float16"}
+        for spec in SAM1.tensors
+    ],
     "links": {"decoder": f"/v1/models/{MODEL}/decoder.onnx"},
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.masks.encode import MaskWriter, encode_logits, encode_masks
+from prompt_api.masks.encode import MaskWriter, base64_logits, encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.timing import Timings
@@ -61,6 +61,24 @@ class MasksAnswer:
     key: EmbeddingKey
     original: Size
     results: list[list[MaskAnswer]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Subject:
+    """What all prompts of a request are about.
+
+    Attributes:
+        decoder: of `model`.
+        namespace: whose request it is.
+        until: monotonic seconds after which nothing that mask tokens stand for is decoded any more.
+    """
+
+    key: EmbeddingKey
+    model: Model
+    decoder: Decoder[Any]
+    image: PromptableImage
+    namespace: str
+    until: float
 
 
 class MaskService:
@@ -122,23 +140,13 @@ class MaskService:
         unkept: list[Callable[[], None]] = []
         with self._turn(timings) as until:
             with timings.stage("decode"):
-                answers = self._decode(
-                    key,
-                    image,
-                    request.prompts,
-                    request.multimask,
-                    MAX_NESTING,
-                    padding=whole,
-                    until=until,
-                    namespace=namespace,
-                )
+                subject = _Subject(key, model, self._decoders[model.name], image, namespace, until)
+                answers = self._decode(subject, request.prompts, request.multimask, MAX_NESTING, padding=whole)
             for prompt in request.prompts:
                 with timings.stage("decode"):  # in a batch, what is left to wait for
                     answer = next(answers)
                 with timings.stage("encode"):
-                    masks, keep = self._encode(
-                        key, image.original, prompt, answer, request, whole=whole, namespace=namespace, write=write
-                    )
+                    masks, keep = self._encode(subject, prompt, answer, request, whole=whole, write=write)
                     results.append(masks)
                     unkept.append(keep)
         # Not in its turn: others decode while this waits for the store.
@@ -161,7 +169,7 @@ class MaskService:
 
     def _promptable(self, key: EmbeddingKey, model: Model, wait: float, timings: Timings) -> PromptableImage:
         decoder = self._decoders[model.name]
-        image = self._embeddings.get(key, decoder, timings)
+        image = self._embeddings.get(key, model.architecture, decoder, timings)
         if image is not None:
             return image
         with timings.stage("wait"):
@@ -169,7 +177,7 @@ class MaskService:
         if state.error is not None:
             raise state.error
         if state.status is ImageStatus.READY:
-            image = self._embeddings.get(key, decoder, timings)
+            image = self._embeddings.get(key, model.architecture, decoder, timings)
             if image is not None:
                 return image
         raise errors.EmbeddingPending("the image is not encoded yet", retry_after=PENDING_RETRY)
@@ -187,55 +195,51 @@ class MaskService:
             self._turns.release()
 
     def _decode(
-        self,
-        key: EmbeddingKey,
-        image: PromptableImage,
-        prompts: Sequence[ImagePrompt],
-        multimask: bool,
-        nesting: int,
-        *,
-        padding: bool,
-        until: float,
-        namespace: str,
+        self, subject: _Subject, prompts: Sequence[ImagePrompt], multimask: bool, nesting: int, *, padding: bool
     ) -> Iterator[DecodedMasks]:
+        image, architecture = subject.image, subject.model.architecture
+
         def decode_nested(prompt: ImagePrompt, nested_multimask: bool, nesting_left: int) -> DecodedMasks:
-            if time.monotonic() > until:
+            if time.monotonic() > subject.until:
                 raise errors.Overloaded(
                     "so many mask_tokens take too long at once; some are decoded now: ask again, or send fewer",
                     retry_after=1,
                 )
             check_position(prompt, image.original, "mask_token")  # anybody can write one
-            nested = self._decode(
-                key, image, [prompt], nested_multimask, nesting_left, padding=True, until=until, namespace=namespace
-            )
-            return next(nested)
+            return next(self._decode(subject, [prompt], nested_multimask, nesting_left, padding=True))
 
         def mask_of(prompt: ImagePrompt) -> NDArray[np.float32] | None:
             if prompt.mask_token is None:
                 return prompt.mask_logits
-            return self._refinement.resolve(prompt.mask_token, key, decode_nested, nesting=nesting, namespace=namespace)
+            return self._refinement.resolve(
+                prompt.mask_token,
+                subject.key,
+                decode_nested,
+                side=architecture.low_res_side,
+                nesting=nesting,
+                namespace=subject.namespace,
+            )
 
-        resolved = [to_decoder_frame(prompt, image.original, mask_of(prompt)) for prompt in prompts]
-        return self._decoders[key.model].decode(image.prepared, resolved, multimask=multimask, padding=padding)
+        resolved = [to_decoder_frame(prompt, architecture.frame, image.original, mask_of(prompt)) for prompt in prompts]
+        return subject.decoder.decode(image.prepared, resolved, multimask=multimask, padding=padding)
 
     def _encode(
         self,
-        key: EmbeddingKey,
-        original: Size,
+        subject: _Subject,
         prompt: ImagePrompt,
         answer: DecodedMasks,
         request: MasksQuery,
         *,
         whole: bool,
-        namespace: str,
         write: MaskWriter | None,
     ) -> tuple[list[MaskAnswer], Callable[[], None]]:
-        encoded = encode_masks(answer.logits, original, write or request.format)
+        form = write or request.format
+        encoded = encode_masks(subject.decoder.mask_runs, answer.logits, subject.image.original, form)
         issued = self._refinement.issue(
-            prompt, key, answer, multimask=request.multimask, whole=whole, namespace=namespace
+            prompt, subject.key, answer, multimask=request.multimask, whole=whole, namespace=subject.namespace
         )
         masks = [
-            MaskAnswer(float(score), mask, token, encode_logits(logits) if request.logits else None)
+            MaskAnswer(float(score), mask, token, base64_logits(logits) if request.logits else None)
             for score, mask, token, logits in zip(answer.scores, encoded, issued.tokens, answer.logits, strict=True)
         ]
         return masks, issued.keep

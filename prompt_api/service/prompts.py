@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.models.interface import Prompt
 from shared.contract.errors import InvalidPrompt
-from shared.contract.geometry import Size, to_resized_frame
+from shared.contract.frames import Frame
+from shared.contract.geometry import Size
 
 Point = tuple[float, float]
 """(x, y)."""
@@ -37,7 +38,7 @@ class ImagePrompt:
         labels: one per point, 1 foreground, 0 background.
         box: or None.
         mask_token: the token of an earlier mask of the same image and model, or None.
-        mask_logits: (256, 256) float32 low-res logits to refine, finite, or None.
+        mask_logits: (S, S) float32 low-res logits to refine, finite, or None.
     """
 
     points: tuple[Point, ...] = ()
@@ -85,17 +86,17 @@ def check_position(prompt: ImagePrompt, original: Size, where: str) -> None:
             )
 
 
-def to_decoder_frame(prompt: ImagePrompt, original: Size, mask: NDArray[np.float32] | None) -> Prompt:
-    """`prompt` as the decoder takes it: pixels of the original become pixels of the resized frame.
+def to_decoder_frame(prompt: ImagePrompt, frame: Frame, original: Size, mask: NDArray[np.float32] | None) -> Prompt:
+    """`prompt` as the decoder takes it: pixels of the original become pixels of the model's frame.
 
     Args:
         original: (height, width).
-        mask: (256, 256) float32 low-res logits to refine, or None.
+        mask: (S, S) float32 low-res logits to refine, or None.
     """
     points = np.array(prompt.points, dtype=np.float64).reshape(-1, 2)
-    box = None if prompt.box is None else to_resized_frame(np.array(prompt.box).reshape(2, 2), original).reshape(4)
+    box = None if prompt.box is None else frame.points(np.array(prompt.box).reshape(2, 2), original).reshape(4)
     return Prompt(
-        points=to_resized_frame(points, original),
+        points=frame.points(points, original),
         labels=np.array(prompt.labels, dtype=np.int64),
         box=box,
         mask=mask,

@@ -152,7 +152,7 @@ class MasksResponse(TypedDict):
 
 
 class EmbeddingDescription(TypedDict):
-    """What `GET /v1/images/{image_id}/embedding` gives.
+    """The first tensor of an image embedding; `tensors` has all of them.
 
     Attributes:
         shape: `[batch, channels, height, width]`.
@@ -160,9 +160,37 @@ class EmbeddingDescription(TypedDict):
         stored_as: how the service keeps it, which bounds its precision.
     """
 
-    shape: tuple[Pixels, Pixels, Pixels, Pixels]
+    shape: list[Pixels]
     dtype: Literal["float16"]
     stored_as: str
+
+
+class TensorDescription(TypedDict):
+    """One tensor of an image embedding, as `GET /v1/images/{image_id}/embedding` gives it.
+
+    Attributes:
+        name: names it in a `.npz` download.
+        shape: `[batch, channels, height, width]`.
+        dtype: of the download.
+        stored_as: how the service keeps it, which bounds its precision.
+    """
+
+    name: str
+    shape: list[Pixels]
+    dtype: Literal["float16"]
+    stored_as: str
+
+
+class FrameDescription(TypedDict):
+    """The square that the image encoder sees an image in.
+
+    Attributes:
+        name: how an image is brought into it. `longest_side`: its long side fills the frame, zeros pad the rest.
+        side: pixels of each side of the frame.
+    """
+
+    name: str
+    side: Pixels
 
 
 class ModelLinks(TypedDict):
@@ -182,8 +210,11 @@ class ModelDescription(TypedDict):
         default: whether requests without `model` get this one.
         weights_digest: names the weights. Embeddings of other weights are never mixed with these.
         licence: SPDX identifier of the weights.
-        image_size: side in pixels of the square, zero-padded frame that the image encoder sees.
-        embedding: its image embeddings.
+        architecture: which mask decoder it has.
+        image_size: the same as `frame.side`.
+        frame: how the image encoder sees an image.
+        embedding: the first of `tensors`.
+        tensors: what an image embedding is made of.
         links: what can be downloaded.
     """
 
@@ -192,8 +223,11 @@ class ModelDescription(TypedDict):
     default: bool
     weights_digest: Sha256
     licence: str
+    architecture: str
     image_size: Pixels
+    frame: FrameDescription
     embedding: EmbeddingDescription
+    tensors: list[TensorDescription]
     links: ModelLinks
 
 

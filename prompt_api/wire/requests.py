@@ -13,13 +13,16 @@ from prompt_api.masks.interface import MaskFormat
 from prompt_api.service.prompts import MAX_TOKEN, ImagePrompt, MasksQuery
 from prompt_api.wire.json_body import parse_json, refused_as_invalid_prompt
 from shared.contract.errors import InvalidPrompt
-from shared.contract.models import LOW_RES_SIZE
+from shared.contract.models import REGISTRY
 
 MAX_PROMPTS = 64
 MAX_POINTS = 64
 """Of one prompt. The decoder's time grows with their square: so many cost as much as 16 prompts, 256 as 200."""
 MAX_REQUEST_POINTS = 1024
 """Of all prompts of a request."""
+
+_MAX_LOGITS = 4 * max(model.architecture.low_res_side for model in REGISTRY.values()) ** 2
+"""Characters of `mask_logits`: its two bytes a number take less than three in base64."""
 
 _MAX_VALUES = MAX_PROMPTS * (3 * MAX_POINTS + 16)
 """In a request's JSON: two numbers and a label per point, the other members, and room to spare."""
@@ -65,7 +68,7 @@ class PromptInput(BaseModel):
     labels: Annotated[list[Label], Field(max_length=MAX_POINTS)] | None = None
     box: Box | None = None
     mask_token: Annotated[str, Field(min_length=1, max_length=MAX_TOKEN)] | None = None
-    mask_logits: Annotated[str, Field(max_length=4 * LOW_RES_SIZE * LOW_RES_SIZE)] | None = None
+    mask_logits: Annotated[str, Field(max_length=_MAX_LOGITS)] | None = None
 
     @model_validator(mode="after")
     def _is_a_prompt(self) -> PromptInput:
@@ -104,39 +107,62 @@ class MasksRequest(BaseModel):
         return self
 
 
-def parse_request(body: bytes) -> MasksQuery:
-    """The request in `body`, for the use case.
+def parse_request(body: bytes) -> MasksRequest:
+    """The request in `body`.
 
     Raises:
         InvalidPrompt: malformed JSON, or anything the types above refuse; `extra["errors"]` says where.
     """
-    asked = parse_json(MasksRequest, body, max_values=_MAX_VALUES, max_containers=_MAX_VALUES)
-    prompts = tuple(_prompt(prompt, f"prompts/{number}") for number, prompt in enumerate(asked.prompts))
+    return parse_json(MasksRequest, body, max_values=_MAX_VALUES, max_containers=_MAX_VALUES)
+
+
+def as_query(asked: MasksRequest, *, low_res_side: int) -> MasksQuery:
+    """The request as the use case takes it.
+
+    Args:
+        low_res_side: of the model's low-res logits.
+
+    Raises:
+        InvalidPrompt: `mask_logits` are no logits of this model.
+    """
+    prompts = tuple(
+        as_prompt(prompt, _logits_of(prompt, f"prompts/{number}", low_res_side))
+        for number, prompt in enumerate(asked.prompts)
+    )
     return MasksQuery(prompts, multimask=asked.multimask, format=asked.format, logits=asked.logits)
 
 
-def parse_prompt(fields: dict[str, Any]) -> ImagePrompt:
-    """One prompt from decoded JSON, for the use case.
+def as_prompt(asked: PromptInput, mask_logits: NDArray[np.float32] | None = None) -> ImagePrompt:
+    """One prompt as the use case takes it.
 
-    Raises:
-        InvalidPrompt: the types above refuse it.
+    Args:
+        mask_logits: what its `mask_logits` say.
     """
-    with refused_as_invalid_prompt():
-        return _prompt(PromptInput.model_validate(fields), "prompt")
-
-
-def _prompt(asked: PromptInput, where: str) -> ImagePrompt:
     return ImagePrompt(
         points=tuple((x, y) for x, y in asked.points or ()),
         labels=tuple(asked.labels or ()),
         box=None if asked.box is None else (asked.box[0], asked.box[1], asked.box[2], asked.box[3]),
         mask_token=asked.mask_token,
-        mask_logits=None if asked.mask_logits is None else parse_mask_logits(asked.mask_logits, where),
+        mask_logits=mask_logits,
     )
 
 
-def parse_mask_logits(text: str, where: str) -> NDArray[np.float32]:
-    """(256, 256) float32 from base64 of little-endian float16.
+def parse_prompt(fields: dict[str, Any]) -> ImagePrompt:
+    """One prompt without logits, from decoded JSON, as the use case takes it.
+
+    Raises:
+        InvalidPrompt: the types above refuse it.
+    """
+    with refused_as_invalid_prompt():
+        return as_prompt(PromptInput.model_validate(fields))
+
+
+def parse_mask_logits(text: str, where: str, side: int) -> NDArray[np.float32]:
+    """(side, side) float32 from base64 of little-endian float16.
+
+    Args:
+        where: names the prompt in the message of a refusal.
+        side: of the model's low-res logits.
 
     Raises:
         InvalidPrompt: not base64, of another size, or not finite.
@@ -145,12 +171,16 @@ def parse_mask_logits(text: str, where: str) -> NDArray[np.float32]:
         raw = base64.b64decode(text, validate=True)
     except ValueError:  # binascii.Error, or a plain one for text beyond ASCII
         raise InvalidPrompt(f"{where}: mask_logits is not base64") from None
-    expected = LOW_RES_SIZE * LOW_RES_SIZE * 2
+    expected = side * side * 2
     if len(raw) != expected:
         raise InvalidPrompt(
-            f"{where}: mask_logits must be {expected} bytes (256x256 float16) before base64, it has {len(raw)}"
+            f"{where}: mask_logits must be {expected} bytes ({side}x{side} float16) before base64, it has {len(raw)}"
         )
-    logits = np.frombuffer(raw, dtype="<f2").astype(np.float32).reshape(LOW_RES_SIZE, LOW_RES_SIZE)
+    logits = np.frombuffer(raw, dtype="<f2").astype(np.float32).reshape(side, side)
     if not np.isfinite(logits).all():
         raise InvalidPrompt(f"{where}: mask_logits has numbers that are not finite")
     return logits
+
+
+def _logits_of(prompt: PromptInput, where: str, side: int) -> NDArray[np.float32] | None:
+    return None if prompt.mask_logits is None else parse_mask_logits(prompt.mask_logits, where, side)

@@ -3,9 +3,9 @@
 Cache role (may evict):
     sam:image:{<id>}                                the uploaded bytes
     sam:record:{<id>}                               JSON: size of the oriented image; outlives the bytes
-    sam:embedding:<model>:<weights>:<prep>:{<id>}   the image embedding, see `shared.tensors.codec`
+    sam:tensors:<model>:<weights>:<prep>:{<id>}     the image embedding, see `shared.tensors.embedding`
     sam:owners:{<id>}                               set of the namespaces that uploaded the image; only with tokens
-    sam:logits:<token>                              low-res logits of one answer, see `shared.tensors.codec`
+    sam:logits:<token>                              low-res logits of one answer, see `shared.tensors.logits`
     sam:rate:{…}                                    a client's recent requests, as the `limits` library counts them; on
                                                     the queue where the cache is a Cluster
 Queue role (must not evict): RQ's own keys, and the channel EVENTS.
@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass
 
 from shared.contract.errors import ImageNotFound
-from shared.contract.models import PREPROCESSING, Model
+from shared.contract.models import Model
 
 ENCODE_FUNCTION = "encoder_worker.jobs.encode_image"
 """Dotted name of the only function a job may call: all that API and worker share of the worker's code."""
@@ -56,15 +56,15 @@ class EmbeddingKey:
     image_id: str
     model: str
     weights_digest: str
-    preprocessing: str = PREPROCESSING
+    preprocessing: str
 
     @classmethod
     def of(cls, image_id: str, model: Model) -> EmbeddingKey:
-        return cls(image_id, model.name, model.weights_digest)
+        return cls(image_id, model.name, model.weights_digest, model.architecture.preprocessing)
 
     @property
     def redis_key(self) -> str:
-        return f"sam:embedding:{self.model}:{self.weights_digest[:16]}:{self.preprocessing}:{_place(self.image_id)}"
+        return f"sam:tensors:{self.model}:{self.weights_digest[:16]}:{self.preprocessing}:{_place(self.image_id)}"
 
     @property
     def job_id(self) -> str:

@@ -1,4 +1,4 @@
-"""The models this project knows, as data: files, sizes, digests, embedding shape."""
+"""The models this project knows, as data: architecture, frame, tensors, files and their digests."""
 
 from __future__ import annotations
 
@@ -8,22 +8,63 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from shared.contract.errors import ModelNotFound
+from shared.contract.frames import Frame, LongestSide
 
-IMAGE_SIZE = 1024
-"""Side in pixels of the square, zero-padded frame the image encoder sees."""
 
-LOW_RES_SIZE = 256
-"""Side in pixels of the mask decoder's low-res logits; they cover the padded frame."""
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor of an image embedding.
 
-EMBEDDING_SHAPE = (1, 256, 64, 64)
-"""(B, C, H, W) of one image embedding, for every SAM."""
+    Attributes:
+        name: what encoder, cache, decoder and downloads call it.
+        shape: of one image, the batch axis of 1 first.
+    """
 
-PIXEL_MEAN = (123.675, 116.28, 103.53)
-PIXEL_STD = (58.395, 57.12, 57.375)
-"""RGB statistics on the 0-255 scale, as in segment_anything's `Sam`."""
+    name: str
+    shape: tuple[int, ...]
 
-PREPROCESSING = "p1"
-"""Version of resize + normalise + pad. It is part of every embedding key: change it with the maths."""
+
+@dataclass(frozen=True, slots=True)
+class PixelStatistics:
+    """What normalises pixels: (pixel - mean) / std for each of R, G and B, on the scale of 0 to 255."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What a mask decoder and its image encoders have in common, whatever their weights.
+
+    Attributes:
+        name: chooses the decoder and the mask geometry.
+        frame: how an image becomes the encoder's input, and how points travel there.
+        tensors: what an image embedding is made of.
+        low_res_side: pixels of each side of the mask decoder's low-res logits, which cover the frame.
+        preprocessing: version of resize + normalise + pad. It is part of every embedding key: change it with the maths.
+    """
+
+    name: str
+    frame: Frame
+    tensors: tuple[TensorSpec, ...]
+    low_res_side: int
+    preprocessing: str
+
+
+EMBEDDING = "embedding"
+"""Name of SAM's only tensor."""
+
+SAM1 = Architecture(
+    name="sam1",
+    frame=LongestSide(1024),
+    tensors=(TensorSpec(EMBEDDING, (1, 256, 64, 64)),),
+    low_res_side=256,
+    preprocessing="p1",
+)
+"""The first Segment Anything. Source: segment_anything.build_sam."""
+
+IMAGENET = PixelStatistics(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+"""Source: segment_anything.modeling.Sam."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +112,8 @@ class Model:
         npm_sha256: digest of that package's tarball.
         encoder: image encoder weights; None for a model without weights.
         decoder: prompt encoder + mask decoder weights; None for a model without weights.
-        embedding_shape: (B, C, H, W) of one image embedding, B = 1.
+        architecture: which decoder, frame and tensors go with it.
+        pixels: what normalises the pixels that its image encoder sees.
         licence: SPDX identifier of the weights.
         npm_size: bytes of the package's tarball.
         checkpoint: the one file of a model that runs on torch; then `encoder` and `decoder` are None.
@@ -83,7 +125,8 @@ class Model:
     npm_sha256: str | None
     encoder: WeightsFile | None
     decoder: WeightsFile | None
-    embedding_shape: tuple[int, int, int, int] = EMBEDDING_SHAPE
+    architecture: Architecture = SAM1
+    pixels: PixelStatistics = IMAGENET
     licence: str = "Apache-2.0"
     npm_size: int | None = None
     checkpoint: Checkpoint | None = None
@@ -127,7 +170,7 @@ FAKE = Model(
     npm_sha256=None,
     encoder=None,
     decoder=None,
-    licence="Apache-2.0",
+    architecture=replace(SAM1, name="fake"),
 )
 
 

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from shared.contract.errors import ImageTooLarge, InvalidImage
-from shared.contract.geometry import Size, resized_size
+from shared.contract.geometry import Size
 from shared.images.formats.structure import Structure, read_structure
 
 # The plugins themselves, not `Image.open`: it also warns at 89 MP and turns a JPEG into an MPO.
@@ -90,22 +90,6 @@ def decode_image(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
     pixels: NDArray[np.uint8] = np.asarray(rgb)
     pixels.flags.writeable = False
     return pixels
-
-
-def resize_longest_side(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image encoder's frame: long side 1024, bilinear with antialiasing.
-
-    Source: segment_anything.utils.transforms.ResizeLongestSide.apply_image, which is torchvision's resize of a
-    PIL image, which is PIL's.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-
-    Returns:
-        (h, w, 3) uint8, with (h, w) = `resized_size((H, W))`.
-    """
-    height, width = resized_size((rgb.shape[0], rgb.shape[1]))
-    return np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _accepted(data: bytes, max_pixels: int) -> Structure:

@@ -1,8 +1,8 @@
 """Connections to Redis on which a request waits no longer than its allowance, and not at all for a server that hangs.
 
-redis-py has a time-out per read, so a value that trickles in, or many slow operations, may take any time. Here a thread
-that has an allowance (see `shared.redis.allowance`) waits no longer than what is left of it. A wait that times out trips
-the client's circuit breaker. For any other thread these are redis-py's own connections.
+redis-py has a time-out per read, so a value that trickles in, or many slow operations, may take any time. Here a
+thread that has an allowance (see `shared.redis.allowance`) waits no longer than what is left of it. A wait that times
+out trips the client's circuit breaker. For any other thread these are redis-py's own connections.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ from typing import Any
 from shared.contract.errors import DamagedEmbedding
 
 _MAGIC = b"SAMc"
-_VERSION = 1
+_VERSION = 2
+"""1 was an embedding of one tensor. Its values are refused as damaged, so their images are encoded again."""
 _PREFIX = struct.Struct("<4sBBH")
 _CRC = struct.Struct("<I")
 _START = _PREFIX.size + _CRC.size

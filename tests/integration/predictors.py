@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from prompt_api.models.sam1.weights import read_export
-from shared.contract.models import IMAGE_SIZE
+from shared.contract.models import SAM1
 from tests.parity.reference import Reference
 
 
 class OnnxImageEncoder(torch.nn.Module):
     """MobileSAM's image encoder where segment_anything expects one of its own."""
 
-    img_size = IMAGE_SIZE
+    img_size = SAM1.frame.side
 
     def __init__(self, path: Path) -> None:
         super().__init__()

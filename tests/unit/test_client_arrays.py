@@ -14,7 +14,8 @@ from prompt_api.client.errors import UnexpectedAnswer
 from prompt_api.client.transform import ResizeLongestSide, to_original
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import MaskFormat
-from shared.contract.geometry import resized_size
+from prompt_api.models.sam1.boundary import mask_runs
+from shared.contract.models import SAM1
 from shared.images.reading import decode_image
 
 
@@ -44,7 +45,7 @@ def test_runs_that_do_not_fill_the_mask_are_refused(counts: str) -> None:
 @pytest.mark.parametrize("original", [(1200, 1800), (700, 500), (64, 64), (3, 4000), (1024, 1024)])
 def test_full_size_logits_are_those_of_postprocess_masks(original: tuple[int, int]) -> None:
     logits = np.random.default_rng(1).normal(0, 10, (2, 256, 256)).astype(np.float32)
-    frame = resized_size(original)
+    frame = SAM1.frame.inside(original)
     padded = torch.nn.functional.interpolate(torch.tensor(logits)[None], (1024, 1024), mode="bilinear")
     full = torch.nn.functional.interpolate(padded[..., : frame[0], : frame[1]], original, mode="bilinear")
     np.testing.assert_allclose(full_size_logits(logits, original), full[0].numpy(), atol=1e-4)
@@ -53,7 +54,7 @@ def test_full_size_logits_are_those_of_postprocess_masks(original: tuple[int, in
 def test_full_size_logits_above_zero_are_the_masks_of_the_service() -> None:
     noise = np.random.default_rng(2).normal(0, 5, (1, 16, 16)).astype(np.float32)
     logits = np.ascontiguousarray(np.kron(noise, np.ones((1, 16, 16), np.float32)))
-    encoded = encode_masks(logits, (300, 500), MaskFormat.RLE)[0]
+    encoded = encode_masks(mask_runs, logits, (300, 500), MaskFormat.RLE)[0]
     np.testing.assert_array_equal(full_size_logits(logits, (300, 500))[0] > 0, mask_of_rle(encoded.payload))
 
 

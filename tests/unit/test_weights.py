@@ -32,8 +32,8 @@ ROOT = Path(__file__).parents[2]
 ENCODER, DECODER = b"encoder " * 20_000, b"decoder " * 5_000
 DRIVER = """
 import pickle, resource, sys
-from shared.weights import locate_weights
-from shared.errors import WeightsError
+from shared.weights.locate import locate_weights
+from shared.contract.errors import WeightsError
 model, settings, file_limit = pickle.load(sys.stdin.buffer)
 if file_limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))

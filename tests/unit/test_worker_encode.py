@@ -144,7 +144,7 @@ def test_a_job_for_another_encoder_is_refused(other: str) -> None:
     image_id = desk.upload(png(8, 8)).image_id
     key = {
         "model": EmbeddingKey.of(image_id, MOBILE_SAM),
-        "weights": EmbeddingKey(image_id, FAKE.name, "0" * 64),
+        "weights": EmbeddingKey(image_id, FAKE.name, "0" * 64, "p1"),
         "preprocessing": EmbeddingKey(image_id, FAKE.name, FAKE.weights_digest, "p0"),
     }[other]
     with pytest.raises(EncodeFailed, match="other weights"):

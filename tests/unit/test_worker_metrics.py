@@ -6,6 +6,7 @@ import socket
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
+from dataclasses import replace
 
 import fakeredis
 import pytest
@@ -112,7 +113,7 @@ def test_a_look_at_the_queue_tells_its_length_its_age_and_who_works(scene: Scene
     empty = queue_load(scene.redis, "fake")
     assert (empty.waiting, empty.running, empty.workers, empty.oldest) == (0, 0, 0, 0)
     scene.queue.submit(KEY)
-    scene.queue.submit(EmbeddingKey(KEY.image_id[::-1], KEY.model, KEY.weights_digest))
+    scene.queue.submit(replace(KEY, image_id=KEY.image_id[::-1]))
     worker = scene.worker()
     worker.register_birth()
     load = queue_load(scene.redis, "fake")

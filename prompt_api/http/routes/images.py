@@ -97,7 +97,7 @@ def embedding(image_id: str) -> Response:
     if request.args.get("weights", chosen.weights_digest) != chosen.weights_digest:
         raise ModelNotFound(f"model {chosen.name!r} has other weights now")
     key = EmbeddingKey.of(parse_image_id(image_id), chosen)
-    body = api.embeddings.npy(key)
+    body = api.embeddings.file(key, chosen.architecture)
     if body is None:
         state = api.images.state(image_id, chosen)
         if state.error is not None:

@@ -16,7 +16,7 @@ from prompt_api.masks.interface import MaskFormat
 from prompt_api.service.masks import MaskAnswer, MasksAnswer
 from prompt_api.wire.answers import Mask, MasksResponse
 from prompt_api.wire.limits import MAX_PROMPT_BODY
-from prompt_api.wire.requests import parse_request
+from prompt_api.wire.requests import as_query, parse_request
 from shared.contract.errors import InvalidPrompt
 from shared.contract.keys import parse_image_id
 
@@ -28,7 +28,7 @@ def create(image_id: str) -> Response:
     chosen, seconds, api = model(), wait(), services()
     timings = measured.timings()
     with timings.stage("parse"), malformed_counted():
-        query = parse_request(_body())
+        query = as_query(parse_request(_body()), low_res_side=chosen.architecture.low_res_side)
     spend(Quota.PROMPTS, len(query.prompts))
     # A request that finds no embedding may wait; one that finds it is never slowed by those who do.
     granted = seconds > 0 and api.waiters.acquire(blocking=False)

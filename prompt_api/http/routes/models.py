@@ -8,7 +8,7 @@ from prompt_api.http.services import services
 from prompt_api.models.browser_runtime import RUNTIME
 from prompt_api.wire.answers import BrowserDecoder, ModelDescription
 from shared.contract.errors import ModelNotFound
-from shared.contract.models import IMAGE_SIZE, Model
+from shared.contract.models import Model
 
 blueprint = Blueprint("models", __name__, url_prefix="/v1/models")
 
@@ -76,7 +76,22 @@ def _describe(model: Model) -> ModelDescription:
         "default": model.name == api.settings.model,
         "weights_digest": model.weights_digest,
         "licence": model.licence,
-        "image_size": IMAGE_SIZE,
-        "embedding": {"shape": model.embedding_shape, "dtype": "float16", "stored_as": api.settings.embedding_dtype},
+        "architecture": model.architecture.name,
+        "image_size": model.architecture.frame.side,
+        "frame": {"name": model.architecture.frame.name, "side": model.architecture.frame.side},
+        "embedding": {
+            "shape": list(model.architecture.tensors[0].shape),
+            "dtype": "float16",
+            "stored_as": api.settings.embedding_dtype,
+        },
+        "tensors": [
+            {
+                "name": spec.name,
+                "shape": list(spec.shape),
+                "dtype": "float16",
+                "stored_as": api.settings.embedding_dtype,
+            }
+            for spec in model.architecture.tensors
+        ],
         "links": {"decoder": url_for("models.decoder", name=model.name) if has_decoder else None},
     }

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from prompt_api.masks.polygons import encode_polygons
 from prompt_api.masks.runs import ColumnRuns
-from shared.contract.models import IMAGE_SIZE
+from shared.contract.models import SAM1
 
 LEAST_PART = 0.01
 """Parts of the mask smaller than this share of its largest one are left out."""
@@ -25,7 +25,7 @@ def outlines(runs: ColumnRuns) -> list[list[list[float]]]:
     no holes: they are filled.
     """
     height, width = runs.size
-    tolerance = max(LEAST_TOLERANCE, 2 * max(height, width) / IMAGE_SIZE)
+    tolerance = max(LEAST_TOLERANCE, 2 * max(height, width) / SAM1.frame.side)
     rings = [np.array(polygon["outer"], dtype=np.float64) for polygon in encode_polygons(runs)]
     rings.sort(key=_area, reverse=True)
     wanted = [ring for ring in rings if _area(ring) >= LEAST_PART * _area(rings[0])]

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from prompt_api.masks.axis import Axis, resize_axis
 from prompt_api.masks.runs import ColumnRuns, odd_ones
-from shared.contract.geometry import Size, resized_size
-from shared.contract.models import IMAGE_SIZE, LOW_RES_SIZE
+from shared.contract.geometry import Size
+from shared.contract.models import SAM1
 
-STEP = IMAGE_SIZE // LOW_RES_SIZE
+LOW_RES_SIDE = SAM1.low_res_side
+STEP = SAM1.frame.side // LOW_RES_SIDE
 assert STEP == 4, "the weights below are those of a resize by four"
 
 # Sample m of the 1024 frame lies an odd number of eighths past low-res sample (m - 2) // 4. The window that starts at
@@ -51,7 +52,7 @@ def mask_runs(logits: Floats, original: Size) -> ColumnRuns:
     Source: segment_anything.modeling.Sam.postprocess_masks.
     """
     height, width = original
-    frame = resized_size(original)
+    frame = SAM1.frame.inside(original)
     rows, columns = resize_axis(frame[0], height), resize_axis(frame[1], width)
     padded = _padded(logits, frame)
 
@@ -70,7 +71,7 @@ def _padded(logits: Floats, frame: Size) -> Floats:
 
     Entry (i, j) is low-res sample (i - 1, j - 1), and the window of that name starts there.
     """
-    rows, columns = (np.arange(-1, (side + 1) // STEP + 2).clip(0, LOW_RES_SIZE - 1) for side in frame)
+    rows, columns = (np.arange(-1, (side + 1) // STEP + 2).clip(0, LOW_RES_SIDE - 1) for side in frame)
     padded = logits.take(rows, axis=0).take(columns, axis=1)
     padded[np.abs(padded) < _TINIEST] = 0
     return padded

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from prompt_api.models.sam1.prompt_tokens import dense_positions
 from prompt_api.models.sam1.weights import LAYERS, Weights
+from shared.contract.models import SAM1
 
 Array = NDArray[np.float64]
 
@@ -18,7 +19,7 @@ HEADS = 8
 INTERNAL = 128
 """Channels of an attention between tokens and image, over all heads."""
 
-WIDTH = 256
+WIDTH = SAM1.tensors[0].shape[1]
 """Channels of tokens and of image features."""
 
 MASK_ROWS = 17

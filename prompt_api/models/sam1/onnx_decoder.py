@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prompt_api.masks.runs import ColumnRuns
 from prompt_api.models.interface import DecodedMasks, Prompt
 from prompt_api.models.onnx.session import OnnxSession
+from prompt_api.models.sam1.boundary import mask_runs
 from prompt_api.models.sam1.folding import FIRST_COLUMNS
 from prompt_api.models.sam1.graph_cache import DecoderGraphs
 from prompt_api.models.sam1.image_side import FIRST_FEATURES, PLACES
 from prompt_api.models.sam1.onnx_image import ImageSide, OnnxImage, image_side_of
 from prompt_api.models.sam1.prompt_tokens import GRID
 from shared.contract.geometry import Size
-from shared.contract.models import LOW_RES_SIZE
+from shared.contract.models import EMBEDDING, SAM1
 
 Floats = NDArray[np.float32]
 
@@ -67,8 +69,11 @@ class OnnxDecoder:
         self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._may_prepare = BoundedSemaphore(1)
 
-    def prepare(self, embedding: Floats, resized: Size) -> OnnxImage:
-        return OnnxImage(np.ascontiguousarray(embedding), resized, self._compute)
+    def prepare(self, tensors: Mapping[str, Floats], original: Size) -> OnnxImage:
+        return OnnxImage(np.ascontiguousarray(tensors[EMBEDDING]), SAM1.frame.inside(original), self._compute)
+
+    def mask_runs(self, logits: Floats, original: Size) -> ColumnRuns:
+        return mask_runs(logits, original)
 
     def decode(
         self, image: OnnxImage, prompts: Sequence[Prompt], *, multimask: bool, padding: bool = True
@@ -174,7 +179,7 @@ def arranged(logits: Floats, area: Size) -> Floats:
         area: rows and columns of the embedding that were upscaled, from the top left.
     """
     rows, columns = area
-    frame = np.zeros((len(logits), LOW_RES_SIZE, LOW_RES_SIZE), np.float32)
+    frame = np.zeros((len(logits), SAM1.low_res_side, SAM1.low_res_side), np.float32)
     # Axes: mask, row, column, y and x of the first upscaling, y of the second. Its x is not moved: two floats
     # are copied as one double, in a third of the time.
     pairs = logits.view(np.float64).reshape(-1, rows, columns, 2, 2, 2).transpose(0, 1, 3, 5, 2, 4)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from prompt_api.models.onnx.graph import Graph
 from prompt_api.models.sam1.weights import Weights
-from shared.contract.models import IMAGE_SIZE
+from shared.contract.models import SAM1
 
-GRID = 64
+GRID = SAM1.tensors[0].shape[-1]
 """Rows and columns of the image embedding."""
 
 
@@ -39,7 +39,7 @@ def sparse_tokens(graph: Graph, weights: Weights, coordinates: str, labels: str)
     """
     gaussian = weights["prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"]
     centred = graph.op("Add", coordinates, graph.floats(0.5))
-    unit = graph.op("Sub", graph.op("Mul", centred, graph.floats(2 / IMAGE_SIZE)), graph.floats(1))
+    unit = graph.op("Sub", graph.op("Mul", centred, graph.floats(2 / SAM1.frame.side)), graph.floats(1))
     turns = graph.op("MatMul", unit, graph.floats(gaussian))
     angles = graph.op("Mul", turns, graph.floats(2 * math.pi))
     encoded = graph.op("Concat", graph.op("Sin", angles), graph.op("Cos", angles), axis=-1)

@@ -8,10 +8,13 @@ import numpy as np
 import onnx
 
 from prompt_api.models.onnx.graph import Graph
+from prompt_api.models.sam1.folding import WIDTH
 from prompt_api.models.sam1.prompt_tokens import GRID, dense_positions, gelu, layer_norm, mask_features, sparse_tokens
 from prompt_api.models.sam1.weights import LAYERS, MASKS, Weights
+from shared.contract.models import SAM1
 
 HEADS = 8
+SIDE = SAM1.low_res_side
 
 
 def build_unsplit(weights: Weights) -> onnx.ModelProto:
@@ -36,23 +39,23 @@ class _Unsplit:
 
     def build(self) -> onnx.ModelProto:
         graph = self._graph
-        embedding = graph.input("image_embeddings", [1, 256, GRID, GRID])
+        embedding = graph.input("image_embeddings", [1, WIDTH, GRID, GRID])
         coordinates = graph.input("point_coords", ["prompts", "points", 2])
         labels = graph.input("point_labels", ["prompts", "points"])
-        mask = graph.input("mask_input", ["masks", 1, 256, 256])
+        mask = graph.input("mask_input", ["masks", 1, SIDE, SIDE])
         has_mask = graph.input("has_mask_input", ["flags"])
 
         points = self._tokens(sparse_tokens(graph, self._weights, coordinates, labels), coordinates)
         image = graph.op("Add", embedding, self._dense(mask, has_mask))
-        keys = graph.op("Transpose", graph.reshape(image, 0, 256, GRID * GRID), perm=[0, 2, 1])
+        keys = graph.op("Transpose", graph.reshape(image, 0, WIDTH, GRID * GRID), perm=[0, 2, 1])
         queries, keys = self._transformer(points, keys)
         iou_token, mask_tokens = graph.split(
             graph.op("Slice", queries, graph.integers(0), graph.integers(1 + MASKS), graph.integers(1)),
             [1, MASKS],
             axis=1,
         )
-        graph.output("low_res_masks", self._masks(mask_tokens, keys), ["prompts", MASKS, 256, 256])
-        scores = self._mlp("mask_decoder.iou_prediction_head", graph.reshape(iou_token, -1, 256))
+        graph.output("low_res_masks", self._masks(mask_tokens, keys), ["prompts", MASKS, SIDE, SIDE])
+        scores = self._mlp("mask_decoder.iou_prediction_head", graph.reshape(iou_token, -1, WIDTH))
         graph.output("iou_predictions", scores, ["prompts", MASKS])
         return graph.model()
 
@@ -62,7 +65,7 @@ class _Unsplit:
             [self._weights["mask_decoder.iou_token.weight"], self._weights["mask_decoder.mask_tokens.weight"]]
         )
         prompts = graph.op("Slice", graph.op("Shape", coordinates), graph.integers(0), graph.integers(1))
-        shape = graph.op("Concat", prompts, graph.integers(1 + MASKS, 256), axis=0)
+        shape = graph.op("Concat", prompts, graph.integers(1 + MASKS, WIDTH), axis=0)
         return graph.op("Concat", graph.op("Expand", graph.floats(output), shape), sparse, axis=1)
 
     def _dense(self, mask: str, has_mask: str) -> str:
@@ -70,7 +73,7 @@ class _Unsplit:
         prefix = "prompt_encoder.mask_downscaling.6"
         kernel, bias = self._constant(f"{prefix}.weight"), self._constant(f"{prefix}.bias")
         given = graph.op("Conv", mask_features(graph, self._weights, mask), kernel, bias, kernel_shape=[1, 1])
-        absent = graph.floats(self._weights["prompt_encoder.no_mask_embed.weight"].reshape(1, 256, 1, 1))
+        absent = graph.floats(self._weights["prompt_encoder.no_mask_embed.weight"].reshape(1, WIDTH, 1, 1))
         flag = graph.op("Cast", graph.reshape(has_mask, -1, 1, 1, 1), to=9)
         return graph.op("Where", flag, given, absent)
 
@@ -103,19 +106,19 @@ class _Unsplit:
 
     def _masks(self, mask_tokens: str, keys: str) -> str:
         graph = self._graph
-        value = graph.reshape(graph.op("Transpose", keys, perm=[0, 2, 1]), -1, 256, GRID, GRID)
+        value = graph.reshape(graph.op("Transpose", keys, perm=[0, 2, 1]), -1, WIDTH, GRID, GRID)
         value = self._upscale("mask_decoder.output_upscaling.0", value)
         value = graph.op("Transpose", value, perm=[0, 2, 3, 1])
         value = layer_norm(graph, self._weights, "mask_decoder.output_upscaling.1", value, epsilon=1e-6)
         value = graph.op("Transpose", gelu(graph, value), perm=[0, 3, 1, 2])
         value = gelu(graph, self._upscale("mask_decoder.output_upscaling.3", value))
-        pixels = graph.reshape(value, 0, 32, 256 * 256)
+        pixels = graph.reshape(value, 0, WIDTH // 8, SIDE * SIDE)
 
         hyper = [
             self._mlp(f"mask_decoder.output_hypernetworks_mlps.{index}", token)
             for index, token in enumerate(graph.split(mask_tokens, [1] * MASKS, axis=1))
         ]
-        return graph.reshape(graph.op("MatMul", graph.op("Concat", *hyper, axis=1), pixels), 0, MASKS, 256, 256)
+        return graph.reshape(graph.op("MatMul", graph.op("Concat", *hyper, axis=1), pixels), 0, MASKS, SIDE, SIDE)
 
     def _upscale(self, prefix: str, value: str) -> str:
         kernel, bias = self._constant(f"{prefix}.weight"), self._constant(f"{prefix}.bias")

@@ -65,7 +65,9 @@ def _check_logits(data: bytes) -> None:
     expected = logits_of_sam(logits, (height, width))
     # Where torch fuses a multiplication and an addition, a value that cancels out may round to the other sign.
     assert np.abs(expected[mask != (expected > 0)]).max(initial=0) <= _ROUNDING * np.abs(logits).max()
-    (rle, png) = (encode_masks(logits[None], (height, width), form)[0] for form in (MaskFormat.RLE, MaskFormat.PNG))
+    (rle, png) = (
+        encode_masks(mask_runs, logits[None], (height, width), form)[0] for form in (MaskFormat.RLE, MaskFormat.PNG)
+    )
     assert rle.payload == encode_rle(runs)
     assert base64.b64decode(png.payload) == encode_png(runs)
     assert (rle.area, rle.bbox) == (runs.area, runs.bbox)

@@ -17,10 +17,10 @@ from prompt_api.models.fake import FakeDecoder
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.wiring import assemble
 from shared.contract.keys import EmbeddingKey, image_key
-from shared.contract.models import FAKE, Model
+from shared.contract.models import FAKE, SAM1, Model
 from shared.contract.settings import Settings
 from shared.events.redis_events import MemoryEvents
-from shared.images.reading import decode_image, resize_longest_side
+from shared.images.reading import decode_image
 from shared.queue.memory_queue import MemoryEncodeQueue
 from shared.store.redis_store import MemoryStore
 from shared.tensors.codec import encode_embedding
@@ -48,7 +48,7 @@ class World:
             assert data is not None
             rgb = decode_image(data, max_pixels=50_000_000)
             value = encode_embedding(
-                key, FakeEncoder().encode([resize_longest_side(rgb)])[0], dtype="float16", original=rgb.shape[:2]
+                key, FakeEncoder().encode([SAM1.frame.resize(rgb)])[0], dtype="float16", original=rgb.shape[:2]
             )
             self.store.put(key.redis_key, value, 60)
             self.encodes.append(key)
