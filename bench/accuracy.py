@@ -18,14 +18,14 @@ from bench.photos import STANDARD, Photo
 from bench.record import Bound, Quantity, Row, Section
 from bench.sides import Ours, ious, threads
 from encoder_worker.backends import load_encoder
-from prompt_api.decoder.weights import read_export
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
-from shared.codec import EmbeddingDtype, decode_embedding, encode_embedding
-from shared.images import resize_longest_side
-from shared.keys import EmbeddingKey
-from shared.models import MOBILE_SAM
-from shared.weights import locate_weights
+from prompt_api.models.sam1.boundary import mask_runs
+from prompt_api.models.sam1.weights import read_export
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import MOBILE_SAM, SAM1
+from shared.tensors.codec import EmbeddingDtype, decode_embedding, encode_embedding
+from shared.weights.locate import locate_weights
 from tests.support.reference import Answer, Click, Reference
 
 LEAST_IOU: dict[EmbeddingDtype, float] = {"float32": 0.9999, "int16": 0.999, "float16": 0.999, "int8": 0.99}
@@ -65,7 +65,7 @@ def accuracy(material: Material) -> tuple[Section, Section]:
     with threads(count), client:
         encoder, ours = load_encoder(MOBILE_SAM, material.settings), Ours(material.settings, threads=count)
         for number, photo in enumerate(map(_bounded, material.photos)):
-            (embedding,) = encoder.encode([resize_longest_side(photo.rgb)])
+            (embedding,) = encoder.encode([SAM1.frame.resize(photo.rgb)])
             exact.preset(embedding, photo.size)
             answered = list(_reference_answers(material, photo, embedding, SEED + number))
             truths = [exact.predict(click) for click, _ in answered]
@@ -123,7 +123,7 @@ def _served(ours: Ours, photo: Photo, click: Click) -> tuple[list[NDArray[np.boo
     """Masks as the service answers them: those of a first prompt come without the padding, then RLE."""
     whole = ours.decode(click, padding=True)
     shown = whole if click.mask is not None else ours.decode(click, padding=False)
-    masks = [_pixels(mask) for mask in encode_masks(shown.logits, photo.size, MaskFormat.RLE)]
+    masks = [_pixels(mask) for mask in encode_masks(mask_runs, shown.logits, photo.size, MaskFormat.RLE)]
     return masks, whole.logits, whole.scores
 
 

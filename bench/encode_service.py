@@ -18,12 +18,12 @@ from encoder_worker.encode import EncodeImage
 from encoder_worker.encoder import Encoder
 from encoder_worker.pipeline import EncodePipeline
 from encoder_worker.rq_worker import EncodeWorker
-from shared.connections import request_client, worker_client
-from shared.events import RedisEvents
-from shared.keys import EmbeddingKey, image_key, queue_name, record_key
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
-from shared.store import RedisStore, Store
+from shared.contract.keys import EmbeddingKey, image_key, queue_name, record_key
+from shared.contract.settings import Settings
+from shared.events.redis_events import RedisEvents
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.connections import request_client, worker_client
+from shared.store.redis_store import RedisStore, Store
 from tests.support.memory_events import MemoryEvents
 from tests.support.memory_store import MemoryStore
 

@@ -19,7 +19,7 @@ from bench import cores
 from bench.clicks import request_prompt
 from deploy.local.embedded_valkey import start_valkey
 from deploy.local.process import ProcessGroup
-from shared.models import MOBILE_SAM
+from shared.contract.models import MOBILE_SAM
 from tests.support.reference import Click
 from tests.support.stack import ObservedStack
 

@@ -16,10 +16,10 @@ from rq.serializers import JSONSerializer
 from rq.utils import now, utcparse
 from rq.worker_registration import get_keys
 
-from shared.connections import request_client
-from shared.errors import StartupError
-from shared.keys import queue_name
-from shared.settings import Settings
+from shared.contract.errors import StartupError
+from shared.contract.keys import queue_name
+from shared.contract.settings import Settings
+from shared.redis.connections import request_client
 
 _STALE = 60.0
 """Seconds. A worker renews its registration every five, whether it waits or encodes."""

@@ -28,9 +28,9 @@ from encoder_worker.metrics import WorkerMetrics
 from encoder_worker.pipeline import BATCHES, EncodePipeline
 from encoder_worker.rq_worker import EncodeWorker, Pace
 from encoder_worker.watchdog import deadline, heartbeat
-from shared.events import Events
-from shared.keys import EmbeddingKey
-from shared.tracing import NO_TRACER, Tracer
+from shared.contract.keys import EmbeddingKey
+from shared.events.redis_events import Events
+from shared.observe.tracing import NO_TRACER, Tracer
 
 _LOOK = 0.02
 """Seconds between two looks for jobs that came while others run."""

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from encoder_worker.encoder import Encoder
 from encoder_worker.metrics import WorkerMetrics
-from shared import log_context, tracing
-from shared.codec import EmbeddingDtype, encode_embedding
-from shared.errors import EncodeFailed, ImageExpired
-from shared.events import Events
-from shared.geometry import Size
-from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.store import Store
+from shared.contract.errors import EncodeFailed, ImageExpired
+from shared.contract.geometry import Size
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.events.redis_events import Events
+from shared.images.reading import decode_image
+from shared.observe import log_context, tracing
+from shared.store.redis_store import Store
+from shared.tensors.embedding import TensorDtype, Tensors, encode_embedding
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class EncodeImage:
     """Encodes images of one model: `prepare`, the encoder, `finish`; the first and the last may run in any thread.
 
     Attributes:
-        dtype: how embeddings are stored.
+        dtype: how each tensor of an embedding is stored.
         ttl: seconds they are kept.
         max_pixels: largest image that is decoded.
         metrics: where it counts.
@@ -40,7 +40,7 @@ class EncodeImage:
     store: Store
     encoder: Encoder
     events: Events
-    dtype: EmbeddingDtype
+    dtype: TensorDtype
     ttl: int
     max_pixels: int
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
@@ -57,8 +57,8 @@ class EncodeImage:
         """
         prepared = self.prepare(key)
         if prepared is not None:
-            (embedding,) = self.embed([prepared])
-            self.finish(prepared, embedding)
+            (tensors,) = self.embed([prepared])
+            self.finish(prepared, tensors)
 
     def prepare(self, key: EmbeddingKey) -> Prepared | None:
         """The image on its way to the encoder; None if its embedding is there, and those who wait are woken.
@@ -79,7 +79,7 @@ class EncodeImage:
         frame, original = self._frame(data, stages)
         return Prepared(key, frame, original, stages)
 
-    def embed(self, batch: Sequence[Prepared]) -> list[NDArray[np.floating]]:
+    def embed(self, batch: Sequence[Prepared]) -> list[Tensors]:
         """The embeddings of several images, one call at a time whatever the threads.
 
         Raises:
@@ -95,7 +95,7 @@ class EncodeImage:
             prepared.stages.end("encode")
         return list(embeddings)
 
-    def finish(self, prepared: Prepared, embedding: NDArray[np.floating]) -> None:
+    def finish(self, prepared: Prepared, tensors: Tensors) -> None:
         """Store the embedding and wake those who wait for it.
 
         Raises:
@@ -103,7 +103,9 @@ class EncodeImage:
             StoreUnavailable: the cache is out of reach.
         """
         key = prepared.key
-        value = encode_embedding(key, embedding, dtype=self.dtype, original=prepared.original)
+        specs = self.encoder.model.architecture.tensors
+        dtypes = {spec.name: self.dtype for spec in specs}
+        value = encode_embedding(key, tensors, specs=specs, dtypes=dtypes, original=prepared.original)
         self.store.put(key.redis_key, value, self.ttl)
         if not self.store.exists(record_key(key.image_id)):
             # Deleted meanwhile. The record goes first, so one side or the other removes the embedding.
@@ -136,7 +138,7 @@ class EncodeImage:
         """The resized image, and the (height, width) it had. The full-size pixels are freed on return."""
         rgb = decode_image(data, max_pixels=self.max_pixels)
         stages.end("decode")
-        frame = resize_longest_side(rgb)
+        frame = self.encoder.model.architecture.frame.resize(rgb)
         stages.end("resize")
         return frame, (rgb.shape[0], rgb.shape[1])
 
@@ -147,7 +149,7 @@ class Prepared:
 
     Attributes:
         key: of its embedding.
-        frame: (H, W, 3) uint8, long side 1024.
+        frame: (H, W, 3) uint8, resized into the model's frame.
         original: (height, width) it had.
         stages: what it has been through.
     """

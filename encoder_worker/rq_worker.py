@@ -34,11 +34,11 @@ from encoder_worker.metrics import WorkerMetrics
 from encoder_worker.recovery import RecoveringQueue
 from encoder_worker.tracebacks import release_locals
 from encoder_worker.watchdog import TimeLimit, deadline, heartbeat
-from shared import log_context, tracing
-from shared.errors import SamCacheError
-from shared.events import Events
-from shared.keys import EmbeddingKey
-from shared.tracing import NO_TRACER, Tracer
+from shared.contract.errors import SamCacheError
+from shared.contract.keys import EmbeddingKey
+from shared.events.redis_events import Events
+from shared.observe import log_context, tracing
+from shared.observe.tracing import NO_TRACER, Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class EncodeWorker(SimpleWorker):
         tracer: Tracer = NO_TRACER,
         metrics: WorkerMetrics | None = None,
     ) -> None:
-        """`connection` is this worker's own, see `shared.connections.worker_client`."""
+        """`connection` is this worker's own, see `shared.redis.connections.worker_client`."""
         self.stopped = False
         self._at_once = False
         self._in_encode = False

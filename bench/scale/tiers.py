@@ -9,7 +9,7 @@ from bench.scale.amounts import Amounts
 from bench.scale.measuring import SEED, failed, latency, percent, under_load
 from bench.scale.population import Population, embeddings_kept
 from bench.scale.simulation import Tiers, simulate
-from shared.models import FAKE
+from shared.contract.models import FAKE
 from tests.support.fleet import Fleet
 
 _TIERS = {

@@ -7,9 +7,9 @@ from types import ModuleType
 from typing import Protocol, cast
 
 from encoder_worker.encoder import Encoder
-from shared.errors import ConfigurationError
-from shared.models import FAKE, MOBILE_SAM, VIT_B, VIT_H, VIT_L, Model
-from shared.settings import Settings
+from shared.contract.errors import ConfigurationError
+from shared.contract.models import FAKE, MOBILE_SAM, VIT_B, VIT_H, VIT_L, Model
+from shared.contract.settings import Settings
 
 _MODULES = {
     MOBILE_SAM.name: "encoder_worker.backends.onnx",

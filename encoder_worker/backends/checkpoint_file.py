@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from encoder_worker.backends.torchvision_operators import ensure_torchvision_imports
-from shared.decoder_file import PREFIXES
-from shared.errors import WeightsError
+from shared.contract.errors import WeightsError
+from shared.weights.decoder_file import PREFIXES
 
 _WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """Models by the width of their image encoder."""
@@ -56,7 +56,7 @@ def read_checkpoint(path: Path, name: str, expected: Mapping[str, Tensor]) -> di
 
 
 def decoder_arrays(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What `shared.decoder_file` keeps of a checkpoint: float32 numpy arrays."""
+    """What `shared.weights.decoder_file` keeps of a checkpoint: float32 numpy arrays."""
     return {key: value.float().numpy() for key, value in state.items() if key.startswith(PREFIXES)}
 
 

@@ -17,12 +17,13 @@ from encoder_worker.backends.batches import FittingBatches
 from encoder_worker.backends.checkpoint_file import decoder_arrays, empty_sam, read_checkpoint
 from encoder_worker.backends.device import choose_device, choose_dtype, explained_memory
 from encoder_worker.backends.staging import Staging
-from shared.checkpoint import locate_checkpoint
-from shared.cores import usable_cores
-from shared.decoder_file import decoder_path, read_decoder, write_decoder
-from shared.errors import EncodeFailed, WeightsError
-from shared.models import IMAGE_SIZE, Model
-from shared.settings import Settings
+from shared.contract.errors import EncodeFailed, WeightsError
+from shared.contract.models import Model
+from shared.contract.settings import Settings
+from shared.host.cores import usable_cores
+from shared.tensors.embedding import Tensors
+from shared.weights.checkpoint import locate_checkpoint
+from shared.weights.decoder_file import decoder_path, read_decoder, write_decoder
 
 GPU_BATCH = 4
 """Images per batch on a GPU unless `SAM_ENCODE_BATCH` says otherwise. On a CPU a batch saves nothing."""
@@ -76,7 +77,7 @@ class TorchEncoder:
         self._model = model
         self._network = network
         self._batches = FittingBatches(batch)
-        self._staging = Staging(device, self._batches.largest, result)
+        self._staging = Staging(model, device, self._batches.largest, result)
 
     @property
     def model(self) -> Model:
@@ -86,7 +87,7 @@ class TorchEncoder:
     def batch(self) -> int:
         return self._batches.largest
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.floating]]:
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         try:
             return self._batches.run(images, self._encode)
         except torch.OutOfMemoryError as error:
@@ -100,16 +101,18 @@ class TorchEncoder:
         Raises:
             torch.OutOfMemoryError: not even one image fits.
         """
-        blank = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+        side = self._model.architecture.frame.side
+        blank = np.zeros((side, side, 3), dtype=np.uint8)
         started = time.perf_counter()
         for size in self._batches.sizes:
             self._batches.run([blank] * size, self._encode)
         _log.info("warmed up in %.1f s, batches of up to %d", time.perf_counter() - started, self.batch)
 
     @torch.inference_mode()
-    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.floating]]:
+    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         embeddings = self._network(self._staging.frames(images))
-        if embeddings.shape[1:] != self._model.embedding_shape[1:] or not bool(embeddings.isfinite().all()):
+        (spec,) = self._model.architecture.tensors
+        if embeddings.shape[1:] != spec.shape[1:] or not bool(embeddings.isfinite().all()):
             raise EncodeFailed("the image encoder gave a result that is not a finite embedding")
         return self._staging.to_host(embeddings)
 

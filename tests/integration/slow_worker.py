@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from encoder_worker.backends.fake import FakeEncoder
 from encoder_worker.wiring import serve
-from shared import logs
-from shared.settings import Settings
+from shared.contract.settings import Settings
+from shared.observe import logs
 
 
 class SlowEncoder(FakeEncoder):

@@ -19,9 +19,9 @@ import pytest
 from prompt_api.access.grants import Grant, digest_of
 from prompt_api.access.new_token import new_token
 from prompt_api.access.scopes import Scope
-from prompt_api.cli.main import main as samcache
-from prompt_api.client import RemoteSamPredictor
-from shared.errors import Unauthorized
+from samcache import RemoteSamPredictor
+from samcache.cli.main import main as samcache
+from samcache.errors import Unauthorized
 from tests.integration.test_http_server import received, wait_until_ready
 from tests.support.client_material import picture
 from tests.support.stack import ObservedStack

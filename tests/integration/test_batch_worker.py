@@ -20,13 +20,13 @@ from rq.utils import now
 
 from encoder_worker.batch_worker import BatchWorker
 from encoder_worker.rq_worker import Pace
-from shared.connections import worker_client
-from shared.errors import InvalidImage
-from shared.keys import EmbeddingKey, queue_name
-from shared.models import FAKE
-from shared.queue import JobStatus
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
+from shared.contract.errors import InvalidImage
+from shared.contract.keys import EmbeddingKey, queue_name
+from shared.contract.models import FAKE
+from shared.contract.settings import Settings
+from shared.queue.interface import JobStatus
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.connections import worker_client
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
 from tests.support.memory_events import MemoryEvents
 

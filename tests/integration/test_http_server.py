@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing, contextmanager
 import httpx
 import pytest
 
-from prompt_api.body_budget import MOST, RESERVED
+from prompt_api.serving.body_budget import MOST, RESERVED
 from tests.support.stack import ObservedStack
 from tests.support.world import png
 

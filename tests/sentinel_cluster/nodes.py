@@ -10,7 +10,7 @@ from redis.crc import key_slot
 
 from deploy.local.ports import free_port
 from deploy.local.process import ProcessGroup
-from shared.keys import image_key
+from shared.contract.keys import image_key
 from tests.sentinel_cluster.scene import id_of, photo
 from tests.sentinel_cluster.tls import Member, Tls
 from tests.sentinel_cluster.waiting import until

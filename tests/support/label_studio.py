@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from shared.keys import image_key
+from shared.contract.keys import image_key
 from tests.support.world import World, png
 
 Answer = tuple[int, dict[str, str], bytes]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from shared.events import Crowd, Status, Topic, Watch
-from shared.keys import EmbeddingKey
+from shared.contract.keys import EmbeddingKey
+from shared.events.redis_events import Change, Crowd, Topic, Watch
 
 
 class MemoryEvents:
@@ -16,10 +16,10 @@ class MemoryEvents:
     """
 
     def __init__(self) -> None:
-        self.published: list[tuple[Topic, Status]] = []
+        self.published: list[tuple[Topic, Change]] = []
         self._crowd = Crowd()
 
-    def publish(self, key: EmbeddingKey, status: Status) -> None:
+    def publish(self, key: EmbeddingKey, status: Change) -> None:
         topic = (key.image_id, key.model)
         self.published.append((topic, status))
         self._crowd.wake(topic)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from shared.errors import EncodeFailed, Overloaded, RequestError, SamCacheError
-from shared.keys import EmbeddingKey
-from shared.queue import ABSENT, JobState, JobStatus
+from shared.contract.errors import EncodeFailed, Overloaded, RequestError, SamCacheError
+from shared.contract.keys import EmbeddingKey
+from shared.queue.interface import ABSENT, JobState, JobStatus
 
 
 class MemoryEncodeQueue:

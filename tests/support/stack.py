@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from deploy.local.process import StackError, stop_all
 from deploy.local.stack import START_SECONDS, WORKER_READY, LocalStack
-from shared.settings import Settings
+from shared.contract.settings import Settings
 
 _KEPT_LINES = 5_000
 _LOOK_SECONDS = 0.1

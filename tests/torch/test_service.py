@@ -22,11 +22,11 @@ from pycocotools import mask as coco
 from segment_anything import SamPredictor
 
 from deploy.local.process import Child, ProcessGroup, stop_all
-from shared.codec import decode_embedding
-from shared.connections import request_client
-from shared.keys import EmbeddingKey
-from shared.models import MOBILE_SAM, VIT_B, Model
-from shared.store import RedisStore
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import MOBILE_SAM, VIT_B, Model
+from shared.redis.connections import request_client
+from shared.store.redis_store import RedisStore
+from shared.tensors.codec import decode_embedding
 
 BOUND = 180.0
 API_WITHOUT_TORCH = """

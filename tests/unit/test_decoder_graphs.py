@@ -13,10 +13,10 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from prompt_api.decoder.graph_cache import DecoderGraphs, cached_graphs
-from prompt_api.decoder.interface import Prompt
-from prompt_api.decoder.onnx_decoder import OnnxDecoder, sparse_prompt
-from prompt_api.decoder.onnx_image import ImageSide, OnnxImage
+from prompt_api.models.interface import Prompt
+from prompt_api.models.sam1.graph_cache import DecoderGraphs, cached_graphs
+from prompt_api.models.sam1.onnx_decoder import OnnxDecoder, sparse_prompt
+from prompt_api.models.sam1.onnx_image import ImageSide, OnnxImage
 from tests.unit.decoder_material import random_embedding, random_weights
 
 Floats = NDArray[np.float32]

@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from shared.errors import ImageTooLarge, InvalidImage, UnsupportedImage
-from shared.images import DECODE_SECONDS, decode_image, inspect_image, resize_longest_side
+from shared.contract.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from shared.contract.models import SAM1
+from shared.images.reading import DECODE_SECONDS, decode_image, inspect_image
 from tests.support import sample_images as sample
 
 WHITE = (255, 255, 255)
@@ -160,4 +161,4 @@ def test_the_limits_of_an_upload_hold_for_the_worker_too() -> None:
 )
 def test_the_long_side_becomes_1024(size: tuple[int, int], resized: tuple[int, int]) -> None:
     rgb = np.asarray(sample.picture(size[1], size[0]))
-    assert resize_longest_side(rgb).shape == (*resized, 3)
+    assert SAM1.frame.resize(rgb).shape == (*resized, 3)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from shared.errors import ImageNotFound
-from shared.keys import EmbeddingKey, image_key, logits_key, owners_key, parse_image_id, queue_name, record_key
-from shared.models import FAKE, MOBILE_SAM, PREPROCESSING, REGISTRY
+from shared.contract.errors import ImageNotFound
+from shared.contract.keys import EmbeddingKey, image_key, logits_key, owners_key, parse_image_id, queue_name, record_key
+from shared.contract.models import FAKE, MOBILE_SAM, PREPROCESSING, REGISTRY
 
 IMAGE_ID = "0123456789abcdef" * 4
 KEY = EmbeddingKey.of(IMAGE_ID, MOBILE_SAM)

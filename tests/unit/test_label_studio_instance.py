@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from prompt_api.label_studio import instance as module
-from prompt_api.label_studio.credentials import LegacyToken, NoToken, PersonalAccessToken, credentials
-from prompt_api.label_studio.instance import LabelStudioInstance
-from prompt_api.label_studio.recent import RecentImages
-from shared.errors import ConfigurationError, ImageTooLarge, ImageUnreachable, SamCacheError
+from prompt_api.integrations.label_studio import instance as module
+from prompt_api.integrations.label_studio.credentials import LegacyToken, NoToken, PersonalAccessToken, credentials
+from prompt_api.integrations.label_studio.instance import LabelStudioInstance
+from prompt_api.integrations.label_studio.recent import RecentImages
+from shared.contract.errors import ConfigurationError, ImageTooLarge, ImageUnreachable, SamCacheError
 from tests.support.label_studio import Answer, studio
 
 IMAGE = b"the bytes of an image"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from prompt_api.metrics.processes import SharedFolder, shared_folder
-from shared.errors import ConfigurationError
+from shared.contract.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from encoder_worker.preprocess import normalise_and_pad
-from shared.models import PIXEL_MEAN, PIXEL_STD
+from shared.contract.models import PIXEL_MEAN, PIXEL_STD
 
 
 @pytest.mark.parametrize("size", [(1024, 1024), (683, 1024), (1024, 1), (1, 1024)])

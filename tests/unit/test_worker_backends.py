@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from encoder_worker.backends import load_encoder
-from shared.errors import ConfigurationError
-from shared.models import FAKE
-from shared.settings import Settings
+from shared.contract.errors import ConfigurationError
+from shared.contract.models import FAKE
+from shared.contract.settings import Settings
 
 
 def test_the_fake_embedding_is_the_mean_colour_of_each_block_of_the_padded_frame() -> None:
@@ -42,8 +42,8 @@ def test_a_model_that_no_backend_runs_is_a_configuration_error() -> None:
 
 def test_the_fake_encoder_needs_no_runtime() -> None:
     program = (
-        "import sys; from encoder_worker.backends import load_encoder; from shared.models import FAKE; "
-        "from shared.settings import Settings; load_encoder(FAKE, Settings()); "
+        "import sys; from encoder_worker.backends import load_encoder; from shared.contract.models import FAKE; "
+        "from shared.contract.settings import Settings; load_encoder(FAKE, Settings()); "
         "sys.exit(bool({'onnxruntime', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0

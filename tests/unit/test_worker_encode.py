@@ -15,10 +15,10 @@ from PIL import Image
 from encoder_worker.backends.fake import FakeEncoder
 from encoder_worker.encode import EncodeImage
 from encoder_worker.encoder import Encoder
-from shared.codec import decode_embedding
-from shared.errors import EncodeFailed, ImageExpired, ImageTooLarge, InvalidImage, UnsupportedImage
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import FAKE, MOBILE_SAM, Model
+from shared.contract.errors import EncodeFailed, ImageExpired, ImageTooLarge, InvalidImage, UnsupportedImage
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import FAKE, MOBILE_SAM, Model
+from shared.tensors.codec import decode_embedding
 from tests.support.memory_events import MemoryEvents
 from tests.support.memory_store import MemoryStore
 
@@ -144,7 +144,7 @@ def test_a_job_for_another_encoder_is_refused(other: str) -> None:
     image_id = desk.upload(png(8, 8)).image_id
     key = {
         "model": EmbeddingKey.of(image_id, MOBILE_SAM),
-        "weights": EmbeddingKey(image_id, FAKE.name, "0" * 64),
+        "weights": EmbeddingKey(image_id, FAKE.name, "0" * 64, "p1"),
         "preprocessing": EmbeddingKey(image_id, FAKE.name, FAKE.weights_digest, "p0"),
     }[other]
     with pytest.raises(EncodeFailed, match="other weights"):

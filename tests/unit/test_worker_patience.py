@@ -6,7 +6,7 @@ import pytest
 
 from encoder_worker.patient_store import PatientStore
 from encoder_worker.wiring import wait_until_up
-from shared.errors import StoreUnavailable
+from shared.contract.errors import StoreUnavailable
 from tests.support.memory_store import MemoryStore
 
 

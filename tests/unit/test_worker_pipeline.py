@@ -16,10 +16,10 @@ from PIL import Image
 from encoder_worker.backends.fake import FakeEncoder
 from encoder_worker.encode import EncodeImage
 from encoder_worker.pipeline import EncodePipeline
-from shared.codec import decode_embedding
-from shared.errors import EncodeFailed, InvalidImage
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import FAKE
+from shared.contract.errors import EncodeFailed, InvalidImage
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import FAKE
+from shared.tensors.codec import decode_embedding
 from tests.support.memory_events import MemoryEvents
 from tests.support.memory_store import MemoryStore
 

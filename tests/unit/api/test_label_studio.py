@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from prompt_api.label_studio import backend, wire
-from prompt_api.label_studio.pictures import MAX_WARMING
-from prompt_api.routes.label_studio import MAX_NOTICE
+from prompt_api.http.routes.label_studio import MAX_NOTICE
+from prompt_api.integrations.label_studio import backend, wire
+from prompt_api.integrations.label_studio.pictures import MAX_WARMING
 from tests.support.label_studio import (
     BRUSH,
     DATA_URL,

@@ -1,0 +1,97 @@
+"""Names in Redis. Each operation touches one key, so the cache may be a Cluster.
+
+Cache role (may evict):
+    sam:image:{<id>}                                the uploaded bytes
+    sam:record:{<id>}                               JSON: size of the oriented image; outlives the bytes
+    sam:tensors:<model>:<weights>:<prep>:{<id>}     the image embedding, see `shared.tensors.embedding`
+    sam:owners:{<id>}                               set of the namespaces that uploaded the image; only with tokens
+    sam:logits:<token>                              low-res logits of one answer, see `shared.tensors.logits`
+    sam:rate:{…}                                    a client's recent requests, as the `limits` library counts them; on
+                                                    the queue where the cache is a Cluster
+Queue role (must not evict): RQ's own keys, and the channel EVENTS.
+
+Braces are part of a name: a Cluster places a key by what stands in them. So all that is kept of an image is on one
+node, and the loss of a node is the loss of some images, not of a part of nearly each.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from shared.contract.errors import ImageNotFound
+from shared.contract.models import Model
+
+ENCODE_FUNCTION = "encoder_worker.jobs.encode_image"
+"""Dotted name of the only function a job may call: all that API and worker share of the worker's code."""
+
+EVENTS = "sam:events"
+"""Pub/sub channel on the queue role: `{"image_id", "model", "status"}` at each change of status."""
+
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+
+
+def parse_image_id(text: str) -> str:
+    """`text` if it is an image id (64 lower-case hex digits of SHA-256).
+
+    Raises:
+        ImageNotFound: it is not, so no image can have it.
+    """
+    if not _IMAGE_ID.fullmatch(text):
+        raise ImageNotFound("an image id is the lower-case hex SHA-256 of the uploaded bytes")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingKey:
+    """What identifies an image embedding: the image, the weights and the preprocessing.
+
+    Attributes:
+        image_id: lower-case hex SHA-256 of the uploaded bytes.
+        model: registry name.
+        weights_digest: lower-case hex SHA-256 of the weights, 64 characters.
+        preprocessing: version of resize + normalise + pad.
+    """
+
+    image_id: str
+    model: str
+    weights_digest: str
+    preprocessing: str
+
+    @classmethod
+    def of(cls, image_id: str, model: Model) -> EmbeddingKey:
+        return cls(image_id, model.name, model.weights_digest, model.architecture.preprocessing)
+
+    @property
+    def redis_key(self) -> str:
+        return f"sam:tensors:{self.model}:{self.weights_digest[:16]}:{self.preprocessing}:{_place(self.image_id)}"
+
+    @property
+    def job_id(self) -> str:
+        """RQ job id, the single-flight lock of this encode. Letters, digits, `_` and `-` only."""
+        return f"{self.model}-{self.weights_digest[:16]}-{self.preprocessing}-{self.image_id}"
+
+
+def image_key(image_id: str) -> str:
+    return f"sam:image:{_place(image_id)}"
+
+
+def record_key(image_id: str) -> str:
+    return f"sam:record:{_place(image_id)}"
+
+
+def owners_key(image_id: str) -> str:
+    return f"sam:owners:{_place(image_id)}"
+
+
+def logits_key(token: str) -> str:
+    return f"sam:logits:{token}"
+
+
+def queue_name(model: str) -> str:
+    """RQ queue of one model: a worker serves exactly one (a kill between pop and start is then recoverable)."""
+    return f"sam-encode-{model}"
+
+
+def _place(image_id: str) -> str:
+    return "{" + image_id + "}"
