@@ -23,7 +23,7 @@ from shared.events.redis_events import MemoryEvents
 from shared.images.reading import decode_image
 from shared.queue.memory_queue import MemoryEncodeQueue
 from shared.store.redis_store import MemoryStore
-from shared.tensors.codec import encode_embedding
+from shared.tensors.embedding import encode_embedding
 
 OTHER = replace(FAKE, name="other")
 """A second model, so that mixing models up can be tested."""
@@ -47,8 +47,9 @@ class World:
             data = self.store.get(image_key(key.image_id))
             assert data is not None
             rgb = decode_image(data, max_pixels=50_000_000)
+            (tensors,) = FakeEncoder().encode([SAM1.frame.resize(rgb)])
             value = encode_embedding(
-                key, FakeEncoder().encode([SAM1.frame.resize(rgb)])[0], dtype="float16", original=rgb.shape[:2]
+                key, tensors, specs=SAM1.tensors, dtypes={"embedding": "float16"}, original=rgb.shape[:2]
             )
             self.store.put(key.redis_key, value, 60)
             self.encodes.append(key)
