@@ -20,7 +20,7 @@ from prompt_api.models.load import load_decoder
 from prompt_api.models.sam1.boundary import mask_runs
 from prompt_api.models.sam1.weights import read_export
 from shared.contract.geometry import Size
-from shared.contract.models import MOBILE_SAM, SAM1
+from shared.contract.models import EMBEDDING, MOBILE_SAM
 from shared.contract.settings import Settings
 from shared.weights.locate import locate_weights
 from tests.support.reference import Click, Reference
@@ -51,7 +51,7 @@ class Ours:
     def preset(self, embedding: Floats, size: Size) -> PreparedImage:
         """Make this the current image: `embedding` (1, 256, 64, 64) of an image of (height, width)."""
         self._size = size
-        self._image = self._decoder.prepare(embedding, SAM1.frame.inside(size))
+        self._image = self._decoder.prepare({EMBEDDING: embedding}, size)
         prepared: PreparedImage = self._image
         return prepared
 

@@ -20,12 +20,12 @@ from tests.support.world import png
 
 ROOT = Path(__file__).parents[2]
 ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-"""Without what would let this checkout's packages be found."""
+"""PYTHONPATH is left out: it may lead to the packages of this checkout."""
 
 BOUND = 300.0
 
 OF_HTTPX = {"anyio", "certifi", "h11", "httpcore", "idna", "sniffio", "typing_extensions"}
-"""What httpx brings. Not each of them for every version of Python."""
+"""What httpx brings. Some of it is needed for some versions of Python only."""
 
 INSTALLED = """
 import importlib.metadata, json
@@ -81,7 +81,7 @@ print(json.dumps({
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment that has the client's wheel, and what pip installs with it."""
     folder = tmp_path_factory.mktemp("alone")
-    # A copy: building leaves files behind, and takes up what an earlier build left.
+    # In a copy: a build leaves files behind, and the next one would use them.
     leftovers = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT / "client", folder / "client", ignore=leftovers)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
@@ -89,7 +89,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     run(sys.executable, "-m", "venv", "--without-pip", folder / "environment")
     constraints = ROOT / "constraints.txt"
-    run(*pip, "--python", folder / "environment", "install", "--constraint", constraints, wheel)
+    run(*pip, "--python", folder / "environment", "install", "--no-compile", "--constraint", constraints, wheel)
     return folder / "environment"
 
 

@@ -17,6 +17,7 @@ from encoder_worker.backends.fake import FakeEncoder
 from encoder_worker.wiring import serve
 from shared.contract.settings import Settings
 from shared.observe import logs
+from shared.tensors.embedding import Tensors
 
 
 class SlowEncoder(FakeEncoder):
@@ -25,7 +26,7 @@ class SlowEncoder(FakeEncoder):
         self._seconds = seconds
         self._tally = tally
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         with self._tally.open("a") as tally:
             tally.write("started\n")
         time.sleep(self._seconds)

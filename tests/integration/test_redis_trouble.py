@@ -24,7 +24,7 @@ from shared.contract.keys import EmbeddingKey, record_key
 from shared.contract.models import FAKE, SAM1
 from shared.contract.settings import Settings
 from shared.images.reading import decode_image
-from shared.tensors.codec import encode_embedding
+from shared.tensors.embedding import encode_embedding
 from tests.support.proxy import FAIR, Link, Proxy, Weather
 from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 
@@ -94,9 +94,12 @@ class Scene:
         if encoded:
             rgb = decode_image(data, max_pixels=1_000_000)
             key = EmbeddingKey.of(image_id, FAKE)
-            (embedding,) = FakeEncoder().encode([SAM1.frame.resize(rgb)])
+            (tensors,) = FakeEncoder().encode([SAM1.frame.resize(rgb)])
             self.cache.client.set(
-                key.redis_key, encode_embedding(key, embedding, dtype="float16", original=rgb.shape[:2])
+                key.redis_key,
+                encode_embedding(
+                    key, tensors, specs=SAM1.tensors, dtypes={"embedding": "float16"}, original=rgb.shape[:2]
+                ),
             )
         return image_id
 

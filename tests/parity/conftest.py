@@ -16,7 +16,7 @@ from encoder_worker.preprocess import normalise_and_pad
 from prompt_api.models.sam1.graph_cache import DecoderGraphs, cached_graphs
 from prompt_api.models.sam1.weights import read_export
 from shared.contract.geometry import Size
-from shared.contract.models import SAM1
+from shared.contract.models import MOBILE_SAM, SAM1
 
 PHOTOS = ("astronaut", "coffee", "chelsea")
 """Square, landscape, landscape; `portrait` is the middle of the second, cut upright."""
@@ -51,7 +51,7 @@ def photos(weights: Path) -> Mapping[str, Photo]:
 
     def encoded(rgb: NDArray[np.uint8]) -> Photo:
         height, width, _ = rgb.shape
-        (embedding,) = session.run(None, {"input": normalise_and_pad(SAM1.frame.resize(rgb))})
+        (embedding,) = session.run(None, {"input": normalise_and_pad(SAM1.frame.resize(rgb), MOBILE_SAM)})
         return Photo((height, width), embedding)
 
     return {name: encoded(rgb) for name, rgb in images.items()}

@@ -66,9 +66,7 @@ def cases(reference: Reference, photos: Mapping[str, Photo]) -> list[Case]:
 @pytest.fixture(scope="module")
 def split(graphs: DecoderGraphs, photos: Mapping[str, Photo]) -> Decode:
     decoder = OnnxDecoder(graphs, weights_digest="0" * 64, threads=1, cores=1)
-    images = {
-        name: decoder.prepare(photo.embedding, SAM1.frame.inside(photo.original)) for name, photo in photos.items()
-    }
+    images = {name: decoder.prepare({"embedding": photo.embedding}, photo.original) for name, photo in photos.items()}
 
     def decode(case: Case) -> tuple[Floats, Floats]:
         (masks,) = decoder.decode(images[case.photo], [case.prompt], multimask=case.click.multimask)
@@ -151,7 +149,7 @@ def test_masks_without_the_padding_are_the_same_masks(
 ) -> None:
     decoder = OnnxDecoder(graphs, weights_digest="0" * 64, threads=1, cores=1)
     original = photos[photo].original
-    image = decoder.prepare(photos[photo].embedding, SAM1.frame.inside(original))
+    image = decoder.prepare({"embedding": photos[photo].embedding}, original)
     reference.preset(photos[photo].embedding, original)
     for case in [case for case in cases if case.photo == photo][::5]:
         (masks,) = decoder.decode(image, [case.prompt], multimask=case.click.multimask, padding=False)

@@ -11,7 +11,7 @@ import torch
 
 from encoder_worker.backends.torchvision_operators import ensure_torchvision_imports
 from encoder_worker.preprocess import normalise_and_pad
-from shared.contract.models import SAM1
+from shared.contract.models import MOBILE_SAM, SAM1
 
 ensure_torchvision_imports()
 
@@ -35,4 +35,4 @@ def test_the_encoder_sees_exactly_what_segment_anything_shows_it(sam: Any, photo
     rgb = getattr(skimage.data, photo)()
     resized = ResizeLongestSide(SAM1.frame.side).apply_image(rgb)
     expected = sam.preprocess(torch.as_tensor(resized).permute(2, 0, 1)[None])
-    np.testing.assert_array_equal(normalise_and_pad(SAM1.frame.resize(rgb)), expected.numpy())
+    np.testing.assert_array_equal(normalise_and_pad(SAM1.frame.resize(rgb), MOBILE_SAM), expected.numpy())

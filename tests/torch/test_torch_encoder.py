@@ -25,6 +25,10 @@ def network(encoder: Any, dtype: torch.dtype = torch.float32) -> TorchEncoder:
     return TorchEncoder(VIT_B, Network(encoder, dtype), CPU, batch=4)
 
 
+def embeddings(encoder: TorchEncoder, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.floating]]:
+    return [tensors["embedding"] for tensors in encoder.encode(images)]
+
+
 @pytest.mark.parametrize("largest_masked", [0, 10_000], ids=["folded", "masked"])
 @pytest.mark.parametrize("block", [0, 1], ids=["windows", "global"])
 def test_fused_attention_equals_the_original(small_encoder: Callable[[], Any], block: int, largest_masked: int) -> None:
@@ -39,7 +43,7 @@ def test_the_whole_network_equals_the_original(small_encoder: Callable[[], Any],
     image = SAM1.frame.resize(photo)
     sam = Sam(small_encoder(), torch.nn.Identity(), torch.nn.Identity())
     expected = sam.image_encoder(sam.preprocess(torch.tensor(image).permute(2, 0, 1)[None])).numpy()
-    (embedding,) = network(small_encoder()).encode([image])
+    (embedding,) = embeddings(network(small_encoder()), [image])
     assert embedding.dtype == np.float32
     np.testing.assert_allclose(embedding, expected, atol=1e-4)
 
@@ -54,9 +58,9 @@ def test_relative_positions_matter_to_these_tests(small_encoder: Callable[[], An
 
 def test_images_of_several_sizes_share_a_batch(small_encoder: Callable[[], Any], photo: NDArray[np.uint8]) -> None:
     images = [SAM1.frame.resize(image) for image in (photo, photo.transpose(1, 0, 2), photo[:50], photo[:, :50])]
-    together = network(small_encoder()).encode(images)
+    together = embeddings(network(small_encoder()), images)
     for image, embedding in zip(images, together, strict=True):
-        (alone,) = network(small_encoder()).encode([image])
+        (alone,) = embeddings(network(small_encoder()), [image])
         assert embedding.shape == (1, 256, 64, 64)
         np.testing.assert_allclose(embedding, alone, atol=1e-4)
 
@@ -65,7 +69,7 @@ def test_an_embedding_is_not_overwritten_by_the_next(
     small_encoder: Callable[[], Any], photo: NDArray[np.uint8]
 ) -> None:
     encoder = network(small_encoder())
-    (first,) = encoder.encode([SAM1.frame.resize(photo)])
+    (first,) = embeddings(encoder, [SAM1.frame.resize(photo)])
     kept = first.copy()
     encoder.encode([np.zeros((1024, 1024, 3), dtype=np.uint8)])
     np.testing.assert_array_equal(first, kept)
@@ -73,8 +77,8 @@ def test_an_embedding_is_not_overwritten_by_the_next(
 
 def test_bfloat16_stays_close_to_float32(small_encoder: Callable[[], Any], photo: NDArray[np.uint8]) -> None:
     image = SAM1.frame.resize(photo)
-    (exact,) = network(small_encoder()).encode([image])
-    (rounded,) = network(small_encoder(), torch.bfloat16).encode([image])
+    (exact,) = embeddings(network(small_encoder()), [image])
+    (rounded,) = embeddings(network(small_encoder(), torch.bfloat16), [image])
     assert float(np.abs(rounded - exact).mean()) < 0.01 * float(np.abs(exact).mean())
 
 

@@ -22,7 +22,9 @@ def red_square_on_blue() -> NDArray[np.float32]:
 
 def decode(prompt: Prompt, *, multimask: bool = True) -> DecodedMasks:
     decoder = FakeDecoder()
-    (masks,) = decoder.decode(decoder.prepare(red_square_on_blue(), (768, 1024)), [prompt], multimask=multimask)
+    (masks,) = decoder.decode(
+        decoder.prepare({"embedding": red_square_on_blue()}, (768, 1024)), [prompt], multimask=multimask
+    )
     return masks
 
 

@@ -18,7 +18,7 @@ import importlib, os, sys, traceback
 
 # What does not belong to this project is imported once, before any fork: each module below then starts from an
 # interpreter that has none of the project's own modules, in a few milliseconds.
-import flask, numpy, onnx, onnxruntime, PIL.Image, prometheus_client, pydantic, redis, rq, torch, waitress, httpx  # noqa
+import flask, httpx, numpy, onnx, onnxruntime, PIL.Image, prometheus_client, pydantic, redis, rq, torch, waitress
 
 own = tuple(sys.argv[1].split(","))
 failed = 0

@@ -17,7 +17,7 @@ from shared.contract.settings import Settings
 
 def test_the_fake_embedding_is_the_mean_colour_of_each_block_of_the_padded_frame() -> None:
     image = np.random.default_rng(0).integers(0, 256, (600, 1024, 3), dtype=np.uint8)
-    (embedding,) = load_encoder(FAKE, Settings()).encode([image])
+    embedding = load_encoder(FAKE, Settings()).encode([image])[0]["embedding"]
     assert embedding.shape == (1, 256, 64, 64)
     assert embedding.dtype == np.float32
     assert embedding[0, :3, 5, 7] == pytest.approx(image[80:96, 112:128].mean(axis=(0, 1)) / 255, rel=1e-5)
