@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
@@ -18,10 +17,9 @@ from prompt_api.metrics.counting import ApiMetrics
 from shared import allowance
 from shared.errors import SamCacheError, StoreUnavailable
 from shared.metric import Metric
+from shared.process_memory import resident_bytes
 from shared.queue_load import QueueLoad
 from shared.version import installed_version
-
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +85,6 @@ class _Of(Collector):
 
     def collect(self) -> Iterable[Family]:
         return self._collect()
-
-
-def resident_bytes(pid: int) -> int | None:
-    """Resident memory of a process; None if there is no such process (any more), or no /proc."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except OSError:
-        return None
-    return pages * _PAGE or None  # one that has ended and was not waited for yet has none
 
 
 def _gauge(metric: Metric, samples: Mapping[tuple[str, ...], float]) -> GaugeMetricFamily:
