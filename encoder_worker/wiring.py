@@ -13,15 +13,15 @@ from typing import cast
 
 import redis
 
-from encoder_worker.backends import load_encoder
-from encoder_worker.batch_worker import BatchWorker
-from encoder_worker.encode import EncodeImage
-from encoder_worker.encoder import Encoder
-from encoder_worker.metrics import WorkerMetrics
-from encoder_worker.patient_store import PatientStore
-from encoder_worker.pipeline import EncodePipeline
-from encoder_worker.rq_worker import EncodeWorker
-from encoder_worker.watchdog import deadline
+from encoder_worker.backends.load import load_encoder
+from encoder_worker.encoding.encode import EncodeImage
+from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.encoding.patient_store import PatientStore
+from encoder_worker.encoding.pipeline import EncodePipeline
+from encoder_worker.metrics.counting import WorkerMetrics
+from encoder_worker.rq.batch_worker import BatchWorker
+from encoder_worker.rq.watchdog import deadline
+from encoder_worker.rq.worker import EncodeWorker
 from shared.codec import EmbeddingDtype
 from shared.connections import cache_client, request_client, worker_client
 from shared.errors import StoreUnavailable

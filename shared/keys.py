@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from shared.errors import ImageNotFound
 from shared.models import PREPROCESSING, Model
 
-ENCODE_FUNCTION = "encoder_worker.jobs.encode_image"
+ENCODE_FUNCTION = "encoder_worker.rq.job.encode_image"
 """Dotted name of the only function a job may call: all that API and worker share of the worker's code."""
 
 EVENTS = "sam:events"

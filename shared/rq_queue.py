@@ -2,7 +2,7 @@
 
 The lock is held as long as the job's hash lives, as with RQ's `unique=True`, and every way for it to end has a
 time to live here: waiting (`image_ttl`, after which there is nothing left to encode), done (`DONE_TTL`), failed
-(`failure_ttl`). While a job runs RQ keeps the hash; the worker's lease and retries (see `encoder_worker.rq_worker`)
+(`failure_ttl`). While a job runs RQ keeps the hash; the worker's lease and retries (see `encoder_worker.rq.worker`)
 end that state.
 """
 

@@ -10,7 +10,7 @@ import numpy as np
 from bench.photos import STANDARD, photos
 from bench.record import Quantity, Row, Section
 from bench.scale.amounts import Amounts
-from encoder_worker.backends import load_encoder
+from encoder_worker.backends.load import load_encoder
 from shared.images import decode_image, resize_longest_side
 from shared.models import find_model
 from shared.settings import Settings

@@ -10,7 +10,7 @@ import redis
 
 from bench.photos import STANDARD, photos
 from bench.scale.pictures import SIZE, image_id, picture
-from encoder_worker.backends import load_encoder
+from encoder_worker.backends.load import load_encoder
 from prompt_api.decoder.load import load_decoder
 from shared.codec import encode_embedding
 from shared.geometry import resized_size

@@ -13,7 +13,7 @@ import pytest
 import redis
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from encoder_worker.rq_worker import EncodeWorker
+from encoder_worker.rq.worker import EncodeWorker
 from shared.connections import request_client, worker_client
 from shared.errors import EncodeFailed, InvalidImage, Overloaded, StoreUnavailable
 from shared.events import MemoryEvents

@@ -18,8 +18,8 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import now
 
-from encoder_worker.batch_worker import BatchWorker
-from encoder_worker.rq_worker import Pace
+from encoder_worker.rq.batch_worker import BatchWorker
+from encoder_worker.rq.worker import Pace
 from shared.connections import worker_client
 from shared.errors import InvalidImage
 from shared.events import MemoryEvents

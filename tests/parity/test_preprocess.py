@@ -9,8 +9,8 @@ import pytest
 import skimage.data
 import torch
 
-from encoder_worker.backends.torchvision_operators import ensure_torchvision_imports
-from encoder_worker.preprocess import normalise_and_pad
+from encoder_worker.backends.onnx.preprocess import normalise_and_pad
+from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
 from shared.images import resize_longest_side
 from shared.models import IMAGE_SIZE
 

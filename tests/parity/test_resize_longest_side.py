@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from encoder_worker.backends.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
 from shared.geometry import resized_size, to_resized_frame
 from shared.images import resize_longest_side
 from shared.models import IMAGE_SIZE

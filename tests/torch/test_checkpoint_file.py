@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from encoder_worker.backends.checkpoint_file import empty_sam, read_checkpoint
-from encoder_worker.backends.device import choose_device, choose_dtype
+from encoder_worker.backends.on_torch.device import choose_device, choose_dtype
+from encoder_worker.backends.sam1.checkpoint_file import empty_sam, read_checkpoint
 from shared.decoder_file import decoder_path, read_decoder
 from shared.errors import ConfigurationError, WeightsError
 from shared.models import VIT_B, Model

@@ -16,8 +16,8 @@ import pytest
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from encoder_worker.batch_worker import BatchWorker
-from encoder_worker.rq_worker import EncodeWorker
+from encoder_worker.rq.batch_worker import BatchWorker
+from encoder_worker.rq.worker import EncodeWorker
 from shared import log_context
 from shared.errors import InvalidImage, StoreUnavailable
 from shared.events import MemoryEvents

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from promql_parser import AggregateExpr, BinaryExpr, Expr, VectorSelector
 
-from encoder_worker import metrics as worker
+from encoder_worker.metrics import catalogue as worker
 from prompt_api import timing
 from prompt_api.metrics import catalogue as api
 from shared.metric import Kind, Metric, metrics_table

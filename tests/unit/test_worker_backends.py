@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from encoder_worker.backends import load_encoder
+from encoder_worker.backends.load import load_encoder
 from shared.errors import ConfigurationError
 from shared.models import FAKE
 from shared.settings import Settings
@@ -42,7 +42,7 @@ def test_a_model_that_no_backend_runs_is_a_configuration_error() -> None:
 
 def test_the_fake_encoder_needs_no_runtime() -> None:
     program = (
-        "import sys; from encoder_worker.backends import load_encoder; from shared.models import FAKE; "
+        "import sys; from encoder_worker.backends.load import load_encoder; from shared.models import FAKE; "
         "from shared.settings import Settings; load_encoder(FAKE, Settings()); "
         "sys.exit(bool({'onnxruntime', 'torch'} & set(sys.modules)))"
     )

@@ -12,10 +12,11 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from encoder_worker.encode import EncodeImage
-from encoder_worker.metrics import STAGES, WorkerMetrics
-from encoder_worker.metrics_server import PORTS, metrics_server
-from encoder_worker.rq_worker import EncodeWorker
+from encoder_worker.encoding.encode import EncodeImage
+from encoder_worker.metrics.catalogue import STAGES
+from encoder_worker.metrics.counting import WorkerMetrics
+from encoder_worker.metrics.server import PORTS, metrics_server
+from encoder_worker.rq.worker import EncodeWorker
 from shared.errors import ConfigurationError, EncodeFailed, InvalidImage
 from shared.keys import EmbeddingKey
 from shared.queue_load import queue_load

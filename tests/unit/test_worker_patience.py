@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from encoder_worker.patient_store import PatientStore
+from encoder_worker.encoding.patient_store import PatientStore
 from encoder_worker.wiring import wait_until_up
 from shared.errors import StoreUnavailable
 from shared.store import MemoryStore

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from encoder_worker.backends.fake import FakeEncoder
-from encoder_worker.encode import EncodeImage
-from encoder_worker.pipeline import EncodePipeline
+from encoder_worker.encoding.encode import EncodeImage
+from encoder_worker.encoding.pipeline import EncodePipeline
 from shared.codec import decode_embedding
 from shared.errors import EncodeFailed, InvalidImage
 from shared.events import MemoryEvents

@@ -9,11 +9,11 @@ import threading
 import pytest
 import redis
 
-from encoder_worker.watchdog import deadline, heartbeat
+from encoder_worker.rq.watchdog import deadline, heartbeat
 
 HANGS_WITH_THE_INTERPRETER_LOCK = """
 import ctypes
-from encoder_worker.watchdog import deadline
+from encoder_worker.rq.watchdog import deadline
 
 with deadline(0.2):
     ctypes.PyDLL(None).sleep(60)

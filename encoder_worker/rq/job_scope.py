@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from encoder_worker.jobs import EncodeJob
+from encoder_worker.rq.job import EncodeJob
 from shared import log_context, tracing
 from shared.job_origin import span_attributes
 from shared.tracing import Kind, Span, Tracer

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder_worker.encode import EncodeImage, Prepared
+from encoder_worker.encoding.encode import EncodeImage, Prepared
 from shared.cores import usable_cores
 from shared.keys import EmbeddingKey
 from shared.tracing import carried

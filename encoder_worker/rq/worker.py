@@ -28,12 +28,12 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker import SimpleWorker
 
-from encoder_worker.job_scope import JobScope
-from encoder_worker.jobs import Encode, EncodeJob
-from encoder_worker.metrics import WorkerMetrics
-from encoder_worker.recovery import RecoveringQueue
-from encoder_worker.tracebacks import release_locals
-from encoder_worker.watchdog import TimeLimit, deadline, heartbeat
+from encoder_worker.metrics.counting import WorkerMetrics
+from encoder_worker.rq.job import Encode, EncodeJob
+from encoder_worker.rq.job_scope import JobScope
+from encoder_worker.rq.recovery import RecoveringQueue
+from encoder_worker.rq.tracebacks import release_locals
+from encoder_worker.rq.watchdog import TimeLimit, deadline, heartbeat
 from shared import log_context, tracing
 from shared.errors import SamCacheError
 from shared.events import Events

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from encoder_worker.preprocess import normalise_and_pad
+from encoder_worker.backends.onnx.preprocess import normalise_and_pad
 from shared.cores import usable_cores
 from shared.errors import ConfigurationError, EncodeFailed
 from shared.models import IMAGE_SIZE, Model

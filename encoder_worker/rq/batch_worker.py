@@ -22,12 +22,12 @@ from rq.job import Job
 from rq.utils import now
 from rq.worker import WorkerStatus
 
-from encoder_worker.job_scope import JobScope
-from encoder_worker.jobs import EncodeJob
-from encoder_worker.metrics import WorkerMetrics
-from encoder_worker.pipeline import BATCHES, EncodePipeline
-from encoder_worker.rq_worker import EncodeWorker, Pace
-from encoder_worker.watchdog import deadline, heartbeat
+from encoder_worker.encoding.pipeline import BATCHES, EncodePipeline
+from encoder_worker.metrics.counting import WorkerMetrics
+from encoder_worker.rq.job import EncodeJob
+from encoder_worker.rq.job_scope import JobScope
+from encoder_worker.rq.watchdog import deadline, heartbeat
+from encoder_worker.rq.worker import EncodeWorker, Pace
 from shared.events import Events
 from shared.keys import EmbeddingKey
 from shared.tracing import NO_TRACER, Tracer

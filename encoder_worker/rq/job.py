@@ -13,7 +13,7 @@ from rq import Queue
 from rq.exceptions import DeserializationError
 from rq.job import Job
 
-from encoder_worker.watchdog import JobTimedOut
+from encoder_worker.rq.watchdog import JobTimedOut
 from shared import log_context
 from shared.errors import EncodeFailed, RequestError, SamCacheError, StoreUnavailable
 from shared.events import message_of

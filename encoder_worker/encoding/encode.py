@@ -12,8 +12,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder_worker.encoder import Encoder
-from encoder_worker.metrics import WorkerMetrics
+from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.metrics.counting import WorkerMetrics
 from shared import log_context, tracing
 from shared.codec import EmbeddingDtype, encode_embedding
 from shared.errors import EncodeFailed, ImageExpired
