@@ -19,16 +19,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from shared.errors import ImageNotFound
+from shared.errors import EncodeFailed, ImageNotFound
 from shared.models import PREPROCESSING, Model
 
-ENCODE_FUNCTION = "encoder_worker.rq.job.encode_image"
-"""Dotted name of the only function a job may call: all that API and worker share of the worker's code."""
+ENCODE_JOB = "sam.encode"
+"""The name that every job of an encode queue has. It is compared, never imported: it is no path to a function."""
 
 EVENTS = "sam:events"
 """Pub/sub channel on the queue role: `{"image_id", "model", "status"}` at each change of status."""
 
-_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def parse_image_id(text: str) -> str:
@@ -37,7 +37,7 @@ def parse_image_id(text: str) -> str:
     Raises:
         ImageNotFound: it is not, so no image can have it.
     """
-    if not _IMAGE_ID.fullmatch(text):
+    if not _SHA256.fullmatch(text):
         raise ImageNotFound("an image id is the lower-case hex SHA-256 of the uploaded bytes")
     return text
 
@@ -70,6 +70,29 @@ class EmbeddingKey:
     def job_id(self) -> str:
         """RQ job id, the single-flight lock of this encode. Letters, digits, `_` and `-` only."""
         return f"{self.model}-{self.weights_digest[:16]}-{self.preprocessing}-{self.image_id}"
+
+    @property
+    def job_arguments(self) -> tuple[str, str, str, str]:
+        """The arguments of that job, see `of_job`."""
+        return self.image_id, self.model, self.weights_digest, self.preprocessing
+
+    @classmethod
+    def of_job(cls, arguments: object) -> EmbeddingKey:
+        """The key that a job's arguments name.
+
+        Raises:
+            EncodeFailed: they are not the `job_arguments` of any key.
+        """
+        if (
+            not isinstance(arguments, list | tuple)
+            or len(arguments) != 4
+            or not all(isinstance(argument, str) for argument in arguments)
+        ):
+            raise EncodeFailed("the job's arguments name no embedding")
+        image_id, model, weights_digest, preprocessing = arguments
+        if not (_SHA256.fullmatch(image_id) and _SHA256.fullmatch(weights_digest)):
+            raise EncodeFailed("the job's arguments name no embedding")
+        return cls(image_id, model, weights_digest, preprocessing)
 
 
 def image_key(image_id: str) -> str:

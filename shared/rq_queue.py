@@ -27,7 +27,7 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from shared import tracing
 from shared.errors import EncodeFailed, Overloaded, StoreUnavailable
 from shared.job_origin import JobOrigin, span_attributes
-from shared.keys import ENCODE_FUNCTION, EmbeddingKey, queue_name
+from shared.keys import ENCODE_JOB, EmbeddingKey, queue_name
 from shared.queue import ABSENT, JobState, JobStatus
 from shared.queue_safety import require_no_eviction
 from shared.sentinel import follows_a_master
@@ -129,8 +129,8 @@ class RqEncodeQueue:
     def _job(self, queue: Queue, key: EmbeddingKey, origin: JobOrigin) -> Job:
         settings = self._settings
         job = queue.create_job(
-            ENCODE_FUNCTION,
-            args=(key.image_id, key.model, key.weights_digest, key.preprocessing),
+            ENCODE_JOB,
+            args=key.job_arguments,
             job_id=key.job_id,
             description=f"encode {key.image_id[:12]} with {key.model}",
             timeout=settings.job_timeout,

@@ -1,4 +1,4 @@
-"""What an error keeps alive."""
+"""Frees what an error keeps alive."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import traceback
 
 
 def release_locals(error: BaseException | None) -> None:
-    """Let go of what the frames hold that `error` and its causes came through, but for those that still run.
+    """Clear the local variables of all frames that `error` and its causes came through, unless the frame still runs.
 
-    A job that failed and its error refer to each other, over the frames of RQ. Without this a decoded image of 50
-    megapixels would be kept until the garbage collector comes by, which a worker that makes few objects waits for long.
+    A failed job and its error refer to each other through the frames of RQ. Without this a decoded image of 50
+    megapixels would stay in memory until the garbage collector runs, and a worker makes so few objects that this may
+    take long.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:

@@ -1,80 +1,47 @@
-"""The RQ worker: one process, one queue, a model that stays loaded, and a lease on each job that ends in seconds.
+"""The RQ worker of an encoder that takes one image at a time.
 
-How a job survives its worker: while it runs, `heartbeat` renews its lease. A worker that was killed, or
-ended by `deadline`, renews no more; after `Pace.lease` seconds the next maintenance of any worker of the
-queue, at its start and then each `Pace.maintenance` seconds while idle, puts the job back, or fails it for
-good when its retries are used up. A job popped but not started is found by `RecoveringQueue`.
+Read `EncodeWorker.perform_job`: it is one job from its start to its end.
+
+How a job survives its worker: while it runs, `_renew` renews its lease. A worker that was killed, or ended by
+`deadline`, renews no more. After `Pace.lease` seconds the lease is over. Every worker of the queue looks for such jobs
+at its start and then every `Pace.maintenance` seconds, and puts the job back, or fails it for good when its retries are
+used up. `RecoveringQueue` finds a job that was taken from the queue but not started.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import os
-import signal
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import redis
-from redis.client import Pipeline
-from rq import Queue, worker_registration
+from rq import Queue
 from rq.exceptions import StopRequested
 from rq.executions import Execution
 from rq.job import Job, JobStatus
-from rq.serializers import JSONSerializer
 from rq.utils import now
-from rq.worker import SimpleWorker
 
 from encoder_worker.metrics.counting import WorkerMetrics
-from encoder_worker.rq.job import Encode, EncodeJob
+from encoder_worker.rq.job import EncodeJob
 from encoder_worker.rq.job_scope import JobScope
-from encoder_worker.rq.recovery import RecoveringQueue
+from encoder_worker.rq.pace import Pace
+from encoder_worker.rq.resident import ResidentWorker
 from encoder_worker.rq.tracebacks import release_locals
-from encoder_worker.rq.watchdog import TimeLimit, deadline, heartbeat
+from encoder_worker.rq.watchdog import beating, deadline, time_limit
 from shared import log_context, tracing
 from shared.errors import SamCacheError
 from shared.events import Events
 from shared.keys import EmbeddingKey
 from shared.tracing import NO_TRACER, Tracer
 
+Encode = Callable[[EmbeddingKey], None]
+"""The use case, see `encoder_worker.encoding.encode.EncodeImage`."""
+
 _log = logging.getLogger(__name__)
 
-_WORKER_TTL = 30
-"""Seconds (RQ adds 60) after which the registration of a dead worker disappears."""
 
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds that decide how soon a death is noticed.
-
-    Attributes:
-        lease: a job without a heartbeat for this long is put back.
-        beat: between heartbeats of a running job.
-        maintenance: between looks for expired leases, and so the longest wait on an empty queue.
-        grace: a job that outlives its time-out by this much has its process ended.
-        stop: a job that runs this long after SIGTERM is put back, so that the process ends before an orchestrator
-            kills it (30 s as a rule).
-    """
-
-    lease: int = 15
-    beat: float = 5
-    maintenance: int = 5
-    grace: float = 10
-    stop: float = 15
-
-
-class EncodeWorker(SimpleWorker):
-    """Runs `EncodeJob`s of one queue in this process.
-
-    Attributes:
-        stopped: SIGTERM or SIGINT was received.
-    """
-
-    max_connection_wait_time = 5.0
-    death_penalty_class = TimeLimit
+class EncodeWorker(ResidentWorker):
+    """Runs the jobs of one queue in this process, one after the other."""
 
     def __init__(
         self,
@@ -88,11 +55,6 @@ class EncodeWorker(SimpleWorker):
         metrics: WorkerMetrics | None = None,
     ) -> None:
         """`connection` is this worker's own, see `shared.connections.worker_client`."""
-        self.stopped = False
-        self._at_once = False
-        self._in_encode = False
-        self._stop_by = math.inf
-        self._pace = pace or Pace()
         self._encode = encode
         self._events = events
         self._tracer = tracer
@@ -100,66 +62,15 @@ class EncodeWorker(SimpleWorker):
         super().__init__(
             queue,
             connection=connection,
-            worker_ttl=_WORKER_TTL,
-            maintenance_interval=self._pace.maintenance,
+            pace=pace or Pace(),
             job_class=EncodeJob,
-            queue_class=RecoveringQueue,
-            serializer=JSONSerializer,
-            exception_handlers=[self._count_abandoned],
+            on_abandoned=self._count_abandoned,
         )
 
-    @property
-    def dequeue_timeout(self) -> int:
-        return self._pace.maintenance
-
-    @property
-    def should_run_maintenance_tasks(self) -> bool:
-        # RQ looks here before each job and each wait for one. While no job runs it asks to stop by an exception, raised
-        # wherever the signal finds it; inside a `__del__` or a handler of any exception that is lost.
-        if self.stopped:
-            raise StopRequested
-        return bool(super().should_run_maintenance_tasks)
-
-    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002  # RQ's signature
-        return self._pace.lease
-
-    def bootstrap(self, *args: Any, **options: Any) -> None:
-        super().bootstrap(*args, **options)
-        _log.info("ready: encoding jobs of %s", ", ".join(self.queue_names()))
-
-    def subscribe(self) -> None:
-        """Take no commands over pub/sub: whoever reaches Redis could stop workers with them."""
-
-    def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        self.stopped = True
-        self._stop_by = min(self._stop_by, time.monotonic() + self._pace.stop)
-        _log.info("stopping; a job that runs is finished first")
-        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ has no annotation here
-
-    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
-        # RQ raises wherever the signal finds it. That may be between a command to Redis and its reply, which would then
-        # be taken for the reply to the next command, perhaps to the one that puts the job back.
-        try:
-            super().request_force_stop(signum, frame)
-        except SystemExit:
-            self._at_once = True
-            if self._in_encode:
-                raise
-
-    def teardown(self) -> None:
-        # A stop while idle is raised anywhere (see above): no connection is used again after it.
-        self.connection.connection_pool.disconnect(inuse_connections=False)
-        super().teardown()  # type: ignore[no-untyped-call]  # RQ has no annotation here
-
-    def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
-        if job.started_at is None and job.enqueued_at is not None:
-            self._metrics.waited((now() - job.enqueued_at).total_seconds())
-        super().prepare_job_execution(job, remove_from_intermediate_queue)
-
-    def set_shutdown_requested_date(self) -> None:
-        """Write nothing: this runs inside the signal handler, where an error of Redis would fail the job."""
+    # A job from its start to its end.
 
     def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run a job that was taken from the queue. RQ's own version creates its lease, then calls `perform_job`."""
         try:
             super().execute_job(job, queue)
         except redis.RedisError as error:
@@ -170,56 +81,62 @@ class EncodeWorker(SimpleWorker):
             raise StopRequested from error
 
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
+        """Run a job that has its lease. RQ's own version would import the function that the job names, and call it.
+
+        Returns:
+            Whether the embedding was made.
+        """
         assert isinstance(job, EncodeJob)
-        job.encode = self._encode_unless_stopped
-        limit = (job.timeout or queue.DEFAULT_TIMEOUT) + self._pace.grace
+        limit = time_limit_of(job, queue)
         with (
             JobScope.begin(job, self._tracer).until_its_end(),
-            heartbeat(lambda: self._beat(lambda: self._renew(job, execution)), self._pace.beat),
-            deadline(limit),
+            beating(lambda: self._beat([(job, execution)]), self._pace.beat),
+            deadline(limit + self._pace.grace),
         ):
             _log.info("%s: started", job.subject)
-            return super().perform_job(job, queue, execution)
+            try:
+                self._mark_started(job)
+                key = job.requested_key()
+                with time_limit(limit), self.interruptible():
+                    self._encode(key)
+                self._finalize_success(job, queue, execution, None)
+            except BaseException as error:
+                self._finalize_failure(job, queue, execution, (type(error), error, error.__traceback__))
+                return False
+            return True
 
-    def _encode_unless_stopped(self, key: EmbeddingKey) -> None:
-        self._in_encode = True
-        try:
-            if self._at_once:
-                raise SystemExit
-            self._encode(key)
-        finally:
-            self._in_encode = False
+    def _mark_started(self, job: Job) -> None:
+        """From here on the job counts as running, and is recovered by its lease if this process dies."""
+        if job.started_at is None and job.enqueued_at is not None:
+            self._metrics.waited((now() - job.enqueued_at).total_seconds())
+        self.prepare_job_execution(job, remove_from_intermediate_queue=True)
+        job.started_at = now()
 
-    def _beat(self, renew: Callable[[], None]) -> None:
-        if time.monotonic() > self._stop_by:
-            self._stop_by = math.inf
-            _log.warning("what runs does not end in time: it goes back to the queue")
-            os.kill(os.getpid(), signal.SIGTERM)  # the second one, which puts it back at no cost
-        renew()
-
-    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        # RQ writes the registration once. A queue that came back empty, or was out of reach for longer than it lives,
-        # would never have it again: probes and metrics would take the worker for dead.
-        if pipeline is None:
-            with self.connection.pipeline() as own:
-                self.heartbeat(timeout, own)
-                own.execute()
-            return
-        if self.birth_date is not None:
-            worker_registration.register(self, pipeline)
-            pipeline.hset(self.key, mapping=self.serialize())
-        super().heartbeat(timeout, pipeline)
+    def _beat(self, running: list[tuple[Job, Execution]]) -> None:
+        """What happens every `Pace.beat` seconds, in another thread, while jobs run."""
+        self.interrupt_when_overdue()
+        for job, execution in running:
+            self._renew(job, execution)
 
     def _renew(self, job: Job, execution: Execution) -> None:
-        # Not `maintain_heartbeats`: that writes to the job, which may have been forgotten and would come back
-        # as a hash without an end.
+        # Not RQ's `maintain_heartbeats`: that writes to the job. If it has been forgotten meanwhile, it would come back
+        # as a hash that never expires.
         with self.connection.pipeline() as pipeline:
             self.heartbeat(pipeline=pipeline)
             execution.heartbeat(job.started_job_registry, self._pace.lease, pipeline=pipeline)
             pipeline.execute()
 
-    def handle_execution_ended(self, job: Job, queue: Queue, heartbeat_ttl: int) -> None:  # noqa: ARG002
+    # What `_finalize_success` and `_finalize_failure` of RQ call, in this order.
+
+    def handle_execution_ended(self, job: Job, queue: Queue, heartbeat_ttl: int) -> None:  # noqa: ARG002  # RQ's
         job.ended_at = now()
+
+    def handle_job_success(self, job: Job, queue: Queue, started_job_registry: Any, execution: Execution) -> None:
+        if self._was_forgotten(job, execution):
+            self._metrics.ended("forgotten")
+            return
+        super().handle_job_success(job, queue, started_job_registry, execution)
+        self._metrics.ended("done")
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         assert isinstance(job, EncodeJob)
@@ -238,13 +155,6 @@ class EncodeWorker(SimpleWorker):
         )
         release_locals(error)
 
-    def handle_job_success(self, job: Job, queue: Queue, started_job_registry: Any, execution: Execution) -> None:
-        if self._was_forgotten(job, execution):
-            self._metrics.ended("forgotten")
-            return
-        super().handle_job_success(job, queue, started_job_registry, execution)
-        self._metrics.ended("done")
-
     def handle_job_failure(
         self,
         job: Job,
@@ -253,31 +163,37 @@ class EncodeWorker(SimpleWorker):
         exc_string: str = "",
         execution: Execution | None = None,
     ) -> None:
+        # RQ also calls this, and nothing else, for a job whose worker died before it started the job.
         if self._was_forgotten(job, execution):
             self._metrics.ended("forgotten")
             return
         super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
         assert isinstance(job, EncodeJob)
-        key = job.embedding_key
         failed = job.get_status(refresh=False) == JobStatus.FAILED
         outcome = "failed" if failed else "retried"
-        if job.failure is None:  # it was popped by a worker that died before it began
+        if job.failure is None:
             self._metrics.recovered(outcome)
         else:
             self._metrics.ended(outcome, job.failure.code)
-        if key is not None and not failed:  # the job itself tells of that
+        key = job.embedding_key
+        if key is not None and not failed:  # `EncodeJob._handle_failure` has told of a failure for good
             self._events.publish(key, "queued")
 
-    def _count_abandoned(self, job: Job, *_exc_info: Any) -> bool:
-        """RQ calls this for each job whose worker died in it, and with what this worker meets it does not."""
-        self._metrics.recovered("retried" if job.retries_left else "failed")
-        return True
-
     def _was_forgotten(self, job: Job, execution: Execution | None) -> bool:
-        """Whether the job was deleted while it ran; then its end leaves no trace."""
+        """Whether the job was deleted while it ran. Then its end leaves no trace."""
         if self.job_class.exists(job.id, connection=self.connection):
             return False
         with self.connection.pipeline() as pipeline:
             self.cleanup_execution(job, pipeline, execution)
             pipeline.execute()
         return True
+
+    def _count_abandoned(self, job: Job, *_exc_info: Any) -> bool:
+        """RQ calls this for each job whose lease is over: the worker that ran it has died."""
+        self._metrics.recovered("retried" if job.retries_left else "failed")
+        return True
+
+
+def time_limit_of(job: Job, queue: Queue) -> int:
+    """Seconds that the job may take."""
+    return int(job.timeout or queue.DEFAULT_TIMEOUT)

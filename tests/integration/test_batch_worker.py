@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 
 from encoder_worker.rq.batch_worker import BatchWorker
-from encoder_worker.rq.worker import Pace
+from encoder_worker.rq.pace import Pace
 from shared.connections import worker_client
 from shared.errors import InvalidImage
 from shared.events import MemoryEvents

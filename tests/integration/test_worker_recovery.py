@@ -22,13 +22,13 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from encoder_worker.alive import is_alive
-from encoder_worker.rq.job import Encode
+from encoder_worker.rq.pace import Pace
 from encoder_worker.rq.recovery import RecoveringIntermediateQueue
-from encoder_worker.rq.worker import EncodeWorker, Pace
+from encoder_worker.rq.worker import Encode, EncodeWorker
 from shared.connections import worker_client
 from shared.errors import InvalidImage, StoreUnavailable
 from shared.events import MemoryEvents
-from shared.keys import ENCODE_FUNCTION, EVENTS, EmbeddingKey, queue_name
+from shared.keys import ENCODE_JOB, EVENTS, EmbeddingKey, queue_name
 from shared.models import FAKE
 from shared.queue import ABSENT, JobState, JobStatus
 from shared.rq_queue import RqEncodeQueue
@@ -323,8 +323,8 @@ def test_no_other_function_is_imported_or_run(scene: Scene) -> None:
 def test_no_callback_is_imported_or_run(scene: Scene) -> None:
     foreign = Queue(QUEUE, connection=scene.redis, serializer=JSONSerializer)
     foreign.enqueue_call(
-        ENCODE_FUNCTION,
-        args=(KEY.image_id, KEY.model, KEY.weights_digest, KEY.preprocessing),
+        ENCODE_JOB,
+        args=KEY.job_arguments,
         job_id=KEY.job_id,
         result_ttl=5,
         on_success=Callback("no_such_module.function"),
