@@ -69,7 +69,7 @@ def seconds_from_rq_to_redis(encoder: Encoder, files: Sequence[bytes]) -> float:
         store, queue, events = RedisStore(client), RqEncodeQueue(client, Settings()), RedisEvents(client)
         keys = [_upload(store, encoder, data) for data in files]
         encode = EncodeImage(store=store, encoder=encoder, events=events, dtype="float16", ttl=_TTL, max_pixels=_PIXELS)
-        name = queue_name(encoder.model.name)
+        name = queue_name(encoder.model.name, encoder.model.weights_digest)
         pipeline = EncodePipeline(encode)
 
         def worker() -> EncodeWorker:

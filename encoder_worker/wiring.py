@@ -98,7 +98,8 @@ def serve(
 @contextmanager
 def _worker_maker(encode: EncodeImage, settings: Settings, tracer: Tracer) -> Iterator[Callable[[], EncodeWorker]]:
     """Makes workers of the kind that suits the encoder, each on a connection of its own."""
-    queue = queue_name(encode.encoder.model.name)
+    model = encode.encoder.model
+    queue = queue_name(model.name, model.weights_digest)
     url = settings.effective_queue_url
     if encode.encoder.batch == 1:
         yield lambda: EncodeWorker(

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from shared import log_context
-from shared.keys import EmbeddingKey, queue_name
+from shared.keys import EmbeddingKey
 from shared.request_id import well_formed
 from shared.tracing import Attributes, Span
 
@@ -59,7 +59,7 @@ def span_attributes(operation: str, key: EmbeddingKey) -> Attributes:
     return {
         "messaging.system": "rq",
         "messaging.operation.type": operation,
-        "messaging.destination.name": queue_name(key.model),
+        "messaging.destination.name": key.queue,
         "messaging.message.id": key.job_id,
         "sam.image_id": key.image_id,
         "sam.model": key.model,

@@ -67,9 +67,14 @@ class EmbeddingKey:
         return f"sam:embedding:{self.model}:{self.weights_digest[:16]}:{self.preprocessing}:{_place(self.image_id)}"
 
     @property
+    def queue(self) -> str:
+        """Name of the RQ queue in which the job waits that makes this embedding."""
+        return queue_name(self.model, self.weights_digest)
+
+    @property
     def job_id(self) -> str:
         """RQ job id, the single-flight lock of this encode. Letters, digits, `_` and `-` only."""
-        return f"{self.model}-{self.weights_digest[:16]}-{self.preprocessing}-{self.image_id}"
+        return f"{self.queue}-{self.preprocessing}-{self.image_id}"
 
     @property
     def job_arguments(self) -> tuple[str, str, str, str]:
@@ -111,9 +116,18 @@ def logits_key(token: str) -> str:
     return f"sam:logits:{token}"
 
 
-def queue_name(model: str) -> str:
-    """RQ queue of one model: a worker serves exactly one (a kill between pop and start is then recoverable)."""
-    return f"sam-encode-{model}"
+def queue_name(model: str, weights_digest: str) -> str:
+    """Name of the RQ queue of one model's weights. A worker serves exactly one queue.
+
+    Services with other weights of the same model have other queues, so they may share a Redis. That a worker has only
+    one queue also makes a job recoverable whose worker is killed between taking it and starting it.
+    """
+    return f"sam-encode-{model}-{weights_digest[:16]}"
+
+
+def is_queue_of(model: str, queue: str) -> bool:
+    """Whether `queue` is a queue of `model`, whatever its weights."""
+    return re.fullmatch(f"sam-encode-{re.escape(model)}-[0-9a-f]{{16}}", queue) is not None
 
 
 def _place(image_id: str) -> str:

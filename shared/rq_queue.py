@@ -27,7 +27,7 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from shared import tracing
 from shared.errors import EncodeFailed, Overloaded, StoreUnavailable
 from shared.job_origin import JobOrigin, span_attributes
-from shared.keys import ENCODE_JOB, EmbeddingKey, queue_name
+from shared.keys import ENCODE_JOB, EmbeddingKey
 from shared.queue import ABSENT, JobState, JobStatus
 from shared.queue_safety import require_no_eviction
 from shared.sentinel import follows_a_master
@@ -94,7 +94,7 @@ class RqEncodeQueue:
         self._replicated = follows_a_master(client)
 
     def submit(self, key: EmbeddingKey) -> bool:
-        queue = self._queue(key.model)
+        queue = self._queue(key)
         with tracing.current().child(f"send {queue.name}", Kind.PRODUCER, span_attributes("send", key)) as span:
             job = self._job(queue, key, JobOrigin.here(span))
             with translated_errors():
@@ -147,7 +147,7 @@ class RqEncodeQueue:
     def state(self, key: EmbeddingKey) -> JobState:
         with translated_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.hmget(Job.key_for(key.job_id), "status", "meta")
-            pipeline.lpos(self._queue(key.model).key, key.job_id)
+            pipeline.lpos(self._queue(key).key, key.job_id)
             (status, meta), position = pipeline.execute()
         if status is None:
             return ABSENT
@@ -160,7 +160,7 @@ class RqEncodeQueue:
 
     def forget(self, key: EmbeddingKey) -> None:
         """See `EncodeQueue.forget`. RQ's own `Job.delete` trips over executions that have expired."""
-        job_id, queue = key.job_id, self._queue(key.model)
+        job_id, queue = key.job_id, self._queue(key)
         with translated_errors():
             executions = [
                 Execution(execution_id, job_id, connection=self._client)
@@ -187,8 +187,8 @@ class RqEncodeQueue:
             self._cautioned = True
             _log.warning(caution)
 
-    def _queue(self, model: str) -> Queue:
-        return Queue(queue_name(model), connection=self._client, serializer=JSONSerializer)
+    def _queue(self, key: EmbeddingKey) -> Queue:
+        return Queue(key.queue, connection=self._client, serializer=JSONSerializer)
 
     def _retry_after(self, queue: Queue, waiting: int) -> float:
         """Seconds until a tenth of the queue is done, judged by what its workers did so far."""

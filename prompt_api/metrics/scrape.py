@@ -17,6 +17,7 @@ from prompt_api.metrics.counting import ApiMetrics
 from shared import allowance
 from shared.errors import SamCacheError, StoreUnavailable
 from shared.metric import Metric
+from shared.models import Model
 from shared.process_memory import resident_bytes
 from shared.queue_load import QueueLoad
 from shared.version import installed_version
@@ -34,9 +35,9 @@ class Scrape:
     """
 
     metrics: ApiMetrics
-    models: tuple[str, ...]
+    models: tuple[Model, ...]
     checks: Mapping[str, Callable[[], None]]
-    queue_load: Callable[[str], QueueLoad] | None
+    queue_load: Callable[[Model], QueueLoad] | None
 
     def answer(self, accept: str) -> tuple[bytes, str]:
         """The body and its media type: OpenMetrics or Prometheus's own text, as an `Accept` header asks.
@@ -54,7 +55,7 @@ class Scrape:
         return encode(registry), media_type
 
     def _looked_up(self) -> Iterator[GaugeMetricFamily]:
-        yield _gauge(catalogue.BUILD, {(installed_version(), self.models[0]): 1})
+        yield _gauge(catalogue.BUILD, {(installed_version(), self.models[0].name): 1})
         pids = [os.getpid()] if self.metrics.place is None else self.metrics.place.pids()
         sizes = [size for size in map(resident_bytes, pids) if size is not None]
         yield _gauge(catalogue.PROCESSES, {(): len(sizes) or len(pids)})
@@ -68,7 +69,7 @@ class Scrape:
             return
         allowance.renew()
         try:
-            loads = {(model,): self.queue_load(model) for model in self.models}
+            loads = {(model.name,): self.queue_load(model) for model in self.models}
         except StoreUnavailable:
             return
         yield _gauge(catalogue.WAITING, {model: load.waiting for model, load in loads.items()})

@@ -30,7 +30,7 @@ from shared.rq_queue import RqEncodeQueue
 from shared.settings import Settings
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
 
-QUEUE = queue_name(FAKE.name)
+QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for number in range(8)]
 SOON = 30.0
 

@@ -17,6 +17,8 @@ import pytest
 
 from deploy.local.process import ROOT
 from deploy.local.stack import LocalStack
+from shared.keys import queue_name
+from shared.models import FAKE
 from shared.otel import CLOSE_SECONDS
 from shared.settings import Settings
 from shared.tracing import Kind, opened_tracer
@@ -25,6 +27,7 @@ from tests.unit.api.conftest import png
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 SOON = 20.0
+QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 INTERNAL = 1
 """Kind of a span, as OTLP numbers them."""
 
@@ -125,11 +128,9 @@ def test_one_trace_holds_the_request_its_job_and_their_stages(stack: LocalStack,
         return {span.name: span for span in ours if span.service == "worker" or span.kind != INTERNAL}
 
     stages = {"load", "decode", "resize", "wait", "encode", "store"}
-    names = {"POST /v1/images", "send sam-encode-fake", "process sam-encode-fake", *stages}
+    names = {"POST /v1/images", f"send {QUEUE}", f"process {QUEUE}", *stages}
     spans = of_the_trace(collector.wait_for(lambda spans: names <= of_the_trace(spans).keys()))
-    request, send, process = (
-        spans[name] for name in ("POST /v1/images", "send sam-encode-fake", "process sam-encode-fake")
-    )
+    request, send, process = (spans[name] for name in ("POST /v1/images", f"send {QUEUE}", f"process {QUEUE}"))
     assert spans.keys() == names
     assert [request.parent_id, send.parent_id, process.parent_id] == [caller, request.span_id, send.span_id]
     assert {spans[stage].parent_id for stage in stages} == {process.span_id}

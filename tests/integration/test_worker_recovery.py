@@ -36,7 +36,7 @@ from shared.settings import Settings
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
 
 KEY = EmbeddingKey.of(hashlib.sha256(b"photo").hexdigest(), FAKE)
-QUEUE = queue_name(FAKE.name)
+QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 
 
 class Scene:
@@ -270,7 +270,7 @@ def test_a_worker_registers_again_with_a_queue_that_came_back_empty(scene: Scene
     def encode(key: EmbeddingKey) -> None:
         scene.redis.flushdb()
         time.sleep(0.3)
-        assert is_alive(scene.redis, QUEUE, socket.gethostname())
+        assert is_alive(scene.redis, FAKE.name, socket.gethostname())
         assert Worker.count(queue=Queue(QUEUE, connection=scene.redis)) == 1
         scene.encoded.append(key)
 

@@ -28,7 +28,7 @@ from shared.settings import Settings
 from shared.tracing import Kind, carried, current, entered
 from tests.unit.kept import KeepingTracer, KeptSpan, Lines
 
-QUEUE = queue_name(FAKE.name)
+QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for number in range(4)]
 SOON = 30.0
 Encode = Callable[[EmbeddingKey], None]

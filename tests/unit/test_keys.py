@@ -61,7 +61,7 @@ def test_another_image_model_weights_or_preprocessing_is_another_key_and_another
 @pytest.mark.parametrize("model", REGISTRY.values(), ids=lambda model: model.name)
 def test_job_ids_and_queue_names_use_only_what_rq_allows(model) -> None:  # type: ignore[no-untyped-def]
     assert re.fullmatch(r"[A-Za-z0-9_-]+", EmbeddingKey.of(IMAGE_ID, model).job_id)
-    assert re.fullmatch(r"[A-Za-z0-9_-]+", queue_name(model.name))
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", queue_name(model.name, model.weights_digest))
 
 
 def test_each_kind_of_value_has_its_own_names() -> None:
