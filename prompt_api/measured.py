@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.problems import MEDIA_TYPE
 from prompt_api.routes.template import template_of
-from prompt_api.timing import Timings
+from shared.stages import Stages
 
 ARRIVAL = "sam.arrival"
 """Key of the WSGI environment: when the request's first and its last byte came, as `time.perf_counter` counts."""
@@ -31,7 +31,7 @@ class _Measured:
     """
 
     arrived: float
-    timings: Timings = field(default_factory=Timings)
+    timings: Stages = field(default_factory=Stages)
     staged: bool = False
     status: int = 500
     code: str = ""
@@ -80,7 +80,7 @@ def admitted() -> None:
     measured.timings.add("admit", time.perf_counter() - measured.arrived - measured.timings.seconds["thread"])
 
 
-def timings() -> Timings:
+def timings() -> Stages:
     """For the present request, whose stages will be counted."""
     measured: _Measured = g.measured
     measured.staged = True

@@ -17,9 +17,9 @@ from prompt_api.masks.runs import ColumnRuns
 from prompt_api.prompts import MasksRequest, PromptInput
 from prompt_api.service.images import ImageService, ImageState, Status
 from prompt_api.service.masks import MaskAnswer, MaskService
-from prompt_api.timing import Timings
 from shared.errors import EmbeddingPending, ImageExpired, ImageNotFound, InvalidPrompt
 from shared.models import Model
+from shared.stages import Stages
 
 PATIENCE = 25.0
 """Seconds an annotator's first click waits for the encoding. Label Studio itself waits 100, proxies often 60."""
@@ -125,7 +125,7 @@ class LabelStudioBackend:
             self._model,
             MasksRequest(prompts=prompts, multimask=ambiguous),
             wait=0.0,
-            timings=Timings(),
+            timings=Stages(),
             namespace=namespace,
             write=_as_runs,
         )

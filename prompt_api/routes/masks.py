@@ -15,6 +15,7 @@ from prompt_api.prompts import parse_request
 from prompt_api.routes.body import read_body
 from prompt_api.routes.parameters import model, services, wait
 from prompt_api.service.masks import MaskAnswer, MasksAnswer
+from prompt_api.timing import server_timing
 from shared.errors import InvalidPrompt
 from shared.keys import parse_image_id
 
@@ -48,7 +49,7 @@ def create(image_id: str) -> Response:
     with timings.stage("serialise"):
         body = json.dumps(_document(answer, prompts.format), separators=(",", ":"))
     response = Response(body, content_type="application/json")
-    response.headers["Server-Timing"] = timings.header()
+    response.headers["Server-Timing"] = server_timing(timings)
     response.headers["Cache-Control"] = "no-store"
     return response
 

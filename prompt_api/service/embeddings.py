@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from prompt_api.decoder.interface import Decoder, PreparedImage
 from prompt_api.lru import ByteLru, LruStats
 from prompt_api.metrics.counting import ApiMetrics, Tier
-from prompt_api.timing import Timings
 from shared import errors
 from shared.codec import decode_embedding, embedding_as_npy
 from shared.geometry import Size, resized_size
 from shared.keys import EmbeddingKey, record_key
+from shared.stages import Stages
 from shared.store import Store
 
 LOAD_TIMEOUT = 5.0
@@ -51,7 +51,7 @@ class EmbeddingCache:
         self._lru: ByteLru[EmbeddingKey, PromptableImage] = ByteLru(capacity, metrics.lru("embeddings"))
         self._doubted: set[EmbeddingKey] = set()
 
-    def get(self, key: EmbeddingKey, decoder: Decoder[Any], timings: Timings) -> PromptableImage | None:
+    def get(self, key: EmbeddingKey, decoder: Decoder[Any], timings: Stages) -> PromptableImage | None:
         """The image, or None where no (sound) embedding of it is stored.
 
         Raises:

@@ -20,12 +20,12 @@ from prompt_api.prompts import MasksRequest, PromptInput, check_position, parse_
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
 from prompt_api.service.images import ImageService, Status
 from prompt_api.service.refinement import Refinement, must_be_whole
-from prompt_api.timing import Timings
 from prompt_api.tokens import MAX_DEPTH
 from shared import errors
 from shared.geometry import Size, to_resized_frame
 from shared.keys import EmbeddingKey
 from shared.models import Model
+from shared.stages import Stages
 
 TURN_WAIT = 5.0
 """Seconds a request waits for its turn to decode before it is refused."""
@@ -94,7 +94,7 @@ class MaskService:
         request: MasksRequest,
         *,
         wait: float,
-        timings: Timings,
+        timings: Stages,
         namespace: str = "",
         write: MaskWriter | None = None,
     ) -> MasksAnswer:
@@ -159,7 +159,7 @@ class MaskService:
         """
         self._embeddings.doubt()
 
-    def _promptable(self, key: EmbeddingKey, model: Model, wait: float, timings: Timings) -> PromptableImage:
+    def _promptable(self, key: EmbeddingKey, model: Model, wait: float, timings: Stages) -> PromptableImage:
         decoder = self._decoders[model.name]
         image = self._embeddings.get(key, decoder, timings)
         if image is not None:
@@ -175,7 +175,7 @@ class MaskService:
         raise errors.EmbeddingPending("the image is not encoded yet", retry_after=PENDING_RETRY)
 
     @contextmanager
-    def _turn(self, timings: Timings) -> Iterator[float]:
+    def _turn(self, timings: Stages) -> Iterator[float]:
         """A turn, and the monotonic time at which it has lasted long enough."""
         with timings.stage("turn"):
             granted = self._turns.acquire(timeout=TURN_WAIT)
