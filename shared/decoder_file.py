@@ -6,9 +6,7 @@ from. It holds no code, reads without torch, and each member carries a checksum.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from shared.atomic_file import replacing
 from shared.errors import WeightsError
 from shared.models import Model
 from shared.settings import Settings
@@ -64,17 +63,8 @@ def write_decoder(path: Path, model: Model, arrays: Mapping[str, NDArray[np.floa
     members: dict[str, Any] = {**about, **arrays}
     with explained_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), 0o644)  # the API may run as another user
-                np.savez(file, **members)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with replacing(path) as file:
+            np.savez(file, **members)
 
 
 def read_decoder(path: Path, model: Model) -> DecoderFile:

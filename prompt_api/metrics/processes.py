@@ -17,6 +17,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from shared.atomic_file import replacing
 from shared.errors import ConfigurationError
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -39,9 +40,8 @@ class SharedFolder:
 
     def record(self, pids: Iterable[int]) -> None:
         """Tell the processes of each other."""
-        new = self.path / "pids.new"
-        new.write_text(" ".join(map(str, pids)))
-        new.replace(self.path / "pids")
+        with replacing(self.path / "pids") as file:
+            file.write(" ".join(map(str, pids)).encode())
 
 
 @contextmanager
