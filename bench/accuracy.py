@@ -17,7 +17,7 @@ from bench.material import Material
 from bench.photos import STANDARD, Photo
 from bench.record import Bound, Quantity, Row, Section
 from bench.sides import Ours, ious, threads
-from encoder_worker.backends import load_encoder
+from encoder_worker.backends.load import load_encoder
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.models.sam1.boundary import mask_runs

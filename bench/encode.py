@@ -27,12 +27,13 @@ from bench import machine
 from bench.encode_service import jpegs, seconds_from_rq_to_redis, seconds_in_pipeline
 from bench.gpu import Utilisation, device_name, peak_tflops, synchronise
 from bench.photos import STANDARD, photos
-from encoder_worker.backends import load_encoder
-from encoder_worker.backends.attention import LARGEST_MASKED, fuse_attention
-from encoder_worker.backends.checkpoint_file import empty_sam, read_checkpoint
-from encoder_worker.backends.device import choose_device
-from encoder_worker.backends.torch_sam import Network, TorchEncoder
-from encoder_worker.encoder import Encoder
+from encoder_worker.backends.load import load_encoder
+from encoder_worker.backends.on_torch.device import choose_device
+from encoder_worker.backends.on_torch.encoder import TorchEncoder
+from encoder_worker.backends.sam1.attention import LARGEST_MASKED, fuse_attention
+from encoder_worker.backends.sam1.checkpoint_file import empty_sam, read_checkpoint
+from encoder_worker.backends.sam1.network import Network
+from encoder_worker.encoding.encoder import Encoder
 from shared.contract.models import MOBILE_SAM, SAM1, Model, find_model
 from shared.contract.settings import Settings
 from shared.observe import logs

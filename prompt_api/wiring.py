@@ -129,7 +129,7 @@ def assemble(
     counting: redis.Redis | None = None,
     browser: BrowserDecoding | None = None,
     metrics: ApiMetrics | None = None,
-    queue_load: Callable[[str], QueueLoad] | None = None,
+    queue_load: Callable[[Model], QueueLoad] | None = None,
 ) -> Services:
     """`Services` around the given seams; tests pass in-memory ones.
 
@@ -170,7 +170,7 @@ def assemble(
         browser=browser or BrowserDecoding({}, lambda: locate_runtime(settings)),
         checks=checks,
         metrics=metrics,
-        scrape=Scrape(metrics, tuple(model.name for model in models), checks, queue_load),
+        scrape=Scrape(metrics, models, checks, queue_load),
         label_studio=_label_studio(settings, models[0], images, masks, access.owners, waiters=waiters),
         uploads=BoundedSemaphore(UPLOADS),
         waiters=waiters,

@@ -10,7 +10,7 @@ import numpy as np
 from bench.photos import STANDARD, photos
 from bench.record import Quantity, Row, Section
 from bench.scale.amounts import Amounts
-from encoder_worker.backends import load_encoder
+from encoder_worker.backends.load import load_encoder
 from shared.contract.models import SAM1, find_model
 from shared.contract.settings import Settings
 from shared.images.reading import decode_image

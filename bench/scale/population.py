@@ -10,7 +10,7 @@ import redis
 
 from bench.photos import STANDARD, photos
 from bench.scale.pictures import SIZE, image_id, picture
-from encoder_worker.backends import load_encoder
+from encoder_worker.backends.load import load_encoder
 from prompt_api.models.load import load_decoder
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import EMBEDDING, FAKE, SAM1, find_model
