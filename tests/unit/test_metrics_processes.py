@@ -21,7 +21,7 @@ import sys
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.processes import Place
 from prompt_api.metrics.scrape import Scrape
-from shared.models import FAKE
+from shared.contract.models import FAKE
 
 metrics = ApiMetrics(Place.in_environment(int(sys.argv[1])))
 metrics.prompted(int(sys.argv[2]))

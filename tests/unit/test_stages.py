@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 
 from shared.observe.stages import Stages
-from shared.observe.tracing import Kind, entered
+from shared.observe.tracing import SpanKind, entered
 from tests.unit.kept import KeptSpan
 
 
@@ -38,7 +38,7 @@ def test_laps_leave_no_gap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_ends_in_another_thread_belongs_to_the_span_it_began_in() -> None:
-    span = KeptSpan("job", Kind.CONSUMER, "", {})
+    span = KeptSpan("job", SpanKind.CONSUMER, "", {})
     ended: list[tuple[str, float]] = []
     with entered(span):
         stages = Stages(lambda name, seconds: ended.append((name, seconds)))
