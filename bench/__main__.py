@@ -7,15 +7,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench import accuracy, cores, latency, machine, sizes, throughput
+from bench.draw import draw
 from bench.material import gathered, in_words
 from bench.photos import photos
 from bench.plan import FULL, QUICK, Plan
-from bench.plots import latency_plot, throughput_plot
 from bench.record import Record, Section, table
 from bench.service import Api
 from bench.summary import FOLDER
@@ -77,15 +77,9 @@ def run(plan: Plan, own: Sequence[Path] = (), *, quick: bool) -> Record:
 def write(record: Record, folder: Path) -> list[Path]:
     """The record as JSON and its two plots, named by its date."""
     folder.mkdir(parents=True, exist_ok=True)
-    date = record.about["date"][:10]
-    files: dict[str, Callable[[], str]] = {
-        f"{date}-prompt.json": lambda: json.dumps(record.as_json(), indent=1) + "\n",
-        f"{date}-prompt-latency.svg": lambda: latency_plot(record),
-        f"{date}-prompt-throughput.svg": lambda: throughput_plot(record),
-    }
-    for name, content in files.items():
-        (folder / name).write_text(content())
-    return [folder / name for name in files]
+    file = folder / f"{record.about['date'][:10]}-prompt.json"
+    file.write_text(json.dumps(record.as_json(), indent=1) + "\n")
+    return [file, *draw(file)]
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
+from bench.draw import draw
 from bench.record import Record, Section, table
 from bench.scale.amounts import FULL, QUICK, Amounts
 from bench.scale.change import Timelines, change
 from bench.scale.encoding import encoding
-from bench.scale.plots import change_plot, tiers_plot
 from bench.scale.population import Population
 from bench.scale.rate import rate
 from bench.scale.routing import routing
@@ -74,17 +74,11 @@ def run(amounts: Amounts, sections: str = SECTIONS, *, quick: bool) -> tuple[Rec
 def write(record: Record, timelines: Timelines, folder: Path) -> list[Path]:
     """The record as JSON and its plots, named by its date."""
     folder.mkdir(parents=True, exist_ok=True)
-    date = record.about["date"][:10]
     document: dict[str, Any] = record.as_json()
     document["timelines"] = {what: [moment.as_json() for moment in line] for what, line in timelines.items()}
-    files = {
-        f"{date}-scale.json": json.dumps(document, indent=1) + "\n",
-        f"{date}-scale-change.svg": change_plot(record, timelines),
-        f"{date}-scale-tiers.svg": tiers_plot(record),
-    }
-    for name, content in files.items():
-        (folder / name).write_text(content)
-    return [folder / name for name in files]
+    file = folder / f"{record.about['date'][:10]}-scale.json"
+    file.write_text(json.dumps(document, indent=1) + "\n")
+    return [file, *draw(file)]
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
