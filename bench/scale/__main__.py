@@ -1,4 +1,4 @@
-"""`python -m bench.scale`: replicas behind the real gateway, measured; twelve minutes."""
+"""`python -m bench.scale`: measures replicas behind the real gateway, in twelve minutes."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ SECTIONS = "abcde"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; 0 whether or not the bounds hold: they are printed, the numbers are the result."""
+    """Run the bench. The exit status is 0 even if a bound fails: the numbers are the result, and bounds are printed."""
     options = _parse(arguments)
     output = options.output or (None if options.quick else FOLDER)
     record, timelines = run(QUICK if options.quick else FULL, options.only, quick=options.quick)
-    if options.only != SECTIONS:  # a part is for looking at
+    if options.only != SECTIONS:  # some sections alone are not recorded
         return 0
     if output is not None:
         for path in write(record, timelines, output):
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(amounts: Amounts, sections: str = SECTIONS, *, quick: bool) -> tuple[Record, Timelines]:
-    """The sections with these letters, each printed as it is done."""
+    """Measure the sections with these letters, and print each one when it is done."""
     started = time.monotonic()
     record = Record(machine.about(quick=quick))
     timelines: Timelines = {}
@@ -72,7 +72,7 @@ def run(amounts: Amounts, sections: str = SECTIONS, *, quick: bool) -> tuple[Rec
 
 
 def write(record: Record, timelines: Timelines, folder: Path) -> list[Path]:
-    """The record as JSON and its plots, named by its date."""
+    """Write the record as JSON, and its two plots; the file names begin with the date."""
     folder.mkdir(parents=True, exist_ok=True)
     document: dict[str, Any] = record.as_json()
     document["timelines"] = {what: [moment.as_json() for moment in line] for what, line in timelines.items()}
