@@ -19,7 +19,7 @@ from bench.plan import FULL, QUICK, Plan
 from bench.record import Record, Section, table
 from bench.service import Api
 from bench.summary import FOLDER
-from shared.settings import Settings
+from shared.contract.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,18 +17,18 @@ from bench.material import Material
 from bench.photos import STANDARD, Photo
 from bench.record import Bound, Quantity, Row, Section
 from bench.sides import Ours, ious, threads
-from encoder_worker.backends import load_encoder
-from prompt_api.decoder.weights import read_export
+from encoder_worker.backends.load import load_encoder
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
-from shared.codec import EmbeddingDtype, decode_embedding, encode_embedding
-from shared.images import resize_longest_side
-from shared.keys import EmbeddingKey
-from shared.models import MOBILE_SAM
-from shared.weights import locate_weights
+from prompt_api.models.sam1.boundary import mask_runs
+from prompt_api.models.sam1.weights import read_export
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import EMBEDDING, MOBILE_SAM, SAM1
+from shared.tensors.embedding import TensorDtype, decode_embedding, encode_embedding
+from shared.weights.locate import locate_weights
 from tests.parity.reference import Answer, Click, Reference
 
-LEAST_IOU: dict[EmbeddingDtype, float] = {"float32": 0.9999, "int16": 0.999, "float16": 0.999, "int8": 0.99}
+LEAST_IOU: dict[TensorDtype, float] = {"float32": 0.9999, "int16": 0.999, "float16": 0.999, "int8": 0.99}
 
 Floats = NDArray[np.float32]
 
@@ -65,7 +65,7 @@ def accuracy(material: Material) -> tuple[Section, Section]:
     with threads(count), client:
         encoder, ours = load_encoder(MOBILE_SAM, material.settings), Ours(material.settings, threads=count)
         for number, photo in enumerate(map(_bounded, material.photos)):
-            (embedding,) = encoder.encode([resize_longest_side(photo.rgb)])
+            embedding = encoder.encode([SAM1.frame.resize(photo.rgb)])[0][EMBEDDING]
             exact.preset(embedding, photo.size)
             answered = list(_reference_answers(material, photo, embedding, SEED + number))
             truths = [exact.predict(click) for click, _ in answered]
@@ -74,12 +74,14 @@ def accuracy(material: Material) -> tuple[Section, Section]:
                 theirs_exactly.add(list(answer.masks), answer.logits, answer.scores, truth)
             for dtype, differences in found.items():
                 key = EmbeddingKey.of(f"{number:064x}", MOBILE_SAM)
-                value = encode_embedding(key, embedding, dtype=dtype, original=photo.size)
+                value = encode_embedding(
+                    key, {EMBEDDING: embedding}, specs=SAM1.tensors, dtypes={EMBEDDING: dtype}, original=photo.size
+                )
                 client.set(key.redis_key, value)
                 differences.redis_bytes = client.memory_usage(key.redis_key) or 0
                 client.delete(key.redis_key)
-                stored = decode_embedding(value, key)
-                differences.prepared_bytes = ours.preset(stored.array, photo.size).nbytes
+                stored = decode_embedding(value, key, SAM1.tensors)
+                differences.prepared_bytes = ours.preset(stored.tensors[EMBEDDING], photo.size).nbytes
                 for (click, answer), truth in zip(answered, truths, strict=True):
                     given = _served(ours, photo, click)
                     differences.add(*given, answer)
@@ -123,7 +125,7 @@ def _served(ours: Ours, photo: Photo, click: Click) -> tuple[list[NDArray[np.boo
     """Masks as the service answers them: a first prompt is decoded without the padding, and masks are sent as RLE."""
     whole = ours.decode(click, padding=True)
     shown = whole if click.mask is not None else ours.decode(click, padding=False)
-    masks = [_pixels(mask) for mask in encode_masks(shown.logits, photo.size, MaskFormat.RLE)]
+    masks = [_pixels(mask) for mask in encode_masks(mask_runs, shown.logits, photo.size, MaskFormat.RLE)]
     return masks, whole.logits, whole.scores
 
 
@@ -132,7 +134,7 @@ def _pixels(mask: EncodedMask) -> NDArray[np.bool_]:
     return np.asarray(np.ascontiguousarray(coco.decode(counts)), dtype=bool)
 
 
-def _masks(found: dict[EmbeddingDtype, _Differences], others: dict[str, _Differences]) -> Section:
+def _masks(found: dict[TensorDtype, _Differences], others: dict[str, _Differences]) -> Section:
     rows = [
         Row(f"cache of {dtype}", _numbers(differences, LEAST_IOU[dtype]), Bound("least IoU", least=LEAST_IOU[dtype]))
         for dtype, differences in found.items()
@@ -159,7 +161,7 @@ def _numbers(differences: _Differences, bound: float) -> dict[str, Quantity]:
     }
 
 
-def _bytes(found: dict[EmbeddingDtype, _Differences]) -> Section:
+def _bytes(found: dict[TensorDtype, _Differences]) -> Section:
     rows = [
         Row(
             dtype,
@@ -172,7 +174,7 @@ def _bytes(found: dict[EmbeddingDtype, _Differences]) -> Section:
         )
         for dtype, differences in found.items()
     ]
-    assert set(LEAST_IOU) == set(get_args(EmbeddingDtype))
+    assert set(LEAST_IOU) == set(get_args(TensorDtype))
     note = "In Redis: MEMORY USAGE of the key. In an API process: the prepared image, whatever was stored."
     return Section("h", "Bytes per cached image", rows, note)
 

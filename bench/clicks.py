@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.decoder.interface import Prompt
-from shared.geometry import Size, to_resized_frame
+from prompt_api.models.interface import Prompt
+from shared.contract.geometry import Size
+from shared.contract.models import SAM1
 from tests.parity.reference import Click
 
 SEED = 20_241_122
@@ -63,8 +64,8 @@ def decoder_prompt(click: Click, size: Size) -> Prompt:
     """
     points = np.zeros((0, 2)) if click.points is None else click.points
     labels = np.zeros(0, np.int64) if click.labels is None else click.labels
-    box = None if click.box is None else to_resized_frame(click.box.reshape(2, 2), size).reshape(4)
-    return Prompt(to_resized_frame(points, size), labels, box, click.mask)
+    box = None if click.box is None else SAM1.frame.points(click.box.reshape(2, 2), size).reshape(4)
+    return Prompt(SAM1.frame.points(points, size), labels, box, click.mask)
 
 
 def request_prompt(click: Click) -> dict[str, Any]:

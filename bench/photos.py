@@ -13,7 +13,7 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from shared.geometry import Size
+from shared.contract.geometry import Size
 
 STANDARD: Size = (1200, 1800)
 """(height, width) of the photos that latencies are compared on."""

@@ -20,7 +20,7 @@ from bench.clicks import request_prompt
 from deploy.local.embedded_valkey import start_valkey
 from deploy.local.process import ProcessGroup
 from deploy.local.stack import LocalStack
-from shared.models import MOBILE_SAM
+from shared.contract.models import MOBILE_SAM
 from tests.parity.reference import Click
 
 _START_SECONDS = 60.0

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from bench import cores
 from bench.clicks import decoder_prompt
-from prompt_api.decoder.interface import DecodedMasks, PreparedImage
-from prompt_api.decoder.load import load_decoder
-from prompt_api.decoder.weights import read_export
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
-from shared.geometry import Size, resized_size
-from shared.models import MOBILE_SAM
-from shared.settings import Settings
-from shared.weights import locate_weights
+from prompt_api.models.interface import DecodedMasks, PreparedImage
+from prompt_api.models.load import load_decoder
+from prompt_api.models.sam1.boundary import mask_runs
+from prompt_api.models.sam1.weights import read_export
+from shared.contract.geometry import Size
+from shared.contract.models import EMBEDDING, MOBILE_SAM
+from shared.contract.settings import Settings
+from shared.weights.locate import locate_weights
 from tests.parity.reference import Click, Reference
 
 Floats = NDArray[np.float32]
@@ -55,7 +56,7 @@ class Ours:
             size: (height, width) of the image.
         """
         self._size = size
-        self._image = self._decoder.prepare(embedding, resized_size(size))
+        self._image = self._decoder.prepare({EMBEDDING: embedding}, size)
         prepared: PreparedImage = self._image
         return prepared
 
@@ -66,7 +67,7 @@ class Ours:
 
     def predict(self, click: Click) -> list[EncodedMask]:
         """Masks as RLE, decoded in the same way as the service decodes a first prompt."""
-        return encode_masks(self.decode(click, padding=False).logits, self._size, MaskFormat.RLE)
+        return encode_masks(mask_runs, self.decode(click, padding=False).logits, self._size, MaskFormat.RLE)
 
 
 class Theirs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -15,35 +15,35 @@ import redis
 
 from prompt_api.access.owners import Owners
 from prompt_api.access.policy import access_policy, label_studio_namespace
-from prompt_api.decoder.interface import Decoder, Prompt
-from prompt_api.decoder.load import load_decoder
-from prompt_api.label_studio.backend import LabelStudioBackend
-from prompt_api.label_studio.credentials import credentials
-from prompt_api.label_studio.instance import LabelStudioInstance
-from prompt_api.label_studio.pictures import TaskPictures
-from prompt_api.label_studio.recent import RecentImages
+from prompt_api.http.services import Services
+from prompt_api.integrations.label_studio.backend import LabelStudioBackend
+from prompt_api.integrations.label_studio.credentials import credentials
+from prompt_api.integrations.label_studio.instance import LabelStudioInstance
+from prompt_api.integrations.label_studio.pictures import TaskPictures
+from prompt_api.integrations.label_studio.recent import RecentImages
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.metrics.counting import ApiMetrics
+from prompt_api.metrics.queue_load import QueueLoad, queue_load
 from prompt_api.metrics.scrape import Scrape
-from prompt_api.service import Services
+from prompt_api.models.browser_runtime import locate_runtime
+from prompt_api.models.interface import Decoder, Prompt
+from prompt_api.models.load import LoadedDecoder, load_decoder
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService, record_ttl
 from prompt_api.service.masks import MaskService
 from prompt_api.service.refinement import Refinement
-from shared.browser_runtime import locate_runtime
-from shared.cluster import Cluster
-from shared.connections import cache_client, request_client
-from shared.cores import usable_cores
-from shared.errors import ConfigurationError, ModelNotFound, StoreUnavailable
-from shared.events import Events, RedisEvents
-from shared.models import EMBEDDING_SHAPE, IMAGE_SIZE, Model, find_model
-from shared.queue import EncodeQueue
-from shared.queue_load import QueueLoad, queue_load
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
-from shared.store import RedisStore, StoreWithSets
+from shared.contract.errors import ConfigurationError, ModelNotFound, StoreUnavailable
+from shared.contract.models import Model, find_model
+from shared.contract.settings import Settings
+from shared.events.redis_events import Events, RedisEvents
+from shared.host.cores import usable_cores
+from shared.queue.interface import EncodeQueue
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.cluster import Cluster
+from shared.redis.connections import cache_client, request_client
+from shared.store.redis_store import RedisStore, StoreWithSets
 
 UPLOADS = 8
 """Uploads one process holds in memory at once."""
@@ -74,7 +74,9 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
         queue.ping()
     loaded = [load_decoder(model, settings) for model in _served(settings)]
     decoders = {one.model.name: one.decoder for one in loaded}
-    _warm_up(decoders.values())
+    for one in loaded:
+        _warm_up(one)
+    _settle_memory()
     store = RedisStore(cache)
 
     services: Services  # made below; nothing is heard before `events.start`
@@ -127,7 +129,7 @@ def assemble(
     counting: redis.Redis | None = None,
     browser: BrowserDecoding | None = None,
     metrics: ApiMetrics | None = None,
-    queue_load: Callable[[str], QueueLoad] | None = None,
+    queue_load: Callable[[Model], QueueLoad] | None = None,
 ) -> Services:
     """`Services` around the given seams; tests pass in-memory ones.
 
@@ -168,7 +170,7 @@ def assemble(
         browser=browser or BrowserDecoding({}, lambda: locate_runtime(settings)),
         checks=checks,
         metrics=metrics,
-        scrape=Scrape(metrics, tuple(model.name for model in models), checks, queue_load),
+        scrape=Scrape(metrics, models, checks, queue_load),
         label_studio=_label_studio(settings, models[0], images, masks, access.owners, waiters=waiters),
         uploads=BoundedSemaphore(UPLOADS),
         waiters=waiters,
@@ -205,14 +207,20 @@ def _served(settings: Settings) -> tuple[Model, ...]:
         raise ConfigurationError(f"SAM_MODEL or SAM_MODELS: {error.detail}") from None
 
 
-def _warm_up(decoders: Iterable[Decoder[Any]]) -> None:
-    """Answer prompts with each decoder, so that the first client does not wait for its sessions to be made."""
+def _warm_up(loaded: LoadedDecoder) -> None:
+    """Answer prompts with the decoder, so that the first client does not wait for its sessions to be made."""
     prompt = Prompt(points=np.zeros((1, 2), np.float32), labels=np.ones(1, np.int64))
-    for decoder in decoders:
-        image = decoder.prepare(np.zeros(EMBEDDING_SHAPE, np.float32), (IMAGE_SIZE, IMAGE_SIZE))
-        for _ in range(2):  # the first prompt on an image takes another way than the next ones
-            (masks,) = decoder.decode(image, [prompt], multimask=True)
-        encode_masks(masks.logits, (1, 1), MaskFormat.RLE)
-    # What lives now lives as long as the process: keep it out of every later garbage collection.
+    decoder, architecture = loaded.decoder, loaded.model.architecture
+    side = architecture.frame.side
+    image = decoder.prepare(
+        {spec.name: np.zeros(spec.shape, np.float32) for spec in architecture.tensors}, (side, side)
+    )
+    for _ in range(2):  # the first prompt on an image takes another way than the next ones
+        (masks,) = decoder.decode(image, [prompt], multimask=True)
+    encode_masks(decoder.mask_runs, masks.logits, (1, 1), MaskFormat.RLE)
+
+
+def _settle_memory() -> None:
+    """What lives now lives as long as the process: keep it out of every later garbage collection."""
     gc.collect()
     gc.freeze()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.scale.traffic import Traffic
-from shared.models import FAKE, MOBILE_SAM
+from shared.contract.models import FAKE, MOBILE_SAM
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,14 @@ import redis
 
 from bench.photos import STANDARD, photos
 from bench.scale.pictures import SIZE, image_id, picture
-from encoder_worker.backends import load_encoder
-from prompt_api.decoder.load import load_decoder
-from shared.codec import encode_embedding
-from shared.geometry import resized_size
-from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import FAKE, find_model
-from shared.settings import Settings
-from shared.store import RedisStore
+from encoder_worker.backends.load import load_encoder
+from prompt_api.models.load import load_decoder
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import EMBEDDING, FAKE, SAM1, find_model
+from shared.contract.settings import Settings
+from shared.images.reading import decode_image
+from shared.store.redis_store import RedisStore
+from shared.tensors.embedding import encode_embedding
 
 _TTL = 86_400
 _KEY_BYTES = 4_300
@@ -44,10 +43,10 @@ class Population:
             rgb, self.size = decode_image(picture(0), max_pixels=settings.max_image_pixels), SIZE
         else:
             rgb, self.size = photos()[0].resized(STANDARD).rgb, STANDARD
-        (self._embedding,) = load_encoder(find_model(model), settings).encode([resize_longest_side(rgb)])
+        (self._tensors,) = load_encoder(find_model(model), settings).encode([SAM1.frame.resize(rgb)])
         loaded = load_decoder(find_model(model), settings)
         self._model = loaded.model
-        self.prepared_bytes = loaded.decoder.prepare(self._embedding, resized_size(self.size)).nbytes
+        self.prepared_bytes = loaded.decoder.prepare(self._tensors, self.size).nbytes
 
     def settings(self, images: int) -> dict[str, str]:
         """Environment for replicas that keep that many images in memory."""
@@ -77,7 +76,9 @@ class Population:
         return embeddings * (len(value) + _KEY_BYTES) + _SPARE_BYTES
 
     def _value(self, key: EmbeddingKey) -> bytes:
-        return encode_embedding(key, self._embedding, dtype="float16", original=self.size)
+        return encode_embedding(
+            key, self._tensors, specs=SAM1.tensors, dtypes={EMBEDDING: "float16"}, original=self.size
+        )
 
 
 def embeddings_kept(cache_url: str) -> int:

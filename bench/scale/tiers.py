@@ -10,7 +10,7 @@ from bench.scale.measuring import SEED, failed, latency, percent, under_load
 from bench.scale.population import Population, embeddings_kept
 from bench.scale.simulation import Tiers, simulate
 from deploy.local.fleet import Fleet
-from shared.models import FAKE
+from shared.contract.models import FAKE
 
 _TIERS = {
     "memory of a replica": ("memory",),

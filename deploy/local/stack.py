@@ -18,7 +18,7 @@ from typing import Self
 from deploy.local.embedded_valkey import start_valkey
 from deploy.local.process import Child, ProcessGroup, StackError, stop_all
 from deploy.local.weights import fetch_weights
-from shared.settings import Settings
+from shared.contract.settings import Settings
 
 START_SECONDS = 180.0
 """How long everything may take to get ready: the first start of a model also builds its decoder graph."""

@@ -11,9 +11,9 @@ from prompt_api.access.cors import parse_origins
 from prompt_api.access.grants import Authenticator, parse_grants
 from prompt_api.access.owners import Everyone, Owners, RecordedOwners
 from prompt_api.access.rates import RateLimits, parse_rates
-from shared.errors import ConfigurationError
-from shared.settings import Settings
-from shared.store import Sets
+from shared.contract.errors import ConfigurationError
+from shared.contract.settings import Settings
+from shared.store.redis_store import Sets
 
 
 @dataclass(frozen=True, slots=True, eq=False)

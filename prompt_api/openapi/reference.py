@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from prompt_api.openapi.curl import commands, program
 from prompt_api.openapi.prose import inline, json_markup, prose
-from prompt_api.problems import MEDIA_TYPE
+from prompt_api.wire.problems import MEDIA_TYPE
 
 _SCHEMAS = "#/components/schemas/"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.models import WeightsFile
-from shared.settings import Settings
-from shared.weights_fetch import fetch_files, fetch_lock
+from shared.contract.models import WeightsFile
+from shared.contract.settings import Settings
+from shared.weights.fetch import fetch_files, fetch_lock
 from tests.browser.page import Page
 
 _VERSION = "4.14.1"

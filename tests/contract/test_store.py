@@ -12,9 +12,9 @@ import fakeredis
 import pytest
 import redis
 
-from shared.connections import request_client
-from shared.errors import ConfigurationError, StoreUnavailable
-from shared.store import MemoryStore, RedisStore, Store, StoreWithSets
+from shared.contract.errors import ConfigurationError, StoreUnavailable
+from shared.redis.connections import request_client
+from shared.store.redis_store import MemoryStore, RedisStore, Store, StoreWithSets
 
 MIB = 1 << 20
 

@@ -20,12 +20,12 @@ from deploy.local.stack import LocalStack
 from prompt_api.access.grants import Grant, digest_of
 from prompt_api.access.new_token import new_token
 from prompt_api.access.scopes import Scope
-from prompt_api.cli.main import main as samcache
-from prompt_api.client import RemoteSamPredictor
-from shared.errors import Unauthorized
+from samcache import RemoteSamPredictor
+from samcache.cli.main import main as samcache
+from samcache.errors import Unauthorized
+from tests.client.material import picture
 from tests.integration.test_http_server import received, wait_until_ready
 from tests.unit.api.conftest import png
-from tests.unit.client_material import picture
 
 SHARE = 20
 ALICE, BOB, CAROL, DAVE = (new_token() for _ in range(4))

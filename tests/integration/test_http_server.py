@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from deploy.local.stack import LocalStack
-from prompt_api.body_budget import MOST, RESERVED
+from prompt_api.serving.body_budget import MOST, RESERVED
 from tests.unit.api.conftest import png
 
 CAP = 200_000

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from deploy.local.stack import LocalStack
-from prompt_api.label_studio.instance import IDLE_SECONDS
+from prompt_api.integrations.label_studio.instance import IDLE_SECONDS
 from tests.unit.api.conftest import png
 from tests.unit.api.test_label_studio import POINT, STORED, request
 

@@ -21,7 +21,7 @@ from PIL import Image
 from deploy.local.photo import PHOTO, POINT
 from deploy.local.process import ROOT, StackError
 from deploy.local.stack import LocalStack
-from prompt_api.client import Mask, SamCache
+from samcache import Mask, SamCache
 
 FAKE = {"SAM_MODEL": "fake"}
 RUN = [sys.executable, "-m", "deploy.local.run"]

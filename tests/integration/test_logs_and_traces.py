@@ -17,16 +17,20 @@ import pytest
 
 from deploy.local.process import ROOT
 from deploy.local.stack import LocalStack
-from shared.otel import CLOSE_SECONDS
-from shared.settings import Settings
-from shared.tracing import Kind, opened_tracer
+from shared.contract.keys import queue_name
+from shared.contract.models import FAKE
+from shared.contract.settings import Settings
+from shared.observe.open_tracer import opened_tracer
+from shared.observe.otel import CLOSE_SECONDS
+from shared.observe.tracing import SpanKind
 from tests.integration.collector import Collector, Received
 from tests.unit.api.conftest import png
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 SOON = 20.0
+QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 INTERNAL = 1
-"""Kind of a span, as OTLP numbers them."""
+"""SpanKind of a span, as OTLP numbers them."""
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 FAST = {"SAM_MODEL": "fake", "SAM_LOG_FORMAT": "json", "OTEL_BSP_SCHEDULE_DELAY": "100"}
@@ -125,11 +129,9 @@ def test_one_trace_holds_the_request_its_job_and_their_stages(stack: LocalStack,
         return {span.name: span for span in ours if span.service == "worker" or span.kind != INTERNAL}
 
     stages = {"load", "decode", "resize", "wait", "encode", "store"}
-    names = {"POST /v1/images", "send sam-encode-fake", "process sam-encode-fake", *stages}
+    names = {"POST /v1/images", f"send {QUEUE}", f"process {QUEUE}", *stages}
     spans = of_the_trace(collector.wait_for(lambda spans: names <= of_the_trace(spans).keys()))
-    request, send, process = (
-        spans[name] for name in ("POST /v1/images", "send sam-encode-fake", "process sam-encode-fake")
-    )
+    request, send, process = (spans[name] for name in ("POST /v1/images", f"send {QUEUE}", f"process {QUEUE}"))
     assert spans.keys() == names
     assert [request.parent_id, send.parent_id, process.parent_id] == [caller, request.span_id, send.span_id]
     assert {spans[stage].parent_id for stage in stages} == {process.span_id}
@@ -198,7 +200,7 @@ def test_a_collector_that_is_away_costs_whoever_traces_nothing() -> None:
     beginning = time.monotonic()
     with opened_tracer(Settings(otlp_endpoint="http://127.0.0.1:9"), "api") as tracer:
         for _ in range(5_000):  # more than the queue takes
-            with tracer.begin("request", Kind.SERVER) as span:
+            with tracer.begin("request", SpanKind.SERVER) as span:
                 span.record("stage", 0.001)
     assert time.monotonic() - beginning < CLOSE_SECONDS + 5.0
 
@@ -207,11 +209,12 @@ def test_nothing_that_traces_is_imported_unless_it_is_asked_for() -> None:
     """redis-py imports OpenTelemetry's metrics by itself where they are installed; what traces is imported by us."""
     code = (
         "import sys, prompt_api.__main__, encoder_worker.__main__\n"
-        "from shared.settings import Settings\n"
-        "from shared.tracing import NO_TRACER, opened_tracer\n"
+        "from shared.contract.settings import Settings\n"
+        "from shared.observe.open_tracer import opened_tracer\n"
+        "from shared.observe.tracing import NO_TRACER\n"
         "with opened_tracer(Settings(), 'api') as tracer:\n"
         "    assert tracer is NO_TRACER\n"
-        "assert not {'shared.otel', 'opentelemetry.sdk.trace', 'opentelemetry.exporter'} & sys.modules.keys()\n"
+        "assert not {'shared.observe.otel', 'opentelemetry.sdk.trace', 'opentelemetry.exporter'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
@@ -229,9 +232,9 @@ def test_without_the_extra_or_with_a_wrong_endpoint_it_does_not_start_and_says_w
 ) -> None:
     code = (
         f"import sys\n{prelude}\n"
-        "from shared.errors import ConfigurationError\n"
-        "from shared.settings import Settings\n"
-        "from shared.tracing import opened_tracer\n"
+        "from shared.contract.errors import ConfigurationError\n"
+        "from shared.contract.settings import Settings\n"
+        "from shared.observe.open_tracer import opened_tracer\n"
         "try:\n"
         f"    with opened_tracer(Settings(otlp_endpoint={endpoint!r}), 'api'): pass\n"
         "except ConfigurationError as error:\n"

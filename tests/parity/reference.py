@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoder_worker.backends.torchvision_operators import ensure_torchvision_imports
-from shared.geometry import Size
-from shared.models import IMAGE_SIZE
+from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
+from shared.contract.geometry import Size
+from shared.contract.models import SAM1
 
 ensure_torchvision_imports()
 
@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 class _NoImageEncoder(torch.nn.Module):
     """Stands where the image encoder would: embeddings are preset."""
 
-    img_size = IMAGE_SIZE
+    img_size = SAM1.frame.side
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +56,10 @@ class Reference:
         double: compute in float64, all but the positional encoding, whose float32 rounding is part of the model.
         """
         prompt_encoder = PromptEncoder(
-            embed_dim=256, image_embedding_size=(64, 64), input_image_size=(IMAGE_SIZE, IMAGE_SIZE), mask_in_chans=16
+            embed_dim=256,
+            image_embedding_size=(64, 64),
+            input_image_size=(SAM1.frame.side, SAM1.frame.side),
+            mask_in_chans=16,
         )
         transformer = TwoWayTransformer(depth=2, embedding_dim=256, num_heads=8, mlp_dim=2048)
         mask_decoder = MaskDecoder(transformer_dim=256, transformer=transformer, num_multimask_outputs=3)
@@ -76,7 +79,7 @@ class Reference:
         self._predictor.reset_image()
         self._predictor.features = torch.tensor(embedding, dtype=self._dtype)
         self._predictor.original_size = original
-        self._predictor.input_size = self._predictor.transform.get_preprocess_shape(*original, IMAGE_SIZE)
+        self._predictor.input_size = self._predictor.transform.get_preprocess_shape(*original, SAM1.frame.side)
         self._predictor.is_image_set = True
 
     def predict(self, click: Click) -> Answer:

@@ -9,7 +9,7 @@ from pathlib import Path
 from redis.crc import key_slot
 
 from deploy.local.process import ProcessGroup
-from shared.keys import image_key
+from shared.contract.keys import image_key
 from tests.chaos.servers import CACHE_OPTIONS, Server, free_port
 from tests.sentinel_cluster.scene import id_of, photo
 from tests.sentinel_cluster.tls import Member, Tls

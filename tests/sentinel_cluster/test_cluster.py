@@ -13,11 +13,11 @@ from deploy.local.process import ProcessGroup
 from prompt_api.access.grants import Grant, digest_of
 from prompt_api.access.new_token import new_token
 from prompt_api.access.scopes import Scope
-from shared import allowance
-from shared.connections import cache_client
-from shared.errors import ConfigurationError
-from shared.settings import Settings
-from shared.store import RedisStore
+from shared.contract.errors import ConfigurationError
+from shared.contract.settings import Settings
+from shared.redis import allowance
+from shared.redis.connections import cache_client
+from shared.store.redis_store import RedisStore
 from tests.chaos.servers import QUEUE_OPTIONS, Server, free_port, thawed
 from tests.sentinel_cluster.monitor import monitored
 from tests.sentinel_cluster.nodes import MASTERS, Nodes

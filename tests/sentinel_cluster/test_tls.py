@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.process import ProcessGroup
-from shared.settings import Settings
+from shared.contract.settings import Settings
 from tests.chaos.servers import QUEUE_OPTIONS
 from tests.sentinel_cluster.nodes import MASTERS, Nodes
 from tests.sentinel_cluster.scene import Scene, api, photo, ready_image, worker

@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from shared import log_context
-from shared.tracing import NO_SPAN, Attributes, Kind, Span
+from shared.observe import log_context
+from shared.observe.tracing import NO_SPAN, Attributes, Span, SpanKind
 
 
 class Lines(logging.Handler):
@@ -29,7 +29,7 @@ class KeptSpan:
     """A span of which all is kept."""
 
     name: str
-    kind: Kind
+    kind: SpanKind
     parent: str
     attributes: dict[str, Any]
     parts: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class KeptSpan:
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     trace_id = "0af7651916cd43dd8448eb211c80319c"
 
-    def child(self, name: str, kind: Kind = Kind.INTERNAL, attributes: Attributes | None = None) -> Span:
+    def child(self, name: str, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes | None = None) -> Span:
         self.parts.append(name)
         return NO_SPAN
 
@@ -73,7 +73,7 @@ class KeepingTracer:
     def __init__(self) -> None:
         self.spans: list[KeptSpan] = []
 
-    def begin(self, name: str, kind: Kind, *, parent: str = "", attributes: Attributes | None = None) -> Span:
+    def begin(self, name: str, kind: SpanKind, *, parent: str = "", attributes: Attributes | None = None) -> Span:
         self.spans.append(KeptSpan(name, kind, parent, dict(attributes or {})))
         return self.spans[-1]
 

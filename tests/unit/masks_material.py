@@ -12,7 +12,8 @@ from pycocotools import mask as coco
 from torch.nn.functional import interpolate
 
 from prompt_api.masks.runs import ColumnRuns
-from shared.geometry import Size, resized_size
+from shared.contract.geometry import Size
+from shared.contract.models import SAM1
 
 
 def smooth_logits(seed: int, detail: int = 6) -> NDArray[np.float32]:
@@ -33,7 +34,7 @@ def noisy_logits(seed: int) -> NDArray[np.float32]:
 
 def logits_of_sam(logits: NDArray[np.float32], original: Size) -> NDArray[np.float32]:
     """(height, width) as `Sam.postprocess_masks` computes them; `predict` thresholds them at 0."""
-    height, width = resized_size(original)
+    height, width = SAM1.frame.inside(original)
     frame = interpolate(torch.from_numpy(logits)[None, None], (1024, 1024), mode="bilinear", align_corners=False)
     return interpolate(frame[..., :height, :width], original, mode="bilinear", align_corners=False)[0, 0].numpy()
 

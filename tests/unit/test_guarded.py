@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from shared import allowance
-from shared.breaker import CircuitBreaker, CircuitOpen
-from shared.connections import request_client
-from shared.guarded import GuardedConnection, GuardedTlsConnection, GuardedUnixConnection
+from shared.redis import allowance
+from shared.redis.breaker import CircuitBreaker, CircuitOpen
+from shared.redis.connections import request_client
+from shared.redis.guarded import GuardedConnection, GuardedTlsConnection, GuardedUnixConnection
 
 LONG = 60.0
 

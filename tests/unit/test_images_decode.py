@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from shared import images
-from shared.errors import ImageTooLarge, InvalidImage, UnsupportedImage
-from shared.image_formats.jpeg import MAX_SCANS
-from shared.images import decode_image, inspect_image, resize_longest_side
+from shared.contract.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from shared.contract.models import SAM1
+from shared.images import reading as images
+from shared.images.formats.jpeg import MAX_SCANS
+from shared.images.reading import decode_image, inspect_image
 from tests import sample_images as sample
 
 WHITE = (255, 255, 255)
@@ -145,4 +146,4 @@ def test_the_limits_of_an_upload_hold_for_the_worker_too() -> None:
 )
 def test_the_long_side_becomes_1024(size: tuple[int, int], resized: tuple[int, int]) -> None:
     rgb = np.asarray(sample.picture(size[1], size[0]))
-    assert resize_longest_side(rgb).shape == (*resized, 3)
+    assert SAM1.frame.resize(rgb).shape == (*resized, 3)

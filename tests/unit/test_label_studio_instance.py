@@ -10,11 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from prompt_api.label_studio import instance as module
-from prompt_api.label_studio.credentials import LegacyToken, NoToken, PersonalAccessToken, credentials
-from prompt_api.label_studio.instance import LabelStudioInstance
-from prompt_api.label_studio.recent import RecentImages
-from shared.errors import ConfigurationError, ImageTooLarge, ImageUnreachable, SamCacheError
+from prompt_api.integrations.label_studio import instance as module
+from prompt_api.integrations.label_studio.credentials import LegacyToken, NoToken, PersonalAccessToken, credentials
+from prompt_api.integrations.label_studio.instance import LabelStudioInstance
+from prompt_api.integrations.label_studio.recent import RecentImages
+from shared.contract.errors import ConfigurationError, ImageTooLarge, ImageUnreachable, SamCacheError
 
 IMAGE = b"the bytes of an image"
 REFRESH = "eyJhbGciOiJIUzI1NiJ9.eyJ0eXBlIjoicmVmcmVzaCJ9.c2lnbmF0dXJl"

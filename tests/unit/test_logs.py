@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from shared import log_context, logs
-from shared.settings import Settings
+from shared.contract.settings import Settings
+from shared.observe import log_context, logs
 
 
 class Ear:

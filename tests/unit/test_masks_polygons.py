@@ -13,8 +13,8 @@ from pycocotools import mask as coco
 from skimage.draw import polygon2mask
 from skimage.measure import label
 
-from prompt_api.masks.boundary import mask_runs
 from prompt_api.masks.polygons import Polygon, Ring, encode_polygons
+from prompt_api.models.sam1.boundary import mask_runs
 from tests.unit.masks_material import coco_decoded, noisy_logits, painted, runs_of, smooth_logits
 
 

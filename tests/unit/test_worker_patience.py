@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from encoder_worker.patient_store import PatientStore
+from encoder_worker.encoding.patient_store import PatientStore
 from encoder_worker.wiring import wait_until_up
-from shared.errors import StoreUnavailable
-from shared.store import MemoryStore
+from shared.contract.errors import StoreUnavailable
+from shared.store.redis_store import MemoryStore
 
 
 class Clock:

@@ -11,19 +11,19 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from encoder_worker.backends.fake import FakeEncoder
-from prompt_api.app import create_app
-from prompt_api.decoder.fake import FakeDecoder
-from prompt_api.service import Services
+from prompt_api.http.app import create_app
+from prompt_api.http.services import Services
+from prompt_api.models.fake import FakeDecoder
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.wiring import assemble
-from shared.codec import encode_embedding
-from shared.events import MemoryEvents
-from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, image_key
-from shared.memory_queue import MemoryEncodeQueue
-from shared.models import FAKE, Model
-from shared.settings import Settings
-from shared.store import MemoryStore
+from shared.contract.keys import EmbeddingKey, image_key
+from shared.contract.models import FAKE, SAM1, Model
+from shared.contract.settings import Settings
+from shared.events.redis_events import MemoryEvents
+from shared.images.reading import decode_image
+from shared.queue.memory_queue import MemoryEncodeQueue
+from shared.store.redis_store import MemoryStore
+from shared.tensors.embedding import encode_embedding
 
 OTHER = replace(FAKE, name="other")
 """A second model, so that mixing models up can be tested."""
@@ -47,8 +47,9 @@ class World:
             data = self.store.get(image_key(key.image_id))
             assert data is not None
             rgb = decode_image(data, max_pixels=50_000_000)
+            (tensors,) = FakeEncoder().encode([SAM1.frame.resize(rgb)])
             value = encode_embedding(
-                key, FakeEncoder().encode([resize_longest_side(rgb)])[0], dtype="float16", original=rgb.shape[:2]
+                key, tensors, specs=SAM1.tensors, dtypes={"embedding": "float16"}, original=rgb.shape[:2]
             )
             self.store.put(key.redis_key, value, 60)
             self.encodes.append(key)

@@ -18,9 +18,9 @@ from prompt_api.access.grants import Grant, digest_of
 from prompt_api.access.new_token import new_token
 from prompt_api.access.owners import RECHECK
 from prompt_api.access.scopes import PUBLIC, Scope, needed_scope
-from shared.errors import StoreUnavailable
-from shared.keys import EmbeddingKey, image_key, owners_key, record_key
-from shared.models import FAKE
+from shared.contract.errors import StoreUnavailable
+from shared.contract.keys import EmbeddingKey, image_key, owners_key, record_key
+from shared.contract.models import FAKE
 from tests.unit.api import test_label_studio as label_studio
 from tests.unit.api.conftest import World, png
 from tests.unit.api.test_problems import assert_problem

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from prompt_api.decoder.graph_cache import DecoderGraphs
+from prompt_api.models.browser_runtime import RUNTIME, compressed
+from prompt_api.models.sam1.graph_cache import DecoderGraphs
 from prompt_api.service.browser import RETRY_SECONDS, BrowserDecoding
-from shared.browser_runtime import RUNTIME, compressed
-from shared.errors import WeightsError
-from shared.models import FAKE
+from shared.contract.errors import WeightsError
+from shared.contract.models import FAKE
 from tests.unit.api.conftest import World, png
 
 MODULE = b"export const ort = 1;\n" * 100

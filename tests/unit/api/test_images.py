@@ -11,9 +11,9 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from shared.errors import EncodeFailed, InvalidImage
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import FAKE
+from shared.contract.errors import EncodeFailed, InvalidImage
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import FAKE
 from tests.unit.api.conftest import OTHER, World, png
 
 

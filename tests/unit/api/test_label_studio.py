@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from prompt_api.label_studio import backend, wire
-from prompt_api.label_studio.pictures import MAX_WARMING
-from prompt_api.routes.label_studio import MAX_NOTICE
-from shared.keys import image_key
+from prompt_api.http.routes.label_studio import MAX_NOTICE
+from prompt_api.integrations.label_studio import backend, wire
+from prompt_api.integrations.label_studio.pictures import MAX_WARMING
+from shared.contract.keys import image_key
 from tests.label_studio.rle_pack import decode_brush
 from tests.unit.api.conftest import World, png
 from tests.unit.test_label_studio_instance import studio

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from prompt_api.prompts import PromptInput
+from prompt_api.metrics.timing import STAGES
 from prompt_api.service import masks as mask_service
-from prompt_api.timing import STAGES
-from prompt_api.tokens import recipe_tokens
-from shared.errors import StoreUnavailable
-from shared.keys import EmbeddingKey
-from shared.models import FAKE
+from prompt_api.service.tokens import recipe_tokens
+from prompt_api.wire.requests import PromptInput
+from shared.contract.errors import StoreUnavailable
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import FAKE
 from tests.unit.api.conftest import OTHER, World, png
 
 CLICK = {"points": [[40, 30]], "labels": [1]}

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prompt_api.decoder.fake import FakeDecoder, FakePrepared
-from prompt_api.decoder.interface import DecodedMasks, Prompt
+from prompt_api.models.fake import FakeDecoder, FakePrepared
+from prompt_api.models.interface import DecodedMasks, Prompt
 from tests.unit.api.conftest import World, png
 
 CLICK = {"points": [[40, 30]], "labels": [1]}

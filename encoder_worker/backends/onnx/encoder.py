@@ -1,0 +1,114 @@
+"""Image encoders exported to ONNX, in ONNX Runtime: on a GPU where its GPU package is installed, else on the CPU."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from encoder_worker.backends.onnx.preprocess import normalise_and_pad
+from shared.contract.errors import ConfigurationError, EncodeFailed
+from shared.contract.models import Model
+from shared.contract.settings import Settings
+from shared.host.cores import usable_cores
+from shared.tensors.embedding import Tensors
+from shared.weights.locate import locate_weights
+
+_CUDA = "CUDAExecutionProvider"
+_GPU_BATCH = 4
+
+_log = logging.getLogger(__name__)
+
+onnxruntime.disable_telemetry_events()  # it would tell its maker what it runs
+
+
+class OnnxEncoder:
+    """An `Encoder` on a graph from (B, 3, side, side) float32 to the model's only tensor, float32."""
+
+    def __init__(self, model: Model, path: Path, *, threads: int, device: str = "cpu", batch: int = 0) -> None:
+        """
+        Args:
+            threads: of the CPU, that one encoding uses.
+            device: `cpu`; `cuda`; `auto` for the better of the two that works.
+            batch: most images encoded at once; 0 is right for the device.
+
+        Raises:
+            ConfigurationError: `cuda` cannot be had.
+        """
+        self._model = model
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Threads that spin between operators take the cores from the API beside them, and from this encoder.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(path, options, providers=_providers(device))
+        self._input = self._session.get_inputs()[0].name
+        on_gpu = _CUDA in self._session.get_providers()
+        if device == "cuda" and not on_gpu:  # ONNX Runtime falls back without an error
+            raise ConfigurationError(
+                "SAM_DEVICE=cuda: ONNX Runtime cannot load CUDA; its log above says what is missing"
+            )
+        # On a CPU a batch costs its memory several times over and saves nothing.
+        self._batch = batch or (_GPU_BATCH if on_gpu else 1)
+        _log.info("%s in ONNX Runtime on %s", model.name, "a GPU" if on_gpu else f"{threads} cores")
+
+    @property
+    def model(self) -> Model:
+        return self._model
+
+    @property
+    def batch(self) -> int:
+        return self._batch
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
+        starts = range(0, len(images), self._batch)
+        return [one for start in starts for one in self._encode(images[start : start + self._batch])]
+
+    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
+        (spec,) = self._model.architecture.tensors
+        frames = np.concatenate([normalise_and_pad(image, self._model) for image in images])
+        try:
+            (embeddings,) = self._session.run(None, {self._input: frames})
+        except Exception as error:  # its exceptions share no base class of their own
+            raise EncodeFailed(f"ONNX Runtime could not run the image encoder ({type(error).__name__})") from error
+        if embeddings.shape != (len(images), *spec.shape[1:]) or not np.isfinite(embeddings).all():
+            raise EncodeFailed("the image encoder gave a result that is not a finite embedding")
+        return [{spec.name: np.asarray(embedding[None], dtype=np.float32)} for embedding in embeddings]
+
+
+def load(model: Model, settings: Settings) -> OnnxEncoder:
+    """The encoder on verified weights, ready.
+
+    Raises:
+        ConfigurationError: the device that is asked for cannot be had.
+        WeightsError: they are missing, damaged or cannot be fetched.
+    """
+    encoder = OnnxEncoder(
+        model,
+        locate_weights(model, settings).encoder,
+        threads=settings.encoder_threads or usable_cores(),
+        device=settings.device,
+        batch=settings.encode_batch,
+    )
+    # The first run allocates, and on a GPU tunes itself.
+    side = model.architecture.frame.side
+    encoder.encode([np.zeros((side, side, 3), dtype=np.uint8)] * encoder.batch)
+    return encoder
+
+
+def _providers(device: str) -> list[str]:
+    cpu = ["CPUExecutionProvider"]
+    if device == "cpu":
+        return cpu
+    if _CUDA not in onnxruntime.get_available_providers():
+        if device == "cuda":
+            raise ConfigurationError(
+                "SAM_DEVICE=cuda: the installed ONNX Runtime knows no GPU: install onnxruntime-gpu instead"
+            )
+        return cpu
+    onnxruntime.preload_dlls()  # finds CUDA's libraries also where torch brought them
+    return [_CUDA, *cpu]

@@ -1,0 +1,79 @@
+"""A segment_anything checkpoint on disk to its weights, with nothing in it ever executed."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
+from shared.contract.errors import WeightsError
+from shared.weights.decoder_file import PREFIXES
+
+_WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
+"""Models by the width of their image encoder."""
+
+_POSITIONS = "image_encoder.pos_embed"
+
+
+def empty_sam(name: str) -> Any:
+    """segment_anything's `Sam` of that name, without memory for its weights, which are to be assigned."""
+    ensure_torchvision_imports()
+    from segment_anything import sam_model_registry  # noqa: PLC0415  # only now can it be imported
+
+    with torch.device("meta"):
+        return sam_model_registry[name]()
+
+
+def read_checkpoint(path: Path, name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict in the file, on the CPU, mapped into memory rather than read where the format allows.
+
+    Args:
+        name: of the model it should be for.
+        expected: state dict of that model; its shapes count.
+
+    Raises:
+        WeightsError: the file is damaged, holds more than tensors, or belongs to another model.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than weights, or is no checkpoint: such a file can run code, so it is not loaded; get "
+            "it from its publisher again, or save its state_dict alone"
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path} is damaged ({_first_line(error)}): fetch it again") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path} is no checkpoint of segment_anything: it must be a state_dict of tensors")
+    _require_shapes(path, name, state, expected)
+    return {key: state[key] for key in expected}
+
+
+def decoder_arrays(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What `shared.weights.decoder_file` keeps of a checkpoint: float32 numpy arrays."""
+    return {key: value.float().numpy() for key, value in state.items() if key.startswith(PREFIXES)}
+
+
+def _require_shapes(path: Path, name: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    positions = state.get(_POSITIONS)
+    actual = _WIDTHS.get(positions.shape[-1]) if positions is not None and positions.ndim else None
+    if actual is not None and actual != name:
+        raise WeightsError(
+            f"{path} is a checkpoint of {actual}, not of {name}: set SAM_MODEL={actual} or change the file"
+        )
+    for key, tensor in expected.items():
+        if key not in state:
+            raise WeightsError(f"{path} is no checkpoint of {name}: {key} is missing")
+        if state[key].shape != tensor.shape:
+            shapes = f"{tuple(state[key].shape)}, not {tuple(tensor.shape)}"
+            raise WeightsError(f"{path} is no checkpoint of {name}: {key} has shape {shapes}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,178 @@
+"""The worker's use case: one uploaded image to one stored image embedding."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.metrics.counting import WorkerMetrics
+from shared.contract.errors import EncodeFailed, ImageExpired
+from shared.contract.geometry import Size
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.events.redis_events import Events
+from shared.images.reading import decode_image
+from shared.observe.stages import Stages
+from shared.observe.tracing import carried
+from shared.store.redis_store import Store
+from shared.tensors.embedding import TensorDtype, Tensors, encode_embedding
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeImage:
+    """Encodes images of one model, in three steps: `prepare`, `embed`, `finish`. Any thread may run any of them.
+
+    Attributes:
+        dtype: how each tensor of an embedding is stored.
+        ttl: seconds they are kept.
+        max_pixels: of the largest image that is decoded.
+        metrics: where it counts.
+    """
+
+    store: Store
+    encoder: Encoder
+    events: Events
+    dtype: TensorDtype
+    ttl: int
+    max_pixels: int
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
+    _device: Lock = field(default_factory=Lock, init=False)
+
+    def __call__(self, key: EmbeddingKey) -> None:
+        """Store the embedding that `key` names, unless it is there, and wake those who wait for it.
+
+        Raises:
+            ImageExpired: the bytes are gone, or damaged.
+            UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are no image this service takes.
+            EncodeFailed: this worker runs other weights or another preprocessing, or the encoder failed.
+            StoreUnavailable: the cache is out of reach.
+        """
+        prepared = self.prepare(key)
+        if prepared is not None:
+            (tensors,) = self.embed([prepared])
+            self.finish(prepared, tensors)
+
+    def prepare(self, key: EmbeddingKey) -> Prepared | None:
+        """Read the image and bring it to the encoder's size.
+
+        Returns:
+            None if its embedding is there already. Then those who wait for it are woken.
+
+        Raises:
+            ImageExpired: the bytes are gone, or damaged.
+            UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are no image this service takes.
+            EncodeFailed: this worker runs other weights or another preprocessing.
+            StoreUnavailable: the cache is out of reach.
+        """
+        if key != EmbeddingKey.of(key.image_id, self.encoder.model):
+            raise EncodeFailed("this worker runs other weights, or another preprocessing, than the job asks for")
+        stages = Stages(carried(_log_stage))
+        self.events.publish(key, "encoding")
+        if self.store.exists(key.redis_key):
+            _log.info("image %s: the %s embedding is there already", key.image_id[:12], key.model)
+            self.events.publish(key, "ready")
+            return None
+        data = self._bytes_of(key)
+        stages.lap("load")
+        frame, original = self._frame(data, stages)
+        return Prepared(key, frame, original, stages)
+
+    def embed(self, batch: Sequence[Prepared]) -> list[Tensors]:
+        """The embeddings of several images. Threads that call this at once take turns.
+
+        Raises:
+            EncodeFailed: the encoder failed on at least one of them.
+        """
+        with self._device:
+            for prepared in batch:
+                prepared.stages.lap("wait")
+            began = time.perf_counter()
+            embeddings = self.encoder.encode([prepared.frame for prepared in batch])
+            self.metrics.batched(len(batch), time.perf_counter() - began)
+        for prepared in batch:
+            prepared.stages.lap("encode")
+        return list(embeddings)
+
+    def finish(self, prepared: Prepared, tensors: Tensors) -> None:
+        """Store the embedding and wake those who wait for it.
+
+        Raises:
+            EncodeFailed: the embedding has a wrong shape, or numbers that no embedding has.
+            StoreUnavailable: the cache is out of reach.
+        """
+        key = prepared.key
+        specs = self.encoder.model.architecture.tensors
+        dtypes = {spec.name: self.dtype for spec in specs}
+        value = encode_embedding(key, tensors, specs=specs, dtypes=dtypes, original=prepared.original)
+        self.store.put(key.redis_key, value, self.ttl)
+        if not self.store.exists(record_key(key.image_id)):
+            # The image was deleted meanwhile. Whoever deletes removes the record first and the embedding later, so
+            # either that or this removes the embedding.
+            self.store.delete(key.redis_key)
+        prepared.stages.lap("store")
+        self.metrics.encoded(prepared.stages.seconds)
+        _log_stages(prepared)
+        self.events.publish(key, "ready")
+
+    def _bytes_of(self, key: EmbeddingKey) -> bytes:
+        """Exactly the bytes that were uploaded. They are checked: a decoder may also find a photo in damaged bytes."""
+        data = self.store.get(image_key(key.image_id))
+        if data is None:
+            raise ImageExpired("the image's bytes were gone before it was encoded; upload it again")
+        if hashlib.sha256(data).hexdigest() != key.image_id:
+            self.store.delete(image_key(key.image_id))
+            raise ImageExpired("the image's bytes were damaged in the cache; upload it again")
+        return data
+
+    def _frame(self, data: bytes, stages: Stages) -> tuple[NDArray[np.uint8], Size]:
+        """The resized image, and the (height, width) it had before. The full-size pixels are freed on return."""
+        rgb = decode_image(data, max_pixels=self.max_pixels)
+        stages.lap("decode")
+        frame = self.encoder.model.architecture.frame.resize(rgb)
+        stages.lap("resize")
+        return frame, (rgb.shape[0], rgb.shape[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """An image ready for the encoder.
+
+    Attributes:
+        key: of its embedding.
+        frame: (H, W, 3) uint8, resized into the model's frame.
+        original: (height, width) before it was resized.
+        stages: those it has been through.
+    """
+
+    key: EmbeddingKey
+    frame: NDArray[np.uint8]
+    original: Size
+    stages: Stages
+
+
+def _log_stage(name: str, seconds: float) -> None:
+    milliseconds = 1000 * seconds
+    _log.debug("%s took %.1f ms", name, milliseconds, extra={"stage": name, "duration_ms": milliseconds})
+
+
+def _log_stages(prepared: Prepared) -> None:
+    height, width = prepared.original
+    milliseconds = {stage: 1000 * seconds for stage, seconds in prepared.stages.seconds.items()}
+    _log.info(
+        "image %s (%dx%d) encoded by %s: %s ms",
+        prepared.key.image_id[:12],
+        width,
+        height,
+        prepared.key.model,
+        ", ".join(f"{stage} {spent:.0f}" for stage, spent in milliseconds.items()),
+        extra={"stages_ms": {stage: round(spent, 2) for stage, spent in milliseconds.items()}},
+    )

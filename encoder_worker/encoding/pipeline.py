@@ -1,0 +1,135 @@
+"""Images through the three stages side by side, so that the encoder never waits while there is work.
+
+threads: load, decode, resize  →  one thread: the encoder, in batches  →  threads: pack, store, publish
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from encoder_worker.encoding.encode import EncodeImage, Prepared
+from shared.contract.keys import EmbeddingKey
+from shared.host.cores import usable_cores
+from shared.observe.tracing import carried
+from shared.tensors.embedding import Tensors
+
+PATIENCE = 0.01
+"""Seconds the encoder waits for a batch to fill up while images are on their way to it."""
+
+BATCHES = 3
+"""In flight: one in each stage."""
+
+_MOST_DECODERS = 8
+"""Images decoded at once. Each may take 20 bytes per pixel meanwhile."""
+
+_STORERS = 4
+
+_Finish = Callable[[Prepared, Tensors], None]
+_Entry = tuple[Prepared, Future[None], _Finish]
+
+_log = logging.getLogger(__name__)
+
+
+class EncodePipeline:
+    """Runs `EncodeImage` on many keys at once. Close it when done.
+
+    What fails fails alone: an image that cannot be prepared never reaches the encoder, and a batch that the encoder
+    fails on is run again image by image.
+    """
+
+    def __init__(self, encode: EncodeImage) -> None:
+        self._encode = encode
+        self._decoders = ThreadPoolExecutor(min(_MOST_DECODERS, usable_cores() + 1), thread_name_prefix="decode")
+        self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
+        self._ready: queue.Queue[_Entry | None] = queue.Queue()
+        self._lock = threading.Lock()
+        self._on_their_way = 0
+        self._thread = threading.Thread(target=self._run_encoder, name="encode", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the threads, once what they are at is done."""
+        self._decoders.shutdown(cancel_futures=True)
+        self._ready.put(None)
+        self._thread.join()
+        self._storers.shutdown()
+
+    @property
+    def alone(self) -> EncodeImage:
+        """The same use case, for one image at a time in the caller's thread."""
+        return self._encode
+
+    @property
+    def capacity(self) -> int:
+        """Keys that keep every stage busy: a batch in each."""
+        return BATCHES * self._encode.encoder.batch
+
+    def submit(self, key: EmbeddingKey) -> Future[None]:
+        """Begin; the future ends when the embedding is stored, or with what `EncodeImage` raises.
+
+        In every thread that it comes through, what is logged and traced is the caller's.
+        """
+        done: Future[None] = Future()
+        with self._lock:
+            self._on_their_way += 1
+        self._decoders.submit(carried(self._prepare), key, done)
+        return done
+
+    def _prepare(self, key: EmbeddingKey, done: Future[None]) -> None:
+        try:
+            prepared = self._encode.prepare(key)
+        except BaseException as error:  # whoever waits for the future gets it
+            done.set_exception(error)
+        else:
+            if prepared is None:
+                done.set_result(None)
+            else:
+                self._ready.put((prepared, done, carried(self._encode.finish)))
+        finally:
+            with self._lock:
+                self._on_their_way -= 1
+
+    def _run_encoder(self) -> None:
+        while (first := self._ready.get()) is not None:
+            batch = [first]
+            deadline = time.monotonic() + PATIENCE
+            while len(batch) < self._encode.encoder.batch:
+                patience = max(0.0, deadline - time.monotonic()) if self._on_their_way else 0.0
+                try:
+                    entry = self._ready.get(timeout=patience) if patience else self._ready.get_nowait()
+                except queue.Empty:
+                    break
+                if entry is None:
+                    self._ready.put(None)
+                    break
+                batch.append(entry)
+            self._embed(batch)
+
+    def _embed(self, batch: Sequence[_Entry]) -> None:
+        try:
+            results = self._encode.embed([prepared for prepared, _, _ in batch])
+        except Exception as error:  # the thread must outlive whatever one image does to the encoder
+            if len(batch) == 1:
+                batch[0][1].set_exception(error)
+                return
+            _log.warning("a batch of %d failed, running its images one by one: %s", len(batch), error)
+            for entry in batch:
+                self._embed([entry])
+            return
+        for entry, tensors in zip(batch, results, strict=True):
+            self._storers.submit(_end, entry, tensors)
+
+
+def _end(entry: _Entry, tensors: Tensors) -> None:
+    prepared, done, finish = entry
+    try:
+        finish(prepared, tensors)
+    except BaseException as error:  # whoever waits for the future gets it
+        done.set_exception(error)
+    else:
+        done.set_result(None)

@@ -1,0 +1,82 @@
+"""Serves the worker's `/metrics` and nothing else, on a thread of its own that runs on while a job does."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import make_wsgi_app
+
+from encoder_worker.metrics.counting import WorkerMetrics
+from shared.contract.errors import ConfigurationError
+
+PORTS = 16
+"""Ports that are tried, upwards from the one that is set: workers of one host with the same settings share them out."""
+
+CLIENT_TIMEOUT = 2.0
+"""Seconds a client may keep the server waiting. There is one thread: whoever connects next waits as long."""
+
+_Start = Callable[..., Any]
+
+
+@contextmanager
+def metrics_server(metrics: WorkerMetrics, host: str, port: int) -> Iterator[int | None]:
+    """Serve while the block runs; gives the port, the first free one from `port` on. With port 0 nothing is served.
+
+    Raises:
+        ConfigurationError: the address is not ours, or all `PORTS` ports are taken.
+    """
+    if port == 0:
+        yield None
+        return
+    server = _listening(host, port)
+    server.set_app(_only_metrics(make_wsgi_app(metrics.registry)))
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _listening(host: str, port: int) -> WSGIServer:
+    for candidate in range(port, min(port + PORTS, 65_536)):
+        try:
+            return _Server((host, candidate), _Handler)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigurationError(
+                    f"cannot serve metrics on {host}:{candidate}: {error.strerror}; choose another "
+                    "SAM_WORKER_METRICS_HOST or SAM_WORKER_METRICS_PORT"
+                ) from None
+    raise ConfigurationError(
+        f"cannot serve metrics on {host}: SAM_WORKER_METRICS_PORT={port} and those after it are taken; choose another"
+    )
+
+
+class _Server(WSGIServer):
+    # Else a port in use could be bound a second time on some systems.
+    allow_reuse_port = False
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = CLIENT_TIMEOUT
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base has it
+        """Scrapes are no news."""
+
+
+def _only_metrics(application: Callable[[dict[str, Any], _Start], Iterable[bytes]]) -> Any:
+    def answer(environ: dict[str, Any], start_response: _Start) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/metrics":
+            return application(environ, start_response)
+        start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"only /metrics is here\n"]
+
+    return answer
