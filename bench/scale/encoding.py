@@ -1,4 +1,4 @@
-"""(e) What an encoding costs on a core: for plans, of which it is a part."""
+"""(e) What an encoding costs on one core, for the plans of `bench.sizing`."""
 
 from __future__ import annotations
 
