@@ -26,7 +26,7 @@ from shared.contract.keys import EmbeddingKey
 from shared.contract.models import EMBEDDING, MOBILE_SAM, SAM1
 from shared.tensors.embedding import TensorDtype, decode_embedding, encode_embedding
 from shared.weights.locate import locate_weights
-from tests.parity.reference import Answer, Click, Reference
+from tests.support.reference import Answer, Click, Reference
 
 LEAST_IOU: dict[TensorDtype, float] = {"float32": 0.9999, "int16": 0.999, "float16": 0.999, "int8": 0.99}
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prompt_api.models.interface import Prompt
 from shared.contract.geometry import Size
 from shared.contract.models import SAM1
-from tests.parity.reference import Click
+from tests.support.reference import Click
 
 SEED = 20_241_122
 

@@ -20,10 +20,12 @@ from encoder_worker.rq.batch_worker import BatchWorker
 from encoder_worker.rq.worker import EncodeWorker
 from shared.contract.keys import EmbeddingKey, image_key, queue_name, record_key
 from shared.contract.settings import Settings
-from shared.events.redis_events import MemoryEvents, RedisEvents
+from shared.events.redis_events import RedisEvents
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import request_client, worker_client
-from shared.store.redis_store import MemoryStore, RedisStore, Store
+from shared.store.redis_store import RedisStore, Store
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_store import MemoryStore
 
 _TTL = 3600
 _PIXELS = 50_000_000

@@ -14,7 +14,7 @@ from bench.record import Bound, Quantity, Row, Section
 from bench.samples import Milliseconds, in_turns, joined, median, percentile, ratio
 from bench.service import Answer, Api, Connection
 from bench.sides import Ours, Theirs, threads
-from tests.parity.reference import Click
+from tests.support.reference import Click
 
 _WARM_UP = 2
 

@@ -19,9 +19,9 @@ from bench import cores
 from bench.clicks import request_prompt
 from deploy.local.embedded_valkey import start_valkey
 from deploy.local.process import ProcessGroup
-from deploy.local.stack import LocalStack
 from shared.contract.models import MOBILE_SAM
-from tests.parity.reference import Click
+from tests.support.reference import Click
+from tests.support.stack import ObservedStack
 
 _START_SECONDS = 60.0
 _TIMEOUT = 120.0
@@ -130,7 +130,7 @@ class Service:
 
     def encode(self, jpegs: Iterable[bytes]) -> list[tuple[str, NDArray[np.float32]]]:
         """Upload photos and have a worker encode them. Returns each one's id and embedding (1, 256, 64, 64)."""
-        with LocalStack(self._environ) as stack:
+        with ObservedStack(self._environ) as stack:
             connection = Connection(stack.url)
             ids = [connection.upload(jpeg) for jpeg in jpegs]
             for image_id in ids:
@@ -157,7 +157,7 @@ class Service:
         on = list(on)
         environ = {**self._environ, "SAM_API_PROCESSES": str(processes)}
         environ |= {f"SAM_{name.upper()}": str(value) for name, value in (settings or {}).items()}
-        stack = LocalStack(environ, workers=0)
+        stack = ObservedStack(environ, workers=0)
         with cores.running_on(on):
             stack.__enter__()
         try:

@@ -23,7 +23,7 @@ from shared.contract.geometry import Size
 from shared.contract.models import EMBEDDING, MOBILE_SAM
 from shared.contract.settings import Settings
 from shared.weights.locate import locate_weights
-from tests.parity.reference import Click, Reference
+from tests.support.reference import Click, Reference
 
 Floats = NDArray[np.float32]
 

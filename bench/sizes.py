@@ -12,7 +12,7 @@ from bench.samples import in_turns, median
 from bench.service import Answer, Connection
 from bench.sides import threads
 from prompt_api.masks.interface import MaskFormat
-from tests.parity.reference import Click
+from tests.support.reference import Click
 
 BASE = "2 MP"
 

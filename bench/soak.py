@@ -17,7 +17,7 @@ from bench.soak_load import Client, Plan, Tally, delete_all
 from bench.soak_result import PROCESSES, Result, latency_of, leaks, table, trend_of
 from bench.summary import FOLDER
 from bench.vitals import Vitals, of_process, of_redis
-from deploy.local.stack import LocalStack
+from tests.support.stack import ObservedStack
 
 TTL = 60
 """Seconds that images, embeddings, tokens and failures live. It is short, so that they expire during the run."""
@@ -67,7 +67,7 @@ def run(model: str, scale: float = 1.0, *, ttl: int = TTL) -> Result:
     """
     settings, plan = PARTS[model]
     plan = replace(plan, prompts=int(plan.prompts * scale), uploads=int(plan.uploads * scale))
-    with LocalStack({"SAM_MODEL": model, **_PATIENCE, **dict.fromkeys(_LIVES, str(ttl)), **settings}) as stack:
+    with ObservedStack({"SAM_MODEL": model, **_PATIENCE, **dict.fromkeys(_LIVES, str(ttl)), **settings}) as stack:
         watch = _Watch(stack)
         warm = Tally()
         _prompted(stack, replace(plan, prompts=20 * plan.clients, uploads=plan.clients), warm)
@@ -95,7 +95,7 @@ def run(model: str, scale: float = 1.0, *, ttl: int = TTL) -> Result:
 class _Watch:
     """Takes samples of a stack, when asked or at intervals."""
 
-    def __init__(self, stack: LocalStack) -> None:
+    def __init__(self, stack: ObservedStack) -> None:
         self._stack = stack
         self._client = redis.Redis.from_url(stack.valkey_url)
         self._began = time.monotonic()
@@ -136,7 +136,7 @@ class _Looking:
                 print(f"{vitals.at:.0f} s: {vitals.prompts:,} prompts, {vitals.uploads:,} uploads", flush=True)
 
 
-def _prompted(stack: LocalStack, plan: Plan, tally: Tally) -> None:
+def _prompted(stack: ObservedStack, plan: Plan, tally: Tally) -> None:
     clients = [Client(number, stack.url, plan, tally) for number in range(plan.clients)]
     for client in clients:
         client.start()
@@ -146,7 +146,7 @@ def _prompted(stack: LocalStack, plan: Plan, tally: Tally) -> None:
             raise client.failure
 
 
-def _settled(stack: LocalStack, watch: _Watch, tally: Tally, *, like: Vitals | None = None) -> Vitals:
+def _settled(stack: ObservedStack, watch: _Watch, tally: Tally, *, like: Vitals | None = None) -> Vitals:
     """The state of the service once everything is deleted or has expired. Waits `_SETTLE_SECONDS` for it at most."""
     delete_all(stack.url, tally.left)
     deadline = time.monotonic() + _SETTLE_SECONDS

@@ -16,7 +16,7 @@ from bench.material import Material
 from bench.record import Bound, Quantity, Row, Section
 from bench.samples import in_turns, median, percentile
 from bench.service import Answer, Api, Connection, masks_path, request_body
-from tests.parity.reference import Click
+from tests.support.reference import Click
 
 CONNECTIONS = 4
 """Clients per API process. Connections reach processes by chance, and with this many no process goes without."""

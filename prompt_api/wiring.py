@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -130,6 +132,8 @@ def assemble(
     browser: BrowserDecoding | None = None,
     metrics: ApiMetrics | None = None,
     queue_load: Callable[[Model], QueueLoad] | None = None,
+    background: Executor | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Services:
     """`Services` around the given seams; tests pass in-memory ones.
 
@@ -138,9 +142,11 @@ def assemble(
         browser: what decoding in browsers needs; None where browsers cannot decode.
         metrics: where everything counts; None for a process that counts alone.
         queue_load: how the queue of a model is doing; None leaves it out of the metrics.
+        background: fetches images from Label Studio ahead of time; None: threads of its own.
+        clock: tells how long a known owner is believed.
     """
     metrics = metrics or ApiMetrics()
-    access = access_policy(settings, sets=store, owners_ttl=record_ttl(settings), client=counting)
+    access = access_policy(settings, sets=store, owners_ttl=record_ttl(settings), client=counting, clock=clock)
     images = ImageService(
         store=store, queue=queue, events=events, owners=access.owners, settings=settings, metrics=metrics
     )
@@ -171,7 +177,9 @@ def assemble(
         checks=checks,
         metrics=metrics,
         scrape=Scrape(metrics, models, checks, queue_load),
-        label_studio=_label_studio(settings, models[0], images, masks, access.owners, waiters=waiters),
+        label_studio=_label_studio(
+            settings, models[0], images, masks, access.owners, waiters=waiters, background=background
+        ),
         uploads=BoundedSemaphore(UPLOADS),
         waiters=waiters,
     )
@@ -185,6 +193,7 @@ def _label_studio(
     owners: Owners,
     *,
     waiters: BoundedSemaphore,
+    background: Executor | None,
 ) -> LabelStudioBackend:
     url, token = settings.label_studio_url, settings.label_studio_token
     instance = LabelStudioInstance(url, credentials(token), max_bytes=settings.max_upload_bytes) if url else None
@@ -194,6 +203,7 @@ def _label_studio(
         instance=instance,
         fetches_for=label_studio_namespace(settings),
         recent=RecentImages(),
+        background=background,
     )
     return LabelStudioBackend(
         images=images, masks=masks, owners=owners, pictures=pictures, model=model, waiters=waiters

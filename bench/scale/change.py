@@ -12,7 +12,7 @@ from bench.scale.amounts import Amounts
 from bench.scale.clients import Answer, Answers
 from bench.scale.measuring import failed, hit_rate, homes, latency, percent, under_load
 from bench.scale.population import Population
-from deploy.local.fleet import Fleet
+from tests.support.fleet import Fleet
 
 WINDOW = 3.0
 """Seconds of the window that a hit rate is computed over."""

@@ -17,7 +17,7 @@ from bench.scale.amounts import Load
 from bench.scale.clients import Answer, Answers, Clients
 from bench.scale.pictures import image_id
 from bench.scale.population import Population
-from deploy.local.fleet import Fleet
+from tests.support.fleet import Fleet
 
 SEED = 20_261_122
 

@@ -7,7 +7,7 @@ from bench.record import Quantity, Row, Section
 from bench.scale.amounts import Amounts
 from bench.scale.measuring import Measured, latency, prompt_all, under_load
 from bench.scale.population import Population
-from deploy.local.fleet import Fleet
+from tests.support.fleet import Fleet
 
 _PASSES = ("first", "second", "third", "later")
 """Passes over all images. The first pass finds none in memory. The second prepares those that are not ready yet."""

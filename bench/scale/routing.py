@@ -10,7 +10,7 @@ from bench.scale.amounts import Amounts
 from bench.scale.measuring import SEED, Measured, failed, hit_rate, latency, percent, prompt_all, under_load
 from bench.scale.population import Population
 from bench.scale.simulation import Tiers, simulate
-from deploy.local.fleet import CONFIGURATION, Fleet
+from tests.support.fleet import CONFIGURATION, Fleet
 
 
 def routing(amounts: Amounts, population: Population) -> Section:

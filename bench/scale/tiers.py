@@ -9,8 +9,8 @@ from bench.scale.amounts import Amounts
 from bench.scale.measuring import SEED, failed, latency, percent, under_load
 from bench.scale.population import Population, embeddings_kept
 from bench.scale.simulation import Tiers, simulate
-from deploy.local.fleet import Fleet
 from shared.contract.models import FAKE
+from tests.support.fleet import Fleet
 
 _TIERS = {
     "memory of a replica": ("memory",),

@@ -82,12 +82,12 @@ def recipe_tokens(
     """One token per mask of the answer to `prompt`."""
     fields = as_fields(prompt)
     owner = binding(key, namespace)
-    return [_pack(_RECIPE, [owner, fields, multimask, index, depth + 1]) for index in range(count)]
+    return [pack(_RECIPE, [owner, fields, multimask, index, depth + 1]) for index in range(count)]
 
 
 def stored_tokens(key: EmbeddingKey, name: str, count: int, namespace: str = "") -> list[str]:
     """One token per mask of the answer whose logits are stored under `name`."""
-    return [_pack(_STORED, [binding(key, namespace), name, index]) for index in range(count)]
+    return [pack(_STORED, [binding(key, namespace), name, index]) for index in range(count)]
 
 
 def new_name() -> str:
@@ -101,7 +101,7 @@ def parse(token: str, key: EmbeddingKey, namespace: str = "") -> Recipe | Stored
         InvalidPrompt: it is malformed, or belongs to another image, model, weights or namespace.
     """
     try:
-        kind, fields = _unpack(token)
+        kind, fields = unpack(token)
         owner, *rest = fields
         if owner != binding(key, namespace):
             raise InvalidPrompt("mask_token belongs to another image or model")
@@ -134,12 +134,18 @@ def _name(text: Any) -> str:
     return text
 
 
-def _pack(kind: str, fields: list[Any]) -> str:
+def pack(kind: str, fields: list[Any]) -> str:
+    """A token of `kind`, `r` for a recipe or `s` for stored logits, that says `fields`."""
     packed = zlib.compress(json.dumps(fields, separators=(",", ":")).encode(), 6, wbits=-15)
     return kind + base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
-def _unpack(token: str) -> tuple[str, list[Any]]:
+def unpack(token: str) -> tuple[str, list[Any]]:
+    """The kind and the fields of a token; what they mean is not looked at.
+
+    Raises:
+        ValueError: it is no token.
+    """
     kind, text = token[:1], token[1:]
     if kind not in (_RECIPE, _STORED):
         raise ValueError(kind)

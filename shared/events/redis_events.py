@@ -45,12 +45,16 @@ class Watch:
     def __init__(self, event: threading.Event) -> None:
         self._event = event
 
-    def wait(self, timeout: float) -> None:
+    def wait(self, timeout: float) -> bool:
         """Return once something was published since the last wait (or since the watch began), or after
         `timeout` seconds. It may return early for no reason: look at the state again, keep a deadline.
+
+        Returns:
+            Whether it was woken; False after `timeout` seconds.
         """
-        self._event.wait(max(0.0, timeout))
+        woken = self._event.wait(max(0.0, timeout))
         self._event.clear()
+        return woken
 
 
 class Events(Protocol):
@@ -63,26 +67,6 @@ class Events(Protocol):
     def watch(self, key: EmbeddingKey) -> AbstractContextManager[Watch]:
         """Nothing published inside the block is missed: enter it, look at the state, then wait."""
         ...
-
-
-class MemoryEvents:
-    """`Events` inside one process, for tests.
-
-    Attributes:
-        published: every event so far, oldest first.
-    """
-
-    def __init__(self) -> None:
-        self.published: list[tuple[Topic, Change]] = []
-        self._crowd = _Crowd()
-
-    def publish(self, key: EmbeddingKey, status: Change) -> None:
-        topic = (key.image_id, key.model)
-        self.published.append((topic, status))
-        self._crowd.wake(topic)
-
-    def watch(self, key: EmbeddingKey) -> AbstractContextManager[Watch]:
-        return self._crowd.joined((key.image_id, key.model))
 
 
 class RedisEvents:
@@ -98,16 +82,19 @@ class RedisEvents:
         client: redis.Redis,
         on_event: Callable[[Topic, Change], None] | None = None,
         on_gap: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
         client: belongs to the queue role and has short time-outs; one of its connections is kept for hearing.
         on_event: called in the hearing thread with each event, awaited or not; it must be quick.
         on_gap: called there each time hearing begins: events may have been missed before. It must be quick.
+        clock: tells how long the connection has been silent.
         """
         self._client = client
         self._on_event = on_event
         self._on_gap = on_gap
-        self._crowd = _Crowd()
+        self._clock = clock
+        self._crowd = Crowd()
         self._stop = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -144,13 +131,13 @@ class RedisEvents:
             try:
                 with self._client.pubsub() as pubsub:  # type: ignore[no-untyped-call]  # redis-py has no annotation here
                     pubsub.subscribe(EVENTS)
-                    heard = time.monotonic()
+                    heard = self._clock()
                     while not self._stop.is_set():
                         # The time-out bounds how long `close` takes.
                         message = pubsub.get_message(timeout=min(1.0, ASK))
-                        silence = time.monotonic() - heard
+                        silence = self._clock() - heard
                         if message is not None:
-                            pause, heard = shortest, time.monotonic()
+                            pause, heard = shortest, self._clock()
                             self._dispatch(message)
                         elif silence > SILENCE:
                             raise redis.TimeoutError("the server says nothing")
@@ -180,12 +167,18 @@ class RedisEvents:
             self._on_event(topic, status)
 
 
-class _Crowd:
+class Crowd:
     """The waiting threads of one process, by topic."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: defaultdict[Topic, set[threading.Event]] = defaultdict(set)
+
+    @property
+    def topics(self) -> frozenset[Topic]:
+        """What somebody waits for now."""
+        with self._lock:
+            return frozenset(self._waiting)
 
     @contextmanager
     def joined(self, topic: Topic) -> Iterator[Watch]:

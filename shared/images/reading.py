@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -69,12 +70,16 @@ def inspect_image(data: bytes, *, max_pixels: int) -> ImageInfo:
     return ImageInfo(structure.format, structure.oriented)
 
 
-def decode_image(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
+def decode_image(data: bytes, *, max_pixels: int, clock: Callable[[], float] = time.thread_time) -> NDArray[np.uint8]:
     """Pixels of an upload as a viewer shows them. Colour profiles are ignored, as wherever SAM was trained and run.
 
     EXIF orientation is applied. Transparent pixels are composited over white, the page that people see
     them on. 16-bit samples keep their high byte, as Pillow and OpenCV do for colour. CMYK and YCCK
     (Adobe's inverted values included), grey and palette images become RGB.
+
+    Args:
+        clock: tells how long this thread has worked. A worker that was stopped for a while, or that shares its
+            processor, does not make an image an invalid one.
 
     Returns:
         (H, W, 3) uint8 RGB, read-only, with (H, W) = `inspect_image(data).original`.
@@ -84,7 +89,7 @@ def decode_image(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
             that does not decode, or not within `DECODE_SECONDS`. Memory peaks at 10 (JPEG) to 20 (WEBP) bytes a pixel.
     """
     structure = _accepted(data, max_pixels)
-    rgb = _decoded(data, structure)
+    rgb = _decoded(data, structure, clock)
     if structure.orientation in _TRANSPOSE:
         rgb = rgb.transpose(_TRANSPOSE[structure.orientation])
     pixels: NDArray[np.uint8] = np.asarray(rgb)
@@ -112,10 +117,10 @@ def _accepted(data: bytes, max_pixels: int) -> Structure:
     return structure
 
 
-def _decoded(data: bytes, structure: Structure) -> Image.Image:
+def _decoded(data: bytes, structure: Structure, clock: Callable[[], float]) -> Image.Image:
     """The stored pixels as RGB, before the EXIF orientation. The decoder is shown nothing but what decides them."""
     parts = structure.parts
-    essential = _Clocked(b"".join(memoryview(data)[start:stop] for start, stop in parts.essential))
+    essential = _Clocked(b"".join(memoryview(data)[start:stop] for start, stop in parts.essential), clock)
     try:
         image = _PLUGINS[structure.format](essential)
         image.decodermaxblock = _BLOCK
@@ -128,17 +133,15 @@ def _decoded(data: bytes, structure: Structure) -> Image.Image:
 
 
 class _Clocked(BytesIO):
-    """Bytes that can be read only as long as the thread that reads them has not worked too long.
+    """Bytes that can be read for `DECODE_SECONDS` and no longer."""
 
-    The thread's own time: an image is not damaged because its worker was stopped for a while, or shares its processor.
-    """
-
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, clock: Callable[[], float]) -> None:
         super().__init__(data)
-        self._end = time.thread_time() + DECODE_SECONDS
+        self._clock = clock
+        self._end = clock() + DECODE_SECONDS
 
     def read(self, size: int | None = -1) -> bytes:
-        if time.thread_time() > self._end:
+        if self._clock() > self._end:
             raise TimeoutError(f"it takes more than {DECODE_SECONDS:g} s")
         return super().read(size)
 

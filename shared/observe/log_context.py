@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import MappingProxyType
+
+from shared.observe.held import Held
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -27,23 +29,13 @@ def add(**more: object) -> None:
         _fields.set({**present, **more})
 
 
-@contextmanager
-def scope(**more: object) -> Iterator[None]:
+def scope(**more: object) -> AbstractContextManager[None]:
     """Lines that are logged within the block have these fields, beside those they had."""
     before = _fields.get()
-    _fields.set({**before, **more})
-    try:
-        yield
-    finally:
-        _fields.set(before)  # not by a token: a stream may be closed by another thread than began it
+    return Held(_fields, {**before, **more}, after=before)
 
 
-@contextmanager
-def fresh(**more: object) -> Iterator[None]:
-    """`scope` of something that begins in this thread: whatever was left in the context does not
-    belong to it, and nothing is left."""
-    _fields.set(more)
-    try:
-        yield
-    finally:
-        _fields.set(_NOTHING)
+def fresh(**more: object) -> AbstractContextManager[None]:
+    """`scope` of something that begins in this thread. Fields that were left in the context do not belong to it, and
+    it leaves none."""
+    return Held(_fields, more, after=_NOTHING)

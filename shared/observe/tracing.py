@@ -7,14 +7,15 @@ the process starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from enum import StrEnum
 from functools import wraps
 from typing import ParamSpec, Protocol, Self, TypeVar
 
 from shared.observe import log_context
+from shared.observe.held import Held
 
 Attributes = Mapping[str, str | int | float | bool]
 """Named as OpenTelemetry's semantic conventions say, where they say something."""
@@ -138,15 +139,9 @@ def current() -> Span:
     return _current.get()
 
 
-@contextmanager
-def entered(span: Span) -> Iterator[None]:
+def entered(span: Span) -> AbstractContextManager[None]:
     """Within the block `span` is the one at hand; it does not end with it."""
-    before = _current.get()
-    _current.set(span)
-    try:
-        yield
-    finally:
-        _current.set(before)
+    return Held(_current, span, after=_current.get())
 
 
 def log_fields(span: Span) -> dict[str, str]:

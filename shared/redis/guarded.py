@@ -42,7 +42,7 @@ class Guarded:
         try:
             with _bounded(self._breaker, timeout) as bound:
                 self.socket_connect_timeout = bound
-                return _GuardedSocket(super()._connect(), self._breaker)  # type: ignore[misc]  # the second base has it
+                return GuardedSocket(super()._connect(), self._breaker)  # type: ignore[misc]  # the second base has it
         finally:
             self.socket_connect_timeout = timeout
 
@@ -71,7 +71,7 @@ def connection_class(url: str) -> ConnectionClass:
     return _KINDS.get(url.partition(":")[0], GuardedConnection)
 
 
-class _GuardedSocket:
+class GuardedSocket:
     """A socket whose blocking calls are bounded; all else is the socket's own."""
 
     def __init__(self, sock: socket.socket, breaker: CircuitBreaker) -> None:

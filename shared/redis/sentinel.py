@@ -17,13 +17,16 @@ class Sentinels:
     """Asks sentinels where the master is, first the one that knew it last. Safe for threads.
 
     `redis.sentinel.Sentinel` is not: two threads that reorder its list at once may lose a sentinel from it.
+
+    Attributes:
+        clients: one for each sentinel.
     """
 
     def __init__(self, clients: Sequence[redis.Redis]) -> None:
         """Args:
         clients: one for each sentinel, with short time-outs: one that hangs is waited for before the next is asked.
         """
-        self._clients = tuple(clients)
+        self.clients = tuple(clients)
         self._first = 0
 
     def discover_master(self, service: str) -> tuple[str, int]:
@@ -34,10 +37,10 @@ class Sentinels:
         """
         first = self._first
         reasons = []
-        for step in range(len(self._clients)):
-            index = (first + step) % len(self._clients)
+        for step in range(len(self.clients)):
+            index = (first + step) % len(self.clients)
             try:
-                state = self._clients[index].sentinel_master(service)
+                state = self.clients[index].sentinel_master(service)
             except redis.RedisError as error:
                 reasons.append(str(error))
                 continue
@@ -51,10 +54,10 @@ class Sentinels:
 
     def doubt(self) -> None:
         """Ask another one first: what the last one named was no master."""
-        self._first = (self._first + 1) % len(self._clients)
+        self._first = (self._first + 1) % len(self.clients)
 
     def close(self) -> None:
-        for client in self._clients:
+        for client in self.clients:
             client.close()
 
 

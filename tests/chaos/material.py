@@ -17,7 +17,7 @@ import skimage.data
 from PIL import Image
 
 from samcache import mask_of_rle
-from tests.sample_images import huge_png, mpo, saved
+from tests.support.sample_images import huge_png, mpo, saved
 
 WIDTH, HEIGHT = 480, 320
 """Of every image: a mask of another one is wrong by its pixels, never by its size."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prompt_api.models.sam1.weights import read_export
 from shared.contract.models import SAM1
-from tests.parity.reference import Reference
+from tests.support.reference import Reference
 
 
 class OnnxImageEncoder(torch.nn.Module):

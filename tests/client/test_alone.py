@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from deploy.local.stack import LocalStack
-from tests.unit.api.conftest import png
+from tests.support.world import png
 
 ROOT = Path(__file__).parents[2]
 ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

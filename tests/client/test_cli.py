@@ -20,10 +20,10 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from deploy.local.stack import LocalStack
 from samcache import SamCache, image_id_of
 from samcache.errors import ImageNotFound
-from tests.unit.api.conftest import png
+from tests.support.stack import ObservedStack
+from tests.support.world import png
 
 BOUND = 60.0
 COMMAND = [sys.executable, "-m", "samcache"]
@@ -32,8 +32,8 @@ ENVIRON = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "client" 
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[LocalStack]:
-    with LocalStack({"SAM_MODEL": "fake", "SAM_MAX_UPLOAD_BYTES": "200000"}) as running:
+def stack() -> Iterator[ObservedStack]:
+    with ObservedStack({"SAM_MODEL": "fake", "SAM_MAX_UPLOAD_BYTES": "200000"}) as running:
         yield running
 
 
@@ -47,7 +47,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return tmp_path
 
 
-def samcache(stack: LocalStack, *arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+def samcache(stack: ObservedStack, *arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         env={**ENVIRON, "SAMCACHE_URL": stack.url, **environ},
@@ -63,7 +63,7 @@ def document(answer: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(answer.stdout)
 
 
-def test_upload_sends_an_image_once(stack: LocalStack, folder: Path) -> None:
+def test_upload_sends_an_image_once(stack: ObservedStack, folder: Path) -> None:
     first = samcache(stack, "upload", folder / "a.png", "--json")
     assert first.returncode == 0
     (image,) = document(first)
@@ -74,7 +74,7 @@ def test_upload_sends_an_image_once(stack: LocalStack, folder: Path) -> None:
     assert "known" in again.stdout
 
 
-def test_upload_names_what_failed_and_does_the_rest(stack: LocalStack, folder: Path) -> None:
+def test_upload_names_what_failed_and_does_the_rest(stack: ObservedStack, folder: Path) -> None:
     (folder / "text.png").write_text("no image")
     (folder / "half.png").write_bytes(png()[:100])
     (folder / "fat.png").write_bytes(bytes(300_000))
@@ -94,7 +94,7 @@ def test_upload_names_what_failed_and_does_the_rest(stack: LocalStack, folder: P
     assert all(line.startswith("samcache: ") for line in answer.stderr.splitlines())
 
 
-def test_segment_writes_mask_overlay_coco_and_polygons(stack: LocalStack, folder: Path) -> None:
+def test_segment_writes_mask_overlay_coco_and_polygons(stack: ObservedStack, folder: Path) -> None:
     prompt = ["segment", folder / "a.png", "--point", "40,30"]
     outputs = ["-o", folder / "mask.png", "--coco", folder / "coco.json", "--polygon", folder / "polygon.json"]
     answer = samcache(stack, *prompt, *outputs, "--json")
@@ -120,7 +120,7 @@ def test_segment_writes_mask_overlay_coco_and_polygons(stack: LocalStack, folder
     assert painted.stdout.splitlines()[1].endswith("<-")
 
 
-def test_segment_takes_a_box_and_a_single_mask(stack: LocalStack, folder: Path) -> None:
+def test_segment_takes_a_box_and_a_single_mask(stack: ObservedStack, folder: Path) -> None:
     answer = samcache(
         stack, "segment", folder / "a.png", "--box", "20,10,70,50", "--point-bg", "2,2", "--single", "--json"
     )
@@ -128,7 +128,7 @@ def test_segment_takes_a_box_and_a_single_mask(stack: LocalStack, folder: Path) 
     assert len(document(answer)["masks"]) == 1
 
 
-def test_segment_refuses_in_one_sentence(stack: LocalStack, folder: Path) -> None:
+def test_segment_refuses_in_one_sentence(stack: ObservedStack, folder: Path) -> None:
     for arguments in (
         [folder / "none.png", "--point", "1,1"],
         [folder / "a.png", "--point", "5000,1"],
@@ -140,7 +140,7 @@ def test_segment_refuses_in_one_sentence(stack: LocalStack, folder: Path) -> Non
         assert len(answer.stderr.splitlines()) == 1, answer.stderr
 
 
-def test_warm_encodes_a_folder_and_then_has_nothing_to_do(stack: LocalStack, folder: Path) -> None:
+def test_warm_encodes_a_folder_and_then_has_nothing_to_do(stack: ObservedStack, folder: Path) -> None:
     (folder / "notes.txt").write_text("not an image")
     flat = samcache(stack, "warm", folder, "--json")
     assert flat.returncode == 0
@@ -157,7 +157,7 @@ def test_warm_encodes_a_folder_and_then_has_nothing_to_do(stack: LocalStack, fol
     assert deep.stderr == ""
 
 
-def test_warm_goes_on_after_broken_files_and_says_so(stack: LocalStack, folder: Path) -> None:
+def test_warm_goes_on_after_broken_files_and_says_so(stack: ObservedStack, folder: Path) -> None:
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
     answer = samcache(stack, "warm", folder, "-r", "--jobs", "2")
     assert answer.returncode == 1
@@ -165,12 +165,12 @@ def test_warm_goes_on_after_broken_files_and_says_so(stack: LocalStack, folder: 
     assert "broken.jpg: " in answer.stderr
 
 
-def test_an_empty_folder_is_warm(stack: LocalStack, tmp_path: Path) -> None:
+def test_an_empty_folder_is_warm(stack: ObservedStack, tmp_path: Path) -> None:
     answer = samcache(stack, "warm", tmp_path)
     assert (answer.returncode, answer.stdout[:9]) == (0, "0 images:")
 
 
-def test_ctrl_c_stops_warming_and_running_it_again_goes_on(stack: LocalStack, folder: Path) -> None:
+def test_ctrl_c_stops_warming_and_running_it_again_goes_on(stack: ObservedStack, folder: Path) -> None:
     assert samcache(stack, "upload", folder / "a.png").returncode == 0
     worker = stack.pids("worker")[0]
     os.kill(worker, signal.SIGSTOP)
@@ -198,7 +198,7 @@ def test_ctrl_c_stops_warming_and_running_it_again_goes_on(stack: LocalStack, fo
     assert ", 0 failed, 0 left" in again.stdout
 
 
-def test_status_shows_where_images_are(stack: LocalStack, folder: Path) -> None:
+def test_status_shows_where_images_are(stack: ObservedStack, folder: Path) -> None:
     (image,) = document(samcache(stack, "upload", folder / "a.png", "--json"))
     answer = samcache(stack, "status", folder / "a.png", image["image_id"])
     assert answer.returncode == 0
@@ -208,7 +208,7 @@ def test_status_shows_where_images_are(stack: LocalStack, folder: Path) -> None:
     assert [row["status"] for row in json.loads(unknown.stdout)] == ["unknown", "unknown", "unreadable"]
 
 
-def test_status_and_models_of_the_service(stack: LocalStack) -> None:
+def test_status_and_models_of_the_service(stack: ObservedStack) -> None:
     ready = samcache(stack, "status")
     assert ready.returncode == 0
     assert ready.stdout.startswith(f"{stack.url} is ready\n")
@@ -221,7 +221,7 @@ def test_status_and_models_of_the_service(stack: LocalStack) -> None:
 
 @pytest.mark.parametrize("command", [["models"], ["status"], ["upload", "a.png"], ["warm", "."]])
 def test_a_service_out_of_reach_is_status_3_and_one_sentence(
-    stack: LocalStack, folder: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+    stack: ObservedStack, folder: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -232,7 +232,7 @@ def test_a_service_out_of_reach_is_status_3_and_one_sentence(
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_another_service_under_the_address_is_no_traceback(stack: LocalStack) -> None:
+def test_another_service_under_the_address_is_no_traceback(stack: ObservedStack) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         threading.Thread(target=answer_everything, args=(other,), daemon=True).start()
         url = f"http://127.0.0.1:{other.getsockname()[1]}"
@@ -242,7 +242,7 @@ def test_another_service_under_the_address_is_no_traceback(stack: LocalStack) ->
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_a_reader_that_has_seen_enough_is_no_traceback(stack: LocalStack) -> None:
+def test_a_reader_that_has_seen_enough_is_no_traceback(stack: ObservedStack) -> None:
     with subprocess.Popen(
         [*COMMAND, "models", "--url", stack.url], env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as it:
@@ -252,7 +252,7 @@ def test_a_reader_that_has_seen_enough_is_no_traceback(stack: LocalStack) -> Non
         assert it.stderr.read() == b""
 
 
-def wait_until_known(stack: LocalStack, path: Path) -> None:
+def wait_until_known(stack: ObservedStack, path: Path) -> None:
     deadline = time.monotonic() + BOUND
     with SamCache(stack.url) as service:
         while True:

@@ -17,7 +17,7 @@ import torch
 from deploy.local.stack import LocalStack
 from samcache import RemoteSamPredictor
 from tests.client.predictors import least_iou, official_sam
-from tests.parity.reference import SamPredictor
+from tests.support.reference import SamPredictor
 
 COFFEE = skimage.data.coffee()
 POINTS, LABELS = np.array([[300, 200], [450, 100]]), np.array([1, 0])

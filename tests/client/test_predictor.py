@@ -14,8 +14,8 @@ import torch
 from samcache import AsyncRemoteSamPredictor, RemoteSamPredictor, SamCache, image_id_of
 from samcache.arrays.pixels import png_of
 from samcache.errors import ImageNotFound, ImageTooLarge, InvalidPrompt, ModelNotFound, UnsupportedImage
-from tests.client.material import URL, AsyncInProcess, InProcess, jpeg, picture
-from tests.unit.api.conftest import World
+from tests.support.client_material import URL, AsyncInProcess, InProcess, jpeg, picture
+from tests.support.world import World
 
 POINT, LABEL = np.array([[40, 30]]), np.array([1])
 

@@ -18,7 +18,7 @@ from samcache.cli.photos import upright_photo
 from shared.contract import geometry, models
 from shared.contract.models import SAM1
 from shared.images import reading as images
-from tests import sample_images as sample
+from tests.support import sample_images as sample
 
 ROOT = Path(__file__).parents[2]
 

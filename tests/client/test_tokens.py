@@ -11,8 +11,8 @@ import pytest
 from samcache import AsyncSamCache, RemoteSamPredictor, SamCache
 from samcache.errors import Unauthorized
 from samcache.http.endpoint import Endpoint
-from tests.client.material import URL, AsyncInProcess, InProcess, picture
-from tests.unit.api.conftest import World
+from tests.support.client_material import URL, AsyncInProcess, InProcess, picture
+from tests.support.world import World
 from tests.unit.api.test_access import ALICE, TOKENS
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from deploy.local.stack import LocalStack
 from samcache import RemoteSamPredictor
 from tests.client.predictors import least_iou, official_sam
-from tests.parity.reference import SamPredictor
+from tests.support.reference import SamPredictor
 
 COFFEE = skimage.data.coffee()
 

@@ -18,11 +18,11 @@ from shared.contract.errors import EncodeFailed, InvalidImage, Overloaded, Store
 from shared.contract.keys import EmbeddingKey, queue_name
 from shared.contract.models import FAKE, MOBILE_SAM, Model
 from shared.contract.settings import Settings
-from shared.events.redis_events import MemoryEvents
 from shared.queue.interface import ABSENT, EncodeQueue, JobState, JobStatus
-from shared.queue.memory_queue import MemoryEncodeQueue
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import request_client, worker_client
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_queue import MemoryEncodeQueue
 
 Encode = Callable[[EmbeddingKey], None]
 

@@ -16,7 +16,6 @@ import httpx
 import pytest
 
 from deploy.local.process import ROOT
-from deploy.local.stack import LocalStack
 from shared.contract.keys import queue_name
 from shared.contract.models import FAKE
 from shared.contract.settings import Settings
@@ -24,7 +23,8 @@ from shared.observe.open_tracer import opened_tracer
 from shared.observe.otel import CLOSE_SECONDS
 from shared.observe.tracing import SpanKind
 from tests.integration.collector import Collector, Received
-from tests.unit.api.conftest import png
+from tests.support.stack import ObservedStack
+from tests.support.world import png
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 SOON = 20.0
@@ -43,17 +43,17 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def stack(collector: Collector) -> Iterator[LocalStack]:
-    with LocalStack({**FAST, "SAM_OTLP_ENDPOINT": collector.url, "SAM_LOG_LEVEL": "DEBUG"}) as running:
+def stack(collector: Collector) -> Iterator[ObservedStack]:
+    with ObservedStack({**FAST, "SAM_OTLP_ENDPOINT": collector.url, "SAM_LOG_LEVEL": "DEBUG"}) as running:
         yield running
 
 
-def lines(stack: LocalStack, name: str) -> list[dict[str, Any]]:
+def lines(stack: ObservedStack, name: str) -> list[dict[str, Any]]:
     """A child's log; every line of it must be JSON."""
     return [json.loads(line) for line in stack.log(name)]
 
 
-def lines_of(stack: LocalStack, name: str, request_id: str, until: str) -> list[dict[str, Any]]:
+def lines_of(stack: ObservedStack, name: str, request_id: str, until: str) -> list[dict[str, Any]]:
     """A child's lines about one request, once one of them has `until` in its message."""
     deadline = time.monotonic() + SOON
     while True:
@@ -64,7 +64,7 @@ def lines_of(stack: LocalStack, name: str, request_id: str, until: str) -> list[
         threading.Event().wait(0.05)
 
 
-def uploaded(stack: LocalStack, request_id: str, colour: tuple[int, int, int], **headers: str) -> str:
+def uploaded(stack: ObservedStack, request_id: str, colour: tuple[int, int, int], **headers: str) -> str:
     answer = httpx.post(
         f"{stack.url}/v1/images?wait=20",
         content=png(colour=colour),
@@ -75,7 +75,7 @@ def uploaded(stack: LocalStack, request_id: str, colour: tuple[int, int, int], *
     return str(answer.json()["image_id"])
 
 
-def test_the_id_of_an_upload_is_in_the_lines_of_both_processes(stack: LocalStack) -> None:
+def test_the_id_of_an_upload_is_in_the_lines_of_both_processes(stack: ObservedStack) -> None:
     image_id = uploaded(stack, "upload-1", (1, 2, 3))
     api = lines_of(stack, "api", "upload-1", until=" 200 in ")
     worker = lines_of(stack, "worker 1", "upload-1", until="encoded by")
@@ -93,7 +93,7 @@ def test_the_id_of_an_upload_is_in_the_lines_of_both_processes(stack: LocalStack
     assert worker[-1]["stages_ms"].keys() == set(stages)
 
 
-def test_an_upload_that_joins_says_whom(stack: LocalStack) -> None:
+def test_an_upload_that_joins_says_whom(stack: ObservedStack) -> None:
     data = png(200, 150, (9, 8, 7))
     worker = stack.pids("worker")[0]
     subprocess.run(["kill", "-STOP", str(worker)], check=True)
@@ -109,7 +109,7 @@ def test_an_upload_that_joins_says_whom(stack: LocalStack) -> None:
     assert not [line for line in lines(stack, "worker 1") if line.get("request_id") == "second"]
 
 
-def test_what_the_server_refuses_unread_has_an_id_and_a_line_too(stack: LocalStack) -> None:
+def test_what_the_server_refuses_unread_has_an_id_and_a_line_too(stack: ObservedStack) -> None:
     host, port = stack.url.removeprefix("http://").split(":")
     with closing(socket.create_connection((host, int(port)), timeout=20)) as sock:
         sock.sendall(b"POST /v1/images HTTP/1.1\r\nContent-Length: many\r\n\r\n")
@@ -119,7 +119,7 @@ def test_what_the_server_refuses_unread_has_an_id_and_a_line_too(stack: LocalSta
     assert (line["status"], line["code"]) == (400, "bad-request")
 
 
-def test_one_trace_holds_the_request_its_job_and_their_stages(stack: LocalStack, collector: Collector) -> None:
+def test_one_trace_holds_the_request_its_job_and_their_stages(stack: ObservedStack, collector: Collector) -> None:
     trace_id, caller = CALLER.split("-")[1:3]
     image_id = uploaded(stack, "traced-1", (4, 5, 6), traceparent=CALLER)
 
@@ -147,7 +147,7 @@ def test_one_trace_holds_the_request_its_job_and_their_stages(stack: LocalStack,
     assert {line["trace_id"] for line in traced} == {trace_id}
 
 
-def test_the_trace_of_a_prompt_has_the_stages_of_its_server_timing(stack: LocalStack, collector: Collector) -> None:
+def test_the_trace_of_a_prompt_has_the_stages_of_its_server_timing(stack: ObservedStack, collector: Collector) -> None:
     image_id = uploaded(stack, "prompt-0", (6, 6, 6))
     before = len(collector.spans)
     answer = httpx.post(f"{stack.url}/v1/images/{image_id}/masks", json=CLICK, timeout=30)
@@ -169,7 +169,7 @@ def test_the_trace_of_a_prompt_has_the_stages_of_its_server_timing(stack: LocalS
     assert sum(span.seconds for span in parts) <= request.seconds
 
 
-def test_a_trace_that_its_caller_does_not_keep_is_not_sent(stack: LocalStack, collector: Collector) -> None:
+def test_a_trace_that_its_caller_does_not_keep_is_not_sent(stack: ObservedStack, collector: Collector) -> None:
     unsampled = CALLER.replace("0af7", "0bf7")[:-2] + "00"
     uploaded(stack, "unsampled", (3, 3, 9), traceparent=unsampled)
     uploaded(stack, "sampled", (3, 3, 8), traceparent=CALLER.replace("0af7", "0cf7"))
@@ -187,7 +187,7 @@ def hanging() -> Iterator[str]:
 def test_a_collector_that_hangs_costs_no_request_and_no_stop(hanging: str) -> None:
     """The queue of spans is tiny, so that it is full at once; requests go on, and the processes stop in time."""
     small = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2"}
-    stack = LocalStack({**FAST, **small, "SAM_OTLP_ENDPOINT": hanging})
+    stack = ObservedStack({**FAST, **small, "SAM_OTLP_ENDPOINT": hanging})
     with stack, httpx.Client(base_url=stack.url, timeout=30) as http:
         image_id = uploaded(stack, "away", (2, 2, 2))
         took = [http.post(f"/v1/images/{image_id}/masks", json=CLICK).elapsed.total_seconds() for _ in range(50)]

@@ -25,8 +25,8 @@ from shared.contract.models import FAKE, SAM1
 from shared.contract.settings import Settings
 from shared.images.reading import decode_image
 from shared.tensors.embedding import encode_embedding
-from tests.chaos.proxy import FAIR, Link, Proxy, Weather
-from tests.chaos.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
+from tests.support.proxy import FAIR, Link, Proxy, Weather
+from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 
 MOST = 2.0 + 1.0
 """Seconds that a request may take whatever Redis does, and slack for a busy machine; typical is one."""

@@ -17,7 +17,7 @@ from prompt_api.models.sam1.onnx_decoder import OnnxDecoder, sparse_prompt
 from shared.contract.geometry import Size
 from shared.contract.models import SAM1
 from tests.parity.conftest import Photo
-from tests.parity.reference import Answer, Click, Reference
+from tests.support.reference import Answer, Click, Reference
 
 ROUNDS = 3
 """Times each kind of prompt is drawn on each photo: 3 x 9 kinds x 4 photos are 108 prompts."""

@@ -7,7 +7,7 @@ import pytest
 from prompt_api.access.owners import CAPACITY, OUTAGE_RECHECK, RECHECK, UNKNOWN, Everyone, RecordedOwners
 from shared.contract.errors import ImageNotFound, StoreUnavailable
 from shared.contract.keys import owners_key
-from shared.store.redis_store import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 IMAGE, OTHER = "a" * 64, "b" * 64
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.contract.errors import RequestError
 from shared.images.reading import decode_image, inspect_image
-from tests import sample_images as sample
+from tests.support import sample_images as sample
 
 MAX_PIXELS = 100_000
 

@@ -12,7 +12,7 @@ from PIL import Image
 from shared.contract.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from shared.images.formats.jpeg import MAX_SCANS
 from shared.images.reading import ImageInfo, inspect_image
-from tests import sample_images as sample
+from tests.support import sample_images as sample
 
 MANY = 10**9
 

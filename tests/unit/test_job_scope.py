@@ -22,11 +22,11 @@ from shared.contract.errors import InvalidImage, StoreUnavailable
 from shared.contract.keys import EmbeddingKey, queue_name
 from shared.contract.models import FAKE
 from shared.contract.settings import Settings
-from shared.events.redis_events import MemoryEvents
 from shared.observe import log_context
 from shared.observe.tracing import SpanKind, carried, current, entered
 from shared.queue.rq_queue import RqEncodeQueue
-from tests.unit.kept import KeepingTracer, KeptSpan, Lines
+from tests.support.kept import KeepingTracer, KeptSpan, Lines
+from tests.support.memory_events import MemoryEvents
 
 QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for number in range(4)]

@@ -14,7 +14,7 @@ from PIL import Image
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.models.sam1.boundary import mask_runs
-from tests.unit.masks_material import coco_decoded, logits_of_sam, smooth_logits
+from tests.support.masks_material import coco_decoded, logits_of_sam, smooth_logits
 
 SIZE = (400, 600)
 LOGITS = np.stack([smooth_logits(seed) for seed in range(3)])

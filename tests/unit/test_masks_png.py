@@ -13,7 +13,7 @@ from PIL import Image
 
 from prompt_api.masks.png import encode_png
 from prompt_api.models.sam1.boundary import mask_runs
-from tests.unit.masks_material import noisy_logits, painted, runs_of, smooth_logits
+from tests.support.masks_material import noisy_logits, painted, runs_of, smooth_logits
 
 
 def decoded(png: bytes) -> Image.Image:

@@ -11,7 +11,7 @@ from pycocotools import mask as coco
 
 from prompt_api.masks.rle import encode_rle
 from prompt_api.models.sam1.boundary import mask_runs
-from tests.unit.masks_material import coco_decoded, noisy_logits, painted, runs_of, smooth_logits
+from tests.support.masks_material import coco_decoded, noisy_logits, painted, runs_of, smooth_logits
 
 
 @settings(deadline=None)

@@ -80,7 +80,7 @@ def test_a_changed_token_is_refused_or_another_valid_prompt(prompt: ImagePrompt,
 )
 def test_a_token_of_stored_logits_names_what_this_service_could_have_named(name: object) -> None:
     with pytest.raises(InvalidPrompt):
-        tokens.parse(tokens._pack("s", [tokens.binding(KEY), name, 0]), KEY)
+        tokens.parse(tokens.pack("s", [tokens.binding(KEY), name, 0]), KEY)
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_a_token_of_stored_logits_names_what_this_service_could_have_named(name:
 )
 def test_a_recipe_holds_only_what_this_service_writes_into_one(prompt: dict[str, object]) -> None:
     with pytest.raises(InvalidPrompt):
-        tokens.parse(tokens._pack("r", [tokens.binding(KEY), prompt, True, 0, 1]), KEY)
+        tokens.parse(tokens.pack("r", [tokens.binding(KEY), prompt, True, 0, 1]), KEY)
 
 
 def test_an_inflated_token_is_refused_before_it_fills_memory() -> None:
-    bomb = tokens._pack("r", ["x" * 10_000_000])
+    bomb = tokens.pack("r", ["x" * 10_000_000])
     with pytest.raises(InvalidPrompt):
         tokens.parse(bomb, KEY)

@@ -18,9 +18,9 @@ from encoder_worker.encoding.encoder import Encoder
 from shared.contract.errors import EncodeFailed, ImageExpired, ImageTooLarge, InvalidImage, UnsupportedImage
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import FAKE, MOBILE_SAM, SAM1, Model
-from shared.events.redis_events import MemoryEvents
-from shared.store.redis_store import MemoryStore
 from shared.tensors.embedding import Tensors, decode_embedding
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_store import MemoryStore
 
 
 def png(width: int, height: int) -> bytes:

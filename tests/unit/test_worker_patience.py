@@ -7,7 +7,7 @@ import pytest
 from encoder_worker.encoding.patient_store import PatientStore
 from encoder_worker.wiring import wait_until_up
 from shared.contract.errors import StoreUnavailable
-from shared.store.redis_store import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 
 class Clock:

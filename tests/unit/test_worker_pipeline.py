@@ -19,9 +19,9 @@ from encoder_worker.encoding.pipeline import EncodePipeline
 from shared.contract.errors import EncodeFailed, InvalidImage
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import FAKE, SAM1
-from shared.events.redis_events import MemoryEvents
-from shared.store.redis_store import MemoryStore
 from shared.tensors.embedding import Tensors, decode_embedding
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_store import MemoryStore
 
 SOON = 30.0
 POISON = 255

@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from threading import BoundedSemaphore, Lock
@@ -55,10 +55,12 @@ class TaskPictures:
         instance: LabelStudioInstance | None,
         fetches_for: str | None,
         recent: RecentImages,
+        background: Executor | None = None,
     ) -> None:
         """Args:
         instance: None fetches nothing.
         fetches_for: the namespace that alone may have images of `instance`; None for all.
+        background: fetches ahead of time; None: threads of this object's own.
         """
         self._images = images
         self._model = model
@@ -66,7 +68,7 @@ class TaskPictures:
         self._fetches_for = fetches_for
         self._recent = recent
         self._fetches = BoundedSemaphore(FETCHES)
-        self._pool = ThreadPoolExecutor(WARMING_THREADS, thread_name_prefix="label-studio")
+        self._background = background or ThreadPoolExecutor(WARMING_THREADS, thread_name_prefix="label-studio")
         self._lock = Lock()
         self._warming: set[tuple[str, str]] = set()
 
@@ -113,7 +115,7 @@ class TaskPictures:
 
     def close(self) -> None:
         """Start no more fetches. Those under way end within their time limit."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._background.shutdown(wait=False, cancel_futures=True)
 
     def _unpack(self, url: str, asker: Asker, *, fresh: bool) -> str:
         data = _data(url)
@@ -138,7 +140,7 @@ class TaskPictures:
             if len(self._warming) >= MAX_WARMING:
                 raise Overloaded(f"{MAX_WARMING} images wait to be fetched already", retry_after=2)
             self._warming.add(key)
-        self._pool.submit(carried(self._fetch_quietly), key, get)
+        self._background.submit(carried(self._fetch_quietly), key, get)
 
     def _fetch_quietly(self, key: tuple[str, str], get: Callable[[], bytes]) -> None:
         try:

@@ -12,9 +12,9 @@ from prompt_api.wire.json_body import parse_json
 MAX_TASKS = 10_000
 """Of one request: Label Studio sends all that are selected at once."""
 
-_MAX_VALUES = 1_000_000
+MAX_VALUES = 1_000_000
 """In a request's JSON. Tasks come with the annotator's drafts, and a drawn mask is some thousand numbers."""
-_MAX_CONTAINERS = 200_000
+MAX_CONTAINERS = 200_000
 
 Percent = Annotated[float, Field(allow_inf_nan=False)]
 Degrees = Annotated[float, Field(allow_inf_nan=False)]
@@ -253,4 +253,4 @@ def check_event(body: bytes) -> None:
 
 
 def _parsed(kind: type[M], body: bytes) -> M:
-    return parse_json(kind, body, max_values=_MAX_VALUES, max_containers=_MAX_CONTAINERS)
+    return parse_json(kind, body, max_values=MAX_VALUES, max_containers=MAX_CONTAINERS)

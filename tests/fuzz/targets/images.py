@@ -16,7 +16,7 @@ from shared.contract.errors import RequestError
 from shared.contract.models import SAM1
 from shared.images.formats.structure import read_structure
 from shared.images.reading import decode_image, inspect_image
-from tests import sample_images as sample
+from tests.support import sample_images as sample
 
 MAX_PIXELS = 250_000
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

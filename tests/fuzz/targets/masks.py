@@ -18,7 +18,7 @@ from prompt_api.masks.polygons import Ring, encode_polygons
 from prompt_api.masks.rle import encode_rle
 from prompt_api.masks.runs import ColumnRuns
 from prompt_api.models.sam1.boundary import mask_runs
-from tests.unit.masks_material import coco_decoded, logits_of_sam, painted, runs_of
+from tests.support.masks_material import coco_decoded, logits_of_sam, painted, runs_of
 
 MOST_SIDE = 400
 _ROUNDING = 1e-6

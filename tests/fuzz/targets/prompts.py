@@ -55,7 +55,7 @@ def seeds() -> Iterator[bytes]:
         yield b"b" + json.dumps({"prompts": prompts, "multimask": len(prompts) > 1, "format": form}).encode()
     for token in (first, second, stored):
         yield b"t" + token.encode()
-        yield token[:1].encode() + json.dumps(tokens._unpack(token)[1]).encode()
+        yield token[:1].encode() + json.dumps(tokens.unpack(token)[1]).encode()
 
 
 def _packed(text: bytes) -> str:

@@ -12,7 +12,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from prompt_api.openapi.prose import json_text, prose
-from tests.unit.api.conftest import World, png
+from tests.support.world import World, png
 from tests.unit.api.test_openapi import operations
 
 VOID = {"meta", "link", "img", "br", "input"}

@@ -7,7 +7,7 @@ import pytest
 from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import EmbeddingKey, record_key
 from shared.contract.models import FAKE
-from tests.unit.api.conftest import World, png
+from tests.support.world import World, png
 
 PROMPT = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 

@@ -14,7 +14,7 @@ import pytest
 from shared.contract.errors import EncodeFailed, InvalidImage
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import FAKE
-from tests.unit.api.conftest import OTHER, World, png
+from tests.support.world import OTHER, World, png
 
 
 def test_an_upload_is_named_after_its_hash_and_queued(world: World) -> None:

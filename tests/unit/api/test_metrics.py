@@ -18,7 +18,7 @@ from prompt_api.metrics.scrape import Scrape
 from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import FAKE, Model
-from tests.unit.api.conftest import World, png
+from tests.support.world import World, png
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 MASKS = "/v1/images/{image_id}/masks"

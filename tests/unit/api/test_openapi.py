@@ -30,7 +30,7 @@ from shared.contract.errors import InvalidPrompt
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import FAKE
 from shared.contract.settings import Settings
-from tests.unit.api.conftest import World, png
+from tests.support.world import World, png
 
 CONTRACT = Path(__file__).parents[3] / "docs" / "http-api.md"
 CLICK = {"points": [[40, 30]], "labels": [1]}

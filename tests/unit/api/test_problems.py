@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from prompt_api.wire import problems
 from shared.contract import errors
 from shared.contract.errors import SamCacheError
-from tests.unit.api.conftest import World, png
+from tests.support.world import World, png
 
 
 def assert_problem(answer: TestResponse, status: int, code: str) -> None:

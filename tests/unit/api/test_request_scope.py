@@ -16,8 +16,8 @@ from prompt_api.http.app import create_app
 from shared.observe import log_context
 from shared.observe.request_id import well_formed
 from shared.observe.tracing import NO_SPAN, NO_TRACER, SpanKind, Tracer, carried, current, entered
-from tests.unit.api.conftest import World, png
-from tests.unit.kept import KeepingTracer, KeptSpan, Lines
+from tests.support.kept import KeepingTracer, KeptSpan, Lines
+from tests.support.world import World, png
 
 NOBODYS = "0" * 64
 REQUESTS = "prompt_api.requests"

@@ -18,7 +18,7 @@ from prompt_api.openapi.document import build
 from shared.contract.errors import EncodeFailed
 from shared.contract.keys import EmbeddingKey
 from shared.contract.settings import Settings
-from tests.unit.api.conftest import OTHER, World, png
+from tests.support.world import OTHER, World, png
 
 EXAMPLES = 25
 READY, PENDING, FAILED = png(), png(colour=(2, 2, 2)), png(colour=(1, 1, 1))

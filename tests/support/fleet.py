@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import sys
 import threading
 import time
@@ -20,8 +19,9 @@ import httpx
 import redis
 
 from deploy.local.embedded_valkey import start_valkey
-from deploy.local.name_server import NameServer
+from deploy.local.ports import free_port
 from deploy.local.process import ROOT, Child, ProcessGroup, StackError, stop_all
+from tests.support.name_server import NameServer
 
 CONFIGURATION = ROOT / "deploy/gateway/haproxy.cfg"
 MAX_BODY = 1_000_000
@@ -65,7 +65,7 @@ class Fleet:
         self._gateway: Child | None = None
         self._valkeys: list[Child] = []
         self._next = 11
-        self._port = _free_port()
+        self._port = free_port()
         self.url = ""
         self.cache_url = ""
 
@@ -162,7 +162,7 @@ class Fleet:
         return url
 
     def _start_gateway(self) -> None:
-        port = _free_port()
+        port = free_port()
         environ = {
             **os.environ,
             "BIND": f"127.0.0.1:{port}",
@@ -240,13 +240,6 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    assert isinstance(port, int)
-    return port
 
 
 def _nobody(_line: str) -> None:

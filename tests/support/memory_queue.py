@@ -1,4 +1,4 @@
-"""An encode queue inside one process, for tests: the same behaviour as the one on RQ, one step at a time."""
+"""An encode queue inside one process: it behaves as the one on RQ does, one step at a time."""
 
 from __future__ import annotations
 

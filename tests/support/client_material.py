@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.unit.api.conftest import World
+from tests.support.world import World
 
 URL = "http://service.test"
 
@@ -20,7 +20,7 @@ class InProcess(httpx.BaseTransport):
     def __init__(self, world: World) -> None:
         self.asked: list[str] = []
         self._world = world
-        self._wsgi = httpx.WSGITransport(app=world.client.application)  # type: ignore[arg-type]
+        self._wsgi = httpx.WSGITransport(app=world.client.application)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(f"{request.method} {request.url.path.rpartition('/')[2][:8]}")

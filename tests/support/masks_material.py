@@ -24,7 +24,7 @@ def smooth_logits(seed: int, detail: int = 6) -> NDArray[np.float32]:
     waves = np.arange(-detail, detail + 1)
     spectrum[np.ix_(waves, waves)] = rng.normal(size=shape) + 1j * rng.normal(size=shape)
     field = np.fft.ifft2(spectrum).real
-    return (field / np.abs(field).max() * 20).astype(np.float32)
+    return np.asarray(field / np.abs(field).max() * 20, np.float32)
 
 
 def noisy_logits(seed: int) -> NDArray[np.float32]:
