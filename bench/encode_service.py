@@ -23,7 +23,8 @@ from shared.contract.settings import Settings
 from shared.events.redis_events import RedisEvents
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import request_client, worker_client
-from shared.store.redis_store import RedisStore, Store
+from shared.store.interface import Store
+from shared.store.redis_store import RedisStore
 from tests.support.memory_events import MemoryEvents
 from tests.support.memory_store import MemoryStore
 

@@ -39,13 +39,15 @@ from prompt_api.service.refinement import Refinement
 from shared.contract.errors import ConfigurationError, ModelNotFound, StoreUnavailable
 from shared.contract.models import Model, find_model
 from shared.contract.settings import Settings
-from shared.events.redis_events import Events, RedisEvents
+from shared.events.interface import Events
+from shared.events.redis_events import RedisEvents
 from shared.host.cores import usable_cores
 from shared.queue.interface import EncodeQueue
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.cluster import Cluster
 from shared.redis.connections import cache_client, request_client
-from shared.store.redis_store import RedisStore, StoreWithSets
+from shared.store.interface import StoreWithSets
+from shared.store.redis_store import RedisStore
 
 UPLOADS = 8
 """Uploads one process holds in memory at once."""

@@ -17,11 +17,11 @@ from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import EncodeFailed, ImageExpired
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, image_key, record_key
-from shared.events.redis_events import Events
+from shared.events.interface import Events
 from shared.images.reading import decode_image
 from shared.observe.stages import Stages
 from shared.observe.tracing import carried
-from shared.store.redis_store import Store
+from shared.store.interface import Store
 from shared.tensors.embedding import TensorDtype, Tensors, encode_embedding
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from rq.job import Job
 from encoder_worker.rq.watchdog import JobTimedOut
 from shared.contract.errors import EncodeFailed, RequestError, SamCacheError, StoreUnavailable
 from shared.contract.keys import ENCODE_JOB, EVENTS, EmbeddingKey
-from shared.events.redis_events import message_of
+from shared.events.interface import message_of
 from shared.observe import log_context
 from shared.queue.job_origin import JobOrigin
 from shared.queue.rq_queue import ERROR

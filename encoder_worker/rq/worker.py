@@ -30,7 +30,7 @@ from encoder_worker.rq.tracebacks import release_locals
 from encoder_worker.rq.watchdog import beating, deadline, time_limit
 from shared.contract.errors import SamCacheError
 from shared.contract.keys import EmbeddingKey
-from shared.events.redis_events import Events
+from shared.events.interface import Events
 from shared.observe import log_context, tracing
 from shared.observe.tracing import NO_TRACER, Tracer
 

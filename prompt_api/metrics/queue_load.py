@@ -14,7 +14,7 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from shared.contract.keys import queue_name
 from shared.contract.models import Model
-from shared.store.redis_store import translated_errors
+from shared.redis.failures import translated_errors
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, record_key
 from shared.contract.models import Architecture, TensorSpec
 from shared.observe.stages import Stages
-from shared.store.redis_store import Store
+from shared.store.interface import Store
 from shared.tensors.embedding import decode_embedding, embedding_as_file
 
 LOAD_TIMEOUT = 5.0

@@ -32,8 +32,8 @@ from shared.observe.tracing import Span, SpanKind
 from shared.queue.interface import ABSENT, JobState, JobStatus
 from shared.queue.job_origin import JobOrigin, span_attributes
 from shared.queue.safety import require_no_eviction
+from shared.redis.failures import translated_errors
 from shared.redis.sentinel import follows_a_master
-from shared.store.redis_store import translated_errors
 
 DONE_TTL = 5
 """Seconds a finished job is remembered. Zero would make RQ delete it in a way that breaks after a crash."""

@@ -8,7 +8,7 @@ import pytest
 
 from shared.observe.stages import Stages
 from shared.observe.tracing import SpanKind, entered
-from tests.unit.kept import KeptSpan
+from tests.support.kept import KeptSpan
 
 
 def test_a_stage_that_comes_twice_adds_up() -> None:
