@@ -29,8 +29,8 @@ from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.queue_load import QueueLoad, queue_load
 from prompt_api.metrics.scrape import Scrape
 from prompt_api.models.browser_runtime import locate_runtime
-from prompt_api.models.interface import Decoder, Prompt
-from prompt_api.models.load import LoadedDecoder, load_decoder
+from prompt_api.models.interface import Decoder, LoadedDecoder, Prompt
+from prompt_api.models.load import load_decoder
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService, record_ttl
@@ -96,13 +96,14 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
         services.masks.doubt()
 
     events = RedisEvents(queue_client, on_event, on_gap)
-    graphs = {one.model.name: one.graphs for one in loaded if one.graphs is not None}
     services = assemble(
         settings,
         models=tuple(one.model for one in loaded),
         decoders=decoders,
-        decoder_files={name: one.unsplit for name, one in graphs.items()},
-        browser=BrowserDecoding(graphs, lambda: locate_runtime(settings)),
+        decoder_files={one.model.name: one.graph for one in loaded if one.graph is not None},
+        browser=BrowserDecoding(
+            {one.model.name: one.split for one in loaded if one.split is not None}, lambda: locate_runtime(settings)
+        ),
         store=store,
         queue=queue,
         events=events,

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from prompt_api.http.app import create_app
 from prompt_api.metrics.queue_load import queue_load
-from prompt_api.models.fake import FakeDecoder
+from prompt_api.models.fake.decoder import FakeDecoder
 from prompt_api.wiring import assemble
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import VIT_B
