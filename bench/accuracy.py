@@ -1,4 +1,4 @@
-"""(g), (h): the masks themselves against the reference's, by how embeddings are stored, and what storing them costs."""
+"""(g), (h): how far our masks differ from the reference's for each stored dtype, and how many bytes each takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.material import Material
 from bench.photos import STANDARD, Photo
 from bench.record import Bound, Quantity, Row, Section
 from bench.sides import Ours, ious, threads
-from encoder_worker.backends import load_encoder
+from encoder_worker.backends.load import load_encoder
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.models.sam1.boundary import mask_runs
@@ -35,7 +35,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(slots=True)
 class _Differences:
-    """Against the reference, with one stored dtype; `pixels` are those of the mask that has most of them wrong."""
+    """How our answers with one stored dtype differ from the reference's. `pixels`: most wrong ones in any one mask."""
 
     ious: list[float] = field(default_factory=list)
     logits: list[float] = field(default_factory=list)
@@ -56,7 +56,7 @@ class _Differences:
 
 
 def accuracy(material: Material) -> tuple[Section, Section]:
-    """(g) and (h), on the photos at their own sizes, in this process."""
+    """Measure (g) and (h) in this process, on the photos at their own sizes."""
     count = material.thread_counts[-1]
     found = {dtype: _Differences() for dtype in LEAST_IOU}
     noise, ours_exactly, theirs_exactly = _Differences(), _Differences(), _Differences()
@@ -98,7 +98,7 @@ def accuracy(material: Material) -> tuple[Section, Section]:
 def _reference_answers(
     material: Material, photo: Photo, embedding: Floats, seed: int
 ) -> Iterator[tuple[Click, Answer]]:
-    """Random prompts of every kind and what `SamPredictor` says."""
+    """Random prompts of every kind, each with `SamPredictor`'s answer."""
     predictor, clicks = material.theirs.predictor, Clicks(photo.size, seed)
     predictor.preset(embedding, photo.size)
     earlier = None
@@ -111,7 +111,7 @@ def _reference_answers(
 
 
 def _reordered(material: Material, click: Click) -> tuple[list[NDArray[np.bool_]], Floats, Floats]:
-    """`SamPredictor`'s answer when torch adds in another order: what float32 leaves open."""
+    """`SamPredictor`'s answer when torch adds in another order. It shows what float32 rounding alone does to a mask."""
     onednn = torch.backends.mkldnn
     onednn.enabled = False  # type: ignore[assignment]  # a bool, which torch's annotations do not know
     try:
@@ -122,7 +122,7 @@ def _reordered(material: Material, click: Click) -> tuple[list[NDArray[np.bool_]
 
 
 def _served(ours: Ours, photo: Photo, click: Click) -> tuple[list[NDArray[np.bool_]], Floats, Floats]:
-    """Masks as the service answers them: those of a first prompt come without the padding, then RLE."""
+    """Masks as the service answers them: a first prompt is decoded without the padding, and masks are sent as RLE."""
     whole = ours.decode(click, padding=True)
     shown = whole if click.mask is not None else ours.decode(click, padding=False)
     masks = [_pixels(mask) for mask in encode_masks(mask_runs, shown.logits, photo.size, MaskFormat.RLE)]
@@ -180,6 +180,6 @@ def _bytes(found: dict[TensorDtype, _Differences]) -> Section:
 
 
 def _bounded(photo: Photo) -> Photo:
-    """A photo no larger than the standard size: its masks are compared pixel by pixel."""
+    """The photo, made no larger than the standard size, because every pixel of its masks is compared."""
     height, width = photo.size
     return photo if height * width <= STANDARD[0] * STANDARD[1] else photo.resized(STANDARD)

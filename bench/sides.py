@@ -1,4 +1,4 @@
-"""The two sides inside one process: the service's own stages, and segment_anything on torch."""
+"""The two sides of the comparison in one process: the service's own stages, and segment_anything on torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Within the block torch and this thread use `count` cores, the last of those there are."""
+    """In the block, torch and this thread use the last `count` of the available cores."""
     before = torch.get_num_threads()
     with cores.running_on(cores.available()[-count:]):
         torch.set_num_threads(count)
@@ -41,7 +41,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 class Ours:
-    """Decoder and masks of the service, without HTTP. Make it within `threads`."""
+    """The service's decoder and mask writers, without HTTP. Create it inside `threads`."""
 
     def __init__(self, settings: Settings, *, threads: int) -> None:
         self._decoder = load_decoder(MOBILE_SAM, replace(settings, decoder_threads=threads)).decoder
@@ -49,7 +49,12 @@ class Ours:
         self._size: Size = (0, 0)
 
     def preset(self, embedding: Floats, size: Size) -> PreparedImage:
-        """Make this the current image: `embedding` (1, 256, 64, 64) of an image of (height, width)."""
+        """Make this the current image.
+
+        Args:
+            embedding: (1, 256, 64, 64).
+            size: (height, width) of the image.
+        """
         self._size = size
         self._image = self._decoder.prepare({EMBEDDING: embedding}, size)
         prepared: PreparedImage = self._image
@@ -61,12 +66,12 @@ class Ours:
         return masks
 
     def predict(self, click: Click) -> list[EncodedMask]:
-        """Masks as RLE, decoded as the service decodes a first prompt."""
+        """Masks as RLE, decoded in the same way as the service decodes a first prompt."""
         return encode_masks(mask_runs, self.decode(click, padding=False).logits, self._size, MaskFormat.RLE)
 
 
 class Theirs:
-    """`SamPredictor`, and its decoder alone."""
+    """`SamPredictor`, as a whole and its decoder alone."""
 
     def __init__(self, settings: Settings) -> None:
         self.predictor = Reference(read_export(locate_weights(MOBILE_SAM, settings).folder / "sam.onnx"))
@@ -78,7 +83,7 @@ class Theirs:
         self._features, self._size = torch.tensor(embedding), size
 
     def decode(self, click: Click) -> None:
-        """Prompt encoder and mask decoder of one click of points, as `SamPredictor.predict_torch` calls them."""
+        """Run prompt encoder and mask decoder for a click of points, as `SamPredictor.predict_torch` does."""
         sam, prompt = self.predictor.sam, decoder_prompt(click, self._size)
         points = torch.tensor(prompt.points)[None], torch.tensor(prompt.labels)[None]
         with torch.no_grad():

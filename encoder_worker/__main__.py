@@ -10,8 +10,8 @@ import logging
 import sys
 import time
 
-from encoder_worker.metrics import WorkerMetrics
-from encoder_worker.metrics_server import metrics_server
+from encoder_worker.metrics.counting import WorkerMetrics
+from encoder_worker.metrics.server import metrics_server
 from encoder_worker.wiring import exit_on_signals, prepare_encoder, serve
 from shared.contract.errors import ModelNotFound, SamCacheError, StartupError
 from shared.contract.settings import Settings

@@ -1,23 +1,20 @@
-"""`python -m encoder_worker.alive`: whether a worker of this host still works, for the probes of a container platform.
+"""`python -m encoder_worker.alive`: whether a worker on this host still works, for the probes of a container platform.
 
-Exit status 0: one renewed its registration in the queue within a minute, or the queue is out of reach, which a worker
-deals with itself. 1: none did: it has not started yet, or it hangs outside the encodings, whose hanging it ends itself.
+Exit status 0: a worker of `SAM_MODEL` renewed its registration in the queue within the last minute, or the queue is out
+of reach, which a worker deals with itself. Exit status 1: none did. Then it has not started yet, or it hangs somewhere
+outside an encoding. (A worker whose encoding hangs ends itself.)
 """
 
 from __future__ import annotations
 
 import socket
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 
 import redis
-from rq import Queue
-from rq.serializers import JSONSerializer
-from rq.utils import now, utcparse
-from rq.worker_registration import get_keys
 
+from encoder_worker.rq.registration import last_sign
 from shared.contract.errors import StartupError
-from shared.contract.keys import queue_name
 from shared.contract.settings import Settings
 from shared.redis.connections import request_client
 
@@ -27,27 +24,13 @@ _STALE = 60.0
 _TIMEOUT = 2.0
 
 
-def last_sign(client: redis.Redis, queue: str, host: str) -> datetime | None:
-    """When a worker of `queue` on `host` last renewed its registration, by that host's clock; None if there is none.
-
-    Raises:
-        redis.RedisError: the queue is out of reach.
-    """
-    signs = []
-    for key in get_keys(Queue(queue, connection=client, serializer=JSONSerializer)):
-        name, sign = client.hmget(key, ["hostname", "last_heartbeat"])
-        if name == host.encode() and isinstance(sign, bytes):
-            signs.append(utcparse(sign.decode()))
-    return max(signs, default=None)
-
-
-def is_alive(client: redis.Redis, queue: str, host: str) -> bool:
-    """Whether a worker of `queue` on `host` gave a sign within a minute. True if nobody can tell."""
+def is_alive(client: redis.Redis, model: str, host: str) -> bool:
+    """Whether a worker of `model` on `host` gave a sign within a minute. True if nobody can tell."""
     try:
-        sign = last_sign(client, queue, host)
+        sign = last_sign(client, model, host)
     except redis.RedisError:
         return True
-    return sign is not None and (now() - sign).total_seconds() < _STALE
+    return sign is not None and (datetime.now(UTC) - sign).total_seconds() < _STALE
 
 
 def main() -> int:
@@ -57,7 +40,7 @@ def main() -> int:
     except StartupError as error:
         sys.stderr.write(f"encoder_worker.alive: {error.detail}\n")
         return 1
-    return 0 if is_alive(client, queue_name(settings.model), socket.gethostname()) else 1
+    return 0 if is_alive(client, settings.model, socket.gethostname()) else 1
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """`python -m encoder_worker.export_decoder`: hand the checkpoint's mask decoder to API processes without torch.
 
 It writes `SAM_WEIGHTS_DIR/<SAM_MODEL>/decoder.npz`, 16 MB, and prints its path. A worker does the same when it
-starts; this is for an API that shares no folder with one.
+starts; this is for an API that shares no folder with a worker.
 """
 
 from __future__ import annotations
 
 import sys
 
-from encoder_worker.backends import import_backend
-from shared.contract.errors import ConfigurationError, SamCacheError
+from encoder_worker.backends.load import export_decoder
+from shared.contract.errors import SamCacheError
 from shared.contract.models import find_model
 from shared.contract.settings import Settings
 from shared.observe import logs
@@ -22,9 +22,7 @@ def main() -> int:
         settings = Settings.from_env()
         logs.configure(settings, "export_decoder")
         model = find_model(settings.model)
-        if model.checkpoint is None:
-            raise ConfigurationError(f"SAM_MODEL={model.name} has no checkpoint, and needs no decoder file")
-        import_backend(model).export_decoder(model, settings)
+        export_decoder(model, settings)
     except SamCacheError as error:
         sys.stderr.write(f"export_decoder: {error.detail}\n")
         return 2

@@ -13,15 +13,15 @@ from typing import cast
 
 import redis
 
-from encoder_worker.backends import load_encoder
-from encoder_worker.batch_worker import BatchWorker
-from encoder_worker.encode import EncodeImage
-from encoder_worker.encoder import Encoder
-from encoder_worker.metrics import WorkerMetrics
-from encoder_worker.patient_store import PatientStore
-from encoder_worker.pipeline import EncodePipeline
-from encoder_worker.rq_worker import EncodeWorker
-from encoder_worker.watchdog import deadline
+from encoder_worker.backends.load import load_encoder
+from encoder_worker.encoding.encode import EncodeImage
+from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.encoding.patient_store import PatientStore
+from encoder_worker.encoding.pipeline import EncodePipeline
+from encoder_worker.metrics.counting import WorkerMetrics
+from encoder_worker.rq.batch_worker import BatchWorker
+from encoder_worker.rq.watchdog import deadline
+from encoder_worker.rq.worker import EncodeWorker
 from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import queue_name
 from shared.contract.models import find_model
@@ -98,7 +98,8 @@ def serve(
 @contextmanager
 def _worker_maker(encode: EncodeImage, settings: Settings, tracer: Tracer) -> Iterator[Callable[[], EncodeWorker]]:
     """Makes workers of the kind that suits the encoder, each on a connection of its own."""
-    queue = queue_name(encode.encoder.model.name)
+    model = encode.encoder.model
+    queue = queue_name(model.name, model.weights_digest)
     url = settings.effective_queue_url
     if encode.encoder.batch == 1:
         yield lambda: EncodeWorker(

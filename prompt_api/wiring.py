@@ -29,8 +29,8 @@ from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.queue_load import QueueLoad, queue_load
 from prompt_api.metrics.scrape import Scrape
 from prompt_api.models.browser_runtime import locate_runtime
-from prompt_api.models.interface import Decoder, Prompt
-from prompt_api.models.load import LoadedDecoder, load_decoder
+from prompt_api.models.interface import Decoder, LoadedDecoder, Prompt
+from prompt_api.models.load import load_decoder
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService, record_ttl
@@ -39,13 +39,15 @@ from prompt_api.service.refinement import Refinement
 from shared.contract.errors import ConfigurationError, ModelNotFound, StoreUnavailable
 from shared.contract.models import Model, find_model
 from shared.contract.settings import Settings
-from shared.events.redis_events import Events, RedisEvents
+from shared.events.interface import Events
+from shared.events.redis_events import RedisEvents
 from shared.host.cores import usable_cores
 from shared.queue.interface import EncodeQueue
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.cluster import Cluster
 from shared.redis.connections import cache_client, request_client
-from shared.store.redis_store import RedisStore, StoreWithSets
+from shared.store.interface import StoreWithSets
+from shared.store.redis_store import RedisStore
 
 UPLOADS = 8
 """Uploads one process holds in memory at once."""
@@ -94,13 +96,14 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
         services.masks.doubt()
 
     events = RedisEvents(queue_client, on_event, on_gap)
-    graphs = {one.model.name: one.graphs for one in loaded if one.graphs is not None}
     services = assemble(
         settings,
         models=tuple(one.model for one in loaded),
         decoders=decoders,
-        decoder_files={name: one.unsplit for name, one in graphs.items()},
-        browser=BrowserDecoding(graphs, lambda: locate_runtime(settings)),
+        decoder_files={one.model.name: one.graph for one in loaded if one.graph is not None},
+        browser=BrowserDecoding(
+            {one.model.name: one.split for one in loaded if one.split is not None}, lambda: locate_runtime(settings)
+        ),
         store=store,
         queue=queue,
         events=events,
@@ -131,7 +134,7 @@ def assemble(
     counting: redis.Redis | None = None,
     browser: BrowserDecoding | None = None,
     metrics: ApiMetrics | None = None,
-    queue_load: Callable[[str], QueueLoad] | None = None,
+    queue_load: Callable[[Model], QueueLoad] | None = None,
     background: Executor | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Services:
@@ -176,7 +179,7 @@ def assemble(
         browser=browser or BrowserDecoding({}, lambda: locate_runtime(settings)),
         checks=checks,
         metrics=metrics,
-        scrape=Scrape(metrics, tuple(model.name for model in models), checks, queue_load),
+        scrape=Scrape(metrics, models, checks, queue_load),
         label_studio=_label_studio(
             settings, models[0], images, masks, access.owners, waiters=waiters, background=background
         ),

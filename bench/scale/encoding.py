@@ -1,4 +1,4 @@
-"""(e) What an encoding costs on a core: for plans, of which it is a part."""
+"""(e) What an encoding costs on one core, for the plans of `bench.sizing`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from bench.photos import STANDARD, photos
 from bench.record import Quantity, Row, Section
 from bench.scale.amounts import Amounts
-from encoder_worker.backends import load_encoder
+from encoder_worker.backends.load import load_encoder
 from shared.contract.models import SAM1, find_model
 from shared.contract.settings import Settings
 from shared.images.reading import decode_image

@@ -1,4 +1,4 @@
-"""(b) What routing by image id is worth: the same traffic through the gateway with it and without."""
+"""(b) What routing by image id gains: the same traffic goes through the gateway with and without it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def routing(amounts: Amounts, population: Population) -> Section:
 
 
 def without_routing(configuration: str) -> str:
-    """The gateway's configuration, but each request goes to the next replica.
+    """The gateway's configuration, changed so that each request goes to the next replica.
 
     Raises:
-        ValueError: it does not route by image.
+        ValueError: the configuration does not route by image.
     """
     start, end = configuration.find("    balance hash"), configuration.find("    server-template")
     if not 0 <= start < end:

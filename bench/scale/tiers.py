@@ -1,4 +1,4 @@
-"""(d) Thousands of images under Zipf traffic, with a Redis cache too small for them: which tier answers."""
+"""(d) Which tier answers when traffic over thousands of images follows Zipf's law and Redis cannot hold them all."""
 
 from __future__ import annotations
 

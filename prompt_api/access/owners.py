@@ -15,7 +15,7 @@ from typing import Protocol
 
 from shared.contract.errors import ImageNotFound, StoreUnavailable
 from shared.contract.keys import owners_key
-from shared.store.redis_store import Sets
+from shared.store.interface import Sets
 
 UNKNOWN = "no image of this id was uploaded, or it was deleted or forgotten"
 """Said of an image that nobody has and of one that others have, in the same words."""

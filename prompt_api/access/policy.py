@@ -15,7 +15,7 @@ from prompt_api.access.owners import Everyone, Owners, RecordedOwners
 from prompt_api.access.rates import RateLimits, parse_rates
 from shared.contract.errors import ConfigurationError
 from shared.contract.settings import Settings
-from shared.store.redis_store import Sets
+from shared.store.interface import Sets
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,8 +11,8 @@ from prompt_api.http.layer import Layer
 from prompt_api.http.methods import KNOWN_METHODS
 from prompt_api.http.route_template import template_of
 from prompt_api.metrics.counting import ApiMetrics
-from prompt_api.metrics.timing import Timings
 from prompt_api.wire.problems import MEDIA_TYPE
+from shared.observe.stages import Stages
 
 ARRIVAL = "sam.arrival"
 """Key of the WSGI environment: when the request's first and its last byte came, as `time.perf_counter` counts."""
@@ -31,7 +31,7 @@ class _Measured:
     """
 
     arrived: float
-    timings: Timings = field(default_factory=Timings)
+    timings: Stages = field(default_factory=Stages)
     staged: bool = False
     status: int = 500
     code: str = ""
@@ -83,7 +83,7 @@ def admitted_layer() -> Layer:
     return Layer(enter=admitted)
 
 
-def timings() -> Timings:
+def timings() -> Stages:
     """For the present request, whose stages will be counted."""
     measured: _Measured = g.measured
     measured.staged = True

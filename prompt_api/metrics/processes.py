@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from shared.contract.errors import ConfigurationError
+from shared.host.atomic_file import replacing
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Where prometheus_client looks for the folder."""
@@ -39,9 +40,8 @@ class SharedFolder:
 
     def record(self, pids: Iterable[int]) -> None:
         """Tell the processes of each other."""
-        new = self.path / "pids.new"
-        new.write_text(" ".join(map(str, pids)))
-        new.replace(self.path / "pids")
+        with replacing(self.path / "pids") as file:
+            file.write(" ".join(map(str, pids)).encode())
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from rq.utils import now, str_to_date
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from shared.contract.keys import queue_name
-from shared.store.redis_store import translated_errors
+from shared.contract.models import Model
+from shared.redis.failures import translated_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,13 @@ class QueueLoad:
     oldest: float
 
 
-def queue_load(client: redis.Redis, model: str) -> QueueLoad:
-    """How the queue of `model` is doing, in two round trips.
+def queue_load(client: redis.Redis, model: Model) -> QueueLoad:
+    """How the queue of `model`, with exactly its weights, is doing, in two round trips.
 
     Raises:
         StoreUnavailable: Redis does not answer.
     """
-    name = queue_name(model)
+    name = queue_name(model.name, model.weights_digest)
     queue = Queue(name, connection=client, serializer=JSONSerializer)
     with translated_errors():
         with client.pipeline(transaction=False) as pipeline:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
@@ -17,11 +16,11 @@ from prompt_api.metrics import catalogue
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.queue_load import QueueLoad
 from shared.contract.errors import SamCacheError, StoreUnavailable
+from shared.contract.models import Model
 from shared.contract.version import installed_version
+from shared.host.process_memory import resident_bytes
 from shared.observe.metric import Metric
 from shared.redis import allowance
-
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,9 @@ class Scrape:
     """
 
     metrics: ApiMetrics
-    models: tuple[str, ...]
+    models: tuple[Model, ...]
     checks: Mapping[str, Callable[[], None]]
-    queue_load: Callable[[str], QueueLoad] | None
+    queue_load: Callable[[Model], QueueLoad] | None
 
     def answer(self, accept: str) -> tuple[bytes, str]:
         """The body and its media type: OpenMetrics or Prometheus's own text, as an `Accept` header asks.
@@ -56,7 +55,7 @@ class Scrape:
         return encode(registry), media_type
 
     def _looked_up(self) -> Iterator[GaugeMetricFamily]:
-        yield _gauge(catalogue.BUILD, {(installed_version(), self.models[0]): 1})
+        yield _gauge(catalogue.BUILD, {(installed_version(), self.models[0].name): 1})
         pids = [os.getpid()] if self.metrics.place is None else self.metrics.place.pids()
         sizes = [size for size in map(resident_bytes, pids) if size is not None]
         yield _gauge(catalogue.PROCESSES, {(): len(sizes) or len(pids)})
@@ -70,7 +69,7 @@ class Scrape:
             return
         allowance.renew()
         try:
-            loads = {(model,): self.queue_load(model) for model in self.models}
+            loads = {(model.name,): self.queue_load(model) for model in self.models}
         except StoreUnavailable:
             return
         yield _gauge(catalogue.WAITING, {model: load.waiting for model, load in loads.items()})
@@ -87,15 +86,6 @@ class _Of(Collector):
 
     def collect(self) -> Iterable[Family]:
         return self._collect()
-
-
-def resident_bytes(pid: int) -> int | None:
-    """Resident memory of a process; None if there is no such process (any more), or no /proc."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except OSError:
-        return None
-    return pages * _PAGE or None  # one that has ended and was not waited for yet has none
 
 
 def _gauge(metric: Metric, samples: Mapping[tuple[str, ...], float]) -> GaugeMetricFamily:

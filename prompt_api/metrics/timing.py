@@ -1,12 +1,8 @@
-"""Where the time of one request goes, for the `Server-Timing` header, the metrics and its trace."""
+"""The stages of a request, and the header that tells how long each took."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-
-from shared.observe import tracing
+from shared.observe.stages import Stages
 
 STAGES = {
     "receive": "the request comes in, from its first byte to its last: the client's network",
@@ -29,31 +25,8 @@ STAGES = {
 _ALWAYS = ("fetch", "prepare", "decode", "encode")
 
 
-class Timings:
-    """Seconds per stage of one request; a stage entered twice adds up. Stages do not nest."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
-
-    @property
-    def seconds(self) -> Mapping[str, float]:
-        """Of every stage that was entered."""
-        return self._seconds
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            seconds = time.perf_counter() - start
-            self.add(name, seconds)
-            tracing.current().record(name, seconds)
-
-    def add(self, name: str, seconds: float) -> None:
-        self._seconds[name] = self._seconds.get(name, 0.0) + seconds
-
-    def header(self) -> str:
-        """The value of `Server-Timing`, in milliseconds: four stages always, others where they were entered."""
-        shown = {name: self._seconds.get(name, 0.0) for name in STAGES if name in _ALWAYS or name in self._seconds}
-        return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in shown.items())
+def server_timing(stages: Stages) -> str:
+    """The value of `Server-Timing`, in milliseconds: four stages always, others where they were entered."""
+    seconds = stages.seconds
+    shown = {name: seconds.get(name, 0.0) for name in STAGES if name in _ALWAYS or name in seconds}
+    return ", ".join(f"{name};dur={spent * 1000:.2f}" for name, spent in shown.items())

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import sys
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.contract.models import WeightsFile
 from shared.contract.settings import Settings
+from shared.host.atomic_file import replacing
 from shared.weights.command import print_folders
 from shared.weights.fetch import explained_errors, fetch_files, fetch_lock
 
@@ -111,16 +110,9 @@ def _unpacked_sha256(path: Path) -> str:
 
 def _compress(path: Path) -> None:
     """Replace a file by its compressed copy, which is written whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)  # the API may run as another user
-            file.write(gzip.compress(path.read_bytes(), 9, mtime=0))
-        Path(name).replace(compressed(path.parent, path.name))
-        path.unlink()
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(compressed(path.parent, path.name)) as file:
+        file.write(gzip.compress(path.read_bytes(), 9, mtime=0))
+    path.unlink()
 
 
 if __name__ == "__main__":

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.masks.runs import ColumnRuns
 from shared.contract.geometry import Size
+from shared.contract.models import Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,3 +95,33 @@ class Decoder(Protocol[P]):
             original: (height, width) of the EXIF-oriented original.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class SplitDecoder:
+    """A mask decoder as files for browsers, split into a part per image and parts per prompt.
+
+    Attributes:
+        digest: names its content.
+        parts: its files, by name.
+    """
+
+    digest: str
+    parts: Mapping[str, Path]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedDecoder:
+    """A model as this process serves it.
+
+    Attributes:
+        model: with the digest of the weights that are there, which every key of an embedding repeats.
+        decoder: ready for prompts.
+        graph: the whole decoder as one ONNX file for clients, or None.
+        split: the decoder for browsers, or None.
+    """
+
+    model: Model
+    decoder: Decoder[Any]
+    graph: Path | None = None
+    split: SplitDecoder | None = None

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock, Thread
 
 from prompt_api.models.browser_runtime import RUNTIME
-from prompt_api.models.sam1.graph_cache import DecoderGraphs
+from prompt_api.models.interface import SplitDecoder
 from shared.contract.errors import ModelNotFound, SamCacheError
 from shared.contract.models import Model
 
@@ -29,35 +28,22 @@ class BrowserStatus(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-@dataclass(frozen=True, slots=True)
-class SplitDecoder:
-    """The split decoder of one model.
-
-    Attributes:
-        digest: names its content.
-        parts: its files, by name.
-    """
-
-    digest: str
-    parts: Mapping[str, Path]
-
-
 class BrowserDecoding:
     """Safe for threads."""
 
     def __init__(
         self,
-        graphs: Mapping[str, DecoderGraphs],
+        decoders: Mapping[str, SplitDecoder],
         locate_runtime: Callable[[], Path],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
-        graphs: of each model that has any, by model name.
+        decoders: of each model that has one, by model name.
         locate_runtime: gives the folder of the runtime's files; may take minutes, may raise `SamCacheError`.
         clock: seconds.
         """
-        self._decoders = {name: SplitDecoder(one.split_digest, one.split) for name, one in graphs.items()}
+        self._decoders = dict(decoders)
         self._locate = locate_runtime
         self._clock = clock
         self._lock = Lock()

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from prompt_api.metrics.counting import ApiMetrics, Tier
-from prompt_api.metrics.timing import Timings
 from prompt_api.models.interface import Decoder, PreparedImage
 from prompt_api.service.lru import ByteLru, LruStats
 from shared.contract import errors
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, record_key
 from shared.contract.models import Architecture, TensorSpec
-from shared.store.redis_store import Store
+from shared.observe.stages import Stages
+from shared.store.interface import Store
 from shared.tensors.embedding import decode_embedding, embedding_as_file
 
 LOAD_TIMEOUT = 5.0
@@ -53,7 +53,7 @@ class EmbeddingCache:
         self._doubted: set[EmbeddingKey] = set()
 
     def get(
-        self, key: EmbeddingKey, architecture: Architecture, decoder: Decoder[Any], timings: Timings
+        self, key: EmbeddingKey, architecture: Architecture, decoder: Decoder[Any], timings: Stages
     ) -> PromptableImage | None:
         """The image, or None where no (sound) embedding of it is stored.
 

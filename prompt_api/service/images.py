@@ -16,11 +16,11 @@ from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import Model
 from shared.contract.settings import Settings
-from shared.events.redis_events import Events
+from shared.events.interface import Events
 from shared.images.reading import inspect_image
 from shared.queue.interface import EncodeQueue, JobState, JobStatus
 from shared.redis import allowance
-from shared.store.redis_store import Store
+from shared.store.interface import Store
 
 POLL = 1.0
 """Seconds after which whoever waits looks again by itself: what a lost wake-up costs at most."""

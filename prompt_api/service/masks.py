@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from prompt_api.masks.encode import MaskWriter, base64_logits, encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.metrics.counting import ApiMetrics
-from prompt_api.metrics.timing import Timings
 from prompt_api.models.interface import DecodedMasks, Decoder
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
 from prompt_api.service.images import ImageService, ImageStatus
@@ -26,6 +25,7 @@ from shared.contract import errors
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import Model
+from shared.observe.stages import Stages
 
 TURN_WAIT = 5.0
 """Seconds a request waits for its turn to decode before it is refused."""
@@ -112,7 +112,7 @@ class MaskService:
         request: MasksQuery,
         *,
         wait: float,
-        timings: Timings,
+        timings: Stages,
         namespace: str = "",
         write: MaskWriter | None = None,
     ) -> MasksAnswer:
@@ -167,7 +167,7 @@ class MaskService:
         """
         self._embeddings.doubt()
 
-    def _promptable(self, key: EmbeddingKey, model: Model, wait: float, timings: Timings) -> PromptableImage:
+    def _promptable(self, key: EmbeddingKey, model: Model, wait: float, timings: Stages) -> PromptableImage:
         decoder = self._decoders[model.name]
         image = self._embeddings.get(key, model.architecture, decoder, timings)
         if image is not None:
@@ -183,7 +183,7 @@ class MaskService:
         raise errors.EmbeddingPending("the image is not encoded yet", retry_after=PENDING_RETRY)
 
     @contextmanager
-    def _turn(self, timings: Timings) -> Iterator[float]:
+    def _turn(self, timings: Stages) -> Iterator[float]:
         """A turn, and the monotonic time at which it has lasted long enough."""
         with timings.stage("turn"):
             granted = self._turns.acquire(timeout=TURN_WAIT)

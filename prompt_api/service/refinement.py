@@ -16,7 +16,7 @@ from prompt_api.service.lru import ByteLru, LruStats
 from prompt_api.service.prompts import ImagePrompt
 from shared.contract import errors
 from shared.contract.keys import EmbeddingKey, logits_key
-from shared.store.redis_store import Store
+from shared.store.interface import Store
 from shared.tensors.logits import decode_logits, encode_logits
 
 DecodePrompt = Callable[[ImagePrompt, bool, int], DecodedMasks]

@@ -19,16 +19,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from shared.contract.errors import ImageNotFound
+from shared.contract.errors import EncodeFailed, ImageNotFound
 from shared.contract.models import Model
 
-ENCODE_FUNCTION = "encoder_worker.jobs.encode_image"
-"""Dotted name of the only function a job may call: all that API and worker share of the worker's code."""
+ENCODE_JOB = "sam.encode"
+"""The name that every job of an encode queue has. It is compared, never imported: it is no path to a function."""
 
 EVENTS = "sam:events"
 """Pub/sub channel on the queue role: `{"image_id", "model", "status"}` at each change of status."""
 
-_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def parse_image_id(text: str) -> str:
@@ -37,7 +37,7 @@ def parse_image_id(text: str) -> str:
     Raises:
         ImageNotFound: it is not, so no image can have it.
     """
-    if not _IMAGE_ID.fullmatch(text):
+    if not _SHA256.fullmatch(text):
         raise ImageNotFound("an image id is the lower-case hex SHA-256 of the uploaded bytes")
     return text
 
@@ -67,9 +67,37 @@ class EmbeddingKey:
         return f"sam:tensors:{self.model}:{self.weights_digest[:16]}:{self.preprocessing}:{_place(self.image_id)}"
 
     @property
+    def queue(self) -> str:
+        """Name of the RQ queue in which the job waits that makes this embedding."""
+        return queue_name(self.model, self.weights_digest)
+
+    @property
     def job_id(self) -> str:
         """RQ job id, the single-flight lock of this encode. Letters, digits, `_` and `-` only."""
-        return f"{self.model}-{self.weights_digest[:16]}-{self.preprocessing}-{self.image_id}"
+        return f"{self.queue}-{self.preprocessing}-{self.image_id}"
+
+    @property
+    def job_arguments(self) -> tuple[str, str, str, str]:
+        """The arguments of that job, see `of_job`."""
+        return self.image_id, self.model, self.weights_digest, self.preprocessing
+
+    @classmethod
+    def of_job(cls, arguments: object) -> EmbeddingKey:
+        """The key that a job's arguments name.
+
+        Raises:
+            EncodeFailed: they are not the `job_arguments` of any key.
+        """
+        if (
+            not isinstance(arguments, list | tuple)
+            or len(arguments) != 4
+            or not all(isinstance(argument, str) for argument in arguments)
+        ):
+            raise EncodeFailed("the job's arguments name no embedding")
+        image_id, model, weights_digest, preprocessing = arguments
+        if not (_SHA256.fullmatch(image_id) and _SHA256.fullmatch(weights_digest)):
+            raise EncodeFailed("the job's arguments name no embedding")
+        return cls(image_id, model, weights_digest, preprocessing)
 
 
 def image_key(image_id: str) -> str:
@@ -88,9 +116,18 @@ def logits_key(token: str) -> str:
     return f"sam:logits:{token}"
 
 
-def queue_name(model: str) -> str:
-    """RQ queue of one model: a worker serves exactly one (a kill between pop and start is then recoverable)."""
-    return f"sam-encode-{model}"
+def queue_name(model: str, weights_digest: str) -> str:
+    """Name of the RQ queue of one model's weights. A worker serves exactly one queue.
+
+    Services with other weights of the same model have other queues, so they may share a Redis. That a worker has only
+    one queue also makes a job recoverable whose worker is killed between taking it and starting it.
+    """
+    return f"sam-encode-{model}-{weights_digest[:16]}"
+
+
+def is_queue_of(model: str, queue: str) -> bool:
+    """Whether `queue` is a queue of `model`, whatever its weights."""
+    return re.fullmatch(f"sam-encode-{re.escape(model)}-[0-9a-f]{{16}}", queue) is not None
 
 
 def _place(image_id: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Literal
 
 from shared.contract.errors import ModelNotFound
 from shared.contract.frames import Frame, LongestSide
@@ -136,6 +137,13 @@ class Model:
         """Lower-case hex SHA-256 that names these weights in keys and headers (64 characters)."""
         files = [file.sha256 for file in (self.encoder, self.decoder, self.checkpoint) if file is not None]
         return hashlib.sha256("\n".join([self.name, *files]).encode()).hexdigest()
+
+    @property
+    def runtime(self) -> Literal["onnx", "torch", "none"]:
+        """What its image encoder runs on; `none` is a model without weights."""
+        if self.checkpoint is not None:
+            return "torch"
+        return "none" if self.encoder is None else "onnx"
 
     def with_checkpoint(self, sha256: str) -> Model:
         """This architecture with the weights of the checkpoint file of that SHA-256, official or not."""

@@ -1,8 +1,4 @@
-"""News of images: each change of status is published, and wakes the threads of all processes that wait for it.
-
-A message may be lost (a restart, a full buffer, a broken connection), so an event is a hint to look again,
-never the truth. Whoever waits keeps a deadline and looks at least once a second.
-"""
+"""News of images over pub/sub: a change of status wakes the threads of all processes that wait for it."""
 
 from __future__ import annotations
 
@@ -10,21 +6,14 @@ import json
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Literal, Protocol
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import redis
 
 from shared.contract.keys import EVENTS, EmbeddingKey
-
-Change = Literal["queued", "encoding", "ready", "failed", "deleted", "released"]
-"""What happened to the image; all but the last two are also what clients are told. `released`: one of those who
-uploaded it deleted it, others still have it."""
-
-Topic = tuple[str, str]
-"""(image id, model name)."""
+from shared.events.crowd import Crowd
+from shared.events.interface import Change, Topic, Watch, message_of
 
 ASK = 5.0
 SILENCE = 10.0
@@ -32,41 +21,6 @@ SILENCE = 10.0
 connection that a network lost says nothing, as one without news."""
 
 _log = logging.getLogger(__name__)
-
-
-def message_of(key: EmbeddingKey, status: Change) -> str:
-    """What is published on `EVENTS`."""
-    return json.dumps({"image_id": key.image_id, "model": key.model, "status": status})
-
-
-class Watch:
-    """A place among those who wait for one image, taken before the state of the image is looked at."""
-
-    def __init__(self, event: threading.Event) -> None:
-        self._event = event
-
-    def wait(self, timeout: float) -> bool:
-        """Return once something was published since the last wait (or since the watch began), or after
-        `timeout` seconds. It may return early for no reason: look at the state again, keep a deadline.
-
-        Returns:
-            Whether it was woken; False after `timeout` seconds.
-        """
-        woken = self._event.wait(max(0.0, timeout))
-        self._event.clear()
-        return woken
-
-
-class Events(Protocol):
-    """Says and hears that images change their status."""
-
-    def publish(self, key: EmbeddingKey, status: Change) -> None:
-        """Wake those who wait for `key`. Never raises: they look for themselves soon enough."""
-        ...
-
-    def watch(self, key: EmbeddingKey) -> AbstractContextManager[Watch]:
-        """Nothing published inside the block is missed: enter it, look at the state, then wait."""
-        ...
 
 
 class RedisEvents:
@@ -165,41 +119,3 @@ class RedisEvents:
         self._crowd.wake(topic)
         if self._on_event is not None:
             self._on_event(topic, status)
-
-
-class Crowd:
-    """The waiting threads of one process, by topic."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: defaultdict[Topic, set[threading.Event]] = defaultdict(set)
-
-    @property
-    def topics(self) -> frozenset[Topic]:
-        """What somebody waits for now."""
-        with self._lock:
-            return frozenset(self._waiting)
-
-    @contextmanager
-    def joined(self, topic: Topic) -> Iterator[Watch]:
-        event = threading.Event()
-        with self._lock:
-            self._waiting[topic].add(event)
-        try:
-            yield Watch(event)
-        finally:
-            with self._lock:
-                self._waiting[topic].discard(event)
-                if not self._waiting[topic]:
-                    del self._waiting[topic]
-
-    def wake(self, topic: Topic) -> None:
-        with self._lock:
-            for event in self._waiting.get(topic, ()):
-                event.set()
-
-    def wake_all(self) -> None:
-        with self._lock:
-            for events in self._waiting.values():
-                for event in events:
-                    event.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from shared.contract.keys import EmbeddingKey, queue_name
+from shared.contract.keys import EmbeddingKey
 from shared.observe import log_context
 from shared.observe.request_id import well_formed
 from shared.observe.tracing import Attributes, Span
@@ -59,7 +59,7 @@ def span_attributes(operation: str, key: EmbeddingKey) -> Attributes:
     return {
         "messaging.system": "rq",
         "messaging.operation.type": operation,
-        "messaging.destination.name": queue_name(key.model),
+        "messaging.destination.name": key.queue,
         "messaging.message.id": key.job_id,
         "sam.image_id": key.image_id,
         "sam.model": key.model,

@@ -2,7 +2,7 @@
 
 The lock is held as long as the job's hash lives, as with RQ's `unique=True`, and every way for it to end has a
 time to live here: waiting (`image_ttl`, after which there is nothing left to encode), done (`DONE_TTL`), failed
-(`failure_ttl`). While a job runs RQ keeps the hash; the worker's lease and retries (see `encoder_worker.rq_worker`)
+(`failure_ttl`). While a job runs RQ keeps the hash; the worker's lease and retries (see `encoder_worker.rq.worker`)
 end that state.
 """
 
@@ -25,15 +25,15 @@ from rq.utils import now
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from shared.contract.errors import EncodeFailed, Overloaded, StoreUnavailable
-from shared.contract.keys import ENCODE_FUNCTION, EmbeddingKey, queue_name
+from shared.contract.keys import ENCODE_JOB, EmbeddingKey
 from shared.contract.settings import Settings
 from shared.observe import tracing
 from shared.observe.tracing import Span, SpanKind
 from shared.queue.interface import ABSENT, JobState, JobStatus
 from shared.queue.job_origin import JobOrigin, span_attributes
 from shared.queue.safety import require_no_eviction
+from shared.redis.failures import translated_errors
 from shared.redis.sentinel import follows_a_master
-from shared.store.redis_store import translated_errors
 
 DONE_TTL = 5
 """Seconds a finished job is remembered. Zero would make RQ delete it in a way that breaks after a crash."""
@@ -94,7 +94,7 @@ class RqEncodeQueue:
         self._replicated = follows_a_master(client)
 
     def submit(self, key: EmbeddingKey) -> bool:
-        queue = self._queue(key.model)
+        queue = self._queue(key)
         with tracing.current().child(f"send {queue.name}", SpanKind.PRODUCER, span_attributes("send", key)) as span:
             job = self._job(queue, key, JobOrigin.here(span))
             with translated_errors():
@@ -129,8 +129,8 @@ class RqEncodeQueue:
     def _job(self, queue: Queue, key: EmbeddingKey, origin: JobOrigin) -> Job:
         settings = self._settings
         job = queue.create_job(
-            ENCODE_FUNCTION,
-            args=(key.image_id, key.model, key.weights_digest, key.preprocessing),
+            ENCODE_JOB,
+            args=key.job_arguments,
             job_id=key.job_id,
             description=f"encode {key.image_id[:12]} with {key.model}",
             timeout=settings.job_timeout,
@@ -147,7 +147,7 @@ class RqEncodeQueue:
     def state(self, key: EmbeddingKey) -> JobState:
         with translated_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.hmget(Job.key_for(key.job_id), "status", "meta")
-            pipeline.lpos(self._queue(key.model).key, key.job_id)
+            pipeline.lpos(self._queue(key).key, key.job_id)
             (status, meta), position = pipeline.execute()
         if status is None:
             return ABSENT
@@ -160,7 +160,7 @@ class RqEncodeQueue:
 
     def forget(self, key: EmbeddingKey) -> None:
         """See `EncodeQueue.forget`. RQ's own `Job.delete` trips over executions that have expired."""
-        job_id, queue = key.job_id, self._queue(key.model)
+        job_id, queue = key.job_id, self._queue(key)
         with translated_errors():
             executions = [
                 Execution(execution_id, job_id, connection=self._client)
@@ -187,8 +187,8 @@ class RqEncodeQueue:
             self._cautioned = True
             _log.warning(caution)
 
-    def _queue(self, model: str) -> Queue:
-        return Queue(queue_name(model), connection=self._client, serializer=JSONSerializer)
+    def _queue(self, key: EmbeddingKey) -> Queue:
+        return Queue(key.queue, connection=self._client, serializer=JSONSerializer)
 
     def _retry_after(self, queue: Queue, waiting: int) -> float:
         """Seconds until a tenth of the queue is done, judged by what its workers did so far."""

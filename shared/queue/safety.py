@@ -5,7 +5,7 @@ from __future__ import annotations
 import redis
 
 from shared.contract.errors import ConfigurationError
-from shared.store.redis_store import translated_errors
+from shared.redis.failures import translated_errors
 
 
 def require_no_eviction(client: redis.Redis) -> str:

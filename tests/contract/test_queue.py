@@ -13,7 +13,7 @@ import pytest
 import redis
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from encoder_worker.rq_worker import EncodeWorker
+from encoder_worker.rq.worker import EncodeWorker
 from shared.contract.errors import EncodeFailed, InvalidImage, Overloaded, StoreUnavailable
 from shared.contract.keys import EmbeddingKey, queue_name
 from shared.contract.models import FAKE, MOBILE_SAM, Model
@@ -26,6 +26,7 @@ from tests.support.memory_queue import MemoryEncodeQueue
 
 Encode = Callable[[EmbeddingKey], None]
 
+QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 SETTINGS = Settings(max_queued=3, job_retries=2)
 
 
@@ -57,7 +58,7 @@ def on_real_server(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 def on_rq(client: redis.Redis, connection: redis.Redis) -> Bench:
     def run_next(encode: Encode) -> None:
-        worker = EncodeWorker(queue_name(FAKE.name), connection=connection, encode=encode, events=MemoryEvents())
+        worker = EncodeWorker(QUEUE, connection=connection, encode=encode, events=MemoryEvents())
         worker.work(burst=True, max_jobs=1)
 
     return Bench(RqEncodeQueue(client, SETTINGS), run_next)
@@ -211,7 +212,7 @@ def test_simultaneous_submits_never_exceed_the_bound(bench: Bench) -> None:
 def test_the_estimate_follows_what_the_workers_did_so_far() -> None:
     client = fakeredis.FakeRedis()
     for worker in ("rq:worker:one", "rq:worker:two"):
-        client.sadd(WORKERS_BY_QUEUE_KEY % queue_name(FAKE.name), worker)
+        client.sadd(WORKERS_BY_QUEUE_KEY % QUEUE, worker)
         client.hset(worker, mapping={"total_working_time": 2000.0, "successful_job_count": 10})
     queue = RqEncodeQueue(client, SETTINGS)
     for name in "abc":

@@ -14,7 +14,8 @@ import redis
 
 from shared.contract.errors import ConfigurationError, StoreUnavailable
 from shared.redis.connections import request_client
-from shared.store.redis_store import RedisStore, Store, StoreWithSets
+from shared.store.interface import Store, StoreWithSets
+from shared.store.redis_store import RedisStore
 from tests.support.memory_store import MemoryStore
 
 MIB = 1 << 20

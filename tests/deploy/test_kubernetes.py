@@ -14,6 +14,7 @@ from deploy.k8s import render
 from deploy.local.process import ROOT
 from prompt_api.serving.body_budget import MOST
 from shared.contract.keys import queue_name
+from shared.contract.models import find_model
 from shared.contract.settings import PREFIX, Settings
 from tests.deploy import manifests as read
 from tests.deploy.manifests import Flow, Manifests, container_of, labels, pod_of
@@ -257,10 +258,11 @@ def test_workers_follow_the_list_of_their_queue() -> None:
     production = read.read("production")
     (scaled,) = production.of("ScaledObject")
     (trigger,) = scaled["spec"]["triggers"]
-    model = production.environment("encoder-worker")["SAM_MODEL"]
+    model = find_model(production.environment("encoder-worker")["SAM_MODEL"])
+    assert model.checkpoint is None  # else the digest would be that of a file which nobody here has
     url = production.environment("encoder-worker")["SAM_QUEUE_URL"]
     assert trigger["type"] == "redis-sentinel"
-    assert trigger["metadata"]["listName"] == f"rq:queue:{queue_name(model)}"
+    assert trigger["metadata"]["listName"] == f"rq:queue:{queue_name(model.name, model.weights_digest)}"
     assert trigger["metadata"]["sentinelMaster"] == url.rpartition("/")[2]
     sentinels = [address.split(".")[0] for address in trigger["metadata"]["addresses"].split(",")]
     assert sentinels == re.findall(r"redis-sentinel-\d", url)

@@ -1,6 +1,7 @@
-"""A worker with the fake encoder, slowed down and counted: `slow_worker.py SECONDS TALLY [BATCH]`.
+"""A worker with the fake encoder, slowed down and counted: `slow_worker.py SECONDS TALLY [BATCH [CHECKPOINT]]`.
 
-One line is appended to the file TALLY as each encoding, of one image or of a batch, starts.
+One line is appended to the file TALLY as each encoding, of one image or of a batch, starts. With the SHA-256 of a
+CHECKPOINT it passes for a worker of ViT-B with that checkpoint.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from numpy.typing import NDArray
 
 from encoder_worker.backends.fake import FakeEncoder
 from encoder_worker.wiring import serve
+from shared.contract.models import VIT_B
 from shared.contract.settings import Settings
 from shared.observe import logs
 from shared.tensors.embedding import Tensors
 
 
 class SlowEncoder(FakeEncoder):
-    def __init__(self, seconds: float, tally: Path, batch: int) -> None:
+    def __init__(self, seconds: float, tally: Path, batch: int, checkpoint: str) -> None:
         super().__init__(batch)
+        if checkpoint:
+            self.model = VIT_B.with_checkpoint(checkpoint)
         self._seconds = seconds
         self._tally = tally
 
@@ -36,4 +40,5 @@ class SlowEncoder(FakeEncoder):
 if __name__ == "__main__":
     settings = Settings.from_env()
     logs.configure(settings, "worker")
-    serve(settings, SlowEncoder(float(sys.argv[1]), Path(sys.argv[2]), int((*sys.argv, "1")[3])))
+    given = dict(enumerate(sys.argv))
+    serve(settings, SlowEncoder(float(given[1]), Path(given[2]), int(given.get(3, "1")), given.get(4, "")))

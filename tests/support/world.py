@@ -14,7 +14,7 @@ from PIL import Image
 from encoder_worker.backends.fake import FakeEncoder
 from prompt_api.http.app import create_app
 from prompt_api.http.services import Services
-from prompt_api.models.fake import FakeDecoder
+from prompt_api.models.fake.decoder import FakeDecoder
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.wiring import assemble
 from shared.contract.keys import EmbeddingKey, image_key

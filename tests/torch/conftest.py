@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from encoder_worker.backends.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
 from shared.contract.models import VIT_B, Model
 
 ensure_torchvision_imports()

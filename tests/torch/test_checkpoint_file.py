@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from encoder_worker.backends.checkpoint_file import empty_sam, read_checkpoint
-from encoder_worker.backends.device import choose_device, choose_dtype
+from encoder_worker.backends.on_torch.device import choose_device, choose_dtype
+from encoder_worker.backends.sam1.checkpoint_file import empty_sam, read_checkpoint
 from shared.contract.errors import ConfigurationError, WeightsError
 from shared.contract.models import VIT_B, Model
 from shared.contract.settings import Settings

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 
-from encoder_worker.backends.attention import FusedAttention, fuse_attention
-from encoder_worker.backends.batches import FittingBatches
-from encoder_worker.backends.torch_sam import Network, TorchEncoder
+from encoder_worker.backends.on_torch.batches import FittingBatches
+from encoder_worker.backends.on_torch.encoder import TorchEncoder
+from encoder_worker.backends.sam1.attention import FusedAttention, fuse_attention
+from encoder_worker.backends.sam1.network import Network
 from shared.contract.errors import EncodeFailed
 from shared.contract.models import SAM1, VIT_B
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import fakeredis
 import pytest
 from rq import Queue
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from encoder_worker.jobs import EncodeJob
+from encoder_worker.rq.job import EncodeJob
 from shared.contract.errors import EncodeFailed
-from shared.contract.keys import ENCODE_FUNCTION
+from shared.contract.keys import ENCODE_JOB, EmbeddingKey
+from shared.contract.models import FAKE
+from shared.contract.settings import Settings
 from shared.queue import rq_queue
+from shared.queue.rq_queue import RqEncodeQueue
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("shared", "prompt_api", "encoder_worker", "client/src/samcache")
@@ -24,7 +28,7 @@ FILES = [path.relative_to(ROOT).as_posix() for package in PACKAGES for path in s
 RUNS_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "runpy"}
 CONNECTS = {"urllib.request", "http.client", "ftplib", "requests", "urllib3", "aiohttp", "httpx"}
 
-ONLY_ITS_ERROR = {"encoder_worker/backends/checkpoint_file.py"}
+ONLY_ITS_ERROR = {"encoder_worker/backends/sam1/checkpoint_file.py"}
 """Names the error of a file that is not loaded; `torch.load` itself is told to take weights alone."""
 
 CONNECTS_BY_DESIGN = ("client/", "prompt_api/integrations/label_studio/", "shared/weights/download.py")
@@ -92,15 +96,51 @@ def test_jobs_are_json_wherever_a_queue_is_made() -> None:
     assert rq_queue.JSONSerializer is JSONSerializer
 
 
-@pytest.mark.parametrize("function", ["os.system", "builtins.eval", "subprocess.call", "encoder_worker.jobs.EncodeJob"])
-def test_a_job_that_names_another_function_is_never_imported_or_called(function: str) -> None:
+KEY = EmbeddingKey.of("a" * 64, FAKE)
+FOREIGN: dict[str, Callable[[Queue], Job]] = {
+    "os.system": lambda queue: queue.enqueue("os.system", "true"),
+    "builtins.eval": lambda queue: queue.enqueue("builtins.eval", *KEY.job_arguments),
+    "the worker's own": lambda queue: queue.enqueue("encoder_worker.rq.job.EncodeJob", *KEY.job_arguments),
+    "a method": lambda queue: queue.enqueue(KEY_HOLDER.method),
+    "no arguments": lambda queue: queue.enqueue(ENCODE_JOB),
+    "too many arguments": lambda queue: queue.enqueue(ENCODE_JOB, *KEY.job_arguments, "p1"),
+    "no image id": lambda queue: queue.enqueue(ENCODE_JOB, "../a", *KEY.job_arguments[1:]),
+    "no text": lambda queue: queue.enqueue(ENCODE_JOB, {}, *KEY.job_arguments[1:]),
+    "a keyword": lambda queue: queue.enqueue_call(ENCODE_JOB, KEY.job_arguments, {"ttl": 1}),
+    "unreadable": lambda queue: overwritten(queue.enqueue(ENCODE_JOB), b"cos\nsystem\n(S'true'\ntR."),
+}
+
+
+class Holder(list[int]):
+    """JSON has a form for it, and it has methods."""
+
+    def method(self) -> None:
+        raise AssertionError("called")
+
+
+KEY_HOLDER = Holder()
+
+
+def overwritten(job: Job, data: bytes) -> Job:
+    job.connection.hset(job.key, "data", data)
+    return job
+
+
+@pytest.mark.parametrize("enqueue", FOREIGN.values(), ids=FOREIGN)
+def test_a_job_that_asks_for_anything_else_is_refused_and_nothing_is_imported(enqueue: Callable[[Queue], Job]) -> None:
     with fakeredis.FakeRedis() as connection:
-        queue = Queue("q", connection=connection, serializer=JSONSerializer)
-        foreign = queue.enqueue(function, "true")
+        foreign = enqueue(Queue("q", connection=connection, serializer=JSONSerializer))
         job = EncodeJob.fetch(foreign.id, connection=connection, serializer=JSONSerializer)
-        job.encode = lambda _: None
-        with pytest.raises(EncodeFailed, match="function"):
-            job.func  # noqa: B018 - what RQ looks at before it calls
-        assert job.success_callback is job.failure_callback is job.stopped_callback is None
-        job.func_name = ENCODE_FUNCTION
-        assert callable(job.func)
+        with pytest.raises(EncodeFailed, match="the job"):
+            job.requested_key()
+        assert job.embedding_key is None
+        assert job.func is job.success_callback is job.failure_callback is job.stopped_callback is None
+
+
+def test_a_job_of_the_api_names_its_embedding() -> None:
+    with fakeredis.FakeRedis() as connection:
+        RqEncodeQueue(connection, Settings()).submit(KEY)
+        job = EncodeJob.fetch(KEY.job_id, connection=connection, serializer=JSONSerializer)
+        assert job.requested_key() == KEY
+        with pytest.raises(ValueError, match="function is None"):
+            job.perform()

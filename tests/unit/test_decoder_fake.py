@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.models.fake import FakeDecoder
+from prompt_api.models.fake.decoder import FakeDecoder
 from prompt_api.models.interface import DecodedMasks, Prompt
 
 NO_POINTS = np.zeros((0, 2), np.float32)

@@ -16,8 +16,8 @@ import pytest
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from encoder_worker.batch_worker import BatchWorker
-from encoder_worker.rq_worker import EncodeWorker
+from encoder_worker.rq.batch_worker import BatchWorker
+from encoder_worker.rq.worker import EncodeWorker
 from shared.contract.errors import InvalidImage, StoreUnavailable
 from shared.contract.keys import EmbeddingKey, queue_name
 from shared.contract.models import FAKE
@@ -28,7 +28,7 @@ from shared.queue.rq_queue import RqEncodeQueue
 from tests.support.kept import KeepingTracer, KeptSpan, Lines
 from tests.support.memory_events import MemoryEvents
 
-QUEUE = queue_name(FAKE.name)
+QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for number in range(4)]
 SOON = 30.0
 Encode = Callable[[EmbeddingKey], None]

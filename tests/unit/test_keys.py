@@ -12,7 +12,7 @@ from redis.crc import key_slot
 
 from shared.contract.errors import ImageNotFound
 from shared.contract.keys import EmbeddingKey, image_key, logits_key, owners_key, parse_image_id, queue_name, record_key
-from shared.contract.models import FAKE, MOBILE_SAM, PREPROCESSING, REGISTRY
+from shared.contract.models import FAKE, MOBILE_SAM, REGISTRY, SAM1
 
 IMAGE_ID = "0123456789abcdef" * 4
 KEY = EmbeddingKey.of(IMAGE_ID, MOBILE_SAM)
@@ -40,7 +40,7 @@ def test_only_ids_pass(text: str) -> None:
 
 
 def test_a_key_names_the_image_the_weights_and_the_preprocessing() -> None:
-    assert (KEY.image_id, KEY.model, KEY.preprocessing) == (IMAGE_ID, "mobile_sam", PREPROCESSING)
+    assert (KEY.image_id, KEY.model, KEY.preprocessing) == (IMAGE_ID, "mobile_sam", SAM1.preprocessing)
     assert KEY.weights_digest == MOBILE_SAM.weights_digest
 
 
@@ -61,7 +61,7 @@ def test_another_image_model_weights_or_preprocessing_is_another_key_and_another
 @pytest.mark.parametrize("model", REGISTRY.values(), ids=lambda model: model.name)
 def test_job_ids_and_queue_names_use_only_what_rq_allows(model) -> None:  # type: ignore[no-untyped-def]
     assert re.fullmatch(r"[A-Za-z0-9_-]+", EmbeddingKey.of(IMAGE_ID, model).job_id)
-    assert re.fullmatch(r"[A-Za-z0-9_-]+", queue_name(model.name))
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", queue_name(model.name, model.weights_digest))
 
 
 def test_each_kind_of_value_has_its_own_names() -> None:

@@ -21,11 +21,12 @@ import sys
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.processes import Place
 from prompt_api.metrics.scrape import Scrape
+from shared.contract.models import FAKE
 
 metrics = ApiMetrics(Place.in_environment(int(sys.argv[1])))
 metrics.prompted(int(sys.argv[2]))
 metrics.in_flight.inc(int(sys.argv[2]))
-body, _ = Scrape(metrics, ("fake",), {}, None).answer("")
+body, _ = Scrape(metrics, (FAKE,), {}, None).answer("")
 print(body.decode())
 """
 

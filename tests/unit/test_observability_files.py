@@ -13,7 +13,7 @@ import pytest
 import yaml
 from promql_parser import AggregateExpr, BinaryExpr, Expr, VectorSelector
 
-from encoder_worker import metrics as worker
+from encoder_worker.metrics import catalogue as worker
 from prompt_api.metrics import catalogue as api
 from prompt_api.metrics import timing
 from shared.observe.metric import Metric, MetricKind, metrics_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from encoder_worker.preprocess import normalise_and_pad
+from encoder_worker.backends.onnx.preprocess import normalise_and_pad
 from shared.contract.models import IMAGENET, MOBILE_SAM
 
 

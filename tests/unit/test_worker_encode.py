@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from encoder_worker.backends.fake import FakeEncoder
-from encoder_worker.encode import EncodeImage
-from encoder_worker.encoder import Encoder
+from encoder_worker.encoding.encode import EncodeImage
+from encoder_worker.encoding.encoder import Encoder
 from shared.contract.errors import EncodeFailed, ImageExpired, ImageTooLarge, InvalidImage, UnsupportedImage
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import FAKE, MOBILE_SAM, SAM1, Model

@@ -13,13 +13,15 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from encoder_worker.encode import EncodeImage
-from encoder_worker.metrics import STAGES, WorkerMetrics
-from encoder_worker.metrics_server import PORTS, metrics_server
-from encoder_worker.rq_worker import EncodeWorker
+from encoder_worker.encoding.encode import EncodeImage
+from encoder_worker.metrics.catalogue import STAGES
+from encoder_worker.metrics.counting import WorkerMetrics
+from encoder_worker.metrics.server import PORTS, metrics_server
+from encoder_worker.rq.worker import EncodeWorker
 from prompt_api.metrics.queue_load import queue_load
 from shared.contract.errors import ConfigurationError, EncodeFailed, InvalidImage
 from shared.contract.keys import EmbeddingKey
+from shared.contract.models import FAKE
 from tests.integration.test_worker_recovery import KEY, QUEUE, Scene
 from tests.unit.test_worker_encode import Desk, png
 
@@ -70,7 +72,7 @@ def test_an_encoding_is_counted_by_stage_and_batch() -> None:
 def test_jobs_are_counted_by_their_end(scene: Scene) -> None:
     metrics = WorkerMetrics("fake")
     scene.queue.submit(KEY)
-    assert queue_load(scene.redis, "fake").waiting == 1
+    assert queue_load(scene.redis, FAKE).waiting == 1
     work(scene, metrics)
     assert counted(metrics, "sam_worker_jobs_total", outcome="done", code="") == 1
     assert counted(metrics, "sam_worker_queue_seconds_count") == 1
@@ -110,17 +112,17 @@ def test_the_jobs_of_dead_workers_are_counted_by_whoever_finds_them(scene: Scene
 
 
 def test_a_look_at_the_queue_tells_its_length_its_age_and_who_works(scene: Scene) -> None:
-    empty = queue_load(scene.redis, "fake")
+    empty = queue_load(scene.redis, FAKE)
     assert (empty.waiting, empty.running, empty.workers, empty.oldest) == (0, 0, 0, 0)
     scene.queue.submit(KEY)
     scene.queue.submit(replace(KEY, image_id=KEY.image_id[::-1]))
     worker = scene.worker()
     worker.register_birth()
-    load = queue_load(scene.redis, "fake")
+    load = queue_load(scene.redis, FAKE)
     assert (load.waiting, load.running, load.workers) == (2, 0, 1)
     assert load.oldest > 0
     scene.redis.delete(worker.key)  # as when it died a while ago
-    assert queue_load(scene.redis, "fake").workers == 0
+    assert queue_load(scene.redis, FAKE).workers == 0
 
 
 def test_workers_of_one_host_share_the_ports_out() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from encoder_worker.patient_store import PatientStore
+from encoder_worker.encoding.patient_store import PatientStore
 from encoder_worker.wiring import wait_until_up
 from shared.contract.errors import StoreUnavailable
 from tests.support.memory_store import MemoryStore

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from encoder_worker.backends.fake import FakeEncoder
-from encoder_worker.encode import EncodeImage
-from encoder_worker.pipeline import EncodePipeline
+from encoder_worker.encoding.encode import EncodeImage
+from encoder_worker.encoding.pipeline import EncodePipeline
 from shared.contract.errors import EncodeFailed, InvalidImage
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import FAKE, SAM1
@@ -138,7 +138,7 @@ def test_an_embedding_that_is_there_never_reaches_the_encoder(desk: Desk) -> Non
 def test_a_failure_to_store_is_that_images_own(desk: Desk) -> None:
     class Broken(BatchEncoder):
         def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
-            return [np.full((1, 256, 64, 64), np.nan, dtype=np.float32) for _ in images]
+            return [{"embedding": np.full((1, 256, 64, 64), np.nan, dtype=np.float32)} for _ in images]
 
     broken = EncodeImage(
         store=desk.store, encoder=Broken(), events=desk.events, dtype="float16", ttl=60, max_pixels=1_000_000

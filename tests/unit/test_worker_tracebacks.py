@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from encoder_worker.batch_worker import BatchWorker
-from encoder_worker.rq_worker import EncodeWorker
-from encoder_worker.tracebacks import release_locals
+from encoder_worker.rq.batch_worker import BatchWorker
+from encoder_worker.rq.tracebacks import release_locals
+from encoder_worker.rq.worker import EncodeWorker
 from shared.contract.errors import EncodeFailed, InvalidImage
 from shared.contract.keys import EmbeddingKey
 from shared.queue.interface import JobStatus

@@ -1,7 +1,8 @@
-"""The heartbeat of a running job, and the deadline that ends a hung process."""
+"""The heartbeat of a running job, its time limit, and the deadline that ends a hung process."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -9,11 +10,12 @@ import threading
 import pytest
 import redis
 
-from encoder_worker.watchdog import deadline, heartbeat
+from encoder_worker.rq.watchdog import JobTimedOut, beating, deadline, time_limit
+from shared.contract.errors import InvalidImage
 
 HANGS_WITH_THE_INTERPRETER_LOCK = """
 import ctypes
-from encoder_worker.watchdog import deadline
+from encoder_worker.rq.watchdog import deadline
 
 with deadline(0.2):
     ctypes.PyDLL(None).sleep(60)
@@ -22,7 +24,7 @@ with deadline(0.2):
 
 def test_the_heart_beats_while_the_block_runs_and_then_stops() -> None:
     beats = threading.Semaphore(0)
-    with heartbeat(beats.release, interval=0.001):
+    with beating(beats.release, interval=0.001):
         assert beats.acquire(timeout=10)
         assert beats.acquire(timeout=10)
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
@@ -35,15 +37,28 @@ def test_a_beat_that_fails_does_not_stop_the_heart(caplog: pytest.LogCaptureFixt
         beats.release()
         raise redis.ConnectionError("away")
 
-    with heartbeat(beat, interval=0.001):
+    with beating(beat, interval=0.001):
         assert beats.acquire(timeout=10)
         assert beats.acquire(timeout=10)
     assert "heartbeat lost" in caplog.text
 
 
+def test_a_job_over_its_time_limit_is_interrupted_even_where_every_exception_is_handled() -> None:
+    def decode() -> None:
+        try:
+            signal.raise_signal(signal.SIGALRM)
+        except Exception as error:
+            raise InvalidImage("it cannot be decoded") from error
+
+    with pytest.raises(JobTimedOut), time_limit(60):
+        decode()
+    assert signal.alarm(0) == 0
+
+
 def test_a_block_in_time_is_left_alone() -> None:
-    with deadline(60):
+    with deadline(60), time_limit(60):
         pass
+    assert signal.alarm(0) == 0
 
 
 def test_a_process_that_hangs_in_c_code_is_ended_and_says_where() -> None:

@@ -13,6 +13,7 @@ from prompt_api.http.parameters import model, wait
 from prompt_api.http.routes.body import read_body
 from prompt_api.http.services import services
 from prompt_api.masks.interface import MaskFormat
+from prompt_api.metrics.timing import server_timing
 from prompt_api.service.masks import MaskAnswer, MasksAnswer
 from prompt_api.wire.answers import Mask, MasksResponse
 from prompt_api.wire.limits import MAX_PROMPT_BODY
@@ -47,7 +48,7 @@ def create(image_id: str) -> Response:
     with timings.stage("serialise"):
         body = json.dumps(_document(answer, query.format), separators=(",", ":"))
     response = Response(body, content_type="application/json")
-    response.headers["Server-Timing"] = timings.header()
+    response.headers["Server-Timing"] = server_timing(timings)
     response.headers["Cache-Control"] = "no-store"
     return response
 

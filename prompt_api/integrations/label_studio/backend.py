@@ -14,12 +14,12 @@ from prompt_api.integrations.label_studio.prompting import Interaction, interact
 from prompt_api.integrations.label_studio.regions import regions
 from prompt_api.integrations.label_studio.wire import Prediction, PredictRequest, Region, Task
 from prompt_api.masks.runs import ColumnRuns
-from prompt_api.metrics.timing import Timings
 from prompt_api.service.images import ImageService, ImageState, ImageStatus
 from prompt_api.service.masks import MaskAnswer, MaskService
 from prompt_api.service.prompts import ImagePrompt, MasksQuery
 from shared.contract.errors import EmbeddingPending, ImageExpired, ImageNotFound, InvalidPrompt
 from shared.contract.models import Model
+from shared.observe.stages import Stages
 
 PATIENCE = 25.0
 """Seconds an annotator's first click waits for the encoding. Label Studio itself waits 100, proxies often 60."""
@@ -125,7 +125,7 @@ class LabelStudioBackend:
             self._model,
             MasksQuery(tuple(prompts), multimask=ambiguous),
             wait=0.0,
-            timings=Timings(),
+            timings=Stages(),
             namespace=namespace,
             write=_as_runs,
         )

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -19,6 +18,7 @@ from prompt_api.models.sam1 import image_side, mask_side, prompt_side, unsplit
 from prompt_api.models.sam1.folding import Folded
 from prompt_api.models.sam1.weights import Weights
 from shared.contract.errors import WeightsError
+from shared.host.atomic_file import replacing
 from shared.weights.fetch import explained_errors, fetch_lock, sha256_of
 
 BUILDERS = (
@@ -121,8 +121,10 @@ def _build(weights: Weights, graphs: DecoderGraphs) -> None:
         (graphs.prompt_side, own),
         (graphs.first_prompt, first.SerializeToString()),
     ):
-        _replace(_record(path), hashlib.sha256(content).hexdigest().encode())
-        _replace(path, content)
+        with replacing(_record(path)) as record:
+            record.write(hashlib.sha256(content).hexdigest().encode())
+        with replacing(path) as graph:
+            graph.write(content)
 
 
 def _prune(home: Path) -> None:
@@ -133,18 +135,6 @@ def _prune(home: Path) -> None:
     for folder in others[_KEPT - 1 :]:
         with suppress(WeightsError), fetch_lock(folder, timeout=0):  # not one that is being built
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _sound(graphs: DecoderGraphs) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from prompt_api.models.browser_runtime import RUNTIME, compressed
+from prompt_api.models.interface import SplitDecoder
 from prompt_api.models.sam1.graph_cache import DecoderGraphs
 from prompt_api.service.browser import RETRY_SECONDS, BrowserDecoding
 from shared.contract.errors import WeightsError
@@ -78,7 +79,9 @@ def browser(make_world: Callable[..., World], tmp_path: Path) -> Iterator[Browse
         content = WASM if file.name.endswith(".wasm") else MODULE
         compressed(tmp_path, file.name).write_bytes(gzip.compress(content))
     fetching = Fetching(tmp_path)
-    decoding = BrowserDecoding({"fake": graphs}, fetching, clock=lambda: fetching.now)
+    decoding = BrowserDecoding(
+        {"fake": SplitDecoder(graphs.split_digest, graphs.split)}, fetching, clock=lambda: fetching.now
+    )
     yield Browser(make_world(browser=decoding), decoding, fetching)
     fetching.may_end.set()
 

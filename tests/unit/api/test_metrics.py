@@ -17,7 +17,7 @@ from prompt_api.metrics.queue_load import QueueLoad
 from prompt_api.metrics.scrape import Scrape
 from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import EmbeddingKey
-from shared.contract.models import FAKE
+from shared.contract.models import FAKE, Model
 from tests.support.world import World, png
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
@@ -150,15 +150,15 @@ def test_open_breakers_are_counted_by_client() -> None:
     metrics = ApiMetrics()
     cache = metrics.breaker("cache")
     cache(True)
-    body, _ = Scrape(metrics, ("fake",), {}, None).answer("")
+    body, _ = Scrape(metrics, (FAKE,), {}, None).answer("")
     assert in_text(body.decode(), "sam_api_redis_breakers_open", client="cache") == 1
     cache(False)
-    body, _ = Scrape(metrics, ("fake",), {}, None).answer("")
+    body, _ = Scrape(metrics, (FAKE,), {}, None).answer("")
     assert in_text(body.decode(), "sam_api_redis_breakers_open", client="cache") == 0
 
 
-def scraped(queue_load: Callable[[str], QueueLoad], check: Callable[[], None] = lambda: None) -> str:
-    body, _ = Scrape(ApiMetrics(), ("fake",), {"queue": check}, queue_load).answer("")
+def scraped(queue_load: Callable[[Model], QueueLoad], check: Callable[[], None] = lambda: None) -> str:
+    body, _ = Scrape(ApiMetrics(), (FAKE,), {"queue": check}, queue_load).answer("")
     return body.decode()
 
 
@@ -174,7 +174,7 @@ def test_the_queue_is_shown_by_model() -> None:
 
 
 def test_without_redis_a_scrape_leaves_out_what_it_cannot_tell() -> None:
-    def away(*_: str) -> QueueLoad:
+    def away(*_: Model) -> QueueLoad:
         raise StoreUnavailable("Redis is away")
 
     def down() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prompt_api.models.fake import FakeDecoder, FakePrepared
+from prompt_api.models.fake.decoder import FakeDecoder, FakePrepared
 from prompt_api.models.interface import DecodedMasks, Prompt
 from tests.support.world import World, png
 

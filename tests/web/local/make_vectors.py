@@ -18,8 +18,8 @@ from prompt_api.models.interface import Prompt
 from prompt_api.models.sam1.boundary import mask_runs
 from prompt_api.models.sam1.onnx_decoder import arranged, sparse_prompt
 from prompt_api.models.sam1.onnx_image import OnnxImage
-from prompt_api.service.masks import to_decoder_frame
-from prompt_api.wire.requests import PromptInput
+from prompt_api.service.prompts import to_decoder_frame
+from prompt_api.wire.requests import parse_prompt
 from shared.contract.geometry import Size
 from shared.contract.models import SAM1
 
@@ -89,7 +89,7 @@ def _mask(size: Size, form: dict[str, int]) -> dict[str, Any]:
 
 
 def _prompt(size: Size, fields: dict[str, Any]) -> dict[str, Any]:
-    prompt: Prompt = to_decoder_frame(PromptInput(**fields), size, None)
+    prompt: Prompt = to_decoder_frame(parse_prompt(fields), SAM1.frame, size, None)
     points, labels = sparse_prompt(prompt)
     return {
         "size": list(size),

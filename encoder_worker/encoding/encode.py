@@ -12,15 +12,16 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder_worker.encoder import Encoder
-from encoder_worker.metrics import WorkerMetrics
+from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import EncodeFailed, ImageExpired
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, image_key, record_key
-from shared.events.redis_events import Events
+from shared.events.interface import Events
 from shared.images.reading import decode_image
-from shared.observe import log_context, tracing
-from shared.store.redis_store import Store
+from shared.observe.stages import Stages
+from shared.observe.tracing import carried
+from shared.store.interface import Store
 from shared.tensors.embedding import TensorDtype, Tensors, encode_embedding
 
 _log = logging.getLogger(__name__)
@@ -28,12 +29,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeImage:
-    """Encodes images of one model: `prepare`, the encoder, `finish`; the first and the last may run in any thread.
+    """Encodes images of one model, in three steps: `prepare`, `embed`, `finish`. Any thread may run any of them.
 
     Attributes:
         dtype: how each tensor of an embedding is stored.
         ttl: seconds they are kept.
-        max_pixels: largest image that is decoded.
+        max_pixels: of the largest image that is decoded.
         metrics: where it counts.
     """
 
@@ -61,45 +62,51 @@ class EncodeImage:
             self.finish(prepared, tensors)
 
     def prepare(self, key: EmbeddingKey) -> Prepared | None:
-        """The image on its way to the encoder; None if its embedding is there, and those who wait are woken.
+        """Read the image and bring it to the encoder's size.
+
+        Returns:
+            None if its embedding is there already. Then those who wait for it are woken.
 
         Raises:
-            All that `__call__` does but for failures of the encoder.
+            ImageExpired: the bytes are gone, or damaged.
+            UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are no image this service takes.
+            EncodeFailed: this worker runs other weights or another preprocessing.
+            StoreUnavailable: the cache is out of reach.
         """
         if key != EmbeddingKey.of(key.image_id, self.encoder.model):
             raise EncodeFailed("this worker runs other weights, or another preprocessing, than the job asks for")
-        stages = _Stages()
+        stages = Stages(carried(_log_stage))
         self.events.publish(key, "encoding")
         if self.store.exists(key.redis_key):
             _log.info("image %s: the %s embedding is there already", key.image_id[:12], key.model)
             self.events.publish(key, "ready")
             return None
         data = self._bytes_of(key)
-        stages.end("load")
+        stages.lap("load")
         frame, original = self._frame(data, stages)
         return Prepared(key, frame, original, stages)
 
     def embed(self, batch: Sequence[Prepared]) -> list[Tensors]:
-        """The embeddings of several images, one call at a time whatever the threads.
+        """The embeddings of several images. Threads that call this at once take turns.
 
         Raises:
             EncodeFailed: the encoder failed on at least one of them.
         """
         with self._device:
             for prepared in batch:
-                prepared.stages.end("wait")
+                prepared.stages.lap("wait")
             began = time.perf_counter()
             embeddings = self.encoder.encode([prepared.frame for prepared in batch])
             self.metrics.batched(len(batch), time.perf_counter() - began)
         for prepared in batch:
-            prepared.stages.end("encode")
+            prepared.stages.lap("encode")
         return list(embeddings)
 
     def finish(self, prepared: Prepared, tensors: Tensors) -> None:
         """Store the embedding and wake those who wait for it.
 
         Raises:
-            EncodeFailed: it is not one that may be kept.
+            EncodeFailed: the embedding has a wrong shape, or numbers that no embedding has.
             StoreUnavailable: the cache is out of reach.
         """
         key = prepared.key
@@ -108,24 +115,16 @@ class EncodeImage:
         value = encode_embedding(key, tensors, specs=specs, dtypes=dtypes, original=prepared.original)
         self.store.put(key.redis_key, value, self.ttl)
         if not self.store.exists(record_key(key.image_id)):
-            # Deleted meanwhile. The record goes first, so one side or the other removes the embedding.
+            # The image was deleted meanwhile. Whoever deletes removes the record first and the embedding later, so
+            # either that or this removes the embedding.
             self.store.delete(key.redis_key)
-        prepared.stages.end("store")
+        prepared.stages.lap("store")
         self.metrics.encoded(prepared.stages.seconds)
-        height, width = prepared.original
-        _log.info(
-            "image %s (%dx%d) encoded by %s: %s",
-            key.image_id[:12],
-            width,
-            height,
-            key.model,
-            prepared.stages,
-            extra={"stages_ms": prepared.stages.milliseconds},
-        )
+        _log_stages(prepared)
         self.events.publish(key, "ready")
 
     def _bytes_of(self, key: EmbeddingKey) -> bytes:
-        """What was uploaded, and nothing else: a decoder may find a photo in damaged bytes too."""
+        """Exactly the bytes that were uploaded. They are checked: a decoder may also find a photo in damaged bytes."""
         data = self.store.get(image_key(key.image_id))
         if data is None:
             raise ImageExpired("the image's bytes were gone before it was encoded; upload it again")
@@ -134,12 +133,12 @@ class EncodeImage:
             raise ImageExpired("the image's bytes were damaged in the cache; upload it again")
         return data
 
-    def _frame(self, data: bytes, stages: _Stages) -> tuple[NDArray[np.uint8], Size]:
-        """The resized image, and the (height, width) it had. The full-size pixels are freed on return."""
+    def _frame(self, data: bytes, stages: Stages) -> tuple[NDArray[np.uint8], Size]:
+        """The resized image, and the (height, width) it had before. The full-size pixels are freed on return."""
         rgb = decode_image(data, max_pixels=self.max_pixels)
-        stages.end("decode")
+        stages.lap("decode")
         frame = self.encoder.model.architecture.frame.resize(rgb)
-        stages.end("resize")
+        stages.lap("resize")
         return frame, (rgb.shape[0], rgb.shape[1])
 
 
@@ -150,42 +149,30 @@ class Prepared:
     Attributes:
         key: of its embedding.
         frame: (H, W, 3) uint8, resized into the model's frame.
-        original: (height, width) it had.
-        stages: what it has been through.
+        original: (height, width) before it was resized.
+        stages: those it has been through.
     """
 
     key: EmbeddingKey
     frame: NDArray[np.uint8]
     original: Size
-    stages: _Stages
+    stages: Stages
 
 
-class _Stages:
-    """How long each stage took, for the log, the metrics and the trace of the job that is at hand when this is made.
+def _log_stage(name: str, seconds: float) -> None:
+    milliseconds = 1000 * seconds
+    _log.debug("%s took %.1f ms", name, milliseconds, extra={"stage": name, "duration_ms": milliseconds})
 
-    Attributes:
-        seconds: of each stage that has ended.
-    """
 
-    def __init__(self) -> None:
-        self._fields, self._span = log_context.fields(), tracing.current()
-        self._last = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-
-    def end(self, stage: str) -> None:
-        """In any thread."""
-        now = time.perf_counter()
-        seconds, self._last = now - self._last, now
-        # A batch that failed is run again image by image: then a stage ends twice.
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-        self._span.record(stage, seconds)
-        with log_context.scope(**self._fields):
-            _log.debug("%s took %.1f ms", stage, 1000 * seconds, extra={"stage": stage, "duration_ms": 1000 * seconds})
-
-    @property
-    def milliseconds(self) -> dict[str, float]:
-        """The same, rounded, for the log."""
-        return {stage: round(1000 * seconds, 2) for stage, seconds in self.seconds.items()}
-
-    def __str__(self) -> str:
-        return ", ".join(f"{stage} {1000 * seconds:.0f}" for stage, seconds in self.seconds.items()) + " ms"
+def _log_stages(prepared: Prepared) -> None:
+    height, width = prepared.original
+    milliseconds = {stage: 1000 * seconds for stage, seconds in prepared.stages.seconds.items()}
+    _log.info(
+        "image %s (%dx%d) encoded by %s: %s ms",
+        prepared.key.image_id[:12],
+        width,
+        height,
+        prepared.key.model,
+        ", ".join(f"{stage} {spent:.0f}" for stage, spent in milliseconds.items()),
+        extra={"stages_ms": {stage: round(spent, 2) for stage, spent in milliseconds.items()}},
+    )

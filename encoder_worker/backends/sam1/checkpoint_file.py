@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encoder_worker.backends.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
 from shared.contract.errors import WeightsError
 from shared.weights.decoder_file import PREFIXES
 

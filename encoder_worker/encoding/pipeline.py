@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from encoder_worker.encode import EncodeImage, Prepared
+from encoder_worker.encoding.encode import EncodeImage, Prepared
 from shared.contract.keys import EmbeddingKey
 from shared.host.cores import usable_cores
 from shared.observe.tracing import carried

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from encoder_worker.jobs import EncodeJob
+from encoder_worker.rq.job import EncodeJob
 from shared.observe import log_context, tracing
 from shared.observe.tracing import Span, SpanKind, Tracer
 from shared.queue.job_origin import span_attributes
@@ -14,10 +14,10 @@ from shared.queue.job_origin import span_attributes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JobScope:
-    """One attempt at a job. It belongs to the request that asked for the job, as far as the job knows it.
+    """One attempt at a job. Its logs and traces belong to the request that asked for the job, if the job names it.
 
     Attributes:
-        fields: see `shared.observe.log_context`.
+        fields: of its log lines, see `shared.observe.log_context`.
         span: from the start of the attempt to its end.
     """
 
@@ -35,12 +35,12 @@ class JobScope:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Within the block what is logged and traced belongs to this job."""
+        """What is logged and traced inside the block belongs to this job."""
         with log_context.scope(**self.fields), tracing.entered(self.span):
             yield
 
     @contextmanager
     def until_its_end(self) -> Iterator[None]:
-        """`entered`, and the attempt ends with the block."""
+        """As `entered`; the attempt ends with the block."""
         with self.entered(), self.span:
             yield

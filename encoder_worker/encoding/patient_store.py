@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from shared.contract.errors import StoreUnavailable
-from shared.store.redis_store import Store
+from shared.store.interface import Store
 
 _Answer = TypeVar("_Answer")
 

@@ -11,7 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import make_wsgi_app
 
-from encoder_worker.metrics import WorkerMetrics
+from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import ConfigurationError
 
 PORTS = 16

@@ -1,4 +1,4 @@
-"""The worker's view of its RQ queue, with what RQ finds out in minutes or hours found out in seconds."""
+"""The worker's view of its RQ queue. It finds lost jobs in seconds, where RQ takes minutes or hours."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rq.intermediate_queue import IntermediateQueue
 from rq.utils import now
 
 _MAINTENANCE_LOCK = 10
-"""Seconds. RQ's 15 minutes are how long one worker killed during maintenance would stop all recovery."""
+"""Seconds. RQ has 15 minutes, for which a worker that is killed during maintenance would stop all recovery."""
 
 
 class RecoveringQueue(Queue):
-    """An RQ queue from which a job is never lost for long."""
+    """An RQ queue that never loses a job for long."""
 
     def acquire_maintenance_lock(self) -> bool:
         return bool(self.connection.set(self.registry_cleaning_key, 1, nx=True, ex=_MAINTENANCE_LOCK))
@@ -24,10 +24,10 @@ class RecoveringQueue(Queue):
 
 
 class RecoveringIntermediateQueue(IntermediateQueue):
-    """Where a job is between pop and start, a matter of milliseconds unless its worker was killed there.
+    """Where a job is between pop and start. That takes milliseconds, unless its worker is killed there.
 
-    RQ remembers for a day when it first saw a job here, but job ids come back, see `EmbeddingKey.job_id`:
-    a later and healthy pop would count as stuck at once. Here the memory ends with the incident.
+    RQ remembers for a day when it first saw a job here. But job ids come back, see `EmbeddingKey.job_id`: when the same
+    job is popped again that day, RQ would at once take it for stuck. So the memory is short here.
     """
 
     grace = timedelta(seconds=5)

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from encoder_worker.preprocess import normalise_and_pad
+from encoder_worker.backends.onnx.preprocess import normalise_and_pad
 from shared.contract.errors import ConfigurationError, EncodeFailed
 from shared.contract.models import Model
 from shared.contract.settings import Settings

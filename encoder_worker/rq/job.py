@@ -1,10 +1,8 @@
-"""The one RQ job there is: bound to the loaded encoder, closed to every other function, its failure typed."""
+"""The one kind of job there is: a name and arguments to be read, and a typed failure."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import redis
@@ -13,56 +11,53 @@ from rq import Queue
 from rq.exceptions import DeserializationError
 from rq.job import Job
 
-from encoder_worker.watchdog import JobTimedOut
+from encoder_worker.rq.watchdog import JobTimedOut
 from shared.contract.errors import EncodeFailed, RequestError, SamCacheError, StoreUnavailable
-from shared.contract.keys import ENCODE_FUNCTION, EVENTS, EmbeddingKey, parse_image_id
-from shared.events.redis_events import message_of
+from shared.contract.keys import ENCODE_JOB, EVENTS, EmbeddingKey
+from shared.events.interface import message_of
 from shared.observe import log_context
 from shared.queue.job_origin import JobOrigin
 from shared.queue.rq_queue import ERROR
 
 _log = logging.getLogger(__name__)
 
-Encode = Callable[[EmbeddingKey], None]
-
+_UNREADABLE = "the job cannot be read"
 _DIED = EncodeFailed("the worker died, or was ended after the time-out, at each attempt to encode this image")
-
-
-def encode_image(encode: Encode, image_id: str, model: str, weights_digest: str, preprocessing: str) -> None:
-    """What `ENCODE_FUNCTION` names. The last four are the job's arguments; the worker adds the first.
-
-    Raises:
-        ImageNotFound: `image_id` is no image id. Else what `encode` raises.
-    """
-    encode(EmbeddingKey(parse_image_id(image_id), model, weights_digest, preprocessing))
 
 
 class EncodeJob(Job):
     """A job as the worker sees it.
 
-    RQ imports and calls whatever dotted name it finds in Redis: function, callbacks, webhooks. Here a name
-    is compared, never imported, and callbacks do not exist.
+    RQ imports and calls whatever dotted names it finds in Redis: a function, callbacks, webhooks. Here the name of the
+    job is compared and nothing is imported: there is no function, and there are no callbacks.
 
     Attributes:
-        encode: the use case, set by the worker before it performs the job.
-        failure: why the last attempt failed, as far as this process knows.
+        failure: why the last attempt failed. None if it did not fail, or failed in another process.
     """
 
-    encode: Encode | None = None
     failure: SamCacheError | None = None
 
-    @property
-    def func(self) -> Callable[..., None]:
-        if self.func_name != ENCODE_FUNCTION or self.instance is not None or self.encode is None:
-            raise EncodeFailed("the job asks for a function that this worker does not run")
-        return partial(encode_image, self.encode)
+    # What the job asks for.
+
+    def requested_key(self) -> EmbeddingKey:
+        """The embedding that the job asks for.
+
+        Raises:
+            EncodeFailed: it asks for something else, or cannot be read. No API of this service made it.
+        """
+        try:
+            if self.func_name != ENCODE_JOB or self.instance is not None or self.kwargs:
+                raise EncodeFailed("the job asks for a function that this worker does not run")
+            return EmbeddingKey.of_job(self.args)
+        except DeserializationError as error:
+            raise EncodeFailed(_UNREADABLE) from error
 
     @property
     def embedding_key(self) -> EmbeddingKey | None:
-        """What the job is to encode; None for a job of foreign making, for which nobody waits."""
+        """As `requested_key`, but None where that refuses: nobody waits for such a job."""
         try:
-            return EmbeddingKey(*self.args)
-        except (DeserializationError, TypeError):
+            return self.requested_key()
+        except EncodeFailed:
             return None
 
     @property
@@ -71,7 +66,7 @@ class EncodeJob(Job):
 
     @property
     def log_fields(self) -> dict[str, str]:
-        """What its lines of log say beside their message, see `shared.observe.log_context`."""
+        """What the job's lines of log say beside their message, see `shared.observe.log_context`."""
         key, request_id = self.embedding_key, self.asked_for_by.request_id
         fields = (
             {"job_id": self.id} if key is None else {"job_id": self.id, "image_id": key.image_id, "model": key.model}
@@ -83,6 +78,12 @@ class EncodeJob(Job):
         """For a message: the image, by the start of its id."""
         key = self.embedding_key
         return f"image {'?' if key is None else key.image_id[:12]}"
+
+    # What RQ would import and call.
+
+    @property
+    def func(self) -> None:
+        """None: with it, RQ's own `perform` refuses to run the job."""
 
     @property
     def success_callback(self) -> None:
@@ -99,8 +100,10 @@ class EncodeJob(Job):
     def send_webhooks(self, *_args: Any, **_options: Any) -> None:
         return None
 
+    # How an attempt fails.
+
     def record_failure(self, error: BaseException | None) -> None:
-        """Note why this attempt failed. What the caller must mend is not tried again."""
+        """Note why this attempt failed. What the uploader must mend is not tried again."""
         if isinstance(error, SamCacheError):
             self.failure = error
         elif isinstance(error, redis.RedisError):
@@ -109,7 +112,9 @@ class EncodeJob(Job):
             self.failure = EncodeFailed("the encoding took longer than its time limit")
         elif isinstance(error, SystemExit):
             self.failure = EncodeFailed("the worker was told to stop at once")
-            self.retries_left = (self.retries_left or 0) + 1  # what `retry` takes: it is no fault of the image
+            self.retries_left = (self.retries_left or 0) + 1  # `retry` takes one: the image is not at fault
+        elif isinstance(error, DeserializationError):
+            self.failure = EncodeFailed(_UNREADABLE)
         else:
             self.failure = EncodeFailed(f"the encoder failed unexpectedly ({type(error).__name__})")
         if isinstance(error, RequestError):
@@ -126,7 +131,7 @@ class EncodeJob(Job):
                 _log.info("%s: back in the queue, %d retries left", self.subject, left)
 
     def _handle_failure(self, exc_string: str, pipeline: Pipeline, *args: Any, **options: Any) -> None:
-        # RQ calls this for the last attempt alone, also on behalf of a worker that died.
+        # RQ calls this only after the last attempt, also on behalf of a worker that died.
         error = self.failure or _DIED
         if self.failure is None:
             with log_context.scope(**self.log_fields):

@@ -1,0 +1,80 @@
+"""An image encoder that runs any torch network."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from encoder_worker.backends.on_torch.batches import FittingBatches
+from encoder_worker.backends.on_torch.staging import Staging
+from shared.contract.errors import EncodeFailed
+from shared.contract.models import Model
+from shared.tensors.embedding import Tensors
+
+_log = logging.getLogger(__name__)
+
+
+class TorchEncoder:
+    """An `Encoder` on any network from (B, 3, side, side) to the model's only tensor, both float32 on `device`."""
+
+    def __init__(
+        self,
+        model: Model,
+        network: Callable[[Tensor], Tensor],
+        device: torch.device,
+        *,
+        batch: int = 1,
+        result: torch.dtype = torch.float32,
+    ) -> None:
+        """
+        Args:
+            batch: most images at once.
+            result: float32, or float16 to have the device round the embeddings.
+        """
+        self._model = model
+        self._network = network
+        self._batches = FittingBatches(batch)
+        self._staging = Staging(model, device, self._batches.largest, result)
+
+    @property
+    def model(self) -> Model:
+        return self._model
+
+    @property
+    def batch(self) -> int:
+        return self._batches.largest
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
+        try:
+            return self._batches.run(images, self._encode)
+        except torch.OutOfMemoryError as error:
+            raise EncodeFailed("the device has no memory left to encode even one image") from error
+        except (RuntimeError, ValueError) as error:  # CUDA's errors are RuntimeErrors without types of their own
+            raise EncodeFailed(f"torch could not run the image encoder: {str(error).splitlines()[0]}") from error
+
+    def warm_up(self) -> None:
+        """Run a batch of each size, which compiles, tunes and allocates whatever does so on first use.
+
+        Raises:
+            torch.OutOfMemoryError: not even one image fits.
+        """
+        side = self._model.architecture.frame.side
+        blank = np.zeros((side, side, 3), dtype=np.uint8)
+        started = time.perf_counter()
+        for size in self._batches.sizes:
+            self._batches.run([blank] * size, self._encode)
+        _log.info("warmed up in %.1f s, batches of up to %d", time.perf_counter() - started, self.batch)
+
+    @torch.inference_mode()
+    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
+        embeddings = self._network(self._staging.frames(images))
+        (spec,) = self._model.architecture.tensors
+        if embeddings.shape[1:] != spec.shape[1:] or not bool(embeddings.isfinite().all()):
+            raise EncodeFailed("the image encoder gave a result that is not a finite embedding")
+        return self._staging.to_host(embeddings)

@@ -1,0 +1,1 @@
+"""Image encoders that come as ONNX graphs."""

@@ -1,0 +1,95 @@
+"""Loads a checkpoint of segment_anything: its image encoder for this worker, its mask decoder for the API."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from encoder_worker.backends.on_torch.device import choose_device, choose_dtype, explained_memory
+from encoder_worker.backends.on_torch.encoder import TorchEncoder
+from encoder_worker.backends.sam1.attention import fuse_attention
+from encoder_worker.backends.sam1.checkpoint_file import decoder_arrays, empty_sam, read_checkpoint
+from encoder_worker.backends.sam1.network import Network
+from shared.contract.errors import WeightsError
+from shared.contract.models import Model
+from shared.contract.settings import Settings
+from shared.host.cores import usable_cores
+from shared.weights.checkpoint import locate_checkpoint
+from shared.weights.decoder_file import decoder_path, read_decoder, write_decoder
+
+GPU_BATCH = 4
+"""Images per batch on a GPU unless `SAM_ENCODE_BATCH` says otherwise. On a CPU a batch saves nothing."""
+
+_COMPILE = {"default": "default", "max-autotune": "max-autotune-no-cudagraphs"}
+"""torch's modes by setting. CUDA graphs belong to the thread that recorded them, and save little at this size."""
+
+_log = logging.getLogger(__name__)
+
+
+def load(model: Model, settings: Settings) -> TorchEncoder:
+    """The encoder on the checkpoint's weights, ready; the decoder file that belongs to it is made if need be.
+
+    Raises:
+        ConfigurationError: the device that is asked for cannot be had, or is too small.
+        WeightsError: the checkpoint is missing, damaged, of another model, or cannot be fetched.
+    """
+    torch.set_num_threads(settings.encoder_threads or usable_cores())
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.torch_dtype, device)
+    path, model = locate_checkpoint(model, settings)
+    sam = empty_sam(model.name)
+    state = read_checkpoint(path, model.name, sam.state_dict())
+    provide_decoder(model, state, settings)
+    with explained_memory(device, model.name):
+        network: Callable[[Tensor], Tensor] = Network(_on_device(sam.image_encoder, state, device), dtype)
+        if settings.torch_compile != "off":
+            network = torch.compile(network, mode=_COMPILE[settings.torch_compile], dynamic=False)
+        result = torch.float16 if settings.embedding_dtype == "float16" else torch.float32
+        batch = settings.encode_batch or (GPU_BATCH if device.type == "cuda" else 1)
+        encoder = TorchEncoder(model, network, device, batch=batch, result=result)
+        _log.info("%s in %s on %s, compile %s", model.name, dtype, device, settings.torch_compile)
+        # A CPU has nothing to prepare, and would take as long for it as for an image.
+        if device.type == "cuda" or settings.torch_compile != "off":
+            encoder.warm_up()
+    return encoder
+
+
+def export_decoder(model: Model, settings: Settings) -> Model:
+    """Make the decoder file of the checkpoint that the settings name, and return the model with its digest.
+
+    Raises:
+        WeightsError: as `load`.
+    """
+    path, model = locate_checkpoint(model, settings)
+    state = read_checkpoint(path, model.name, empty_sam(model.name).state_dict())
+    provide_decoder(model, state, settings)
+    return model
+
+
+def provide_decoder(model: Model, state: dict[str, Tensor], settings: Settings) -> None:
+    """Have the decoder file of exactly this checkpoint where the API looks for it."""
+    path = decoder_path(model, settings)
+    try:
+        if read_decoder(path, model).model == model:
+            return
+    except WeightsError:
+        pass  # missing or damaged: made again
+    write_decoder(path, model, decoder_arrays(state))
+    _log.info("the mask decoder of this checkpoint is in %s", path)
+
+
+def _on_device(image_encoder: Any, state: dict[str, Tensor], device: torch.device) -> Any:
+    prefix = "image_encoder."
+    own = {
+        # Copied also on a CPU: what is mapped from the file would change, or crash, with the file.
+        name.removeprefix(prefix): tensor.to(device, torch.float32, copy=True)
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }
+    image_encoder.load_state_dict(own, strict=True, assign=True)
+    fuse_attention(image_encoder)
+    return image_encoder.eval().requires_grad_(False)

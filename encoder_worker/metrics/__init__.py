@@ -1,0 +1,1 @@
+"""What the worker counts, and how Prometheus reads it. Nothing else in the worker knows prometheus_client."""

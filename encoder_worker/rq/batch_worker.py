@@ -1,0 +1,196 @@
+"""The RQ worker of an encoder that takes batches: many jobs in flight, each started, leased and ended on its own.
+
+Read `BatchWorker.execute_job`: it is one stay in the loop that keeps the pipeline full, from the first job to the last.
+
+All that `worker` promises of a job holds for each of them. A job that was begun before lost its worker, perhaps because
+its image kills workers. Such a job runs after the others and alone, so it costs its neighbours one attempt at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import redis
+from rq import Queue
+from rq.exceptions import StopRequested
+from rq.executions import Execution
+from rq.job import Job
+from rq.worker import WorkerStatus
+
+from encoder_worker.encoding.pipeline import BATCHES, EncodePipeline
+from encoder_worker.metrics.counting import WorkerMetrics
+from encoder_worker.rq.job import EncodeJob
+from encoder_worker.rq.job_scope import JobScope
+from encoder_worker.rq.pace import Pace
+from encoder_worker.rq.watchdog import beating, deadline
+from encoder_worker.rq.worker import EncodeWorker, time_limit_of
+from shared.events.interface import Events
+from shared.observe.tracing import NO_TRACER, Tracer
+
+_LOOK = 0.02
+"""Seconds between two looks for jobs that came while others run."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Taken:
+    """A job that this process has taken from the queue and not ended: it holds the job's lease."""
+
+    job: EncodeJob
+    queue: Queue
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _InFlight:
+    """A job in the pipeline.
+
+    Attributes:
+        limit: seconds without the end of any job after which the process is ended.
+        overdue: monotonic seconds at which the process is ended because of this job, whatever else ends. The job may
+            have to wait for the batches before its own.
+    """
+
+    taken: _Taken
+    scope: JobScope
+    limit: float
+    overdue: float
+
+
+class BatchWorker(EncodeWorker):
+    """Keeps an `EncodePipeline` full with the jobs of one queue."""
+
+    def __init__(
+        self,
+        queue: str,
+        *,
+        connection: redis.Redis,
+        pipeline: EncodePipeline,
+        events: Events,
+        pace: Pace | None = None,
+        tracer: Tracer = NO_TRACER,
+        metrics: WorkerMetrics | None = None,
+    ) -> None:
+        super().__init__(
+            queue,
+            connection=connection,
+            encode=pipeline.alone,
+            events=events,
+            pace=pace,
+            tracer=tracer,
+            metrics=metrics,
+        )
+        self._pipeline = pipeline
+        self._taken: dict[str, _Taken] = {}  # by job id
+        self._in_flight: dict[Future[None], _InFlight] = {}
+        self._last: _Taken | None = None  # was begun before, and waits for the others to end
+        self._moved = 0.0  # monotonic seconds: the last time that a job ended, or the first one began
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run `job`, and with it what comes while jobs run, until none does or one must run alone."""
+        if _begun_before(job):
+            super().execute_job(job, queue)
+            return
+        try:
+            with beating(self._beat_for_all, self._pace.beat):
+                self._moved = time.monotonic()
+                self._start(job, queue)
+                while self._in_flight:
+                    self._start_more()
+                    self._end_finished()
+                    if self._at_once:
+                        self._put_all_back()
+                    # RQ looks for lost jobs before each job. Under load this loop does not end.
+                    elif not self.stopped and self.should_run_maintenance_tasks:
+                        self.run_maintenance_tasks()  # type: ignore[no-untyped-call]  # RQ has no annotation here
+            if self._last is not None:
+                self.perform_job(self._last.job, self._last.queue, self._last.execution)
+            self.set_state(WorkerStatus.IDLE)
+        except redis.RedisError as error:
+            _log.warning("lost the queue in the middle of a job: %s", error)
+            raise StopRequested from error
+        finally:
+            self._taken.clear()
+            self._in_flight.clear()
+            self._last = None
+
+    def _start_more(self) -> None:
+        while len(self._in_flight) < self._pipeline.capacity and self._last is None and not self._stop_requested:
+            popped = self.queue_class.dequeue_any(
+                self.queues, None, connection=self.connection, job_class=self.job_class, serializer=self.serializer
+            )
+            if popped is None:
+                return
+            self._start(*popped)
+
+    def _start(self, job: Job, queue: Queue) -> None:
+        """Take the job, and hand it to the pipeline unless it must run alone."""
+        assert isinstance(job, EncodeJob)
+        alone = _begun_before(job)
+        taken = _Taken(job, queue, self.prepare_execution(job))
+        self._taken[job.id] = taken
+        if alone:
+            self._mark_started(job)
+            self._last = taken
+            return
+        limit = time_limit_of(job, queue)
+        overdue = time.monotonic() + BATCHES * limit + self._pace.grace
+        scope = JobScope.begin(job, self._tracer)
+        try:
+            with scope.entered():
+                _log.info("%s: started", job.subject)
+                self._mark_started(job)
+                done = self._pipeline.submit(job.requested_key())
+        except redis.RedisError:
+            raise
+        except Exception as error:  # no API of this service made this job
+            self._end(taken, scope, error)
+            return
+        self._in_flight[done] = _InFlight(taken, scope, limit + self._pace.grace, overdue)
+
+    def _end_finished(self) -> None:
+        """Wait a moment for jobs to finish, and end those that have."""
+        with self._ended_when_overdue():
+            finished, _ = wait(self._in_flight, timeout=_LOOK, return_when=FIRST_COMPLETED)
+        for done in finished:
+            self._moved = time.monotonic()
+            running = self._in_flight.pop(done)
+            self._end(running.taken, running.scope, done.exception())
+
+    def _put_all_back(self) -> None:
+        """End every job as one that was told to stop at once, which costs its image no retry."""
+        while self._in_flight:
+            _, running = self._in_flight.popitem()
+            self._end(running.taken, running.scope, SystemExit())
+        if self._last is not None:
+            self._end(self._last, JobScope.begin(self._last.job, self._tracer), SystemExit())
+            self._last = None
+
+    def _end(self, taken: _Taken, scope: JobScope, error: BaseException | None) -> None:
+        job, queue, execution = taken.job, taken.queue, taken.execution
+        with scope.until_its_end():
+            if error is None:
+                self._finalize_success(job, queue, execution, None)
+            else:
+                self._finalize_failure(job, queue, execution, (type(error), error, error.__traceback__))
+        del self._taken[job.id]
+
+    @contextmanager
+    def _ended_when_overdue(self) -> Iterator[None]:
+        # What hangs in another thread can be ended only with the process.
+        first = min(min(running.overdue, self._moved + running.limit) for running in self._in_flight.values())
+        with deadline(max(0.001, first - time.monotonic())):
+            yield
+
+    def _beat_for_all(self) -> None:
+        self._beat([(taken.job, taken.execution) for taken in list(self._taken.values())])
+
+
+def _begun_before(job: Job) -> bool:
+    return job.started_at is not None

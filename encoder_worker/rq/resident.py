@@ -1,0 +1,156 @@
+"""RQ's worker as a process that stays: how it starts, registers, waits for jobs, and stops when it is told to."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import redis
+from redis.client import Pipeline
+from rq import worker_registration
+from rq.exceptions import StopRequested
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.worker import SimpleWorker
+
+from encoder_worker.rq.pace import Pace
+from encoder_worker.rq.recovery import RecoveringQueue
+
+_log = logging.getLogger(__name__)
+
+_WORKER_TTL = 30
+"""Seconds (RQ adds 60) after which the registration of a dead worker disappears."""
+
+
+class ResidentWorker(SimpleWorker):
+    """Serves one queue from one process until SIGTERM or SIGINT.
+
+    A first signal lets the running job finish, within `Pace.stop` seconds. A second one ends it at once.
+
+    Attributes:
+        stopped: a signal was received.
+    """
+
+    max_connection_wait_time = 5.0
+
+    def __init__(
+        self,
+        queue: str,
+        *,
+        connection: redis.Redis,
+        pace: Pace,
+        job_class: type[Job],
+        on_abandoned: Callable[..., bool],
+    ) -> None:
+        """
+        Args:
+            connection: this worker's own, see `shared.redis.connections.worker_client`.
+            on_abandoned: called with each job that is found to have lost its worker.
+        """
+        self.stopped = False
+        self._at_once = False
+        self._interruptible = False
+        self._stop_by = math.inf
+        self._pace = pace
+        super().__init__(
+            queue,
+            connection=connection,
+            worker_ttl=_WORKER_TTL,
+            maintenance_interval=pace.maintenance,
+            job_class=job_class,
+            queue_class=RecoveringQueue,
+            serializer=JSONSerializer,
+            exception_handlers=[on_abandoned],
+        )
+
+    # How it starts and waits.
+
+    def bootstrap(self, *args: Any, **options: Any) -> None:
+        super().bootstrap(*args, **options)
+        _log.info("ready: encoding jobs of %s", ", ".join(self.queue_names()))
+
+    def subscribe(self) -> None:
+        """Take no commands over pub/sub: with them, anyone who reaches Redis could stop workers."""
+
+    @property
+    def dequeue_timeout(self) -> int:
+        return self._pace.maintenance
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        # RQ looks here before each job and before each wait for one. While no job runs, RQ's signal handler raises
+        # StopRequested wherever the signal finds the process. Inside a `__del__`, or a handler of any exception, that
+        # is lost. So it is raised again here.
+        if self.stopped:
+            raise StopRequested
+        return bool(super().should_run_maintenance_tasks)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        # RQ writes the registration once. A queue that came back empty, or that was out of reach for longer than the
+        # registration lives, would never have it again: probes and metrics would take the worker for dead.
+        if pipeline is None:
+            with self.connection.pipeline() as own:
+                self.heartbeat(timeout, own)
+                own.execute()
+            return
+        if self.birth_date is not None:
+            worker_registration.register(self, pipeline)
+            pipeline.hset(self.key, mapping=self.serialize())
+        super().heartbeat(timeout, pipeline)
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002  # RQ's signature
+        return self._pace.lease
+
+    # How it stops.
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        self.stopped = True
+        self._stop_by = min(self._stop_by, time.monotonic() + self._pace.stop)
+        _log.info("stopping; a job that runs is finished first")
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ has no annotation here
+
+    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
+        # RQ raises SystemExit wherever the second signal finds the process. That may be between a command to Redis and
+        # its reply. The next command would then take that reply for its own, and it may be the one that puts the job
+        # back. So SystemExit is raised inside `interruptible` alone; elsewhere the signal is only noted.
+        try:
+            super().request_force_stop(signum, frame)
+        except SystemExit:
+            self._at_once = True
+            if self._interruptible:
+                self._interruptible = False
+                raise
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """A second signal ends the block with `SystemExit`, also one that came before. RQ must not use Redis in it."""
+        self._interruptible = True
+        try:
+            if self._at_once:
+                raise SystemExit
+            yield
+        finally:
+            self._interruptible = False
+
+    def interrupt_when_overdue(self) -> None:
+        """To be called now and then: what still runs `Pace.stop` seconds after the first signal gets the second one."""
+        if time.monotonic() > self._stop_by:
+            self._stop_by = math.inf
+            _log.warning("what runs does not end in time: it goes back to the queue")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def set_shutdown_requested_date(self) -> None:
+        """Write nothing: this runs inside the signal handler, where an error of Redis would fail the job."""
+
+    def teardown(self) -> None:
+        # While the worker is idle, a stop is raised wherever the signal finds it. That may be between a command to
+        # Redis and its reply, so no connection that was in use before is used again.
+        self.connection.connection_pool.disconnect(inuse_connections=False)
+        super().teardown()  # type: ignore[no-untyped-call]  # RQ has no annotation here

@@ -1,0 +1,1 @@
+"""A mask decoder without weights."""
