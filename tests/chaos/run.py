@@ -87,8 +87,8 @@ QUICK = Plan(
         "cache killed, back empty",
     ),
 )
-"""Without weights, and without the faults that take long to get over: with this model a kill in the middle of an encoding
-is one after the pop."""
+"""Without weights, and without the faults that take long to get over. With this model a kill in the middle of an
+encoding is one after the pop."""
 
 
 @dataclass(frozen=True, slots=True)
