@@ -27,11 +27,13 @@ from shared.images.reading import decode_image
 from shared.tensors.embedding import encode_embedding
 from tests.support.proxy import FAIR, Link, Proxy, Weather
 from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
+from tests.support.waiting import waited
 
 MOST = 2.0 + 1.0
-"""Seconds that a request may take whatever Redis does, and slack for a busy machine; typical is one."""
+"""Seconds that a request may wait whatever Redis does, and slack; typical is one."""
 
-HEALS = 5.0 + 5.0
+HEALS = 60.0
+"""Seconds after which a test gives up; typical is one."""
 
 MIB = 1 << 20
 MEMORY = 64 * MIB
@@ -42,6 +44,10 @@ NO_RECIPE = {"prompts": [{"points": [[40 + n / 10, 30] for n in range(40)], "lab
 
 @dataclass(frozen=True)
 class Answer:
+    """Attributes:
+    seconds: that the request waited.
+    """
+
     status: int
     seconds: float
     code: str | None
@@ -57,23 +63,23 @@ class Scene:
         self._count = 0
 
     def ask(self, method: str, path: str, **options: Any) -> Answer:
-        began = time.monotonic()
+        began = waited()
         answer = self._app.test_client().open(f"/v1/images{path}", method=method, **options)
         _ = answer.data
         code = answer.json.get("code") if answer.is_json else None
-        return Answer(answer.status_code, time.monotonic() - began, code, answer.headers.get("Retry-After"))
+        return Answer(answer.status_code, waited() - began, code, answer.headers.get("Retry-After"))
 
     def ready(self) -> Answer:
-        began = time.monotonic()
+        began = waited()
         answer = self._app.test_client().get("/readyz")
-        return Answer(answer.status_code, time.monotonic() - began, None, None)
+        return Answer(answer.status_code, waited() - began, None, None)
 
     def scrape(self) -> tuple[str, float]:
-        """The metrics, and the seconds they took."""
-        began = time.monotonic()
+        """The metrics, and the seconds waited for them."""
+        began = waited()
         answer = self._app.test_client().get("/metrics")
         assert answer.status_code == 200, answer.text
-        return answer.text, time.monotonic() - began
+        return answer.text, waited() - began
 
     def upload(self, data: bytes | None = None) -> Answer:
         return self.ask("POST", "", data=self.photo() if data is None else data)
@@ -126,7 +132,7 @@ class Scene:
         }
 
     def heals(self) -> bool:
-        """Uploads and prompts on what is in no memory work again, in time."""
+        """Whether uploads and prompts on what is in no memory work again."""
         deadline = time.monotonic() + HEALS
         while time.monotonic() < deadline:
             if self.ready().status == 200 and self.upload().status == 202 and self.prompt(self.image()).status == 200:
@@ -212,18 +218,18 @@ def test_a_scrape_ends_in_time_and_leaves_out_what_a_hanging_redis_does_not_tell
 
 def test_of_a_crowd_nobody_waits_longer_than_one_alone(scene: Scene) -> None:
     warm, photos = scene.warm_image(), [scene.photo() for _ in range(60)]
+    asked: list[bytes] = []
     with thawed(scene.cache, scene.queue), ThreadPoolExecutor(8) as threads:
-        began = time.monotonic()
         assert {answer.status for answer in threads.map(scene.upload, photos)} == {202}
-        healthy = time.monotonic() - began
         scene.cache.freeze()
         scene.queue.freeze()
-        began = time.monotonic()
-        prompts = [threads.submit(scene.prompt, warm) for _ in range(20)]
-        assert all(is_refusal(answer) for answer in threads.map(scene.upload, photos))
-        assert {prompt.result().status for prompt in prompts} == {200}
-        # Eight at a time, each waiting for itself: 6 s more.
-        assert time.monotonic() - began < 2 * healthy + MOST
+        with scene.cache_link.watched(asked.append), scene.queue_link.watched(asked.append):
+            prompts = [threads.submit(scene.prompt, warm) for _ in range(20)]
+            assert all(is_refusal(answer) for answer in threads.map(scene.upload, photos))
+            assert {prompt.result().status for prompt in prompts} == {200}
+    # Whoever asks a server that hangs waits for a second. Only the eight at work when it began to hang do, and one in
+    # each half second to find out whether it still does.
+    assert len(asked) < len(photos) / 2
 
 
 def test_killed_and_started_empty_it_refuses_forgets_and_works_again(scene: Scene) -> None:
@@ -270,9 +276,11 @@ def test_on_a_slow_network_many_round_trips_end_in_time(scene: Scene) -> None:
     routes = scene.every_route()
     for link in (scene.cache_link, scene.queue_link):
         link.set_weather(Weather(delay=0.15))
-    answers = {name: ask() for name, ask in routes.items() if name not in ("wait", "events")}
-    assert {answer.status for answer in answers.values()} <= {200, 202, 204, 409, 503}
-    assert max(answer.seconds for answer in answers.values()) < MOST
+    with ThreadPoolExecutor(len(routes)) as threads:
+        asked = [threads.submit(ask) for name, ask in routes.items() if name not in ("wait", "events")]
+        answers = [one.result() for one in asked]
+    assert {answer.status for answer in answers} <= {200, 202, 204, 409, 503}
+    assert max(answer.seconds for answer in answers) < MOST
 
 
 def test_an_embedding_that_trickles_in_is_given_up_in_time(scene: Scene) -> None:

@@ -13,7 +13,7 @@ from deploy.local.process import ProcessGroup
 from shared.contract.keys import image_key
 from tests.sentinel_cluster.scene import id_of, photo
 from tests.sentinel_cluster.tls import Member, Tls
-from tests.sentinel_cluster.waiting import until
+from tests.sentinel_cluster.until import until
 from tests.support.servers import CACHE_OPTIONS, Server
 
 MASTERS = 3

@@ -8,7 +8,6 @@ import itertools
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +21,10 @@ from PIL import Image
 from prompt_api.http.app import create_app
 from prompt_api.wiring import wired_services
 from shared.contract.settings import Settings
+from tests.support.waiting import waited
 
 MOST = 2.0 + 1.0
-"""Seconds that a request may take whatever Redis does, and slack for a busy machine; typical is one."""
+"""Seconds that a request may wait whatever Redis does, and slack; typical is one."""
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 NO_RECIPE = {"prompts": [{"points": [[40 + n / 10, 30] for n in range(40)], "labels": [1] * 40}]}
@@ -36,6 +36,10 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Answer:
+    """Attributes:
+    seconds: that the request waited.
+    """
+
     status: int
     seconds: float
     body: Any
@@ -44,7 +48,7 @@ class Answer:
     @property
     def refused(self) -> bool:
         """As it shall be while Redis does not work."""
-        return (self.status, self.body["code"]) == (503, "store-unavailable") and self.retry_after is not None
+        return self.status == 503 and self.body["code"] == "store-unavailable" and self.retry_after is not None
 
 
 class Scene:
@@ -55,10 +59,10 @@ class Scene:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def ask(self, method: str, path: str, **options: Any) -> Answer:
-        began = time.monotonic()
+        began = waited()
         answer = self._app.test_client().open(path, method=method, headers=self._headers, **options)
         data = answer.data
-        seconds = time.monotonic() - began
+        seconds = waited() - began
         return Answer(
             answer.status_code, seconds, answer.json if answer.is_json else data, answer.headers.get("Retry-After")
         )

@@ -13,7 +13,7 @@ from deploy.local.embedded_valkey import valkey_binary
 from deploy.local.ports import free_port
 from deploy.local.process import Child, ProcessGroup, stop_all
 from tests.sentinel_cluster.tls import Member, Tls
-from tests.sentinel_cluster.waiting import until
+from tests.sentinel_cluster.until import until
 from tests.support.servers import QUEUE_OPTIONS
 
 SERVICE = "queue"

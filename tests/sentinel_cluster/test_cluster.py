@@ -22,7 +22,7 @@ from shared.store.redis_store import RedisStore
 from tests.sentinel_cluster.monitor import monitored
 from tests.sentinel_cluster.nodes import MASTERS, Nodes
 from tests.sentinel_cluster.scene import CLICK, MOST, NO_RECIPE, Scene, api, ready_image, worker
-from tests.sentinel_cluster.waiting import until
+from tests.sentinel_cluster.until import until
 from tests.support.servers import QUEUE_OPTIONS, Server, thawed
 
 TOKEN = new_token()
@@ -127,10 +127,11 @@ def test_while_a_node_is_down_the_images_of_the_others_work(scene: Scene, nodes:
 
 
 def test_a_replica_takes_over_from_a_dead_node(scene: Scene, nodes: Nodes) -> None:
-    dead = nodes.masters[0]
-    dead.kill()
-    data = nodes.photo_on(0)
-    assert scene.upload(data).refused
+    dead, data = nodes.masters[0], nodes.photo_on(0)
+    with thawed(nodes.replica):
+        nodes.replica.freeze()  # until it was seen that the dead node is missed
+        dead.kill()
+        assert scene.upload(data).refused
     until(lambda: scene.upload(data).status == 202, "the replica has its keys")
     dead.restart()
     nodes.wait_until_whole()

@@ -27,12 +27,8 @@ from shared.redis.connections import SENTINEL_TIMEOUT, cache_client, request_cli
 from shared.store.redis_store import RedisStore
 from tests.sentinel_cluster.scene import MOST, Answer, Scene, api, id_of, photo, worker
 from tests.sentinel_cluster.sentinels import DOWN_AFTER, Replicated
-from tests.sentinel_cluster.waiting import until
+from tests.sentinel_cluster.until import until
 from tests.support.servers import CACHE_OPTIONS, Server, thawed
-
-FAILOVER = DOWN_AFTER + 2.0 + 10.0
-"""Seconds from the death of a master to the next one: until the sentinels agree and one of them is elected, which may
-take more than one attempt, and slack for a busy machine; typical is two."""
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +127,6 @@ def test_a_killed_master_refuses_uploads_until_the_next_one_and_loses_none(
     others = [one for one in uploads.all if one not in uploads.acknowledged()]
     assert others
     assert all(one.answer.refused for one in others)
-    assert max(one.ended for one in others) - killed < FAILOVER
     assert max(one.answer.seconds for one in uploads.all) < MOST
     with request_client(settings.queue_url, 1.0) as client:
         jobs = RqEncodeQueue(client, settings)
@@ -152,13 +147,15 @@ def test_a_master_that_hangs_is_replaced_and_holds_up_nobody(scene: Scene, queue
     known, old = scene.upload().body["image_id"], queue.master
     with thawed(old):
         old.freeze()
-        began = time.monotonic()
         answers = [scene.upload(), scene.state(known), scene.delete(known)]
         assert all(answer.refused for answer in answers)
-        while (answer := scene.upload()).status != 202:
-            assert answer.refused
-            answers.append(answer)
-            assert time.monotonic() - began < FAILOVER
+
+        def is_taken() -> bool:
+            answers.append(scene.upload())
+            assert answers[-1].status == 202 or answers[-1].refused
+            return answers[-1].status == 202
+
+        until(is_taken, "there is another master")
         assert max(answer.seconds for answer in answers) < MOST
     # Back again, it may be taken for the master for a moment by those who still have a connection.
     queue.wait_until_whole()

@@ -16,7 +16,7 @@ from tests.sentinel_cluster.nodes import MASTERS, Nodes
 from tests.sentinel_cluster.scene import Scene, api, photo, ready_image, worker
 from tests.sentinel_cluster.sentinels import Replicated
 from tests.sentinel_cluster.tls import Member, Tls
-from tests.sentinel_cluster.waiting import until
+from tests.sentinel_cluster.until import until
 from tests.support.servers import QUEUE_OPTIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")

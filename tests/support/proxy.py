@@ -8,7 +8,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -163,6 +163,19 @@ class Link:
             self._watchers.append(watcher)
 
         self._call(add())
+
+    @contextlib.contextmanager
+    def watched(self, watcher: Callable[[bytes], None]) -> Iterator[None]:
+        """`watch` within the block."""
+
+        async def remove() -> None:
+            self._watchers.remove(watcher)
+
+        self.watch(watcher)
+        try:
+            yield
+        finally:
+            self._call(remove())
 
     def _call(self, change: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(change, self._loop).result(_CALL_SECONDS)

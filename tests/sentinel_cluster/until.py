@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import redis
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds after which a test gives up; nothing asserted depends on it."""
 
 
