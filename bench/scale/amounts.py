@@ -68,7 +68,7 @@ QUICK = Amounts(
     rate=Load(_FEW, memory=12, warm_up=0.2, seconds=0.5),
     routing=Load(_FEW, memory=6, warm_up=0.2, seconds=0.5),
     change=Load(_FEW, memory=12, warm_up=0.2, seconds=4),
-    tiers=Load(Traffic(annotators=4, images=60, skew=0.9, prompts=3), memory=5, warm_up=0.5, seconds=1.0),
+    tiers=Load(Traffic(annotators=4, images=60, skew=0.9, prompts=3), memory=5, warm_up=0.5, seconds=2.0),
     stored=20,
     encodings=1,
     simulated=5_000,

@@ -43,6 +43,6 @@ def start_chromium(profile: Path) -> webdriver.Chrome:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
-    driver.set_script_timeout(20)
-    driver.set_page_load_timeout(20)
+    driver.set_script_timeout(60)
+    driver.set_page_load_timeout(60)
     return driver

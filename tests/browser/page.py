@@ -18,7 +18,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-PATIENCE = 20.0
+PATIENCE = 60.0
+"""Seconds after which a test gives up; nothing asserted depends on it."""
 
 _fresh = itertools.count()
 

@@ -83,7 +83,7 @@ def test_every_mask_is_the_services(first_page: LocalPage, images: dict[str, dic
             first_page.masks(image, {"prompts": [here], "multimask": multimask, "format": "rle"}),
             service.post(image["links"]["masks"], json={"prompts": [there], "multimask": multimask}).json(),
         )
-        assert answers[0].pop("times")["inside"] > 0
+        assert answers[0].pop("times")["inside"] >= 0
         for member in ("image_id", "model", "width", "height"):
             assert answers[0][member] == answers[1][member]
         ours, theirs = (answer["results"][0]["masks"] for answer in answers)

@@ -315,7 +315,7 @@ def test_each_preview_leaves_a_measure_of_how_far_it_lagged(page: Page, pictures
     page.wait_until(lambda: page.overlay_state() == "preview")
     lags = page.script("return performance.getEntriesByName('hover-lag').map((entry) => entry.duration)")
     assert lags
-    assert min(lags) > 0
+    assert min(lags) >= 0
 
 
 def test_objects_are_kept_labelled_hidden_coloured_changed_and_deleted(page: Page, pictures: Pictures) -> None:

@@ -22,7 +22,7 @@ from shared.redis.connections import request_client
 from tests.support.memory_events import MemoryEvents
 from tests.support.proxy import Proxy
 
-LONG = 20.0
+LONG = 60.0
 """Seconds that a wait which must be woken would take otherwise."""
 
 
@@ -35,7 +35,7 @@ def events(request: pytest.FixtureRequest) -> Iterator[Events]:
     if request.param == "in_memory":
         yield MemoryEvents()
         return
-    with request_client(request.getfixturevalue("valkey_url"), timeout=1) as client:
+    with request_client(request.getfixturevalue("valkey_url"), timeout=LONG) as client:
         events = RedisEvents(client)
         yield events
         events.close()
@@ -113,7 +113,7 @@ def hearing(client: redis.Redis, on_event: Callable[[Topic, Change], None] | Non
 def test_each_event_is_told_to_the_callback(valkey_url: str) -> None:
     told: SimpleQueue[tuple[Topic, Change]] = SimpleQueue()
     with (
-        request_client(valkey_url, timeout=1) as client,
+        request_client(valkey_url, timeout=LONG) as client,
         hearing(client, on_event=lambda topic, status: told.put((topic, status))) as events,
     ):
         events.publish(key("b"), "deleted")
@@ -122,7 +122,7 @@ def test_each_event_is_told_to_the_callback(valkey_url: str) -> None:
 
 def test_foreign_messages_are_ignored(valkey_url: str) -> None:
     with (
-        request_client(valkey_url, timeout=1) as client,
+        request_client(valkey_url, timeout=LONG) as client,
         hearing(client) as events,
         events.watch(key("a")) as watch,
     ):
@@ -138,7 +138,7 @@ def test_events_are_heard_again_after_the_server_was_restarted() -> None:
     port = server.port
     told = threading.Event()
     with (
-        request_client(server.connection_url, timeout=1) as client,
+        request_client(server.connection_url, timeout=LONG) as client,
         hearing(client, on_event=lambda _topic, _status: told.set()) as events,
         events.watch(key("a")) as watch,
     ):
@@ -154,7 +154,7 @@ def test_a_connection_that_fell_silent_is_replaced(valkey_url: str, monkeypatch:
     monkeypatch.setattr("shared.events.redis_events.ASK", 0.1)
     monkeypatch.setattr("shared.events.redis_events.SILENCE", 0.3)
     gaps = threading.Semaphore(0)
-    with Proxy() as proxy, request_client(valkey_url, timeout=1) as server:
+    with Proxy() as proxy, request_client(valkey_url, timeout=LONG) as server:
         link = proxy.link("events", server.connection_pool.connection_kwargs["port"])
         with request_client(link.url, timeout=1) as client:
             events = RedisEvents(client, on_gap=gaps.release)
@@ -211,7 +211,7 @@ class Hurry:
 
 def test_a_connection_without_news_is_kept(valkey_url: str) -> None:
     gaps: list[None] = []
-    with request_client(valkey_url, timeout=1) as client:
+    with request_client(valkey_url, timeout=LONG) as client:
         quiet = Hurry(client, enough=10 * SILENCE)
         events = RedisEvents(cast(redis.Redis, quiet), on_gap=lambda: gaps.append(None), clock=quiet.clock)
         events.start()
@@ -221,7 +221,7 @@ def test_a_connection_without_news_is_kept(valkey_url: str) -> None:
 
 
 def test_after_close_a_watch_just_times_out(valkey_url: str) -> None:
-    with request_client(valkey_url, timeout=1) as client:
+    with request_client(valkey_url, timeout=LONG) as client:
         events = RedisEvents(client)
         events.close()
         with events.watch(key("a")) as watch:

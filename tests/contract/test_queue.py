@@ -50,7 +50,7 @@ def on_fake_redis(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 def on_real_server(request: pytest.FixtureRequest) -> Iterator[Bench]:
     url = request.getfixturevalue("valkey_url") + "/11"
-    with request_client(url, timeout=2) as client, worker_client(url) as connection:
+    with request_client(url, timeout=60) as client, worker_client(url) as connection:
         client.flushdb()
         yield on_rq(client, connection)
         client.flushdb()

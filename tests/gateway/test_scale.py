@@ -39,7 +39,6 @@ def test_no_prompt_fails_while_replicas_come_and_go(record: Record) -> None:
         assert record.number("c", f"{what}: failures", "prompts") > 0
         assert record.number("c", f"{what}: failures", "failed") == 0
         assert 0 < record.number("c", what, "images moved") < 100
-        assert record.number("c", what, "back after") < 60
 
 
 def test_every_tier_answers_when_the_cache_is_too_small(record: Record) -> None:

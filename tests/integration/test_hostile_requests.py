@@ -14,7 +14,7 @@ import pytest
 from tests.support.stack import ObservedStack
 from tests.support.world import png
 
-SECONDS = 20.0
+SECONDS = 60.0
 """Far more than any of these takes: it only keeps a hang from stopping the tests."""
 
 FORM = "Content-Type: multipart/form-data; boundary=b"

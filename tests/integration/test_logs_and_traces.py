@@ -24,10 +24,11 @@ from shared.observe.otel import CLOSE_SECONDS
 from shared.observe.tracing import SpanKind
 from tests.integration.collector import Collector, Received
 from tests.support.stack import ObservedStack
+from tests.support.waiting import waited
 from tests.support.world import png
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
-SOON = 20.0
+SOON = 60.0
 QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 INTERNAL = 1
 """SpanKind of a span, as OTLP numbers them."""
@@ -69,7 +70,7 @@ def uploaded(stack: ObservedStack, request_id: str, colour: tuple[int, int, int]
         f"{stack.url}/v1/images?wait=20",
         content=png(colour=colour),
         headers={"X-Request-ID": request_id, **headers},
-        timeout=30,
+        timeout=SOON,
     )
     assert (answer.status_code, answer.headers["x-request-id"]) == (200, request_id)
     return str(answer.json()["image_id"])
@@ -84,7 +85,7 @@ def test_the_id_of_an_upload_is_in_the_lines_of_both_processes(stack: ObservedSt
     queued, asked = api[0], api[-1]
     assert queued["job_id"] == worker[0]["job_id"]
     assert (asked["method"], asked["route"], asked["status"]) == ("POST", "/v1/images", 200)
-    assert asked["duration_ms"] > 0
+    assert asked["duration_ms"] >= 0
     assert {line["image_id"] for line in (asked, *worker)} == {image_id}
     assert {line["model"] for line in (asked, *worker)} == {"fake"}
     assert worker[0]["message"].endswith(": started")
@@ -142,7 +143,7 @@ def test_one_trace_holds_the_request_its_job_and_their_stages(stack: ObservedSta
     inside = {span.name for span in collector.spans if span.parent_id == request.span_id and span.kind == INTERNAL}
     assert inside == {"parse", "store", "wait"}
     assert process.attributes["sam.image_id"] == image_id
-    assert 0 < sum(spans[stage].seconds for stage in stages) <= process.seconds
+    assert sum(spans[stage].seconds for stage in stages) <= process.seconds
     traced = lines_of(stack, "worker 1", "traced-1", until="encoded by")
     assert {line["trace_id"] for line in traced} == {trace_id}
 
@@ -185,24 +186,30 @@ def hanging() -> Iterator[str]:
 
 
 def test_a_collector_that_hangs_costs_no_request_and_no_stop(hanging: str) -> None:
-    """The queue of spans is tiny, so that it is full at once; requests go on, and the processes stop in time."""
+    """The queue of spans is tiny, so that it is full at once; requests go on, and the processes end by themselves.
+
+    A request or a stop that waited for the collector would wait for an hour.
+    """
     small = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2"}
-    stack = ObservedStack({**FAST, **small, "SAM_OTLP_ENDPOINT": hanging})
-    with stack, httpx.Client(base_url=stack.url, timeout=30) as http:
+    forever = {"OTEL_EXPORTER_OTLP_TIMEOUT": "3600", "OTEL_BSP_EXPORT_TIMEOUT": "3600000"}
+    stack = ObservedStack({**FAST, **small, **forever, "SAM_OTLP_ENDPOINT": hanging})
+    with stack, httpx.Client(base_url=stack.url, timeout=SOON) as http:
         image_id = uploaded(stack, "away", (2, 2, 2))
-        took = [http.post(f"/v1/images/{image_id}/masks", json=CLICK).elapsed.total_seconds() for _ in range(50)]
-        assert max(took) < 5.0
-        stopping = time.monotonic()
-    assert time.monotonic() - stopping < 15.0
+        for _ in range(50):
+            assert http.post(f"/v1/images/{image_id}/masks", json=CLICK).status_code == 200
+        children = stack.children
+    assert {children[name].exit_code for name in ("api", "worker 1")} == {0}  # nobody had to kill them
 
 
 def test_a_collector_that_is_away_costs_whoever_traces_nothing() -> None:
-    beginning = time.monotonic()
     with opened_tracer(Settings(otlp_endpoint="http://127.0.0.1:9"), "api") as tracer:
+        before = waited()
         for _ in range(5_000):  # more than the queue takes
             with tracer.begin("request", SpanKind.SERVER) as span:
                 span.record("stage", 0.001)
-    assert time.monotonic() - beginning < CLOSE_SECONDS + 5.0
+        assert waited() - before < SOON  # each of twenty batches is tried again for ten seconds
+        before = waited()
+    assert waited() - before < CLOSE_SECONDS + 5.0
 
 
 def test_nothing_that_traces_is_imported_unless_it_is_asked_for() -> None:

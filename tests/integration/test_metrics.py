@@ -203,7 +203,7 @@ def test_a_killed_process_leaves_its_counts_and_nothing_else(watched: Watched) -
     victim = children.read_text().split()[0]
     with ThreadPoolExecutor(4) as pool:
         with watched.stopped_worker():
-            held = [pool.submit(watched.client.post, "/v1/images?wait=20", content=png(50, 20 + n)) for n in range(4)]
+            held = [pool.submit(watched.client.post, "/v1/images?wait=30", content=png(50, 20 + n)) for n in range(4)]
             until(lambda: watched.api().sum("sam_api_requests_in_flight") == len(held) + 1, watched)
             os.kill(int(victim), signal.SIGKILL)
             until(lambda: victim not in (now := children.read_text().split()) and len(now) == 2, watched)

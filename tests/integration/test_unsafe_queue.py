@@ -43,7 +43,7 @@ def test_a_start_on_a_queue_that_evicts_is_refused_with_the_reason(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert run.returncode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from shared.contract.settings import Settings
 
 _KEPT_LINES = 5_000
 _LOOK_SECONDS = 0.1
+_PATIENCE = 60.0
 
 
 class ObservedStack(LocalStack):
@@ -27,6 +29,7 @@ class ObservedStack(LocalStack):
     ) -> None:
         super().__init__(settings, workers=workers, start_seconds=start_seconds, announce=announce, forward=self._keep)
         self._logs: dict[str, deque[str]] = {}
+        self._news = threading.Condition()
 
     @property
     def valkey_url(self) -> str:
@@ -36,6 +39,23 @@ class ObservedStack(LocalStack):
     def log(self, name: str) -> list[str]:
         """The last lines of `api`, `valkey` or `worker 1`…, over all its restarts."""
         return list(self._logs.get(name, ()))
+
+    def lines(self, name: str, *parts: str) -> list[str]:
+        """Those lines of the log of `name` that have all `parts`, once there is one.
+
+        Raises:
+            StackError: there is none within a minute.
+        """
+        found: list[str] = []
+
+        def found_some() -> bool:
+            found[:] = [line for line in self.log(name) if all(part in line for part in parts)]
+            return bool(found)
+
+        with self._news:
+            if not self._news.wait_for(found_some, _PATIENCE):
+                raise StackError(f"no line of {name} has {parts}:\n" + "\n".join(self.log(name)[-30:]))
+        return found
 
     def pids(self, name: str) -> list[int]:
         """Process ids of the running children whose name starts with `name`."""
@@ -71,4 +91,6 @@ class ObservedStack(LocalStack):
             time.sleep(_LOOK_SECONDS)
 
     def _keep(self, name: str, line: str) -> None:
-        self._logs.setdefault(name, deque(maxlen=_KEPT_LINES)).append(line)
+        with self._news:
+            self._logs.setdefault(name, deque(maxlen=_KEPT_LINES)).append(line)
+            self._news.notify_all()

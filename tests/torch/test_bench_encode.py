@@ -18,7 +18,7 @@ def test_the_bench_times_every_step_and_writes_them_down(tmp_path: Path) -> None
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     record = json.loads(out.read_text())

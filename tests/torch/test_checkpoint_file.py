@@ -146,6 +146,6 @@ def command(module: str, checkpoint: Path, weights_dir: Path) -> subprocess.Comp
         env=environment | {"SAM_DEVICE": "cpu"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )

@@ -63,7 +63,7 @@ def test_two_that_start_together_build_once(tmp_path: Path) -> None:
     weights, start = CountedWeights(), Barrier(2)
 
     def build(_: int) -> Path:
-        start.wait(10)
+        start.wait(60)
         return cached_graphs(weights, DIGEST, tmp_path).unsplit
 
     with ThreadPoolExecutor(2) as pool:

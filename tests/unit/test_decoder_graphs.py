@@ -150,7 +150,7 @@ def test_the_image_side_follows_the_first_answer_by_itself(decoder: OnnxDecoder)
 
     image = OnnxImage(random_embedding(), SQUARE, compute)
     (_,) = decoder.decode(image, FIRST_KINDS[:1], multimask=True)
-    assert computed.wait(30)
+    assert computed.wait(60)
 
 
 @pytest.mark.parametrize("prompts", [KINDS[:1] * 2, KINDS[4:5], [some_prompt(9, 20)]], ids=["batch", "mask", "many"])
@@ -176,7 +176,7 @@ def test_threads_that_need_an_image_side_compute_it_once(decoder: OnnxDecoder) -
         return prepared(decoder, SQUARE).side()
 
     def ask(image: OnnxImage) -> ImageSide:
-        together.wait(10)
+        together.wait(60)
         return image.side()
 
     image = OnnxImage(random_embedding(), SQUARE, compute)

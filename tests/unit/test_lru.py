@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from prompt_api.service.lru import ByteLru
 
+LONG = 60.0
+"""Seconds after which a test gives up; nothing asserted depends on it."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -33,7 +36,7 @@ def test_the_least_recently_used_goes_first() -> None:
 def test_a_value_over_the_cap_is_handed_through() -> None:
     lru: ByteLru[str, Block] = ByteLru(30)
     lru.put("a", Block(10))
-    assert lru.get_or_load("big", lambda: Block(31), timeout=1).nbytes == 31
+    assert lru.get_or_load("big", lambda: Block(31), timeout=LONG).nbytes == 31
     assert lru.get("big") is None
     assert lru.get("a")
 
@@ -42,7 +45,7 @@ def test_whoever_watches_is_told_what_is_held_after_each_change() -> None:
     told: list[tuple[int, int, int]] = []
     lru: ByteLru[str, Block] = ByteLru(20, lambda stats: told.append((stats.bytes, stats.entries, stats.evictions)))
     for name in "abc":
-        lru.get_or_load(name, lambda: Block(10), timeout=1)
+        lru.get_or_load(name, lambda: Block(10), timeout=LONG)
     lru.discard(lambda name: name == "b")
     assert told == [(10, 1, 0), (20, 2, 0), (20, 2, 1), (10, 1, 1)]
 
@@ -66,8 +69,8 @@ def test_threads_that_miss_together_load_once() -> None:
         return Block(1)
 
     def miss() -> Block:
-        together.wait(5)
-        return lru.get_or_load("a", load, timeout=5)
+        together.wait(LONG)
+        return lru.get_or_load("a", load, timeout=LONG)
 
     with ThreadPoolExecutor(8) as pool:
         found = {id(future.result()) for future in [pool.submit(miss) for _ in range(8)]}
@@ -81,20 +84,20 @@ def test_a_failed_load_reaches_those_who_waited_and_is_forgotten() -> None:
 
     def fail() -> Block:
         started.set()
-        go.wait(5)
+        go.wait(LONG)
         raise ValueError("no")
 
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(lru.get_or_load, "a", fail, timeout=5)
-        started.wait(5)
-        second = pool.submit(lru.get_or_load, "a", fail, timeout=5)
+        first = pool.submit(lru.get_or_load, "a", fail, timeout=LONG)
+        started.wait(LONG)
+        second = pool.submit(lru.get_or_load, "a", fail, timeout=LONG)
         while lru.stats().misses < 2:
             pass
         go.set()
         for future in (first, second):
             with pytest.raises(ValueError, match="no"):
-                future.result(5)
-    assert lru.get_or_load("a", lambda: Block(1), timeout=1).nbytes == 1
+                future.result(LONG)
+    assert lru.get_or_load("a", lambda: Block(1), timeout=LONG).nbytes == 1
 
 
 def test_whoever_waits_for_a_load_waits_a_bounded_time() -> None:
@@ -103,16 +106,16 @@ def test_whoever_waits_for_a_load_waits_a_bounded_time() -> None:
 
     def slow() -> Block:
         started.set()
-        go.wait(5)
+        go.wait(LONG)
         return Block(1)
 
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(lru.get_or_load, "a", slow, timeout=5)
-        started.wait(5)
+        first = pool.submit(lru.get_or_load, "a", slow, timeout=LONG)
+        started.wait(LONG)
         with pytest.raises(TimeoutError):
             lru.get_or_load("a", slow, timeout=0.01)
         go.set()
-        assert first.result(5).nbytes == 1
+        assert first.result(LONG).nbytes == 1
 
 
 def test_a_value_discarded_while_it_loads_is_not_kept() -> None:
@@ -122,5 +125,5 @@ def test_a_value_discarded_while_it_loads_is_not_kept() -> None:
         lru.discard(lambda key: True)
         return Block(1)
 
-    assert lru.get_or_load("a", load, timeout=1).nbytes == 1
+    assert lru.get_or_load("a", load, timeout=LONG).nbytes == 1
     assert lru.get("a") is None

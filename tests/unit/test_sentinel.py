@@ -106,7 +106,7 @@ def test_whoever_is_blocked_on_a_master_is_told_when_it_is_one_no_more(server: V
         while not direct.info("clients")["blocked_clients"]:
             pass
         direct.replicaof("127.0.0.1", 1)
-        assert told.wait(30)
+        assert told.wait(60)
         thread.join()
 
 

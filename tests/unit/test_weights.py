@@ -143,7 +143,7 @@ def answer_of(process: subprocess.Popen[bytes]) -> str:
     assert process.stdout is not None
     with process.stdout:
         text = process.stdout.read()
-    process.wait(timeout=30)
+    process.wait(timeout=60)
     return text.decode().strip()
 
 
@@ -386,7 +386,7 @@ def command(bench: Bench) -> Run:
             env={"PATH": os.environ["PATH"], "SAM_WEIGHTS_DIR": str(bench.cache), **environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
             check=False,
         )
 

@@ -57,7 +57,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"name": "photo.png", **size, "objects": [_kept(next(iter(_masks().values())), "cat", 9)]},
     ]
     command = ["node", str(HERE / "write_exports.mjs"), str(folder)]
-    subprocess.run(command, input=json.dumps(pictures), text=True, check=True, timeout=60)
+    subprocess.run(command, input=json.dumps(pictures), text=True, check=True, timeout=600)
     return folder
 
 

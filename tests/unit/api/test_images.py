@@ -80,7 +80,7 @@ def test_waiting_ends_when_the_worker_is_done(world: World) -> None:
         pass
     world.encode_next()
     world.events.publish(key, "ready")
-    thread.join(10)
+    thread.join(60)
     assert answers[0].status_code == 200
     assert answers[0].json["status"] == "ready"
 

@@ -180,7 +180,7 @@ def test_a_fetch_is_left_to_the_background_when_no_thread_can_be_spared(
     answers, clicked = Event(), request(POINT, task=STORED)
 
     def answer(*_: object) -> tuple[int, dict[str, str], bytes]:
-        answers.wait(10)
+        answers.wait(60)
         return 200, {}, PICTURE
 
     with studio(answer) as (url, asked):
