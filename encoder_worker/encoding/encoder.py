@@ -1,4 +1,4 @@
-"""The seam behind which an image encoder runs."""
+"""What the worker needs of an image encoder. The backends provide it."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ class Encoder(Protocol):
 
     @property
     def model(self) -> Model:
-        """The weights this encoder runs."""
+        """The model, with the digest of the weights that are loaded."""
         ...
 
     @property
     def batch(self) -> int:
-        """Images that are best encoded together."""
+        """How many images are best encoded together."""
         ...
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[np.floating]]:
-        """Image embeddings of images already resized by `shared.images.resize_longest_side`.
+        """The embeddings of images that `shared.images.resize_longest_side` has resized.
 
         Args:
             images: each (H, W, 3) uint8 RGB with max(H, W) = 1024; sizes may differ.
 
         Returns:
-            For each image, (1, 256, 64, 64) float32, or float16 if that is how it will be stored. Normalising and
-            zero-padding to 1024x1024 is the encoder's part (a GPU does it on the device), exactly as `Sam.preprocess`.
+            For each image, (1, 256, 64, 64) float32, or float16 if that is how it will be stored. The encoder itself
+            normalises and zero-pads to 1024x1024, exactly as `Sam.preprocess` does. A GPU does this on the device.
 
         Raises:
-            EncodeFailed: the encoder could not run, or gave a result that is not finite, for at least one image.
+            EncodeFailed: the encoder could not run, or a result is not finite, for at least one image.
         """
         ...

@@ -1,4 +1,4 @@
-"""From the resized image to what the image encoder sees: normalise, then zero-pad to 1024x1024."""
+"""Makes the input of the image encoder from the resized image: normalise, then zero-pad to 1024x1024."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from shared.models import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD
 
-# There are only 256 values a channel can have, so looking each up is both exact and the fastest way.
+# A channel has only 256 different values, so a table is both exact and the fastest way.
 _MEAN, _STD = (np.array(values, dtype=np.float32)[:, None] for values in (PIXEL_MEAN, PIXEL_STD))
 _NORMALISED = (np.arange(256, dtype=np.float32) - _MEAN) / _STD
 
