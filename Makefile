@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STUDIO := $(VENV)/label-studio
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-INPUTS := pyproject.toml constraints.txt
-CHECKED := shared prompt_api encoder_worker deploy bench tests
+INPUTS := pyproject.toml client/pyproject.toml constraints.txt
+CHECKED := shared prompt_api encoder_worker client deploy bench tests
 
 .PHONY: help run demo test test-torch bench bench-scale chaos fuzz soak label-studio-check images-check lint setup
 .DELETE_ON_ERROR:
@@ -82,13 +82,13 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.serving: $(VENV)/.created $(INPUTS)
-	$(INSTALL) --editable '.[api,worker,local]'
+	$(INSTALL) --editable '.[api,worker,local]' --editable ./client
 	@touch $@
 
 # torch first and by its exact version alone: any looser request pulls gigabytes of GPU libraries.
 $(VENV)/.developing: $(VENV)/.serving
 	$(INSTALL) torch==2.13.0
-	$(INSTALL) --editable '.[api,worker,local,torch,dev]'
+	$(INSTALL) --editable '.[api,worker,local,torch,dev]' --editable ./client
 	@touch $@
 
 $(VENV)/.fuzzing: $(VENV)/.developing

@@ -1,1 +1,1 @@
-"""What the service costs, measured: `python -m bench` for prompts, `python -m bench.encode` for encoding."""
+"""Measures what the service costs: `python -m bench` for prompts, `python -m bench.encode` for encoding."""

@@ -7,23 +7,23 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench import accuracy, cores, latency, machine, sizes, throughput
+from bench.draw import draw
 from bench.material import gathered, in_words
 from bench.photos import photos
 from bench.plan import FULL, QUICK, Plan
-from bench.plots import latency_plot, throughput_plot
 from bench.record import Record, Section, table
 from bench.service import Api
 from bench.summary import FOLDER
-from shared.settings import Settings
+from shared.contract.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; 0 whether or not the bounds hold: they are printed, the numbers are the result."""
+    """Run the bench. The exit status is 0 even if a bound fails: the numbers are the result, and bounds are printed."""
     options = _parse(arguments)
     if not hasattr(os, "sched_getaffinity"):
         print("the bench binds processes to cores, which only Linux can", file=sys.stderr)
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(plan: Plan, own: Sequence[Path] = (), *, quick: bool) -> Record:
-    """Every section, each printed as it is done."""
+    """Measure every section, and print each one when it is done."""
     started = time.monotonic()
     record = Record(machine.about(quick=quick))
     print("\n".join(f"{name}: {value}" for name, value in record.about.items()), flush=True)
@@ -75,17 +75,11 @@ def run(plan: Plan, own: Sequence[Path] = (), *, quick: bool) -> Record:
 
 
 def write(record: Record, folder: Path) -> list[Path]:
-    """The record as JSON and its two plots, named by its date."""
+    """Write the record as JSON, and its two plots; the file names begin with the date."""
     folder.mkdir(parents=True, exist_ok=True)
-    date = record.about["date"][:10]
-    files: dict[str, Callable[[], str]] = {
-        f"{date}-prompt.json": lambda: json.dumps(record.as_json(), indent=1) + "\n",
-        f"{date}-prompt-latency.svg": lambda: latency_plot(record),
-        f"{date}-prompt-throughput.svg": lambda: throughput_plot(record),
-    }
-    for name, content in files.items():
-        (folder / name).write_text(content())
-    return [folder / name for name in files]
+    file = folder / f"{record.about['date'][:10]}-prompt.json"
+    file.write_text(json.dumps(record.as_json(), indent=1) + "\n")
+    return [file, *draw(file)]
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""(g), (h): the masks themselves against the reference's, by how embeddings are stored, and what storing them costs."""
+"""(g), (h): how far our masks differ from the reference's for each stored dtype, and how many bytes each takes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from bench.photos import STANDARD, Photo
 from bench.record import Bound, Quantity, Row, Section
 from bench.sides import Ours, ious, threads
 from encoder_worker.backends.load import load_encoder
-from prompt_api.decoder.weights import read_export
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
-from shared.codec import EmbeddingDtype, decode_embedding, encode_embedding
-from shared.images import resize_longest_side
-from shared.keys import EmbeddingKey
-from shared.models import MOBILE_SAM
-from shared.weights import locate_weights
-from tests.parity.reference import Answer, Click, Reference
+from prompt_api.models.sam1.boundary import mask_runs
+from prompt_api.models.sam1.weights import read_export
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import EMBEDDING, MOBILE_SAM, SAM1
+from shared.tensors.embedding import TensorDtype, decode_embedding, encode_embedding
+from shared.weights.locate import locate_weights
+from tests.support.reference import Answer, Click, Reference
 
-LEAST_IOU: dict[EmbeddingDtype, float] = {"float32": 0.9999, "int16": 0.999, "float16": 0.999, "int8": 0.99}
+LEAST_IOU: dict[TensorDtype, float] = {"float32": 0.9999, "int16": 0.999, "float16": 0.999, "int8": 0.99}
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(slots=True)
 class _Differences:
-    """Against the reference, with one stored dtype; `pixels` are those of the mask that has most of them wrong."""
+    """How our answers with one stored dtype differ from the reference's. `pixels`: most wrong ones in any one mask."""
 
     ious: list[float] = field(default_factory=list)
     logits: list[float] = field(default_factory=list)
@@ -56,7 +56,7 @@ class _Differences:
 
 
 def accuracy(material: Material) -> tuple[Section, Section]:
-    """(g) and (h), on the photos at their own sizes, in this process."""
+    """Measure (g) and (h) in this process, on the photos at their own sizes."""
     count = material.thread_counts[-1]
     found = {dtype: _Differences() for dtype in LEAST_IOU}
     noise, ours_exactly, theirs_exactly = _Differences(), _Differences(), _Differences()
@@ -65,7 +65,7 @@ def accuracy(material: Material) -> tuple[Section, Section]:
     with threads(count), client:
         encoder, ours = load_encoder(MOBILE_SAM, material.settings), Ours(material.settings, threads=count)
         for number, photo in enumerate(map(_bounded, material.photos)):
-            (embedding,) = encoder.encode([resize_longest_side(photo.rgb)])
+            embedding = encoder.encode([SAM1.frame.resize(photo.rgb)])[0][EMBEDDING]
             exact.preset(embedding, photo.size)
             answered = list(_reference_answers(material, photo, embedding, SEED + number))
             truths = [exact.predict(click) for click, _ in answered]
@@ -74,12 +74,14 @@ def accuracy(material: Material) -> tuple[Section, Section]:
                 theirs_exactly.add(list(answer.masks), answer.logits, answer.scores, truth)
             for dtype, differences in found.items():
                 key = EmbeddingKey.of(f"{number:064x}", MOBILE_SAM)
-                value = encode_embedding(key, embedding, dtype=dtype, original=photo.size)
+                value = encode_embedding(
+                    key, {EMBEDDING: embedding}, specs=SAM1.tensors, dtypes={EMBEDDING: dtype}, original=photo.size
+                )
                 client.set(key.redis_key, value)
                 differences.redis_bytes = client.memory_usage(key.redis_key) or 0
                 client.delete(key.redis_key)
-                stored = decode_embedding(value, key)
-                differences.prepared_bytes = ours.preset(stored.array, photo.size).nbytes
+                stored = decode_embedding(value, key, SAM1.tensors)
+                differences.prepared_bytes = ours.preset(stored.tensors[EMBEDDING], photo.size).nbytes
                 for (click, answer), truth in zip(answered, truths, strict=True):
                     given = _served(ours, photo, click)
                     differences.add(*given, answer)
@@ -96,7 +98,7 @@ def accuracy(material: Material) -> tuple[Section, Section]:
 def _reference_answers(
     material: Material, photo: Photo, embedding: Floats, seed: int
 ) -> Iterator[tuple[Click, Answer]]:
-    """Random prompts of every kind and what `SamPredictor` says."""
+    """Random prompts of every kind, each with `SamPredictor`'s answer."""
     predictor, clicks = material.theirs.predictor, Clicks(photo.size, seed)
     predictor.preset(embedding, photo.size)
     earlier = None
@@ -109,7 +111,7 @@ def _reference_answers(
 
 
 def _reordered(material: Material, click: Click) -> tuple[list[NDArray[np.bool_]], Floats, Floats]:
-    """`SamPredictor`'s answer when torch adds in another order: what float32 leaves open."""
+    """`SamPredictor`'s answer when torch adds in another order. It shows what float32 rounding alone does to a mask."""
     onednn = torch.backends.mkldnn
     onednn.enabled = False  # type: ignore[assignment]  # a bool, which torch's annotations do not know
     try:
@@ -120,10 +122,10 @@ def _reordered(material: Material, click: Click) -> tuple[list[NDArray[np.bool_]
 
 
 def _served(ours: Ours, photo: Photo, click: Click) -> tuple[list[NDArray[np.bool_]], Floats, Floats]:
-    """Masks as the service answers them: those of a first prompt come without the padding, then RLE."""
+    """Masks as the service answers them: a first prompt is decoded without the padding, and masks are sent as RLE."""
     whole = ours.decode(click, padding=True)
     shown = whole if click.mask is not None else ours.decode(click, padding=False)
-    masks = [_pixels(mask) for mask in encode_masks(shown.logits, photo.size, MaskFormat.RLE)]
+    masks = [_pixels(mask) for mask in encode_masks(mask_runs, shown.logits, photo.size, MaskFormat.RLE)]
     return masks, whole.logits, whole.scores
 
 
@@ -132,7 +134,7 @@ def _pixels(mask: EncodedMask) -> NDArray[np.bool_]:
     return np.asarray(np.ascontiguousarray(coco.decode(counts)), dtype=bool)
 
 
-def _masks(found: dict[EmbeddingDtype, _Differences], others: dict[str, _Differences]) -> Section:
+def _masks(found: dict[TensorDtype, _Differences], others: dict[str, _Differences]) -> Section:
     rows = [
         Row(f"cache of {dtype}", _numbers(differences, LEAST_IOU[dtype]), Bound("least IoU", least=LEAST_IOU[dtype]))
         for dtype, differences in found.items()
@@ -159,7 +161,7 @@ def _numbers(differences: _Differences, bound: float) -> dict[str, Quantity]:
     }
 
 
-def _bytes(found: dict[EmbeddingDtype, _Differences]) -> Section:
+def _bytes(found: dict[TensorDtype, _Differences]) -> Section:
     rows = [
         Row(
             dtype,
@@ -172,12 +174,12 @@ def _bytes(found: dict[EmbeddingDtype, _Differences]) -> Section:
         )
         for dtype, differences in found.items()
     ]
-    assert set(LEAST_IOU) == set(get_args(EmbeddingDtype))
+    assert set(LEAST_IOU) == set(get_args(TensorDtype))
     note = "In Redis: MEMORY USAGE of the key. In an API process: the prepared image, whatever was stored."
     return Section("h", "Bytes per cached image", rows, note)
 
 
 def _bounded(photo: Photo) -> Photo:
-    """A photo no larger than the standard size: its masks are compared pixel by pixel."""
+    """The photo, made no larger than the standard size, because every pixel of its masks is compared."""
     height, width = photo.size
     return photo if height * width <= STANDARD[0] * STANDARD[1] else photo.resized(STANDARD)

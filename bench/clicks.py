@@ -1,4 +1,4 @@
-"""Random prompts, the same in every run, and each as both sides take it."""
+"""Random prompts, the same in every run, in the form that each side takes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.decoder.interface import Prompt
-from shared.geometry import Size, to_resized_frame
-from tests.parity.reference import Click
+from prompt_api.models.interface import Prompt
+from shared.contract.geometry import Size
+from shared.contract.models import SAM1
+from tests.support.reference import Click
 
 SEED = 20_241_122
 
@@ -24,7 +25,7 @@ class Clicks:
         self._rng = np.random.default_rng(seed)
 
     def point(self) -> Click:
-        """A click on the foreground, three masks: what a user does most."""
+        """A click on the foreground that asks for three masks: the most common prompt of a user."""
         return Click(*self._points(1, 1))
 
     def of_kind(self, kind: str, earlier: NDArray[np.float32] | None) -> Click:
@@ -56,15 +57,19 @@ class Clicks:
 
 
 def decoder_prompt(click: Click, size: Size) -> Prompt:
-    """`click`, in pixels of an image of (height, width), as the service's decoder takes it."""
+    """`click` in the form that the service's decoder takes.
+
+    Args:
+        size: (height, width) of the image that the click's pixels belong to.
+    """
     points = np.zeros((0, 2)) if click.points is None else click.points
     labels = np.zeros(0, np.int64) if click.labels is None else click.labels
-    box = None if click.box is None else to_resized_frame(click.box.reshape(2, 2), size).reshape(4)
-    return Prompt(to_resized_frame(points, size), labels, box, click.mask)
+    box = None if click.box is None else SAM1.frame.points(click.box.reshape(2, 2), size).reshape(4)
+    return Prompt(SAM1.frame.points(points, size), labels, box, click.mask)
 
 
 def request_prompt(click: Click) -> dict[str, Any]:
-    """`click` as a prompt of the HTTP API; without a mask."""
+    """`click` as a prompt of the HTTP API. The click must have no mask."""
     assert click.mask is None
     given = {"points": click.points, "labels": click.labels, "box": click.box}
     return {name: array.tolist() for name, array in given.items() if array is not None}

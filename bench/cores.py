@@ -1,4 +1,4 @@
-"""Cores and processes of this machine as Linux shows them: pinning, processor time, memory."""
+"""Binds processes to cores, and reads their processor time and memory from Linux."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _KB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory of a process now, and the most since its start or the last `forget_peak`; MB of 10^6 bytes."""
+    """Resident memory of a process, in MB of 10^6 bytes. `peak` is the most since it started or since `forget_peak`."""
 
     now: float
     peak: float
 
 
 def available() -> list[int]:
-    """Cores this process may use."""
+    """The cores that this process may use."""
     return sorted(os.sched_getaffinity(0))
 
 
 @contextmanager
 def running_on(cores: Iterable[int]) -> Iterator[None]:
-    """Within the block this thread, and the threads and processes it starts, run on `cores` alone."""
+    """In the block, this thread runs only on `cores`. So do the threads and processes that it starts there."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, set(cores))
     try:
@@ -37,20 +37,20 @@ def running_on(cores: Iterable[int]) -> Iterator[None]:
 
 
 def pin(pid: int, cores: Iterable[int]) -> None:
-    """Bind every thread of a process to `cores`; the threads it starts later inherit that."""
+    """Bind every thread of a process to `cores`. Threads that it starts later inherit this."""
     wanted = set(cores)
     for task in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(task.name), wanted)
 
 
 def children(pid: int) -> list[int]:
-    """Processes that `pid` started, in the order of their ids."""
+    """The processes that `pid` started, sorted by id."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sorted(int(child) for task in tasks for child in (task / "children").read_text().split())
 
 
 def processor_seconds(pid: int) -> float:
-    """Processor time the process has used, all its threads together."""
+    """Processor time that all threads of the process have used together."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
@@ -62,5 +62,5 @@ def memory(pid: int) -> Memory:
 
 
 def forget_peak(pid: int) -> None:
-    """Let `memory(pid).peak` count from now on. Source: proc(5), /proc/pid/clear_refs."""
+    """Make `memory(pid).peak` count from now on, through /proc/pid/clear_refs; see proc(5)."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -1,7 +1,8 @@
 """`python -m bench.encode`: images per second, from `SamPredictor.set_image` as published to the whole service.
 
-Each row adds one step to the row above it. On a GPU: `python -m bench.encode --model vit_h`, 3 to 10 minutes, needs no
-checkpoint (random weights are as fast; SAM_WEIGHTS_PATH names a real one). On a CPU: `--model mobile_sam`.
+Each row adds one step to the row above it. On a GPU, run `python -m bench.encode --model vit_h`: it takes 3 to 10
+minutes. It needs no checkpoint, because random weights are as fast; SAM_WEIGHTS_PATH names a real one. On a CPU, use
+`--model mobile_sam`.
 """
 
 from __future__ import annotations
@@ -34,16 +35,15 @@ from encoder_worker.backends.sam1.attention import LARGEST_MASKED, fuse_attentio
 from encoder_worker.backends.sam1.checkpoint_file import empty_sam, read_checkpoint
 from encoder_worker.backends.sam1.network import Network
 from encoder_worker.encoding.encoder import Encoder
-from shared import logs
-from shared.checkpoint import locate_checkpoint
-from shared.images import resize_longest_side
-from shared.models import IMAGE_SIZE, MOBILE_SAM, Model, find_model
-from shared.settings import Settings
+from shared.contract.models import MOBILE_SAM, SAM1, Model, find_model
+from shared.contract.settings import Settings
+from shared.observe import logs
+from shared.weights.checkpoint import locate_checkpoint
 
 RESULTS = Path(__file__).parent / "results"
 EVERY_MASK = 1 << 30
 BATCHES = (1, 4, 8)
-"""Sizes timed; the second is the one the service runs."""
+"""Batch sizes that are timed; the service uses the second one."""
 
 PUBLISHED = "SamPredictor.set_image, float32"
 WHOLE_WAY = "RQ to Redis"
@@ -54,13 +54,13 @@ class Row:
     """One way to encode.
 
     Attributes:
-        what: the way.
-        images: that were timed.
+        what: name of the way.
+        images: number of images that were timed.
         images_per_second, ms_per_image: mean.
-        against_published: times the rate of the first row.
+        against_published: its rate divided by the rate of the first row.
         utilisation: of the GPU, percent.
-        peak_gb: most memory of the device that torch held.
-        peak_share: percent of the device's bfloat16 peak that the encoder's own arithmetic amounts to.
+        peak_gb: the most memory of the device that torch held.
+        peak_share: the encoder's arithmetic, in percent of the device's bfloat16 peak.
     """
 
     what: str
@@ -79,8 +79,8 @@ class Bench:
     def __init__(self, device: torch.device, images: int, tflop: float | None) -> None:
         """
         Args:
-            images: to time in each row, rounded up to whole batches.
-            tflop: of one image, 10^12 floating point operations.
+            images: how many to time in each row, rounded up to whole batches.
+            tflop: floating point operations for one image, in 10^12.
         """
         self.rows: list[Row] = []
         self.images = images
@@ -88,7 +88,7 @@ class Bench:
         self._tflop = tflop
 
     def time(self, what: str, run: Callable[[], object], *, images: int, repeats: int, warm: bool = True) -> None:
-        """Add a row: `repeats` calls of `run`, each of `images` images, after one that is not counted."""
+        """Add a row for `repeats` calls of `run` with `images` images each. A first call is not counted, if `warm`."""
         if warm:
             run()
         synchronise(self._device)
@@ -125,7 +125,7 @@ class Bench:
         self.time(what, lambda: encoder.encode(batch), images=count, repeats=-(-self.images // count))
 
     def service(self, what: str, encoder: Encoder, files: Sequence[bytes]) -> None:
-        """Add the rows of the pipeline and of the whole way around it."""
+        """Add a row for the pipeline, and one for the whole way from RQ to Redis."""
         for way, seconds_of in (
             ("pipeline from JPEG bytes", seconds_in_pipeline),
             (WHOLE_WAY, seconds_from_rq_to_redis),
@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _torch_rows(model: Model, device: torch.device, images: int, compiled: bool, tiny: bool) -> list[Row]:
     sam = _sam(model, tiny)
     photo = photos()[0] if tiny else photos()[0].resized(STANDARD)
-    frame = resize_longest_side(photo.rgb)
+    frame = SAM1.frame.resize(photo.rgb)
     bench = Bench(device, images, _tflop(sam.image_encoder))
     _time_published(bench, copy.deepcopy(sam).to(device), photo.rgb)
 
@@ -216,13 +216,13 @@ def _onnx_rows(device: torch.device, images: int) -> list[Row]:
     photo = photos()[0].resized(STANDARD)
     bench = Bench(device, images, None)
     encoder = load_encoder(MOBILE_SAM, Settings(device=device.type))
-    bench.encoder(f"ONNX Runtime, batch {encoder.batch}", encoder, [resize_longest_side(photo.rgb)])
+    bench.encoder(f"ONNX Runtime, batch {encoder.batch}", encoder, [SAM1.frame.resize(photo.rgb)])
     bench.service("ONNX Runtime", encoder, jpegs(photo, 1 + images))
     return bench.rows
 
 
 def _sam(model: Model, tiny: bool) -> Any:
-    """segment_anything's `Sam` on the CPU: of the checkpoint in SAM_WEIGHTS_PATH, else of random weights."""
+    """segment_anything's `Sam` on the CPU, with the checkpoint of SAM_WEIGHTS_PATH if set, else random weights."""
     settings = Settings.from_env()
     sam = empty_sam(model.name)
     if tiny:
@@ -265,9 +265,9 @@ def _time_published(bench: Bench, sam: Any, rgb: NDArray[np.uint8]) -> None:
 
 
 def _tflop(image_encoder: Any) -> float:
-    """10^12 floating point operations of one image, counted on the published network without computing it."""
+    """Floating point operations for one image, in 10^12. Counted on the published network, without running it."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        copy.deepcopy(image_encoder).to("meta")(torch.empty(1, 3, IMAGE_SIZE, IMAGE_SIZE, device="meta"))
+        copy.deepcopy(image_encoder).to("meta")(torch.empty(1, 3, SAM1.frame.side, SAM1.frame.side, device="meta"))
     return float(counter.get_total_flops()) / 1e12
 
 

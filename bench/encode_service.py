@@ -1,4 +1,4 @@
-"""An encoder inside the worker's own machinery: the pipeline alone, and the whole way from RQ to Redis."""
+"""Times an encoder inside the worker's own code: in the pipeline alone, and on the whole way from RQ to Redis."""
 
 from __future__ import annotations
 
@@ -18,19 +18,22 @@ from encoder_worker.encoding.encoder import Encoder
 from encoder_worker.encoding.pipeline import EncodePipeline
 from encoder_worker.rq.batch_worker import BatchWorker
 from encoder_worker.rq.worker import EncodeWorker
-from shared.connections import request_client, worker_client
-from shared.events import MemoryEvents, RedisEvents
-from shared.keys import EmbeddingKey, image_key, queue_name, record_key
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
-from shared.store import MemoryStore, RedisStore, Store
+from shared.contract.keys import EmbeddingKey, image_key, queue_name, record_key
+from shared.contract.settings import Settings
+from shared.events.redis_events import RedisEvents
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.connections import request_client, worker_client
+from shared.store.interface import Store
+from shared.store.redis_store import RedisStore
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_store import MemoryStore
 
 _TTL = 3600
 _PIXELS = 50_000_000
 
 
 def jpegs(photo: Photo, count: int) -> list[bytes]:
-    """`count` files of the same photo that differ in a comment, and so in their image id."""
+    """`count` files of one photo. Each has another comment, and so another image id."""
     files = []
     for number in range(count):
         file = io.BytesIO()
@@ -40,7 +43,7 @@ def jpegs(photo: Photo, count: int) -> list[bytes]:
 
 
 def seconds_in_pipeline(encoder: Encoder, files: Sequence[bytes]) -> float:
-    """JPEG bytes to stored embeddings, all in this process."""
+    """Seconds from JPEG bytes to stored embeddings, all in this process. The first file is not counted."""
     store = MemoryStore()
     keys = [_upload(store, encoder, data) for data in files]
     encode = EncodeImage(
@@ -61,7 +64,7 @@ def seconds_in_pipeline(encoder: Encoder, files: Sequence[bytes]) -> float:
 
 
 def seconds_from_rq_to_redis(encoder: Encoder, files: Sequence[bytes]) -> float:
-    """Jobs that wait in a real queue to embeddings in a real Redis, by one worker; the first is not counted."""
+    """Seconds that one worker takes from jobs in a real queue to embeddings in Redis. The first job is not counted."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with ValkeyServer(maxmemory="8gb", **{"maxmemory-policy": "noeviction"}) as server:
         url = server.connection_url

@@ -1,4 +1,4 @@
-"""What a GPU did during a measurement, and what it could have done."""
+"""How busy a GPU was during a measurement, and the most it could have done."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PEAK_TFLOPS = {
     "RTX 4090": 165.0,
     "RTX 3090": 71.0,
 }
-"""Dense bfloat16 tensor-core peaks with float32 accumulation, by part of the device's name; from the data sheets."""
+"""Tensor cores' peak rates, by a part of the device's name: dense bfloat16, float32 sums; from the data sheets."""
 
 _SAMPLE = 0.2
 
@@ -33,19 +33,19 @@ def device_name(device: torch.device) -> str:
 
 
 def peak_tflops(device: torch.device) -> float | None:
-    """Of the device, where it is known."""
+    """The device's peak rate; None if it is not known."""
     name = device_name(device)
     return next((peak for part, peak in PEAK_TFLOPS.items() if part in name), None)
 
 
 def synchronise(device: torch.device) -> None:
-    """Return once the device has done all that it was asked to."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class Utilisation:
-    """Mean utilisation of the GPU in the block, in percent, as `nvidia-smi` samples it; None where there is none."""
+    """Samples the GPU's utilisation with `nvidia-smi` during the block. `mean` is in percent; None without a GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self._on = device.type == "cuda"

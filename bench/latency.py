@@ -1,4 +1,4 @@
-"""(a), (b), (c): one prompt, stage by stage, over HTTP, and on a replica that does not have the image."""
+"""(a), (b), (c): one prompt in its stages, over HTTP, and on a replica that does not have the image in memory."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from bench.record import Bound, Quantity, Row, Section
 from bench.samples import Milliseconds, in_turns, joined, median, percentile, ratio
 from bench.service import Answer, Api, Connection
 from bench.sides import Ours, Theirs, threads
-from tests.parity.reference import Click
+from tests.support.reference import Click
 
 _WARM_UP = 2
 
 ONE_IMAGE = 40 << 20
-"""Bytes of memory that one image fits in, and two do not."""
+"""Bytes of cache: enough for one image, too few for two."""
 
 _REST = 0.2
-"""Seconds in which the cold API ends what it does after its answers: it must not meet the other side's prompt."""
+"""Seconds of pause after the cold API's answers. It still works then, and must not slow the other side's prompt."""
 
 
 def decoders(material: Material) -> Section:
-    """(a): inside one process, at equal threads."""
+    """Measure (a): both decoders inside this process, with as many threads each."""
     rows: list[Row] = []
     for count in material.thread_counts:
         with threads(count):
@@ -70,10 +70,10 @@ def _decoder_rows(name: str, taken: Mapping[str, Milliseconds]) -> list[Row]:
 
 
 def over_http(material: Material, apis: Mapping[int, Api]) -> Section:
-    """(b): the whole request, against `SamPredictor.predict` in this process, at equal cores.
+    """Measure (b): the whole request, against `SamPredictor.predict` in this process, with as many cores each.
 
     Args:
-        apis: by the threads and cores they have.
+        apis: by their number of threads and cores.
     """
     rows: list[Row] = []
     rounds = -(-material.plan.http_rounds // len(material.standard))
@@ -95,7 +95,11 @@ def over_http(material: Material, apis: Mapping[int, Api]) -> Section:
 def _http_and_predict(
     connection: Connection, theirs: Theirs, photo: Encoded, rounds: int, answers: list[Answer]
 ) -> dict[str, Milliseconds]:
-    """Two requests to one of theirs, which takes long enough to know; `answers` gets every answer."""
+    """Time two requests for each call of `SamPredictor`, which is slow and needs fewer samples.
+
+    Args:
+        answers: gets every answer of the API.
+    """
     theirs.preset(photo.embedding, photo.size)
 
     def prompt(click: Click) -> None:
@@ -137,7 +141,7 @@ def _http_rows(count: int, taken: Mapping[str, Milliseconds], answers: Sequence[
 
 
 def cold(material: Material, warm: Mapping[int, Api], cold: Mapping[int, Api]) -> Section:
-    """(c): a first prompt fetches its image, against one that finds it in memory."""
+    """Measure (c): a first prompt that must fetch its image, against a prompt that finds it in memory."""
     rows = []
     for count in warm:
         with threads(count):

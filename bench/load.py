@@ -1,6 +1,6 @@
-"""`python -m bench.load`: clients that prompt as fast as they are answered, in a process of their own.
+"""`python -m bench.load`: clients that send the next prompt as soon as the last is answered, in their own process.
 
-Raw sockets and requests made beforehand: what the clients cost is taken from the service on the same machine.
+They use raw sockets and ready-made requests, because they take processor time from the service on the same machine.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Load:
 
     Attributes:
         wall: seconds measured.
-        processor: seconds of processor time the clients took meanwhile.
-        milliseconds: of each request answered meanwhile.
+        processor: seconds of processor time that the clients used in that time.
+        milliseconds: how long each request took that was answered in that time.
     """
 
     wall: float
@@ -42,10 +42,12 @@ class Load:
 
 
 def run_load(url: str, path: str, bodies: Sequence[bytes], *, connections: int, warm_up: float, seconds: float) -> Load:
-    """Post `bodies`, over and over, on that many connections, from another process.
+    """Post `bodies` again and again from another process.
 
     Args:
-        warm_up: seconds before what counts.
+        connections: how many clients post at once.
+        warm_up: seconds before the measured time.
+        seconds: length of the measured time.
 
     Raises:
         subprocess.CalledProcessError: a request was refused; the reason is on standard error.
@@ -70,7 +72,7 @@ def run_load(url: str, path: str, bodies: Sequence[bytes], *, connections: int, 
 
 
 class _Client:
-    """One connection, and when each of its requests was answered and how long it took, in seconds."""
+    """One connection. `answered` has, for each request, when it was answered and how long it took, in seconds."""
 
     def __init__(self, address: str, requests: Sequence[bytes], first: int) -> None:
         self._connection = RawConnection(address)
@@ -94,7 +96,7 @@ class _Client:
 
 
 def main() -> None:
-    """Read the plan on standard input, write a `Load` on standard output."""
+    """Read the plan from standard input, and write a `Load` to standard output."""
     plan = json.load(sys.stdin)
     head = f"POST {plan['path']} HTTP/1.1\r\nHost: {plan['address']}\r\nContent-Type: application/json\r\n"
     requests = [f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode() for body in plan["bodies"]]

@@ -1,4 +1,4 @@
-"""Where and on what a run was made."""
+"""The machine, the commit and the versions that a run was made with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PACKAGES = ("numpy", "onnxruntime", "torch", "flask", "waitress", "redis", "val
 
 
 def about(*, quick: bool) -> dict[str, Any]:
-    """Date, commit, machine and versions of this run."""
+    """Date, commit, machine and versions of this run, as its record has them."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "quick": quick,
@@ -41,7 +41,7 @@ def _processor() -> str:
 
 
 def _git(*command: str) -> str:
-    """Its output, or "" outside a checkout."""
+    """The output of a git command, or "" outside a checkout."""
     try:
         return subprocess.run(
             ["git", "-C", str(_ROOT), *command], capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""What the sections share: the plan, the service, photos that are encoded in it, both sides in this process."""
+"""What the sections share: the plan, the running service, the photos encoded in it, and `SamPredictor`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bench.photos import MEGAPIXELS, STANDARD, Photo
 from bench.plan import Plan
 from bench.service import Service
 from bench.sides import Theirs
-from shared.geometry import Size
-from shared.settings import Settings
+from shared.contract.geometry import Size
+from shared.contract.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """A photo in the service: (height, width), and the embedding (1, 256, 64, 64) that the service holds."""
+    """A photo that the service has encoded: its size (height, width), and its embedding (1, 256, 64, 64)."""
 
     name: str
     image_id: str
@@ -30,10 +30,13 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """Attributes:
-    photos: at their own sizes.
-    standard: the same at 1800x1200.
-    sized: one of them, by megapixels.
+    """All of it.
+
+    Attributes:
+        theirs: `SamPredictor`, in this process.
+        photos: at their own sizes.
+        standard: the same photos at 1800x1200.
+        sized: the first photo at several sizes, by megapixels.
     """
 
     plan: Plan
@@ -46,18 +49,18 @@ class Material:
 
     @property
     def api_core(self) -> int:
-        """The core of an API that has one."""
+        """The core for an API that runs on one core."""
         return cores.available()[0]
 
     @property
     def thread_counts(self) -> list[int]:
-        """One, and all there are."""
+        """Numbers of threads to measure with: one, and one for each core."""
         return sorted({1, len(cores.available())}) if self.plan.every_setup else [1]
 
 
 @contextmanager
 def gathered(plan: Plan, settings: Settings, photos: Sequence[Photo]) -> Iterator[Material]:
-    """Start the service and have everything encoded."""
+    """Start the service, and have it encode all photos."""
     photos = photos[: plan.photos]
     standard = [photo.resized(STANDARD) for photo in photos]
     sized = {name: photos[0].resized(MEGAPIXELS[name]) for name in plan.sizes}

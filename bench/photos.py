@@ -13,10 +13,10 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from shared.geometry import Size
+from shared.contract.geometry import Size
 
 STANDARD: Size = (1200, 1800)
-"""(height, width) at which latencies are compared."""
+"""(height, width) of the photos that latencies are compared on."""
 
 MEGAPIXELS: dict[str, Size] = {
     "0.3 MP": (447, 671),
@@ -24,12 +24,12 @@ MEGAPIXELS: dict[str, Size] = {
     "12 MP": (2828, 4243),
     "50 MP": (5773, 8660),
 }
-"""Sides 3:2, so that the decoder sees the same share of padding at every size."""
+"""Every size has sides of 3:2, so that the decoder has the same share of padding at each."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo as decoded: (H, W, 3) uint8 RGB."""
+    """A decoded photo: (H, W, 3) uint8 RGB."""
 
     name: str
     rgb: NDArray[np.uint8]
@@ -46,14 +46,14 @@ class Photo:
         return file.getvalue()
 
     def resized(self, size: Size) -> Photo:
-        """Its middle, at (height, width)."""
+        """The middle of the photo, scaled to (height, width)."""
         height, width = size
         fitted = ImageOps.fit(Image.fromarray(self.rgb), (width, height), Image.Resampling.BICUBIC)
         return Photo(f"{self.name} {width}x{height}", np.asarray(fitted))
 
 
 def photos(own: Sequence[Path] = ()) -> list[Photo]:
-    """Photos that scikit-image carries, each of another shape, and the files in `own`."""
+    """The files in `own`, and photos from scikit-image. Each of those has another shape."""
     carried = [Photo(name, getattr(skimage.data, name)()) for name in ("coffee", "astronaut", "chelsea", "rocket")]
     upright = Photo("coffee, upright", np.ascontiguousarray(carried[0].rgb[:, 150:450]))
     return [*(_read(path) for path in own), *carried, upright]

@@ -1,4 +1,4 @@
-"""How much of everything a run measures."""
+"""How much a run measures in each section."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Counts of rounds per section, and what is measured in them.
+    """The number of rounds of each section, and what the rounds measure.
 
     Attributes:
-        decoder_rounds: (a), of each photo and thread count.
-        http_rounds: (b), rounds of two HTTP prompts and one of the reference.
-        cold_rounds: (c).
-        processes: (d), numbers of API processes.
-        load_rounds, load_warm_up, load_seconds: (d), of each of them.
-        batches, batch_rounds: (e).
-        sizes, size_rounds: (f), rounds of each format.
-        reference_rounds: (f), of the reference at each size but the largest.
-        mask_rounds: (g), of each kind of prompt on each photo.
-        photos: photos used, at most.
-        every_setup: also with all threads, and with API processes that are not bound to cores.
+        decoder_rounds: of (a), for each photo and number of threads.
+        http_rounds: of (b); each has two HTTP prompts and one prompt of the reference.
+        cold_rounds: of (c).
+        processes: of (d), the numbers of API processes.
+        load_rounds, load_warm_up, load_seconds: of (d), for each number of processes; seconds.
+        batches, batch_rounds: of (e), prompts in a batch and rounds.
+        sizes, size_rounds: of (f), sizes of the image, and rounds for each format.
+        reference_rounds: of (f), prompts of the reference at each size except the largest.
+        mask_rounds: of (g), for each kind of prompt on each photo.
+        photos: most photos that are used.
+        every_setup: measure also with all threads, and with API processes that are not bound to cores.
     """
 
     decoder_rounds: int = 12
@@ -59,4 +59,4 @@ QUICK = Plan(
     photos=1,
     every_setup=False,
 )
-"""Everything once, to see that it works; its numbers mean nothing."""
+"""Everything once, to check that the bench works. Its numbers mean nothing."""

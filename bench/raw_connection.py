@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection with next to no cost: what clients spend is taken from the service on the same machine."""
+"""An HTTP/1.1 connection that costs little, because clients take processor time from the service beside them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ _TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """An answer as it came; `head` is the status line and the headers."""
+    """An answer. `head` has its status line and headers, as they came."""
 
     status: int
     head: bytes
     body: bytes
 
     def header(self, name: bytes) -> bytes:
-        """The value of a header, its name in lower case; empty without it."""
+        """The value of the header with this lower-case name; empty if the answer does not have it."""
         _, _, rest = self.head.lower().partition(b"\r\n" + name + b":")
         return rest.partition(b"\r\n")[0].strip()
 
 
 class RawConnection:
-    """A kept connection to `host:port`."""
+    """A connection to `host:port` that stays open between requests."""
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
@@ -31,7 +31,7 @@ class RawConnection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def exchange(self, request: bytes) -> RawAnswer:
-        """Send a request, head and body, and read its answer.
+        """Send a request with its head and body, and read the answer.
 
         Raises:
             OSError: the connection broke, or nothing came for 60 s.

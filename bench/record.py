@@ -1,4 +1,4 @@
-"""What a run of the bench found: rows of numbers, some with the bound they are held to; as JSON and as a table."""
+"""What a run of the bench found: rows of numbers, some of them with a bound. Written as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DECIMALS = {
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number and its unit, one of `_DECIMALS`: `x` is a ratio, "" an IoU or a difference of logits."""
+    """A number and its unit, which is a key of `_DECIMALS`. `x` is a ratio; "" is an IoU or a difference of logits."""
 
     value: float
     unit: str
@@ -29,11 +29,11 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What the issue asks of one number of a row.
+    """A limit that was set for one number of a row.
 
     Attributes:
-        number: its name in the row.
-        least, most: inclusive limits, in the number's unit; exactly one is given.
+        number: the number's name in the row.
+        least, most: inclusive limits, in the number's unit. Exactly one of them is given.
     """
 
     number: str
@@ -49,7 +49,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line: what was measured, its numbers by name in the order to show them, the bound if there is one."""
+    """One line: what was measured, its numbers by name in the order to show, and the bound if there is one."""
 
     what: str
     numbers: Mapping[str, Quantity]
@@ -57,17 +57,17 @@ class Row:
 
     @property
     def passed(self) -> bool | None:
-        """Whether the bound holds; None without one."""
+        """Whether the bound holds; None if the row has no bound."""
         return None if self.bound is None else self.bound.holds(self.numbers[self.bound.number].value)
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A question and its rows.
+    """A question, and the rows that answer it.
 
     Attributes:
-        key: its letter in the issue.
-        note: how it was measured, where that must be known to read the numbers.
+        key: its letter.
+        note: how it was measured, if a reader needs that to understand the numbers.
     """
 
     key: str
@@ -81,7 +81,7 @@ class Record:
     """One run.
 
     Attributes:
-        about: date, commit, machine, versions, whether it was quick.
+        about: date, commit, machine and versions, and whether it was a quick run.
     """
 
     about: Mapping[str, Any]
@@ -99,7 +99,7 @@ class Record:
         return next(section for section in self.sections if section.key == key)
 
     def number(self, key: str, what: str, name: str) -> float:
-        """A number by section, row and name.
+        """The number of this name in a row of a section.
 
         Raises:
             StopIteration: there is no such row.
@@ -108,7 +108,7 @@ class Record:
 
 
 def table(sections: Iterable[Section]) -> str:
-    """The sections as aligned text, each bound with its verdict."""
+    """The sections as aligned text. Each bound says whether it holds."""
     lines: list[str] = []
     for section in sections:
         lines += ["", f"({section.key}) {section.title}"]

@@ -1,4 +1,4 @@
-"""Durations: both sides of a comparison measured in turns, and what is made of them."""
+"""Times the two sides of a comparison in turns, and sums the times up."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ T = TypeVar("T")
 def in_turns(
     sides: Mapping[str, Callable[[T], object]], items: Sequence[T], *, warm_up: int = 2
 ) -> dict[str, Milliseconds]:
-    """How long each side takes for each item, A B, B A, A B, …: whatever else the machine does meets both.
+    """How long each side takes for each item. They take turns (A B, B A, A B, …), so that other load slows both alike.
 
-    The order turns round each time, as a side is slower after one that has emptied the processor's caches.
+    The order changes each time, because a side is slower after another one has filled the processor's caches.
 
     Args:
-        warm_up: first items that do not count.
+        warm_up: number of items at the start that do not count.
     """
     taken: dict[str, Milliseconds] = {name: [] for name in sides}
     for number, item in enumerate(items):
@@ -36,7 +36,7 @@ def in_turns(
 
 
 def joined(parts: Iterable[Mapping[str, Milliseconds]]) -> dict[str, Milliseconds]:
-    """The samples of several runs of the same sides together."""
+    """The samples of several runs of the same sides, in one mapping."""
     together: dict[str, Milliseconds] = {}
     for part in parts:
         for name, taken in part.items():

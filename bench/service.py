@@ -1,4 +1,4 @@
-"""The real service for a bench: one Valkey, any number of APIs over it, connections to them."""
+"""Runs the real service for a bench: one Valkey, any number of APIs on it, and connections to them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from bench import cores
 from bench.clicks import request_prompt
 from deploy.local.embedded_valkey import start_valkey
 from deploy.local.process import ProcessGroup
-from deploy.local.stack import LocalStack
-from shared.models import MOBILE_SAM
-from tests.parity.reference import Click
+from shared.contract.models import MOBILE_SAM
+from tests.support.reference import Click
+from tests.support.stack import ObservedStack
 
 _START_SECONDS = 60.0
 _TIMEOUT = 120.0
@@ -33,8 +33,8 @@ class Answer:
 
     Attributes:
         milliseconds: from the first byte sent to the last byte read.
-        stages: milliseconds per stage inside the API, of its `Server-Timing`.
-        body: JSON, as it came.
+        stages: milliseconds of each stage inside the API, from `Server-Timing`.
+        body: the JSON as it came.
     """
 
     milliseconds: float
@@ -43,20 +43,20 @@ class Answer:
 
 
 class Connection:
-    """A client on one kept connection."""
+    """A client with one connection, which stays open."""
 
     def __init__(self, url: str) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT)
 
     def upload(self, jpeg: bytes) -> str:
-        """Send a photo; its image id."""
+        """Upload a photo, and return its image id."""
         return str(json.loads(self._send("POST", "/v1/images", jpeg)[1])["image_id"])
 
     def wait_until_ready(self, image_id: str) -> None:
-        """Return once it is encoded.
+        """Wait until the image is encoded.
 
         Raises:
-            RuntimeError: it failed.
+            RuntimeError: the encoding failed.
         """
         status = ""
         while status != "ready":
@@ -66,11 +66,11 @@ class Connection:
                 raise RuntimeError(f"the photo could not be encoded: {resource['error']}")
 
     def embedding(self, image_id: str) -> NDArray[np.float32]:
-        """(1, 256, 64, 64) float32, as the service holds it."""
+        """The embedding that the service has stored: (1, 256, 64, 64) float32."""
         return np.asarray(np.load(io.BytesIO(self._send("GET", f"/v1/images/{image_id}/embedding")[1])), np.float32)
 
     def prompt(self, image_id: str, clicks: Sequence[Click], form: str = "rle") -> Answer:
-        """Three masks for each click."""
+        """Ask for three masks for each click."""
         body = request_body(clicks, form)
         started = time.perf_counter()
         timing, answer = self._send("POST", masks_path(image_id), body)
@@ -79,10 +79,10 @@ class Connection:
         return Answer(taken, {name: float(text) for name, text in stages}, answer)
 
     def _send(self, method: str, target: str, body: bytes | None = None) -> tuple[str, bytes]:
-        """The `Server-Timing` header, if there is one, and the body of the answer.
+        """The answer's `Server-Timing` header (empty if there is none) and its body.
 
         Raises:
-            RuntimeError: it was refused.
+            RuntimeError: the API refused the request.
         """
         self._connection.request(method, target, body)
         response = self._connection.getresponse()
@@ -97,7 +97,7 @@ class Api:
     """A running API.
 
     Attributes:
-        pids: its serving processes.
+        pids: its processes that serve requests.
     """
 
     url: str
@@ -108,7 +108,7 @@ class Api:
 
 
 class Service:
-    """One Valkey with the bench's photos encoded in it, and APIs over it; a context manager that ends them all."""
+    """One Valkey that holds the encoded photos, and APIs on it. Leaving the context ends them all."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -129,8 +129,8 @@ class Service:
         self._stack.close()
 
     def encode(self, jpegs: Iterable[bytes]) -> list[tuple[str, NDArray[np.float32]]]:
-        """Upload photos and have a worker encode them: of each its id and its embedding, (1, 256, 64, 64)."""
-        with LocalStack(self._environ) as stack:
+        """Upload photos and have a worker encode them. Returns each one's id and embedding (1, 256, 64, 64)."""
+        with ObservedStack(self._environ) as stack:
             connection = Connection(stack.url)
             ids = [connection.upload(jpeg) for jpeg in jpegs]
             for image_id in ids:
@@ -146,17 +146,18 @@ class Service:
         processes: int = 1,
         one_core_each: bool = False,
     ) -> Iterator[Api]:
-        """An API over the Valkey.
+        """Run an API on the Valkey.
 
         Args:
-            settings: by name of their field, without `SAM_`.
-            on: cores it runs on.
-            one_core_each: each process is bound to one of them, in turn.
+            settings: values by the name of the setting's field, without `SAM_`.
+            on: the cores it runs on.
+            processes: number of its processes.
+            one_core_each: bind each process to one of the cores, in turn.
         """
         on = list(on)
         environ = {**self._environ, "SAM_API_PROCESSES": str(processes)}
         environ |= {f"SAM_{name.upper()}": str(value) for name, value in (settings or {}).items()}
-        stack = LocalStack(environ, workers=0)
+        stack = ObservedStack(environ, workers=0)
         with cores.running_on(on):
             stack.__enter__()
         try:

@@ -1,4 +1,4 @@
-"""The two sides inside one process: the service's own stages, and segment_anything on torch."""
+"""The two sides of the comparison in one process: the service's own stages, and segment_anything on torch."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from numpy.typing import NDArray
 
 from bench import cores
 from bench.clicks import decoder_prompt
-from prompt_api.decoder.interface import DecodedMasks, PreparedImage
-from prompt_api.decoder.load import load_decoder
-from prompt_api.decoder.weights import read_export
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import EncodedMask, MaskFormat
-from shared.geometry import Size, resized_size
-from shared.models import MOBILE_SAM
-from shared.settings import Settings
-from shared.weights import locate_weights
-from tests.parity.reference import Click, Reference
+from prompt_api.models.interface import DecodedMasks, PreparedImage
+from prompt_api.models.load import load_decoder
+from prompt_api.models.sam1.boundary import mask_runs
+from prompt_api.models.sam1.weights import read_export
+from shared.contract.geometry import Size
+from shared.contract.models import EMBEDDING, MOBILE_SAM
+from shared.contract.settings import Settings
+from shared.weights.locate import locate_weights
+from tests.support.reference import Click, Reference
 
 Floats = NDArray[np.float32]
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Within the block torch and this thread use `count` cores, the last of those there are."""
+    """In the block, torch and this thread use the last `count` of the available cores."""
     before = torch.get_num_threads()
     with cores.running_on(cores.available()[-count:]):
         torch.set_num_threads(count)
@@ -40,7 +41,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 class Ours:
-    """Decoder and masks of the service, without HTTP. Make it within `threads`."""
+    """The service's decoder and mask writers, without HTTP. Create it inside `threads`."""
 
     def __init__(self, settings: Settings, *, threads: int) -> None:
         self._decoder = load_decoder(MOBILE_SAM, replace(settings, decoder_threads=threads)).decoder
@@ -48,9 +49,14 @@ class Ours:
         self._size: Size = (0, 0)
 
     def preset(self, embedding: Floats, size: Size) -> PreparedImage:
-        """Make this the current image: `embedding` (1, 256, 64, 64) of an image of (height, width)."""
+        """Make this the current image.
+
+        Args:
+            embedding: (1, 256, 64, 64).
+            size: (height, width) of the image.
+        """
         self._size = size
-        self._image = self._decoder.prepare(embedding, resized_size(size))
+        self._image = self._decoder.prepare({EMBEDDING: embedding}, size)
         prepared: PreparedImage = self._image
         return prepared
 
@@ -60,12 +66,12 @@ class Ours:
         return masks
 
     def predict(self, click: Click) -> list[EncodedMask]:
-        """Masks as RLE, decoded as the service decodes a first prompt."""
-        return encode_masks(self.decode(click, padding=False).logits, self._size, MaskFormat.RLE)
+        """Masks as RLE, decoded in the same way as the service decodes a first prompt."""
+        return encode_masks(mask_runs, self.decode(click, padding=False).logits, self._size, MaskFormat.RLE)
 
 
 class Theirs:
-    """`SamPredictor`, and its decoder alone."""
+    """`SamPredictor`, as a whole and its decoder alone."""
 
     def __init__(self, settings: Settings) -> None:
         self.predictor = Reference(read_export(locate_weights(MOBILE_SAM, settings).folder / "sam.onnx"))
@@ -77,7 +83,7 @@ class Theirs:
         self._features, self._size = torch.tensor(embedding), size
 
     def decode(self, click: Click) -> None:
-        """Prompt encoder and mask decoder of one click of points, as `SamPredictor.predict_torch` calls them."""
+        """Run prompt encoder and mask decoder for a click of points, as `SamPredictor.predict_torch` does."""
         sam, prompt = self.predictor.sam, decoder_prompt(click, self._size)
         points = torch.tensor(prompt.points)[None], torch.tensor(prompt.labels)[None]
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""(f): what a prompt costs as the image grows, in time and in memory, by mask format."""
+"""(f): how the time and memory of a prompt grow with the image, for each mask format."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from bench.samples import in_turns, median
 from bench.service import Answer, Connection
 from bench.sides import threads
 from prompt_api.masks.interface import MaskFormat
-from tests.parity.reference import Click
+from tests.support.reference import Click
 
 BASE = "2 MP"
 
 _PEAK_PROMPTS = 4
 _WARM_UP = 2
 _MOST_REFERENCE_PIXELS = 15_000_000
-"""Beyond, SamPredictor needs several GB for its three masks."""
+"""SamPredictor is not run on larger images: it needs several GB for their three masks."""
 
 
 def sizes(material: Material) -> Section:
-    """(f), on an API of its own, bound to one core: its memory has seen nothing else."""
+    """Measure (f) on a new API bound to one core, so that nothing else has used its memory."""
     plan = material.plan
     clicks = {name: _points(material, name) for name in plan.sizes}
     peaks: dict[str, float] = {}

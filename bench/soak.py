@@ -1,4 +1,4 @@
-"""`python -m bench.soak`: does the service hold on to anything? Many uploads and prompts, watched all the while."""
+"""`python -m bench.soak`: many uploads and prompts, while memory, files, threads and keys are watched for leaks."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from bench.soak_load import Client, Plan, Tally, delete_all
 from bench.soak_result import PROCESSES, Result, latency_of, leaks, table, trend_of
 from bench.summary import FOLDER
 from bench.vitals import Vitals, of_process, of_redis
-from deploy.local.stack import LocalStack
+from tests.support.stack import ObservedStack
 
 TTL = 60
-"""Seconds that images, embeddings, tokens and failures live: short, so that what expires does so during the run."""
+"""Seconds that images, embeddings, tokens and failures live. It is short, so that they expire during the run."""
 
 _SAMPLE_SECONDS = 3.0
-_SAID = 20  # samples between two lines about how far it is
+_SAID = 20  # samples between two lines of progress
 _SETTLE_SECONDS = 120.0
 _MB = 1_000_000
 
 _LIVES = [f"SAM_{name}_TTL" for name in ("IMAGE", "EMBEDDING", "MASK_TOKEN", "FAILURE")]
-_PATIENCE = {"SAM_REDIS_TIMEOUT": "10"}  # what is asked is whether the service lasts, not whether the machine is idle
+_PATIENCE = {"SAM_REDIS_TIMEOUT": "10"}  # a busy machine must not end the run: its subject is leaks, not speed
 PARTS: Mapping[str, tuple[Mapping[str, str], Plan]] = {
     "fake": (
         {"SAM_EMBEDDING_LRU_BYTES": str(2 * _MB), "SAM_LOGITS_LRU_BYTES": str(8 * _MB)},
         Plan(prompts=100_000, uploads=2_000, clients=4, recent=4, size=(400, 300)),
     ),
-    # Images take 28 MB each there: three of the eight that are prompted at once fit.
+    # An image takes 28 MB of memory: the cache holds three of the eight that are prompted at once.
     "mobile_sam": (
         {"SAM_EMBEDDING_LRU_BYTES": str(100 * _MB), "SAM_LOGITS_LRU_BYTES": str(8 * _MB)},
         Plan(prompts=10_000, uploads=250, clients=2, recent=4, size=(1200, 800)),
     ),
 }
-"""Settings and plan by model. Both caches are far too small for the load, so that they are full and evict."""
+"""Settings and plan by model. Both caches are far too small for the load, so that they fill up and evict."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 1 if memory grew or something was left behind."""
+    """Run the soak. The exit status is 1 if memory grew or anything was left behind."""
     options = _parse(arguments)
     about = machine.about(quick=options.scale < 1)
     passed = True
@@ -59,15 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(model: str, scale: float = 1.0, *, ttl: int = TTL) -> Result:
-    """One part; its table is printed.
+    """Run one part, and print its table.
 
     Args:
-        scale: part of the plan's prompts and uploads.
-        ttl: seconds that whatever expires lives.
+        scale: the fraction of the plan's prompts and uploads to send.
+        ttl: seconds that images, embeddings, tokens and failures live.
     """
     settings, plan = PARTS[model]
     plan = replace(plan, prompts=int(plan.prompts * scale), uploads=int(plan.uploads * scale))
-    with LocalStack({"SAM_MODEL": model, **_PATIENCE, **dict.fromkeys(_LIVES, str(ttl)), **settings}) as stack:
+    with ObservedStack({"SAM_MODEL": model, **_PATIENCE, **dict.fromkeys(_LIVES, str(ttl)), **settings}) as stack:
         watch = _Watch(stack)
         warm = Tally()
         _prompted(stack, replace(plan, prompts=20 * plan.clients, uploads=plan.clients), warm)
@@ -93,9 +93,9 @@ def run(model: str, scale: float = 1.0, *, ttl: int = TTL) -> Result:
 
 
 class _Watch:
-    """Looks at a stack, now and then or when asked."""
+    """Takes samples of a stack, when asked or at intervals."""
 
-    def __init__(self, stack: LocalStack) -> None:
+    def __init__(self, stack: ObservedStack) -> None:
         self._stack = stack
         self._client = redis.Redis.from_url(stack.valkey_url)
         self._began = time.monotonic()
@@ -113,7 +113,7 @@ class _Watch:
 
 
 class _Looking:
-    """A context in which the watch samples from a thread of its own."""
+    """A context during which the watch takes samples, in a thread of its own."""
 
     def __init__(self, watch: _Watch, tally: Tally) -> None:
         self._watch, self._tally = watch, tally
@@ -136,7 +136,7 @@ class _Looking:
                 print(f"{vitals.at:.0f} s: {vitals.prompts:,} prompts, {vitals.uploads:,} uploads", flush=True)
 
 
-def _prompted(stack: LocalStack, plan: Plan, tally: Tally) -> None:
+def _prompted(stack: ObservedStack, plan: Plan, tally: Tally) -> None:
     clients = [Client(number, stack.url, plan, tally) for number in range(plan.clients)]
     for client in clients:
         client.start()
@@ -146,8 +146,8 @@ def _prompted(stack: LocalStack, plan: Plan, tally: Tally) -> None:
             raise client.failure
 
 
-def _settled(stack: LocalStack, watch: _Watch, tally: Tally, *, like: Vitals | None = None) -> Vitals:
-    """The service once everything was deleted or has expired; what is still there after `_SETTLE_SECONDS` stays."""
+def _settled(stack: ObservedStack, watch: _Watch, tally: Tally, *, like: Vitals | None = None) -> Vitals:
+    """The state of the service once everything is deleted or has expired. Waits `_SETTLE_SECONDS` for it at most."""
     delete_all(stack.url, tally.left)
     deadline = time.monotonic() + _SETTLE_SECONDS
     while True:

@@ -1,4 +1,4 @@
-"""The clients of a soak: photos uploaded, prompted in every form, refined, deleted; some broken or abandoned."""
+"""The clients of a soak. They upload photos, some broken or abandoned, prompt in every format, refine and delete."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from PIL import Image
 _TIMEOUT = 120.0
 _TRIES = 10
 _BATCH = 16
-_MULTIMASK = 0.25  # of the requests; three masks take three times as long, and no other way
+_MULTIMASK = 0.25  # of the requests; three masks take three times as long, and the same code
 _FORMS = ("rle", "rle", "rle", "rle", "png", "polygons", "logits")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is asked.
+    """How much the clients ask for.
 
     Attributes:
-        prompts, uploads: in all.
-        clients: at once, each on its own connection.
-        recent: prompts go to this many of a client's last images, in turns.
+        prompts, uploads: of all clients together.
+        clients: that run at once, each on its own connection.
+        recent: number of its last images that a client prompts, in turns.
         size: (width, height) of the photos.
     """
 
@@ -46,14 +46,14 @@ class Plan:
 
 @dataclass(slots=True)
 class Tally:
-    """What was answered; several threads add to it.
+    """Counts of what was answered. Several threads add to it.
 
     Attributes:
-        prompts: answered with masks.
-        milliseconds: of each request of one prompt, in the order of the answers.
-        uploads: images taken in.
-        answers: number of answers by what was asked and how it ended.
-        left: images that were not deleted.
+        prompts: number answered with masks.
+        milliseconds: how long each request of a single prompt took, in the order of the answers.
+        uploads: number of images that were encoded.
+        answers: number of answers, by request and status.
+        left: images that the clients did not delete.
     """
 
     prompts: int = 0
@@ -72,7 +72,7 @@ class Client(threading.Thread):
     """One of the clients.
 
     Attributes:
-        failure: what ended it early, or None.
+        failure: the error that ended it early, or None.
     """
 
     def __init__(self, number: int, url: str, plan: Plan, tally: Tally) -> None:
@@ -118,7 +118,7 @@ class Client(threading.Thread):
         return image_id
 
     def _make_ready(self, image_id: str, why: str) -> None:
-        """Upload it until it is encoded: on a busy machine it may expire before that."""
+        """Upload the image until it is encoded. On a busy machine it may expire first, and is uploaded again."""
         status = 410
         while status in (202, 410):
             status, answer = self._send("POST", "/v1/images?wait=30", self._photos[image_id])
@@ -130,7 +130,7 @@ class Client(threading.Thread):
             raise RuntimeError(f"an upload ended in {status} {answer}")
 
     def _upload_broken(self) -> None:
-        """A PNG that only its decoder finds broken: an encoding that fails."""
+        """Upload a PNG whose damage shows only when it is decoded, so that its encoding fails."""
         whole = self._photo("PNG")
         at = whole.index(b"IDAT") + 40
         broken = whole[:at] + bytes(64) + whole[at + 64 :]
@@ -142,13 +142,13 @@ class Client(threading.Thread):
             self._tally.left.append(hashlib.sha256(broken).hexdigest())
 
     def _abandon(self) -> None:
-        """An upload whose client leaves in the middle of it."""
+        """Begin an upload, and close the connection in the middle of it."""
         host, _, port = self._address.partition(":")
         with socket.create_connection((host, int(port)), timeout=_TIMEOUT) as sock:
             sock.sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + bytes(50_000))
 
     def _prompt(self, image_id: str) -> int:
-        """Prompt it in one of the ways that clients do; the number of prompts answered."""
+        """Prompt the image in one of the ways that clients do. Returns the number of prompts answered."""
         form = _FORMS[self._random.integers(len(_FORMS))]
         click = {"points": [self._point()], "labels": [1]}
         kind = self._random.random()
@@ -159,7 +159,7 @@ class Client(threading.Thread):
             status, _ = self._send("POST", f"/v1/images/{image_id}/masks", b'{"prompts": [{}]}')
             self._tally.add("bad prompt", status)
             return 0
-        if kind < 0.14:  # the logits of its answer are kept in Redis
+        if kind < 0.14:  # the service keeps the logits of its answer in Redis
             click["mask_logits"] = base64.b64encode(bytes(256 * 256 * 2)).decode()
         token = self._masks(image_id, [click], form)[0]["mask_token"]
         if kind > 0.3:
@@ -168,10 +168,10 @@ class Client(threading.Thread):
         return 2
 
     def _masks(self, image_id: str, prompts: list[dict[str, Any]], form: str) -> list[dict[str, Any]]:
-        """The masks of the first prompt.
+        """Send the prompts, and return the masks of the first one.
 
         Raises:
-            RuntimeError: it was refused.
+            RuntimeError: the API refused them.
         """
         multimask = bool(self._random.random() < _MULTIMASK)
         body = json.dumps({"prompts": prompts, "multimask": multimask, "format": form}).encode()
@@ -192,7 +192,7 @@ class Client(threading.Thread):
         return masks
 
     def _dismiss(self, image_id: str) -> None:
-        """Delete every other image, and leave the rest to their time to live."""
+        """Delete half of the images, chosen at random. The others are left to expire."""
         del self._photos[image_id]
         if self._random.random() < 0.5:
             self._tally.add("delete", self._send("DELETE", f"/v1/images/{image_id}")[0])
@@ -205,7 +205,7 @@ class Client(threading.Thread):
         return [float(self._random.uniform(0, width)), float(self._random.uniform(0, height))]
 
     def _photo(self, file_format: str = "JPEG") -> bytes:
-        """Never the same twice."""
+        """A random photo, never the same twice."""
         width, height = self._plan.size
         coarse = self._random.integers(0, 256, (12, 16, 3), dtype=np.uint8)
         stream = io.BytesIO()
@@ -213,7 +213,7 @@ class Client(threading.Thread):
         return stream.getvalue()
 
     def _send(self, method: str, target: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
-        """Status and body of the answer; a 503 is tried again when it says, as clients should."""
+        """Status and body of the answer. A 503 is tried again after its `Retry-After`, as clients should."""
         for _ in range(_TRIES):
             self._connection.request(method, target, body)
             response = self._connection.getresponse()
@@ -226,7 +226,7 @@ class Client(threading.Thread):
 
 
 def delete_all(url: str, image_ids: Sequence[str]) -> None:
-    """Delete the images, whether or not there is anything left of them."""
+    """Delete the images. Those that are already gone are no error."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT)
     for image_id in image_ids:
         connection.request("DELETE", f"/v1/images/{image_id}")

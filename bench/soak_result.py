@@ -1,4 +1,4 @@
-"""What a soak found: how memory, latency and everything that could leak went; as JSON and as a table."""
+"""What a soak found about memory, latency and leaks, written as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from bench.soak_load import Plan
 from bench.vitals import Vitals
 
 WARM_UP = 0.5
-"""Part of the run in which caches fill, pools grow and the heap finds its shape; memory is judged from there on. What
-is lost per request is lost in the second half as well."""
+"""The fraction of the run that is not judged: caches fill in it, pools grow, and the heap settles. A leak in each
+request shows in the rest of the run as well."""
 
 MOST_GROWTH = 0.03
-"""By which part of itself a process may grow over the rest of the run, as the fitted line says."""
+"""The fraction by which a process's memory may grow over the rest of the run, on the fitted line."""
 
 PROCESSES = ("api", "worker 1", "valkey")
-"""Of the last one only files and threads are judged: its memory is that of its keys."""
+"""The processes that are watched. Of the last one only files and threads are judged: its keys take its memory."""
 
 _SPARE_FILES = 3
 _PARTS = 5
-_RECORDED = 100  # samples kept in the record
+_RECORDED = 100  # samples in the record, about
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """How a process's memory went after the warm-up.
+    """How a process's memory changed after the warm-up.
 
     Attributes:
-        start, end: MB, of the fitted line: what it holds at rest.
+        start, end: MB at both ends of the fitted line, which follows the memory at rest.
         slope: MB per 10,000 prompts, by least squares.
     """
 
@@ -46,14 +46,14 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a part of the soak found.
+    """What one part of the soak found.
 
     Attributes:
         trends: by process.
-        latency: p50 and p99 in ms of the first and the last tenth of the single prompts after the warm-up.
-        answers: number of answers by what was asked and how it ended.
-        leaks: what the service still holds after everything was deleted or has expired; empty if nothing.
-        samples: the service over time, the last one after all was over.
+        latency: p50 and p99 of single prompts in ms, in the first and the last tenth of them after the warm-up.
+        answers: number of answers, by request and status.
+        leaks: what the service still holds after everything was deleted or has expired.
+        samples: the service over time. The last one was taken after the end.
     """
 
     model: str
@@ -75,10 +75,10 @@ class Result:
 
 
 def trend_of(samples: Sequence[Vitals], process: str) -> Trend:
-    """The line through a process's memory against prompts, the first `WARM_UP` of them left out.
+    """The line through a process's memory against the number of prompts, without the first `WARM_UP` of them.
 
-    Through the least of each of `_PARTS` equal parts: a sample may meet an image in work, or what malloc has not given
-    back since, 30 MB.
+    The prompts are cut into `_PARTS` equal parts, and the line goes through the lowest sample of each. Other samples
+    may have 30 MB more: an image that was being encoded, or memory that malloc had not yet given back.
     """
     total = samples[-1].prompts
     marks = np.linspace(WARM_UP * total, total, _PARTS + 1)
@@ -93,9 +93,9 @@ def trend_of(samples: Sequence[Vitals], process: str) -> Trend:
 
 
 def processor_costs(samples: Sequence[Vitals]) -> tuple[float, float]:
-    """ms of the API's processor time per prompt, in the first and the last quarter after the warm-up.
+    """The API's processor time per prompt in ms, in the first and the last quarter after the warm-up.
 
-    How long a prompt takes says more about what else the machine does.
+    It is shown beside the latency, which depends on what else the machine does.
     """
     prompts = [sample.prompts for sample in samples]
     used = [sample.processes["api"].processor for sample in samples]
@@ -106,7 +106,7 @@ def processor_costs(samples: Sequence[Vitals]) -> tuple[float, float]:
 
 
 def leaks(before: Vitals, after: Vitals) -> list[str]:
-    """What is there after that was not before: keys, members of registries, threads, files."""
+    """What `after` has more of than `before`: keys, members of registries, threads, files."""
     found = [
         f"{kind}: {count}, before {before.keys.get(kind, 0)}"
         for kind, count in after.keys.items()
@@ -124,7 +124,7 @@ def leaks(before: Vitals, after: Vitals) -> list[str]:
 
 
 def table(result: Result) -> str:
-    """The result in Markdown."""
+    """The result as a table in Markdown."""
     lines = [
         f"| `{result.model}`: {result.plan.prompts:,} prompts, {result.plan.uploads:,} uploads, "
         f"{result.seconds / 60:.0f} min | after warm-up | at the end | slope per 10,000 prompts |",
@@ -153,7 +153,7 @@ def table(result: Result) -> str:
 
 
 def latency_of(milliseconds: Sequence[float]) -> dict[str, tuple[float, float]]:
-    """`Result.latency` of times in the order of the answers."""
+    """`Result.latency`, from times in the order of the answers."""
     tenth = max(1, len(milliseconds) // 10)
     warm = milliseconds[int(WARM_UP * len(milliseconds)) :]
     parts = {"first tenth": warm[:tenth], "last tenth": warm[-tenth:]}

@@ -1,4 +1,4 @@
-"""`python -m bench.summary`: the newest recorded run as the README shows it between its `<!-- bench -->` markers."""
+"""`python -m bench.summary` prints the newest recorded run for the README, to go between its `<!-- bench -->` marks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.record import Record, Row
 
 FOLDER = Path(__file__).with_name("results")
-"""Where runs are recorded."""
+"""The folder of recorded runs."""
 
 _SHOWN = {
     "a": ("SamPredictor", "torch", "ours", "ratio"),
@@ -21,14 +21,14 @@ _SHOWN = {
     "g": ("least IoU", "mean IoU", "masks below", "most wrong in a mask", "logits, most"),
     "h": ("in Redis", "in an API process"),
 }
-"""Numbers of each section that the summary has room for."""
+"""The numbers of each section that the summary shows."""
 
 _WHOLE = "ah"
-"""Sections shown with every row; of the others, the rows that something is asked of."""
+"""Sections whose every row is shown. Of the others, the summary shows the rows that have a bound."""
 
 
 def newest() -> Record | None:
-    """The last recorded run; None before the first."""
+    """The newest recorded run, or None if there is none."""
     files = sorted(FOLDER.glob("*-prompt.json"))
     return read(files[-1]) if files else None
 
@@ -38,7 +38,7 @@ def read(file: Path) -> Record:
 
 
 def markdown(record: Record | None) -> str:
-    """Tables, the machine and the date, and where the rest is."""
+    """Machine and date, the plots, a table, and a link to the whole record."""
     if record is None:
         return "No run is recorded yet; `make bench` records one.\n"
     about, date, versions = record.about, record.about["date"][:10], record.about["versions"]

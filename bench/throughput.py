@@ -1,4 +1,4 @@
-"""(d), (e): many prompts at once, from many clients and in batches."""
+"""(d), (e): many prompts at once: from many clients, and in batches."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bench.material import Material
 from bench.record import Bound, Quantity, Row, Section
 from bench.samples import in_turns, median, percentile
 from bench.service import Answer, Api, Connection, masks_path, request_body
-from tests.parity.reference import Click
+from tests.support.reference import Click
 
 CONNECTIONS = 4
-"""Clients per API process: as connections fall to processes by chance, enough that none is without."""
+"""Clients per API process. Connections reach processes by chance, and with this many no process goes without."""
 
 _BODIES = 64
 _ALONE = 8
@@ -34,7 +34,7 @@ class _Setup:
 
 
 def concurrent(material: Material) -> Section:
-    """(d): prompts per second, by API processes."""
+    """Measure (d): prompts per second, by number of API processes."""
     plan, photo = material.plan, material.standard[0]
     clicks = Clicks(photo.size)
     bodies = [request_body([clicks.point()]) for _ in range(_BODIES)]
@@ -74,10 +74,10 @@ def concurrent(material: Material) -> Section:
 
 
 def batches(material: Material, apis: Mapping[str, Api]) -> Section:
-    """(e): cost per prompt of a batch, over HTTP.
+    """Measure (e): what each prompt of a batch costs over HTTP.
 
     Args:
-        apis: by what they are.
+        apis: by a few words about each.
     """
     rows = [row for name, api in apis.items() for row in _batch_rows(material, name, api.connect())]
     return Section("e", "Cost per prompt in a batch, over HTTP", rows)
@@ -90,7 +90,7 @@ def _batch_rows(material: Material, name: str, connection: Connection) -> Iterat
     def prompt(asked: Sequence[Click]) -> Answer:
         return connection.prompt(photo.image_id, asked)
 
-    # One prompt alone is short: each round asks several of them, one after the other.
+    # A single prompt is too short to time well, so each round sends several, one after the other.
     rounds = [[clicks.point() for _ in range(max(plan.batches))] for _ in range(1 + plan.batch_rounds)]
     taken = in_turns(
         {
@@ -138,7 +138,7 @@ def _row(setup: _Setup, loads: list[Load], against_one: float, shares: list[list
 
 @contextmanager
 def _processor_shares(api: Api) -> Iterator[list[float]]:
-    """A list that holds, after the block, each API process's processor time in it, in percent of one core."""
+    """Each API process's processor time in the block, in percent of one core. The list is filled after the block."""
     shares: list[float] = []
     started, before = time.perf_counter(), [cores.processor_seconds(pid) for pid in api.pids]
     yield shares

@@ -1,4 +1,4 @@
-"""What a running service holds on to: memory, files and threads of its processes, keys in its Redis."""
+"""What a running service holds: memory, files and threads of its processes, and keys in its Redis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REGISTRY = "rq:"
 
 @dataclass(frozen=True, slots=True)
 class ProcessVitals:
-    """Of one process.
+    """What one process holds.
 
     Attributes:
         memory: resident, MB of 10^6 bytes.
@@ -38,11 +38,11 @@ class Vitals:
 
     Attributes:
         at: seconds since the load began.
-        prompts, uploads: answered until then.
+        prompts, uploads: number answered so far.
         processes: by name.
-        keys: number of keys by kind, the first two parts of their names; RQ's registries by whole name, with their
-            members.
-        lasting: keys that never expire.
+        keys: number of keys by kind, which is the first two parts of a key's name; and number of members of each of
+            RQ's registries, by its whole name.
+        lasting: number of keys that never expire.
     """
 
     at: float
@@ -57,8 +57,10 @@ class Vitals:
 
 
 def of_process(pid: int) -> ProcessVitals:
-    """Raises:
-    OSError: it has ended.
+    """What this process holds now.
+
+    Raises:
+        OSError: the process has ended.
     """
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     files = len(os.listdir(f"/proc/{pid}/fd"))
@@ -66,7 +68,7 @@ def of_process(pid: int) -> ProcessVitals:
 
 
 def of_redis(client: redis.Redis) -> tuple[dict[str, int], int]:
-    """`Vitals.keys` and `Vitals.lasting` of everything in it."""
+    """`Vitals.keys` and `Vitals.lasting` of all keys in Redis."""
     keys: Counter[str] = Counter()
     lasting = 0
     for name in client.scan_iter(count=1000):

@@ -13,10 +13,10 @@ import time
 from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.metrics.server import metrics_server
 from encoder_worker.wiring import exit_on_signals, prepare_encoder, serve
-from shared import logs
-from shared.errors import ModelNotFound, SamCacheError, StartupError
-from shared.settings import Settings
-from shared.tracing import opened_tracer
+from shared.contract.errors import ModelNotFound, SamCacheError, StartupError
+from shared.contract.settings import Settings
+from shared.observe import logs
+from shared.observe.open_tracer import opened_tracer
 
 SERVICE = "worker"
 """What logs and traces call this process."""

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 import redis
 
 from encoder_worker.rq.registration import last_sign
-from shared.connections import request_client
-from shared.errors import StartupError
-from shared.settings import Settings
+from shared.contract.errors import StartupError
+from shared.contract.settings import Settings
+from shared.redis.connections import request_client
 
 _STALE = 60.0
 """Seconds. A worker renews its registration every five, whether it waits or encodes."""

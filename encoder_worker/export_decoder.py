@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 
 from encoder_worker.backends.load import export_decoder
-from shared import logs
-from shared.decoder_file import decoder_path
-from shared.errors import SamCacheError
-from shared.models import find_model
-from shared.settings import Settings
+from shared.contract.errors import SamCacheError
+from shared.contract.models import find_model
+from shared.contract.settings import Settings
+from shared.observe import logs
+from shared.weights.decoder_file import decoder_path
 
 
 def main() -> int:

@@ -22,16 +22,16 @@ from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.rq.batch_worker import BatchWorker
 from encoder_worker.rq.watchdog import deadline
 from encoder_worker.rq.worker import EncodeWorker
-from shared.codec import EmbeddingDtype
-from shared.connections import cache_client, request_client, worker_client
-from shared.errors import StoreUnavailable
-from shared.events import RedisEvents
-from shared.keys import queue_name
-from shared.models import find_model
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
-from shared.store import RedisStore
-from shared.tracing import NO_TRACER, Tracer
+from shared.contract.errors import StoreUnavailable
+from shared.contract.keys import queue_name
+from shared.contract.models import find_model
+from shared.contract.settings import Settings
+from shared.events.redis_events import RedisEvents
+from shared.observe.tracing import NO_TRACER, Tracer
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.connections import cache_client, request_client, worker_client
+from shared.store.redis_store import RedisStore
+from shared.tensors.embedding import TensorDtype
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def serve(
         store=PatientStore(store, _STORE_PATIENCE),
         encoder=encoder,
         events=events,
-        dtype=cast(EmbeddingDtype, settings.embedding_dtype),
+        dtype=cast(TensorDtype, settings.embedding_dtype),
         ttl=settings.embedding_ttl,
         max_pixels=settings.max_image_pixels,
         metrics=metrics or WorkerMetrics(),

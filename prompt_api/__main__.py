@@ -9,15 +9,15 @@ import sys
 from dataclasses import replace
 
 from prompt_api.access.policy import require_safe
-from prompt_api.app import create_app
+from prompt_api.http.app import create_app
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.processes import Place
-from prompt_api.server import REFUSED, reserve, serve, supervise
+from prompt_api.serving.server import REFUSED, reserve, serve, supervise
 from prompt_api.wiring import wired_services
-from shared import logs
-from shared.errors import StartupError
-from shared.settings import Settings
-from shared.tracing import opened_tracer
+from shared.contract.errors import StartupError
+from shared.contract.settings import Settings
+from shared.observe import logs
+from shared.observe.open_tracer import opened_tracer
 
 SERVICE = "api"
 """What logs and traces call it."""

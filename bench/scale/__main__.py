@@ -1,4 +1,4 @@
-"""`python -m bench.scale`: replicas behind the real gateway, measured; twelve minutes."""
+"""`python -m bench.scale`: measures replicas behind the real gateway, in twelve minutes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
+from bench.draw import draw
 from bench.record import Record, Section, table
 from bench.scale.amounts import FULL, QUICK, Amounts
 from bench.scale.change import Timelines, change
 from bench.scale.encoding import encoding
-from bench.scale.plots import change_plot, tiers_plot
 from bench.scale.population import Population
 from bench.scale.rate import rate
 from bench.scale.routing import routing
@@ -29,11 +29,11 @@ SECTIONS = "abcde"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; 0 whether or not the bounds hold: they are printed, the numbers are the result."""
+    """Run the bench. The exit status is 0 even if a bound fails: the numbers are the result, and bounds are printed."""
     options = _parse(arguments)
     output = options.output or (None if options.quick else FOLDER)
     record, timelines = run(QUICK if options.quick else FULL, options.only, quick=options.quick)
-    if options.only != SECTIONS:  # a part is for looking at
+    if options.only != SECTIONS:  # some sections alone are not recorded
         return 0
     if output is not None:
         for path in write(record, timelines, output):
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(amounts: Amounts, sections: str = SECTIONS, *, quick: bool) -> tuple[Record, Timelines]:
-    """The sections with these letters, each printed as it is done."""
+    """Measure the sections with these letters, and print each one when it is done."""
     started = time.monotonic()
     record = Record(machine.about(quick=quick))
     timelines: Timelines = {}
@@ -72,19 +72,13 @@ def run(amounts: Amounts, sections: str = SECTIONS, *, quick: bool) -> tuple[Rec
 
 
 def write(record: Record, timelines: Timelines, folder: Path) -> list[Path]:
-    """The record as JSON and its plots, named by its date."""
+    """Write the record as JSON, and its two plots; the file names begin with the date."""
     folder.mkdir(parents=True, exist_ok=True)
-    date = record.about["date"][:10]
     document: dict[str, Any] = record.as_json()
     document["timelines"] = {what: [moment.as_json() for moment in line] for what, line in timelines.items()}
-    files = {
-        f"{date}-scale.json": json.dumps(document, indent=1) + "\n",
-        f"{date}-scale-change.svg": change_plot(record, timelines),
-        f"{date}-scale-tiers.svg": tiers_plot(record),
-    }
-    for name, content in files.items():
-        (folder / name).write_text(content)
-    return [folder / name for name in files]
+    file = folder / f"{record.about['date'][:10]}-scale.json"
+    file.write_text(json.dumps(document, indent=1) + "\n")
+    return [file, *draw(file)]
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -1,21 +1,21 @@
-"""How much of everything a run measures."""
+"""How much a run measures in each section."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from bench.scale.traffic import Traffic
-from shared.models import FAKE, MOBILE_SAM
+from shared.contract.models import FAKE, MOBILE_SAM
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Who prompts, and how long.
+    """A load: who prompts, and for how long.
 
     Attributes:
-        memory: images that each replica's memory is given room for.
-        warm_up, seconds: before what counts, and of what counts.
-        pause: mean seconds between an annotator's prompts; 0: as fast as they are answered.
+        memory: number of images that fit in each replica's memory.
+        warm_up, seconds: seconds that do not count at the start, and seconds that count.
+        pause: mean seconds between an annotator's prompts. With 0, each prompt follows the last answer at once.
     """
 
     traffic: Traffic
@@ -33,16 +33,16 @@ class Amounts:
     """Sizes of the sections.
 
     Attributes:
-        model: of all sections but (d).
-        replicas: (a), numbers of replicas.
-        among: (b), (d), replicas.
-        rate: (a), which everything fits in memory for.
-        routing: (b), with memory for all images in all replicas together, and not in one.
-        change: (c); what changes does so after a third of its seconds.
-        tiers: (d), with the `fake` model: its prompts cost so little that there are enough of them.
-        stored: (d), embeddings that the cache has room for.
-        encodings: (e).
-        simulated: prompts of each simulation that count, after half as many that do not.
+        model: used in all sections except (d).
+        replicas: of (a), the numbers of replicas.
+        among: number of replicas in (b) and (d).
+        rate: load of (a); all its images fit in each replica's memory.
+        routing: load of (b); its images fit in the memory of all replicas together, and not in that of one.
+        change: load of (c); the change happens after a third of its seconds.
+        tiers: load of (d), with the `fake` model, whose prompts are so cheap that there are enough of them.
+        stored: number of embeddings that the cache of (d) has room for.
+        encodings: number of encodings in (e).
+        simulated: prompts of each simulation that count. Half as many run before them.
     """
 
     model: str = MOBILE_SAM.name
@@ -73,4 +73,4 @@ QUICK = Amounts(
     encodings=1,
     simulated=5_000,
 )
-"""Everything once, to see that it works; its numbers mean nothing."""
+"""Everything once, to check that the bench works. Its numbers mean nothing."""

@@ -1,4 +1,4 @@
-"""(c) What a replica costs that comes, and one that dies, under load."""
+"""(c) What it costs, under load, when a replica is added and when one dies."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.scale.amounts import Amounts
 from bench.scale.clients import Answer, Answers
 from bench.scale.measuring import failed, hit_rate, homes, latency, percent, under_load
 from bench.scale.population import Population
-from deploy.local.fleet import Fleet
+from tests.support.fleet import Fleet
 
 WINDOW = 3.0
-"""Seconds over which a hit rate is taken."""
+"""Seconds of the window that a hit rate is computed over."""
 
 _STEP = 0.5
-_BACK = 0.95  # of the hit rate before
-_AFTER = 20.0  # seconds after the change whose latency is shown
+_BACK = 0.95  # fraction of the earlier hit rate at which it counts as back
+_AFTER = 20.0  # seconds after the change in which the latency is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Moment:
     """The `WINDOW` seconds before a moment.
 
     Attributes:
-        at: seconds after the change, below 0 before it.
+        at: seconds after the change; negative before it.
         hit_rate: of the replicas' memory.
         p95: milliseconds.
     """
@@ -44,7 +44,7 @@ Timelines = dict[str, list[Moment]]
 
 
 def change(amounts: Amounts, population: Population) -> tuple[Section, Timelines]:
-    """Two replicas, then a third; and then one of the three is killed."""
+    """Measure (c): a third replica joins two, and then one of the three is killed."""
     load = amounts.change
     timelines: Timelines = {}
     rows: list[Row] = []
@@ -71,10 +71,10 @@ def change(amounts: Amounts, population: Population) -> tuple[Section, Timelines
 
 
 class _Event:
-    """Lets something happen once the load has been on for a while.
+    """Calls `happens` after some seconds of load.
 
     Attributes:
-        at: when it began, in seconds of the monotonic clock.
+        at: when it was called, in seconds of the monotonic clock.
     """
 
     def __init__(self, happens: Callable[[], object], after: float) -> None:
@@ -88,7 +88,7 @@ class _Event:
 
 
 def moments(answers: Sequence[Answer], event: float, end: float) -> list[Moment]:
-    """Hit rate and p95 in a window that slides over the answers; windows without an answer are left out."""
+    """Hit rate and p95 in a window that slides over the answers. Windows without an answer are left out."""
     found = []
     at = answers[0].at + WINDOW
     while at <= end:
@@ -100,7 +100,7 @@ def moments(answers: Sequence[Answer], event: float, end: float) -> list[Moment]
 
 
 def seconds_until_back(timeline: Sequence[Moment], before: float) -> float:
-    """From the change until the hit rate stays at `_BACK` of what it was; 0 if it never fell below."""
+    """Seconds after the change until the hit rate stays above `_BACK` of `before`; 0 if it never fell below that."""
     low = [moment.at for moment in timeline if moment.at > 0 and moment.hit_rate < _BACK * before]
     return max(low) + _STEP if low else 0.0
 

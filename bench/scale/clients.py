@@ -1,6 +1,6 @@
-"""`python -m bench.scale.clients`: annotators who prompt as fast as they are answered, in a process of their own.
+"""`python -m bench.scale.clients`: annotators who prompt one after the other, all in a process of their own.
 
-An image that the service has lost is uploaded again, as an annotation tool does. Failures are counted, not raised.
+They upload an image again if the service has lost it, as annotation tools do. Failures are counted, not raised.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench.scale.pictures import image_id, picture
 from bench.scale.traffic import Traffic, Visits
 from deploy.local.process import ROOT
 
-_PATIENCE = 60.0  # seconds a prompt may take, with encoding
+_PATIENCE = 60.0  # seconds that a prompt may take, encoding included
 _RETRY = 0.05
 
 
@@ -31,10 +31,10 @@ class Answer(NamedTuple):
     """One prompt that was answered with masks.
 
     Attributes:
-        at: when, in seconds of the system's monotonic clock.
+        at: when it was answered, in seconds of the system's monotonic clock.
         milliseconds: from the first byte of its first request to the last byte of the masks.
-        tier: that had the image: `memory`, `redis`, `encoded` (it was encoded again from its kept bytes) or `uploaded`
-            (it was uploaded and encoded again).
+        tier: where the image was: `memory`, `redis`, `encoded` (encoded again from its stored bytes) or `uploaded`
+            (uploaded and encoded again).
     """
 
     at: float
@@ -47,10 +47,10 @@ class Answers:
     """What the clients saw.
 
     Attributes:
-        begin, end: of what counts, in seconds of the monotonic clock.
-        processor: seconds of processor time that the clients took between them.
-        answers: all, from the first on.
-        failures: everything else that was answered, and connections that broke, between `begin` and `end`.
+        begin, end: of the time that counts, in seconds of the monotonic clock.
+        processor: seconds of processor time that the clients used between `begin` and `end`.
+        answers: all answers, also those before `begin`.
+        failures: all other answers, and broken connections, between `begin` and `end`.
     """
 
     begin: float
@@ -68,10 +68,10 @@ class Answers:
 
 
 class Clients:
-    """The process; a context manager.
+    """The process of the clients, as a context manager.
 
     Attributes:
-        begin, end: of what counts, in seconds of the monotonic clock; known once it is entered.
+        begin, end: of the time that counts, in seconds of the monotonic clock. They are set on entering.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class Clients:
         """
         Args:
             size: (height, width) in pixels of the images, for the clicks.
-            warm_up, seconds: of load before what counts, and of what counts.
-            pause: seconds, on average, that an annotator looks at an answer before the next prompt.
+            warm_up, seconds: seconds of load that do not count at the start, and seconds that count.
+            pause: mean seconds that an annotator looks at an answer before the next prompt.
         """
         self.begin = self.end = 0.0
         self._warm_up, self._seconds = warm_up, seconds
@@ -109,7 +109,7 @@ class Clients:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(self._plan).encode() + b"\n")
         self._process.stdin.flush()
-        self._process.stdout.readline()  # it is ready
+        self._process.stdout.readline()  # the process is ready
         self.begin = time.monotonic() + self._warm_up
         self.end = self.begin + self._seconds
         self._process.stdin.write(json.dumps({"begin": self.begin, "end": self.end}).encode() + b"\n")
@@ -124,10 +124,10 @@ class Clients:
         self._process.stdout.close()
 
     def wait(self) -> Answers:
-        """Return when they are done.
+        """Wait until the clients are done.
 
         Raises:
-            RuntimeError: they ended by themselves; the reason is on standard error.
+            RuntimeError: they ended early; the reason is on standard error.
         """
         assert self._process.stdout is not None
         output = self._process.stdout.read()
@@ -166,11 +166,11 @@ class _Client(threading.Thread):
                 time.sleep(self._rng.exponential(self._plan["pause"]))
 
     def _prompt(self, image: int, deadline: float) -> str:
-        """Have it answered, whatever that takes; the tier that had the image.
+        """Repeat the prompt until it is answered, and upload the image if needed. Returns the tier that had the image.
 
         Raises:
             OSError, ValueError: the connection broke.
-            RuntimeError: it was refused for another reason than that the image is not there.
+            RuntimeError: it was refused for another reason than a missing image.
         """
         height, width = self._plan["size"]
         x, y = self._rng.uniform(0, 1, 2) * (width, height)
@@ -194,7 +194,7 @@ class _Client(threading.Thread):
 
     def _upload(self, image: int) -> None:
         answer = self._send("/v1/images?wait=30", picture(image))
-        if answer.status not in (200, 202, 404, 410):  # a cache this small may evict what was not encoded yet
+        if answer.status not in (200, 202, 404, 410):  # so small a cache may evict an image before it is encoded
             raise RuntimeError(f"an upload was answered {answer.status} {answer.body.decode()}")
 
     def _send(self, path: str, body: bytes) -> RawAnswer:
@@ -205,10 +205,10 @@ class _Client(threading.Thread):
 
 
 def main() -> None:
-    """Read the plan on standard input, say when ready, read when to begin and end, write what was seen."""
+    """Read the plan, report that it is ready, read when to begin and end, and write the result; on standard streams."""
     plan = json.loads(sys.stdin.readline())
     traffic = Traffic(**plan["traffic"])
-    for image in range(traffic.images):  # not while it is measured
+    for image in range(traffic.images):  # no collection during the measurement
         image_id(image)
     visits = Visits(traffic)
     streams = np.random.default_rng(plan["seed"]).spawn(traffic.annotators)

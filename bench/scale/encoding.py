@@ -1,4 +1,4 @@
-"""(e) What an encoding costs on a core: for plans, of which it is a part."""
+"""(e) What an encoding costs on one core, for the plans of `bench.sizing`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bench.photos import STANDARD, photos
 from bench.record import Quantity, Row, Section
 from bench.scale.amounts import Amounts
 from encoder_worker.backends.load import load_encoder
-from shared.images import decode_image, resize_longest_side
-from shared.models import find_model
-from shared.settings import Settings
+from shared.contract.models import SAM1, find_model
+from shared.contract.settings import Settings
+from shared.images.reading import decode_image
 
 
 def encoding(amounts: Amounts) -> Section:
@@ -23,7 +23,7 @@ def encoding(amounts: Amounts) -> Section:
     milliseconds = []
     for _ in range(amounts.encodings):
         before = time.thread_time()
-        encoder.encode([resize_longest_side(decode_image(jpeg, max_pixels=settings.max_image_pixels))])
+        encoder.encode([SAM1.frame.resize(decode_image(jpeg, max_pixels=settings.max_image_pixels))])
         milliseconds.append(1000 * (time.thread_time() - before))
     numbers = {"processor time": Quantity(float(np.median(milliseconds)), "ms")}
     note = "From the file of a photo of 1800x1200 to its embedding, on one thread."

@@ -1,4 +1,4 @@
-"""A fleet under load: what clients saw, and what each kind of process spent on it."""
+"""A fleet under load: what the clients saw, and the processor time of each kind of process."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from bench.scale.amounts import Load
 from bench.scale.clients import Answer, Answers, Clients
 from bench.scale.pictures import image_id
 from bench.scale.population import Population
-from deploy.local.fleet import Fleet
+from tests.support.fleet import Fleet
 
 SEED = 20_261_122
 
-_SHOWN = 5  # failures that are printed
-_BACKGROUND = 0.3  # seconds in which a replica prepares the last image, after its answer
+_SHOWN = 5  # failures that are printed, at most
+_BACKGROUND = 0.3  # seconds for a replica to prepare the last image after its answer
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Attributes:
-    answers: what clients saw.
-    processor: seconds of processor time in what counts, by kind of process.
+    """What a fleet did under load.
+
+    Attributes:
+        answers: what the clients saw.
+        processor: seconds of processor time during the time that counts, by kind of process.
     """
 
     answers: Answers
@@ -48,7 +50,7 @@ class Measured:
 def under_load(
     fleet: Fleet, population: Population, load: Load, then: Callable[[float], None] = lambda _begin: None
 ) -> Measured:
-    """Have clients prompt; meanwhile call `then` with the moment from which on it counts (monotonic seconds)."""
+    """Let clients prompt. Meanwhile call `then` with the begin of the time that counts, in monotonic seconds."""
     with Clients(
         fleet.url,
         load.traffic,
@@ -70,7 +72,7 @@ def under_load(
 
 
 def prompt_all(fleet: Fleet, population: Population, images: int) -> float:
-    """Prompt every image once, one after the other; the processor time of the replicas meanwhile, in seconds."""
+    """Prompt every image once, one after the other. Returns the replicas' processor time for it, in seconds."""
     before = _processor(fleet.pids["replicas"])
     _prompt_each(fleet, population, images)
     time.sleep(_BACKGROUND)
@@ -78,7 +80,7 @@ def prompt_all(fleet: Fleet, population: Population, images: int) -> float:
 
 
 def homes(fleet: Fleet, population: Population, images: int) -> dict[str, str]:
-    """Prompt every image without any other load: the replica of each, by image id. They are in memory then."""
+    """Prompt every image without other load, so that it is in memory. Returns the replica of each, by image id."""
     replicas = fleet.answered_by(_prompt_each(fleet, population, images))
     time.sleep(_BACKGROUND)
     return dict(zip(map(image_id, range(images)), replicas, strict=True))
@@ -101,12 +103,12 @@ def _prompt_each(fleet: Fleet, population: Population, images: int) -> list[str]
 
 
 def hit_rate(answers: Sequence[Answer]) -> float:
-    """Part of the prompts whose image was in the replica's memory; 0 without any."""
+    """Fraction of the prompts whose image was in the replica's memory; 0 without prompts."""
     return sum(answer.tier == "memory" for answer in answers) / max(1, len(answers))
 
 
 def latency(answers: Sequence[Answer]) -> dict[str, Quantity]:
-    """`p50` and `p95`."""
+    """`p50` and `p95` of the answers."""
     taken = [answer.milliseconds for answer in answers] or [0.0]
     return {"p50": percentile(taken, 50), "p95": percentile(taken, 95)}
 
@@ -116,7 +118,7 @@ def percent(part: float) -> Quantity:
 
 
 def failed(answers: Answers) -> Quantity:
-    """How many prompts were not answered with masks."""
+    """Number of prompts that were not answered with masks."""
     return Quantity(len(answers.failures), "prompts")
 
 

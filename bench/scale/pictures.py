@@ -1,4 +1,4 @@
-"""The images of the bench: tiny pictures, each of its own bytes, made when they are needed."""
+"""The images of the bench: tiny pictures, all different, made when they are needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZE = (24, 36)
 
 @lru_cache(maxsize=10_000)
 def picture(number: int) -> bytes:
-    """PNG number `number`: two colours that meet at a slant; never the same for two numbers below 2^24."""
+    """PNG number `number`: two colours with a slanted border. No two numbers below 2^24 have the same picture."""
     height, width = SIZE
     rows, columns = np.mgrid[:height, :width]
     colour = np.array([number & 255, number >> 8 & 255, number >> 16 & 255], np.uint8)

@@ -1,4 +1,4 @@
-"""Images that the service knows without having encoded them: one real embedding, stored under every image's key."""
+"""Images that the service knows without encoding them: one real embedding is stored under every image's key."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ import redis
 from bench.photos import STANDARD, photos
 from bench.scale.pictures import SIZE, image_id, picture
 from encoder_worker.backends.load import load_encoder
-from prompt_api.decoder.load import load_decoder
-from shared.codec import encode_embedding
-from shared.geometry import resized_size
-from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import FAKE, find_model
-from shared.settings import Settings
-from shared.store import RedisStore
+from prompt_api.models.load import load_decoder
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import EMBEDDING, FAKE, SAM1, find_model
+from shared.contract.settings import Settings
+from shared.images.reading import decode_image
+from shared.store.redis_store import RedisStore
+from shared.tensors.embedding import encode_embedding
 
 _TTL = 86_400
 _KEY_BYTES = 4_300
-"""What a value takes in Valkey besides itself: its key, and the rest of its last page."""
+"""Bytes that a value takes in Valkey beside its own: its key, and the rest of its last page."""
 
 _SPARE_BYTES = 6_000_000
-"""What Valkey takes besides: itself, and buffers of values on their way."""
+"""Bytes that Valkey takes without values: its own, and buffers for values that are being sent."""
 
 
 class Population:
@@ -40,17 +39,17 @@ class Population:
     def __init__(self, model: str) -> None:
         settings = Settings.from_env({**os.environ, "SAM_MODEL": model, "SAM_MODELS": ""})
         self.model = model
-        if model == FAKE.name:  # its worker encodes pictures, too: all must be of one size
+        if model == FAKE.name:  # its worker also encodes pictures, and all must have one size
             rgb, self.size = decode_image(picture(0), max_pixels=settings.max_image_pixels), SIZE
         else:
             rgb, self.size = photos()[0].resized(STANDARD).rgb, STANDARD
-        (self._embedding,) = load_encoder(find_model(model), settings).encode([resize_longest_side(rgb)])
+        (self._tensors,) = load_encoder(find_model(model), settings).encode([SAM1.frame.resize(rgb)])
         loaded = load_decoder(find_model(model), settings)
         self._model = loaded.model
-        self.prepared_bytes = loaded.decoder.prepare(self._embedding, resized_size(self.size)).nbytes
+        self.prepared_bytes = loaded.decoder.prepare(self._tensors, self.size).nbytes
 
     def settings(self, images: int) -> dict[str, str]:
-        """Environment of replicas that keep that many images in memory."""
+        """Environment for replicas that keep that many images in memory."""
         return {
             "SAM_MODEL": self.model,
             "SAM_MODELS": "",
@@ -59,7 +58,7 @@ class Population:
         }
 
     def store(self, cache_url: str, images: Iterable[int], embedded: frozenset[int] | None = None) -> None:
-        """Make `images` known: their bytes and records, and the embeddings of those in `embedded` (None: of all)."""
+        """Store the bytes and records of `images`, and the embeddings of those in `embedded`; None stands for all."""
         height, width = self.size
         record = json.dumps({"width": width, "height": height}).encode()
         with redis.Redis.from_url(cache_url) as client:
@@ -72,15 +71,17 @@ class Population:
                     store.put(key.redis_key, self._value(key), _TTL)
 
     def cache_bytes(self, embeddings: int) -> int:
-        """`maxmemory` of a cache that has room for that many."""
+        """`maxmemory` of a cache with room for that many embeddings."""
         value = self._value(EmbeddingKey.of(image_id(0), self._model))
         return embeddings * (len(value) + _KEY_BYTES) + _SPARE_BYTES
 
     def _value(self, key: EmbeddingKey) -> bytes:
-        return encode_embedding(key, self._embedding, dtype="float16", original=self.size)
+        return encode_embedding(
+            key, self._tensors, specs=SAM1.tensors, dtypes={EMBEDDING: "float16"}, original=self.size
+        )
 
 
 def embeddings_kept(cache_url: str) -> int:
-    """How many embeddings a cache holds now."""
+    """Number of embeddings that a cache holds now."""
     with redis.Redis.from_url(cache_url) as client:
         return sum(1 for _ in client.scan_iter("sam:embedding:*", count=1000))

@@ -1,4 +1,4 @@
-"""(a) Prompts per second, by replicas of one core each."""
+"""(a) Prompts per second, by number of replicas with one core each."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from bench.record import Quantity, Row, Section
 from bench.scale.amounts import Amounts
 from bench.scale.measuring import Measured, latency, prompt_all, under_load
 from bench.scale.population import Population
-from deploy.local.fleet import Fleet
+from tests.support.fleet import Fleet
 
 _PASSES = ("first", "second", "third", "later")
-"""Over all images. The first finds none in memory; what it did not prepare in the background, the second does."""
+"""Passes over all images. The first pass finds none in memory. The second prepares those that are not ready yet."""
 
 _NOTE = (
     "Each replica is bound to one core, in turns; the gateway, the clients and Valkey take what is left. "

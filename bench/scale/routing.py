@@ -1,4 +1,4 @@
-"""(b) What routing by image id is worth: the same traffic through the gateway with it and without."""
+"""(b) What routing by image id gains: the same traffic goes through the gateway with and without it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.scale.amounts import Amounts
 from bench.scale.measuring import SEED, Measured, failed, hit_rate, latency, percent, prompt_all, under_load
 from bench.scale.population import Population
 from bench.scale.simulation import Tiers, simulate
-from deploy.local.fleet import CONFIGURATION, Fleet
+from tests.support.fleet import CONFIGURATION, Fleet
 
 
 def routing(amounts: Amounts, population: Population) -> Section:
@@ -37,10 +37,10 @@ def routing(amounts: Amounts, population: Population) -> Section:
 
 
 def without_routing(configuration: str) -> str:
-    """The gateway's configuration, but each request goes to the next replica.
+    """The gateway's configuration, changed so that each request goes to the next replica.
 
     Raises:
-        ValueError: it does not route by image.
+        ValueError: the configuration does not route by image.
     """
     start, end = configuration.find("    balance hash"), configuration.find("    server-template")
     if not 0 <= start < end:

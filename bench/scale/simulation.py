@@ -1,6 +1,6 @@
-"""Which tier answers: annotators' traffic through the memory of replicas, Redis, and the encoder behind them.
+"""Simulates which tier answers annotators' prompts: a replica's memory, Redis, or the encoder.
 
-Nothing is timed and no image exists: only which image is where. Seeded, so that the same question has one answer.
+Nothing is timed and there are no images. It only follows which image is where. The seed makes its results repeatable.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class Tiers:
     """What stands between a prompt and the encoder.
 
     Attributes:
-        replicas: of the API.
-        memory: images each of them keeps.
-        stored: images that Redis keeps.
+        replicas: number of API replicas.
+        memory: number of images that each replica keeps.
+        stored: number of images that Redis keeps.
         eviction: how Redis makes room.
-        routed: each image is asked of one replica alone; else of one after the other.
-        prompts_per_second: of all annotators, by which Redis's counters lose with time.
+        routed: all prompts of an image go to one replica. Otherwise prompts go to the replicas in turn.
+        prompts_per_second: of all annotators together. It sets how fast Redis's counters decrease.
     """
 
     replicas: int
@@ -38,13 +38,13 @@ class Tiers:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Parts of the prompts that are answered from each tier; they sum to 1.
+    """Fractions of the prompts that each tier answers; the three sum to 1.
 
     Attributes:
-        memory: of a replica.
-        redis: fetched and prepared first.
-        encoded: neither had it: encoded (again) first.
-        visits: to images, for each prompt.
+        memory: the image was in the replica's memory.
+        redis: the image was fetched from Redis and prepared first.
+        encoded: neither had the image, and it was encoded first.
+        visits: number of visits to images, divided by the number of prompts.
     """
 
     memory: float
@@ -54,17 +54,17 @@ class Shares:
 
     @property
     def encoded_visits(self) -> float:
-        """Part of the visits that need an encoding."""
+        """Fraction of the visits that need an encoding."""
         return self.encoded / self.visits
 
 
 def simulate(
     traffic: Traffic, tiers: Tiers, *, prompts: int, warm_up: int, seed: int, kept: Sequence[int] = ()
 ) -> Shares:
-    """Let `warm_up` prompts pass, then count.
+    """Simulate `warm_up` prompts, and then count where `prompts` more are answered.
 
     Args:
-        prompts: that count.
+        prompts: number that count.
         kept: images that Redis has at the start.
     """
     rng = np.random.default_rng(seed)

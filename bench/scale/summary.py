@@ -1,4 +1,4 @@
-"""A recorded run of many replicas as `docs/scaling.md` shows it."""
+"""The tables of a recorded run of many replicas, for `docs/scaling.md`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from bench.record import Record, Row
 
 
 def markdown(record: Record, name: str) -> str:
-    """Where and when, the plots, and every row.
+    """Machine and date, the plots, and every row.
 
     Args:
-        name: of the record's file in `bench/results/`.
+        name: name of the record's file in `bench/results/`.
     """
     about, folder = record.about, "../bench/results"
     stem = name.removesuffix(".json")

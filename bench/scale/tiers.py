@@ -1,4 +1,4 @@
-"""(d) Thousands of images under Zipf traffic, with a Redis cache too small for them: which tier answers."""
+"""(d) Which tier answers when traffic over thousands of images follows Zipf's law and Redis cannot hold them all."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from bench.scale.amounts import Amounts
 from bench.scale.measuring import SEED, failed, latency, percent, under_load
 from bench.scale.population import Population, embeddings_kept
 from bench.scale.simulation import Tiers, simulate
-from deploy.local.fleet import Fleet
-from shared.models import FAKE
+from shared.contract.models import FAKE
+from tests.support.fleet import Fleet
 
 _TIERS = {
     "memory of a replica": ("memory",),

@@ -1,4 +1,4 @@
-"""Annotators: each works on an image for a while, prompt after prompt, then opens another, popular ones more often."""
+"""Annotators who send some prompts on an image, and then open another. Popular images are opened more often."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_DRAWN = 256  # random numbers drawn at once
+_DRAWN = 256  # random numbers that are drawn at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,13 +16,13 @@ class Traffic:
     """Who asks for what.
 
     Attributes:
-        annotators: who work at the same time.
-        images: that they come back to, numbered from 0, the most popular first.
-        skew: of Zipf's law: the image of popularity rank r is opened in proportion to r ** -skew; 0: all alike.
-        prompts: per visit to an image, on average; their number is geometric.
-        fresh: part of the visits that open an image for the first time. It is the most popular one from then on, the
-            others move down a rank, and nobody comes back to the last: work is looked at again soon or never. Such
-            images are numbered -1, -2 and so on.
+        annotators: number who work at the same time.
+        images: number that they come back to. They are numbered from 0, the most popular first.
+        skew: exponent of Zipf's law. The image of rank r is opened in proportion to r ** -skew; with 0, all alike.
+        prompts: mean number per visit to an image; the number is geometrically distributed.
+        fresh: fraction of the visits that open an image for the first time. A fresh image becomes the most popular one,
+            the others move down a rank, and nobody comes back to the last one: work is looked at again soon or never.
+            Fresh images are numbered -1, -2 and so on.
     """
 
     annotators: int
@@ -33,14 +33,14 @@ class Traffic:
 
     @property
     def popularity(self) -> NDArray[np.float64]:
-        """(images,): probability that a visit which is not fresh goes to each rank; they sum to 1."""
+        """(images,): the probability of each rank for a visit that is not fresh; they sum to 1."""
         weights: NDArray[np.float64] = np.arange(1, self.images + 1, dtype=np.float64) ** -self.skew
         weights /= weights.sum()
         return weights
 
 
 class Visits:
-    """What annotators open, one after the other; all of them share one, for what one opens another comes back to."""
+    """The images that annotators open. All annotators share one, because they open each other's images again."""
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
@@ -48,7 +48,7 @@ class Visits:
         self._opened = 0
 
     def prompted(self, rng: np.random.Generator) -> Iterator[int]:
-        """The images that one annotator prompts, one for each prompt; endless."""
+        """The image of each prompt of one annotator, without end."""
         traffic = self._traffic
         while True:
             numbers = rng.random((3, _DRAWN))

@@ -1,1 +1,1 @@
-"""How large a service must be for how many annotators: `python -m bench.sizing`; `docs/scaling.md` shows its tables."""
+"""`python -m bench.sizing`: how large a service must be for its annotators. `docs/scaling.md` shows the tables."""

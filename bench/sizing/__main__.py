@@ -1,4 +1,4 @@
-"""`python -m bench.sizing --annotators 1000`: a plan with your numbers; without arguments, renews the doc's tables."""
+"""`python -m bench.sizing --annotators 1000` prints a plan; without arguments, it renews the document's tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOC = ROOT / "docs/scaling.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a plan, or renew the doc; 0."""
+    """Print a plan, or renew the tables of the document. The exit status is 0."""
     options = _parse(arguments)
     if options.annotators is None:
         DOC.write_text(renewed(DOC.read_text(), tables()))
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def tables() -> dict[str, str]:
-    """The tables of `docs/scaling.md`, by the name of the markers they stand between."""
+    """The tables of `docs/scaling.md`, by the names of their markers."""
     costs = recorded_costs()
     return {
         "measured": markdown(recorded(SCALE), SCALE),
@@ -42,7 +42,7 @@ def tables() -> dict[str, str]:
 
 
 def renewed(text: str, contents: Mapping[str, str]) -> str:
-    """`text` with other contents between its markers."""
+    """`text` with these contents between its markers."""
     for name, content in contents.items():
         start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         before, _, rest = text.partition(start)

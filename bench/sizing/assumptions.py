@@ -1,4 +1,4 @@
-"""What a plan starts from: what one of everything costs, what others say of GPUs, what annotators are assumed to do."""
+"""What a plan starts from: measured costs, what others say of GPUs, and what annotators are assumed to do."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What one of everything costs; `bench.sizing.recorded` has them as measured.
+    """What one prompt, one image and one encoding cost. `bench.sizing.recorded` has the measured values.
 
     Attributes:
         prompt_ms: processor time of a replica for a prompt on an image in its memory.
-        first_ms: more for the first prompts on an image: fetching, preparing and the first one's longer way.
+        first_ms: processor time that the first prompts on an image cost more: the replica fetches and prepares it.
         gateway_ms: processor time of the gateway for a prompt.
         encode_ms: processor time of MobileSAM for an image.
         prepared_bytes: memory of an image in a replica.
         float16_bytes, int8_bytes: memory of an embedding in Redis, by how it is stored.
-        answer_bytes: of three masks as RLE.
+        answer_bytes: bytes of an answer with three masks as RLE.
     """
 
     prompt_ms: float
@@ -33,12 +33,12 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """What encodes on a GPU.
+    """A kind of GPU that encodes.
 
     Attributes:
-        images_per_second: of one device.
-        device: what such devices are called.
-        source: of the rate.
+        images_per_second: rate of one device.
+        device: name of such devices, in the plural.
+        source: where the rate comes from.
     """
 
     images_per_second: float
@@ -63,18 +63,18 @@ GPUS: Mapping[str, Encoder] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What annotators do. All of it is assumed: put in your own.
+    """What annotators do. All defaults are assumptions: replace them by your own numbers.
 
     Attributes:
-        annotators: active at the same time.
-        prompts_per_second: of each.
-        seconds_per_image: that each stays on an image.
-        fresh: part of the visits that open an image for the first time: one half if each is annotated once and reviewed
-            once.
-        images_per_annotator: that the service should remember: a week of eight-hour days.
-        cached: part of these that Redis has memory for.
-        skew: of Zipf's law, by which images are opened again.
-        upload_bytes: of a photo.
+        annotators: number that are active at the same time.
+        prompts_per_second: of each annotator.
+        seconds_per_image: how long an annotator stays on an image.
+        fresh: fraction of the visits that open an image for the first time. It is one half if each image is annotated
+            once and reviewed once.
+        images_per_annotator: number that the service should remember; the default is a week of eight-hour days.
+        cached: fraction of these that Redis has memory for.
+        skew: exponent of Zipf's law, by which images are opened again.
+        upload_bytes: size of a photo.
     """
 
     annotators: int
@@ -88,13 +88,13 @@ class Work:
 
 
 CLICKING, HOVERING = 0.2, 3.0
-"""Prompts per second: a click every five seconds; a preview under the pointer, a third of the time at ten a second."""
+"""Prompts per second: a click every five seconds; previews under the pointer, ten a second for a third of the time."""
 
 BUSY = 0.6
-"""Part of a processor, a GPU or a network that is used: beyond, queues make latencies grow."""
+"""The fraction of a processor, a GPU or a network that a plan uses. Beyond it, queues make latencies grow."""
 
 NODE_BYTES = 50e9
-"""Embeddings in one Redis: of a machine of 64 GB, what forks and buffers leave."""
+"""Bytes of embeddings in one Redis: what forks and buffers leave of a machine with 64 GB."""
 
 NODE_BYTES_PER_SECOND = 1.25e9
-"""Of a machine's network: 10 Gbit/s."""
+"""Bytes per second of a machine's network of 10 Gbit/s."""

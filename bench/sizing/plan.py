@@ -15,15 +15,15 @@ from bench.sizing.assumptions import BUSY, GPUS, NODE_BYTES, NODE_BYTES_PER_SECO
 
 _SIMULATED_ANNOTATORS = 20
 _SIMULATED_VISITS = 15_000
-_SIMULATED_PROMPTS = 12.0  # per visit; what only the first of them finds does not depend on their number
+_SIMULATED_PROMPTS = 12.0  # per visit; only the first can miss, so their number does not change the misses
 _SEED = 20_261_122
 _ROOM = 2
-"""Images per annotator that replicas have memory for: the one in work, and the last."""
+"""Images per annotator that replicas have memory for: the current one and the one before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Misses:
-    """Parts of the visits whose first prompt finds its image in Redis, and nowhere."""
+    """Fractions of the visits whose first prompt finds its image in Redis (`fetched`), or nowhere (`encoded`)."""
 
     fetched: float
     encoded: float
@@ -31,22 +31,22 @@ class Misses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is needed; rates per second.
+    """What the work needs. Rates are per second.
 
     Attributes:
         misses: per visit, from the simulation.
-        memory_hits: part of the prompts whose image is in the replica's memory.
-        cores: of the API, with a replica on each.
-        replica_bytes: of prepared images in each replica: `SAM_EMBEDDING_LRU_BYTES`.
-        cached_images, cached_bytes: in Redis, bytes by dtype.
-        nodes: of Redis, by dtype.
-        fetched_bytes: from Redis to the replicas.
-        answered_bytes, uploaded_bytes: through the gateways.
-        browser_bytes: of embeddings to browsers, if these decode themselves.
-        gateway_cores: all gateways together.
-        encodings: images.
-        encoder_cores: of CPUs, with MobileSAM.
-        gpus: instead, by `GPUS`.
+        memory_hits: fraction of the prompts whose image is in the replica's memory.
+        cores: number for the API, with a replica on each.
+        replica_bytes: memory for prepared images in each replica: `SAM_EMBEDDING_LRU_BYTES`.
+        cached_images, cached_bytes: images in Redis, and their bytes by dtype.
+        nodes: number of Redis nodes, by dtype.
+        fetched_bytes: sent from Redis to the replicas.
+        answered_bytes, uploaded_bytes: sent through the gateways.
+        browser_bytes: embeddings sent to browsers, if browsers decode.
+        gateway_cores: number for all gateways together.
+        encodings: images that are encoded.
+        encoder_cores: number of CPU cores, with MobileSAM.
+        gpus: number of GPUs in place of these cores, by the names of `GPUS`.
     """
 
     work: Work
@@ -117,7 +117,7 @@ def simulated_misses(
     skew: float,
     eviction: Literal["lfu", "lru"] = "lfu",
 ) -> Misses:
-    """Misses per visit, simulated for a few annotators with their share of everything."""
+    """Misses per visit, simulated for a few annotators with their share of images and memory."""
     images = max(1, round(_SIMULATED_ANNOTATORS * images_per_annotator))
     stored = max(1, round(images * cached))
     traffic = Traffic(

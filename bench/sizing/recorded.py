@@ -1,4 +1,4 @@
-"""What one of everything costs, out of the recorded runs."""
+"""What one prompt, one image and one encoding cost, from the recorded runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.sizing.assumptions import Costs
 from bench.summary import FOLDER
 
 SCALE, PROMPT = "2026-11-23-scale.json", "2026-11-22-prompt.json"
-"""The runs in `bench/results/` that plans start from."""
+"""The runs in `bench/results/` that plans are based on."""
 
 _MIB = 2**20
 
@@ -19,7 +19,7 @@ def recorded(name: str) -> Record:
 
 
 def recorded_costs() -> Costs:
-    """Two digits of each: more would promise too much."""
+    """The costs, with times rounded to two digits: more would promise too much."""
     scale, prompt = recorded(SCALE), recorded(PROMPT)
     return Costs(
         prompt_ms=_rounded(scale.number("a", "1 replica", "replicas")),

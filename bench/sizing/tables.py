@@ -9,14 +9,14 @@ from bench.sizing.assumptions import CLICKING, GPUS, HOVERING, Costs, Work
 from bench.sizing.plan import Plan, plan, simulated_misses
 
 SIZES = ((10, 1.0), (1_000, 0.25), (1_000_000, 0.01))
-"""Annotators, and the part of their images that Redis has memory for."""
+"""Numbers of annotators, and the fraction of their images that Redis has memory for."""
 
 _STYLES = {"clicking": CLICKING, "hovering": HOVERING}
 _PARTS = (1.0, 0.25, 0.05, 0.01)
 
 
 def plans_table(plans: Sequence[tuple[str, Plan]]) -> str:
-    """A column for each plan, under its name."""
+    """A table with a column for each plan, under its name."""
     rows: list[tuple[str, list[str]]] = [
         ("prompts/s", [_count(one.prompts) for _, one in plans]),
         ("visits to images/s", [_count(one.visits) for _, one in plans]),
@@ -52,7 +52,7 @@ def plans_table(plans: Sequence[tuple[str, Plan]]) -> str:
 
 
 def sizes_table(costs: Costs) -> str:
-    """The plans of the documentation."""
+    """The table of plans in `docs/scaling.md`."""
     plans = [
         (
             f"{annotators:,} {style}",
@@ -65,7 +65,7 @@ def sizes_table(costs: Costs) -> str:
 
 
 def costs_table(costs: Costs) -> str:
-    """What a million images take in Redis, and one of everything costs."""
+    """The table of costs, with the memory of a million images in Redis."""
     lines = [
         "| one of everything | |",
         "|---|---|",
@@ -84,7 +84,7 @@ def costs_table(costs: Costs) -> str:
 
 
 def misses_table() -> str:
-    """What the cache's size and its eviction do to the visits that need an encoding."""
+    """How many visits need an encoding, by the cache's size and its way of eviction."""
     work = {one.name: one.default for one in fields(Work)}
     lines = ["| part of the images that Redis has room for | `allkeys-lfu` | `allkeys-lru` |", "|---|---|---|"]
     for part in _PARTS:

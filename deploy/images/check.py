@@ -17,8 +17,7 @@ from deploy.local.photo import PHOTO, POINT
 from deploy.local.process import ROOT, ProcessGroup, StackError, stop_all
 from deploy.local.run import say, stopped_by_signals
 from deploy.local.stack import LocalStack
-from prompt_api.client import Mask, SamCache
-from shared.errors import SamCacheError
+from samcache import Mask, SamCache, SamCacheError
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0

@@ -18,10 +18,8 @@ from deploy.local.photo import PHOTO, POINT
 from deploy.local.process import StackError
 from deploy.local.run import say, stopped_by_signals
 from deploy.local.stack import LocalStack
-from prompt_api.cli.painting import paint
-from prompt_api.client import ImageInfo, Mask, Masks, SamCache
-from prompt_api.client.arrays import mask_of_rle
-from shared.errors import SamCacheError
+from samcache import ImageInfo, Mask, Masks, SamCache, SamCacheError, mask_of_rle
+from samcache.cli.painting import paint
 
 Point = tuple[float, float]
 T = TypeVar("T")

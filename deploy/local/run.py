@@ -14,8 +14,8 @@ from deploy.local.photo import PHOTO, POINT
 from deploy.local.process import ROOT, StackError
 from deploy.local.stack import LocalStack
 from prompt_api.access.policy import require_safe
-from shared.errors import ConfigurationError
-from shared.settings import Settings
+from shared.contract.errors import ConfigurationError
+from shared.contract.settings import Settings
 
 
 def main() -> int:

@@ -10,7 +10,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -18,7 +17,6 @@ from typing import Self
 from deploy.local.embedded_valkey import start_valkey
 from deploy.local.process import Child, ProcessGroup, StackError, stop_all
 from deploy.local.weights import fetch_weights
-from shared.settings import Settings
 
 START_SECONDS = 180.0
 """How long everything may take to get ready: the first start of a model also builds its decoder graph."""
@@ -28,9 +26,10 @@ SERVICE_ENVIRON = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2", "ORT_DISABL
 default) keeps for each what any one of them needed once, which looks like a leak: two are enough under the GIL. ONNX
 Runtime would send its maker what it runs."""
 
-_WORKER_READY = re.compile(r"\bready:")
+WORKER_READY = re.compile(r"\bready:")
+"""A line that a worker says once it listens."""
+
 _API_URL = re.compile(r"https?://[^\s/]+:\d+")
-_KEPT_LINES = 5_000
 _WATCH_SECONDS = 0.2
 _FIRST_RESTART_SECONDS = 0.5
 _LAST_RESTART_SECONDS = 30.0
@@ -73,7 +72,6 @@ class LocalStack:
         self._start_seconds = start_seconds
         self._announce = announce
         self._forward = forward
-        self._logs: dict[str, deque[str]] = {}
         self._lock = threading.RLock()  # guards the children against the watching thread
         self._closing = threading.Event()
         self._failed = threading.Event()
@@ -85,11 +83,6 @@ class LocalStack:
         self._watcher = threading.Thread(target=self._watch, name="watch the stack", daemon=True)
         self.url = ""
         """Where the API answers, without a trailing slash."""
-
-    @property
-    def valkey_url(self) -> str:
-        """URL of the cache role's Redis, embedded or given."""
-        return Settings.from_env(self._environ).cache_url
 
     def __enter__(self) -> Self:
         try:
@@ -130,46 +123,12 @@ class LocalStack:
             for child in children:
                 child.finish_reading()
 
-    def log(self, name: str) -> list[str]:
-        """The last lines of `api`, `valkey` or `worker 1`…, over all its restarts."""
-        return list(self._logs.get(name, ()))
-
-    def pids(self, name: str) -> list[int]:
-        """Process ids of the running children whose name starts with `name`."""
+    @property
+    def children(self) -> dict[str, Child]:
+        """`valkey`, `worker 1`… and `api`, as far as they were started, whether they still run or not."""
         with self._lock:
             children = [self._valkey, *(worker.child for worker in self._workers), self._api]
-        return [child.pid for child in children if child and child.name.startswith(name) and child.exit_code is None]
-
-    def restart_api(self) -> None:
-        """Stop the API as an operator would and start it on the same port; returns once it is ready."""
-        with self._lock:
-            assert self._api is not None
-            stop_all([self._api])
-            self._environ["SAM_PORT"] = self.url.rpartition(":")[2]
-            self._start_api(time.monotonic() + self._start_seconds)
-
-    def kill_worker(self, number: int = 1) -> None:
-        """SIGKILL to a worker, as a crash; it is started again by itself, see `wait_for_workers`."""
-        with self._lock:
-            self._workers[number - 1].child.kill()
-
-    def wait_for_workers(self) -> None:
-        """Return once every worker runs and listens.
-
-        Raises:
-            StackError: not within the bound of the start.
-        """
-        deadline = time.monotonic() + self._start_seconds
-        while True:
-            with self._lock:
-                children = [worker.child for worker in self._workers]
-            if all(child.exit_code is None for child in children):
-                for child in children:
-                    child.wait_for_line(_WORKER_READY, deadline)
-                return
-            if time.monotonic() > deadline:
-                raise StackError("a worker is not back in time; its last lines:\n" + children[0].tail())
-            self._closing.wait(_WATCH_SECONDS)
+        return {child.name: child for child in children if child is not None}
 
     def _start(self) -> None:
         self._group = ProcessGroup()
@@ -186,7 +145,7 @@ class LocalStack:
         self._start_api(deadline)
         self._announce(f"api: ready after {time.monotonic() - started:.1f} s")
         for worker in self._workers:
-            worker.child.wait_for_line(_WORKER_READY, deadline)
+            worker.child.wait_for_line(WORKER_READY, deadline)
             self._announce(f"{worker.child.name}: ready after {time.monotonic() - started:.1f} s")
         self._watcher.start()
 
@@ -207,13 +166,7 @@ class LocalStack:
         return Child(name, command, environ=self._environ, group=self._group, sink=self._sink(name))
 
     def _sink(self, name: str) -> Callable[[str], None]:
-        lines = self._logs.setdefault(name, deque(maxlen=_KEPT_LINES))
-
-        def take(line: str) -> None:
-            lines.append(line)
-            self._forward(name, line)
-
-        return take
+        return lambda line: self._forward(name, line)
 
     def _watch(self) -> None:
         while not self._closing.wait(_WATCH_SECONDS):

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping
 
 from deploy.local.process import ROOT, ProcessGroup, StackError
-from shared.models import REGISTRY
-from shared.settings import Settings
+from shared.contract.models import REGISTRY
+from shared.contract.settings import Settings
 
 _FETCH_SECONDS = 7200.0
 """The largest checkpoint has 2.6 GB."""
@@ -22,7 +22,7 @@ def fetch_weights(group: ProcessGroup, environ: Mapping[str, str]) -> None:
     Raises:
         StackError: it failed (and has said why) or took too long.
     """
-    _run("shared.weights", group, environ)
+    _run("shared.weights.locate", group, environ)
     model = REGISTRY.get(Settings.from_env(environ).model)
     if model is not None and model.checkpoint is not None:
         _run("encoder_worker.export_decoder", group, environ)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.models import FAKE, IMAGE_SIZE, Model
-from shared.settings import Settings
+from shared.contract.models import EMBEDDING, FAKE, Model
+from shared.contract.settings import Settings
+from shared.tensors.embedding import Tensors
 
 _BLOCK = 16
 """Side in pixels of the patch that one position of the embedding covers, as in SAM's ViTs."""
@@ -27,8 +28,8 @@ class FakeEncoder:
     def __init__(self, batch: int = 1) -> None:
         self.batch = batch
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        return [_embedding(image) for image in images]
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
+        return [{EMBEDDING: _embedding(image)} for image in images]
 
 
 def load(model: Model, settings: Settings) -> FakeEncoder:  # noqa: ARG001  # a backend's common signature
@@ -37,11 +38,14 @@ def load(model: Model, settings: Settings) -> FakeEncoder:  # noqa: ARG001  # a 
 
 def _embedding(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     height, width, _ = rgb.shape
-    frame = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 4), dtype=np.float32)
+    architecture = FAKE.architecture
+    (spec,) = architecture.tensors
+    full = architecture.frame.side
+    frame = np.zeros((full, full, 4), dtype=np.float32)
     frame[:height, :width, :3] = rgb / np.float32(255)
     frame[:height, :width, 3] = 1
-    side = IMAGE_SIZE // _BLOCK
+    side = full // _BLOCK
     blocks = frame.reshape(side, _BLOCK, side, _BLOCK, 4).mean(axis=(1, 3))
-    embedding = np.zeros((1, 256, side, side), dtype=np.float32)
+    embedding = np.zeros(spec.shape, dtype=np.float32)
     embedding[0, :4] = blocks.transpose(2, 0, 1)
     return embedding

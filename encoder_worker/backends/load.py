@@ -1,4 +1,4 @@
-"""The registry of backends: which module runs which model."""
+"""The registry of backends: which module runs which models."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from types import MappingProxyType, ModuleType
 from typing import Protocol, cast
 
 from encoder_worker.encoding.encoder import Encoder
-from shared.errors import ConfigurationError
-from shared.models import FAKE, MOBILE_SAM, VIT_B, VIT_H, VIT_L, Model
-from shared.settings import Settings
+from shared.contract.errors import ConfigurationError
+from shared.contract.models import FAKE, SAM1, Model
+from shared.contract.settings import Settings
 
-BACKENDS: Mapping[str, str] = MappingProxyType(
+BACKENDS: Mapping[tuple[str, str], str] = MappingProxyType(
     {
-        MOBILE_SAM.name: "encoder_worker.backends.onnx.encoder",
-        VIT_B.name: "encoder_worker.backends.sam1.load",
-        VIT_L.name: "encoder_worker.backends.sam1.load",
-        VIT_H.name: "encoder_worker.backends.sam1.load",
-        FAKE.name: "encoder_worker.backends.fake",
+        (SAM1.name, "onnx"): "encoder_worker.backends.onnx.encoder",
+        (SAM1.name, "torch"): "encoder_worker.backends.sam1.load",
+        (FAKE.architecture.name, "none"): "encoder_worker.backends.fake",
     }
 )
-"""The module that runs a model, by the model's name. It has the functions of `Backend`."""
+"""The module that runs a model, by the model's architecture and runtime. It has the functions of `Backend`."""
 
 
 class Backend(Protocol):
@@ -59,10 +57,13 @@ def export_decoder(model: Model, settings: Settings) -> None:
 
 
 def _backend(model: Model) -> ModuleType:
-    if model.name not in BACKENDS:
-        raise ConfigurationError(f"no encoder runs {model.name!r}; this worker has {', '.join(BACKENDS)}")
+    name = BACKENDS.get((model.architecture.name, model.runtime))
+    if name is None:
+        raise ConfigurationError(
+            f"this worker has no encoder for {model.name}: {model.architecture.name} on {model.runtime}"
+        )
     try:
-        return import_module(BACKENDS[model.name])
+        return import_module(name)
     except ModuleNotFoundError as error:
         extra = "torch" if model.checkpoint is not None else "worker"
         raise ConfigurationError(

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from encoder_worker.encoding.encoder import Encoder
 from encoder_worker.metrics.counting import WorkerMetrics
-from shared.codec import EmbeddingDtype, encode_embedding
-from shared.errors import EncodeFailed, ImageExpired
-from shared.events import Events
-from shared.geometry import Size
-from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.stages import Stages
-from shared.store import Store
-from shared.tracing import carried
+from shared.contract.errors import EncodeFailed, ImageExpired
+from shared.contract.geometry import Size
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.events.interface import Events
+from shared.images.reading import decode_image
+from shared.observe.stages import Stages
+from shared.observe.tracing import carried
+from shared.store.interface import Store
+from shared.tensors.embedding import TensorDtype, Tensors, encode_embedding
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class EncodeImage:
     """Encodes images of one model, in three steps: `prepare`, `embed`, `finish`. Any thread may run any of them.
 
     Attributes:
-        dtype: how embeddings are stored.
+        dtype: how each tensor of an embedding is stored.
         ttl: seconds they are kept.
         max_pixels: of the largest image that is decoded.
         metrics: where it counts.
@@ -41,7 +41,7 @@ class EncodeImage:
     store: Store
     encoder: Encoder
     events: Events
-    dtype: EmbeddingDtype
+    dtype: TensorDtype
     ttl: int
     max_pixels: int
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
@@ -58,8 +58,8 @@ class EncodeImage:
         """
         prepared = self.prepare(key)
         if prepared is not None:
-            (embedding,) = self.embed([prepared])
-            self.finish(prepared, embedding)
+            (tensors,) = self.embed([prepared])
+            self.finish(prepared, tensors)
 
     def prepare(self, key: EmbeddingKey) -> Prepared | None:
         """Read the image and bring it to the encoder's size.
@@ -86,7 +86,7 @@ class EncodeImage:
         frame, original = self._frame(data, stages)
         return Prepared(key, frame, original, stages)
 
-    def embed(self, batch: Sequence[Prepared]) -> list[NDArray[np.floating]]:
+    def embed(self, batch: Sequence[Prepared]) -> list[Tensors]:
         """The embeddings of several images. Threads that call this at once take turns.
 
         Raises:
@@ -102,7 +102,7 @@ class EncodeImage:
             prepared.stages.lap("encode")
         return list(embeddings)
 
-    def finish(self, prepared: Prepared, embedding: NDArray[np.floating]) -> None:
+    def finish(self, prepared: Prepared, tensors: Tensors) -> None:
         """Store the embedding and wake those who wait for it.
 
         Raises:
@@ -110,7 +110,9 @@ class EncodeImage:
             StoreUnavailable: the cache is out of reach.
         """
         key = prepared.key
-        value = encode_embedding(key, embedding, dtype=self.dtype, original=prepared.original)
+        specs = self.encoder.model.architecture.tensors
+        dtypes = {spec.name: self.dtype for spec in specs}
+        value = encode_embedding(key, tensors, specs=specs, dtypes=dtypes, original=prepared.original)
         self.store.put(key.redis_key, value, self.ttl)
         if not self.store.exists(record_key(key.image_id)):
             # The image was deleted meanwhile. Whoever deletes removes the record first and the embedding later, so
@@ -135,7 +137,7 @@ class EncodeImage:
         """The resized image, and the (height, width) it had before. The full-size pixels are freed on return."""
         rgb = decode_image(data, max_pixels=self.max_pixels)
         stages.lap("decode")
-        frame = resize_longest_side(rgb)
+        frame = self.encoder.model.architecture.frame.resize(rgb)
         stages.lap("resize")
         return frame, (rgb.shape[0], rgb.shape[1])
 
@@ -146,7 +148,7 @@ class Prepared:
 
     Attributes:
         key: of its embedding.
-        frame: (H, W, 3) uint8, long side 1024.
+        frame: (H, W, 3) uint8, resized into the model's frame.
         original: (height, width) before it was resized.
         stages: those it has been through.
     """

@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.models import Model
+from shared.contract.models import Model
+from shared.tensors.embedding import Tensors
 
 
 class Encoder(Protocol):
@@ -24,15 +25,16 @@ class Encoder(Protocol):
         """How many images are best encoded together."""
         ...
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[np.floating]]:
-        """The embeddings of images that `shared.images.resize_longest_side` has resized.
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Tensors]:
+        """The tensors of images that the model's frame has resized.
 
         Args:
-            images: each (H, W, 3) uint8 RGB with max(H, W) = 1024; sizes may differ.
+            images: each (H, W, 3) uint8 RGB, as `Frame.resize` gives it; sizes may differ.
 
         Returns:
-            For each image, (1, 256, 64, 64) float32, or float16 if that is how it will be stored. The encoder itself
-            normalises and zero-pads to 1024x1024, exactly as `Sam.preprocess` does. A GPU does this on the device.
+            For each image the tensors of the model's architecture, float32, or float16 if that is how they will be
+            stored. The encoder itself normalises and pads, exactly as `Sam.preprocess` does. A GPU does this on the
+            device.
 
         Raises:
             EncodeFailed: the encoder could not run, or a result is not finite, for at least one image.

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from shared.errors import StoreUnavailable
-from shared.store import Store
+from shared.contract.errors import StoreUnavailable
+from shared.store.interface import Store
 
 _Answer = TypeVar("_Answer")
 

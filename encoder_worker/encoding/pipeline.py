@@ -12,13 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import numpy as np
-from numpy.typing import NDArray
-
 from encoder_worker.encoding.encode import EncodeImage, Prepared
-from shared.cores import usable_cores
-from shared.keys import EmbeddingKey
-from shared.tracing import carried
+from shared.contract.keys import EmbeddingKey
+from shared.host.cores import usable_cores
+from shared.observe.tracing import carried
+from shared.tensors.embedding import Tensors
 
 PATIENCE = 0.01
 """Seconds the encoder waits for a batch to fill up while images are on their way to it."""
@@ -31,7 +29,7 @@ _MOST_DECODERS = 8
 
 _STORERS = 4
 
-_Finish = Callable[[Prepared, NDArray[np.floating]], None]
+_Finish = Callable[[Prepared, Tensors], None]
 _Entry = tuple[Prepared, Future[None], _Finish]
 
 _log = logging.getLogger(__name__)
@@ -117,7 +115,7 @@ class EncodePipeline:
 
     def _embed(self, batch: Sequence[_Entry]) -> None:
         try:
-            embeddings = self._encode.embed([prepared for prepared, _, _ in batch])
+            results = self._encode.embed([prepared for prepared, _, _ in batch])
         except Exception as error:  # the thread must go on, whatever one image does to the encoder
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
@@ -126,14 +124,14 @@ class EncodePipeline:
             for entry in batch:
                 self._embed([entry])
             return
-        for entry, embedding in zip(batch, embeddings, strict=True):
-            self._storers.submit(_end, entry, embedding)
+        for entry, tensors in zip(batch, results, strict=True):
+            self._storers.submit(_end, entry, tensors)
 
 
-def _end(entry: _Entry, embedding: NDArray[np.floating]) -> None:
+def _end(entry: _Entry, tensors: Tensors) -> None:
     prepared, done, finish = entry
     try:
-        finish(prepared, embedding)
+        finish(prepared, tensors)
     except BaseException as error:  # the future hands it to the caller
         done.set_exception(error)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from encoder_worker.metrics.catalogue import METRICS
-from shared.metric import metrics_table
+from shared.observe.metric import metrics_table
 
 if __name__ == "__main__":
     sys.stdout.write(metrics_table(METRICS))

@@ -6,7 +6,7 @@ prints the table of that document.
 
 from __future__ import annotations
 
-from shared.metric import Kind, Metric
+from shared.observe.metric import Metric, MetricKind
 
 _STAGE_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _QUEUE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
@@ -23,61 +23,61 @@ STAGES = {
 
 JOBS = Metric(
     name="sam_worker_jobs_total",
-    kind=Kind.COUNTER,
+    kind=MetricKind.COUNTER,
     labels=("outcome", "code"),
     meaning="Attempts at an encoding that ended: `done`, `failed` for good, `retried` (back in the queue), `forgotten` "
     "(deleted meanwhile); `code` is the error's, empty if there is none",
 )
 RECOVERED = Metric(
     name="sam_worker_recovered_jobs_total",
-    kind=Kind.COUNTER,
+    kind=MetricKind.COUNTER,
     labels=("outcome",),
     meaning="Encodings of workers that died, found by this one: `retried`, or `failed` as their retries were used up",
 )
 QUEUE_SECONDS = Metric(
     name="sam_worker_queue_seconds",
-    kind=Kind.HISTOGRAM,
+    kind=MetricKind.HISTOGRAM,
     buckets=_QUEUE_BUCKETS,
     meaning="From an encoding's queueing to its first start, by the clocks of API and worker",
 )
 STAGE_SECONDS = Metric(
     name="sam_worker_stage_seconds",
-    kind=Kind.HISTOGRAM,
+    kind=MetricKind.HISTOGRAM,
     labels=("stage",),
     buckets=_STAGE_BUCKETS,
     meaning="What encodings that succeeded spent their time on; together, from the start to the stored embedding",
 )
 BATCH_IMAGES = Metric(
     name="sam_worker_batch_images",
-    kind=Kind.HISTOGRAM,
+    kind=MetricKind.HISTOGRAM,
     buckets=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64),
     meaning="Images handed to the encoder at once",
 )
 BATCH_SECONDS = Metric(
     name="sam_worker_batch_seconds",
-    kind=Kind.HISTOGRAM,
+    kind=MetricKind.HISTOGRAM,
     buckets=_STAGE_BUCKETS,
     meaning="The encoder's time for each of those batches; its rate of seconds per second is how busy the device is",
 )
 MODEL_LOAD = Metric(
     name="sam_worker_model_load_seconds",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     meaning="How long the model took to load and to run for the first time; 0 while it still does",
 )
 GPU_MEMORY = Metric(
     name="sam_worker_gpu_memory_bytes",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     labels=("kind",),
     meaning="Memory of the GPU, where torch uses one: `allocated` and `reserved` by torch, `used` by all, `total`",
 )
 RESIDENT = Metric(
     name="sam_worker_resident_memory_bytes",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     meaning="Resident memory of the worker; on Linux only",
 )
 BUILD = Metric(
     name="sam_worker_build_info",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     labels=("version", "model"),
     meaning="Always 1: the version, and the model it runs",
 )

@@ -11,10 +11,10 @@ from prometheus_client.registry import Collector
 
 from encoder_worker.metrics import catalogue
 from encoder_worker.metrics.gpu_memory import gpu_memory
-from shared.errors import EncodeFailed
-from shared.metric import Metric
-from shared.process_memory import resident_bytes
-from shared.version import installed_version
+from shared.contract.errors import EncodeFailed
+from shared.contract.version import installed_version
+from shared.host.process_memory import resident_bytes
+from shared.observe.metric import Metric
 
 
 class WorkerMetrics:

@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import make_wsgi_app
 
 from encoder_worker.metrics.counting import WorkerMetrics
-from shared.errors import ConfigurationError
+from shared.contract.errors import ConfigurationError
 
 PORTS = 16
 """Ports that are tried, upwards from the one that is set. So several workers on one host can have the same settings."""

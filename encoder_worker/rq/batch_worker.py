@@ -29,8 +29,8 @@ from encoder_worker.rq.job_scope import JobScope
 from encoder_worker.rq.pace import Pace
 from encoder_worker.rq.watchdog import beating, deadline
 from encoder_worker.rq.worker import EncodeWorker, time_limit_of
-from shared.events import Events
-from shared.tracing import NO_TRACER, Tracer
+from shared.events.interface import Events
+from shared.observe.tracing import NO_TRACER, Tracer
 
 _LOOK = 0.02
 """Seconds between two looks for jobs that came while others run."""

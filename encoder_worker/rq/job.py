@@ -12,12 +12,12 @@ from rq.exceptions import DeserializationError
 from rq.job import Job
 
 from encoder_worker.rq.watchdog import JobTimedOut
-from shared import log_context
-from shared.errors import EncodeFailed, RequestError, SamCacheError, StoreUnavailable
-from shared.events import message_of
-from shared.job_origin import JobOrigin
-from shared.keys import ENCODE_JOB, EVENTS, EmbeddingKey
-from shared.rq_queue import ERROR
+from shared.contract.errors import EncodeFailed, RequestError, SamCacheError, StoreUnavailable
+from shared.contract.keys import ENCODE_JOB, EVENTS, EmbeddingKey
+from shared.events.interface import message_of
+from shared.observe import log_context
+from shared.queue.job_origin import JobOrigin
+from shared.queue.rq_queue import ERROR
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class EncodeJob(Job):
 
     @property
     def log_fields(self) -> dict[str, str]:
-        """What the job's lines of log say beside their message, see `shared.log_context`."""
+        """What the job's lines of log say beside their message, see `shared.observe.log_context`."""
         key, request_id = self.embedding_key, self.asked_for_by.request_id
         fields = (
             {"job_id": self.id} if key is None else {"job_id": self.id, "image_id": key.image_id, "model": key.model}

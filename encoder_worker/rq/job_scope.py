@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from encoder_worker.rq.job import EncodeJob
-from shared import log_context, tracing
-from shared.job_origin import span_attributes
-from shared.tracing import Kind, Span, Tracer
+from shared.observe import log_context, tracing
+from shared.observe.tracing import Span, SpanKind, Tracer
+from shared.queue.job_origin import span_attributes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,7 +17,7 @@ class JobScope:
     """One attempt at a job. Its logs and traces belong to the request that asked for the job, if the job names it.
 
     Attributes:
-        fields: of its log lines, see `shared.log_context`.
+        fields: of its log lines, see `shared.observe.log_context`.
         span: from the start of the attempt to its end.
     """
 
@@ -29,7 +29,7 @@ class JobScope:
         key = job.embedding_key
         attributes = {} if key is None else span_attributes("process", key)
         span = tracer.begin(
-            f"process {job.origin}", Kind.CONSUMER, parent=job.asked_for_by.traceparent, attributes=attributes
+            f"process {job.origin}", SpanKind.CONSUMER, parent=job.asked_for_by.traceparent, attributes=attributes
         )
         return cls({**job.log_fields, **tracing.log_fields(span)}, span)
 

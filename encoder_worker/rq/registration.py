@@ -8,7 +8,7 @@ import redis
 from rq.utils import utcparse
 from rq.worker_registration import get_keys
 
-from shared.keys import is_queue_of
+from shared.contract.keys import is_queue_of
 
 
 def last_sign(client: redis.Redis, model: str, host: str) -> datetime | None:

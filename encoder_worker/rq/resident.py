@@ -51,7 +51,7 @@ class ResidentWorker(SimpleWorker):
     ) -> None:
         """
         Args:
-            connection: this worker's own, see `shared.connections.worker_client`.
+            connection: this worker's own, see `shared.redis.connections.worker_client`.
             on_abandoned: called with each job that is found to have lost its worker.
         """
         self.stopped = False

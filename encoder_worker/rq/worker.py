@@ -28,11 +28,11 @@ from encoder_worker.rq.pace import Pace
 from encoder_worker.rq.resident import ResidentWorker
 from encoder_worker.rq.tracebacks import release_locals
 from encoder_worker.rq.watchdog import beating, deadline, time_limit
-from shared import log_context, tracing
-from shared.errors import SamCacheError
-from shared.events import Events
-from shared.keys import EmbeddingKey
-from shared.tracing import NO_TRACER, Tracer
+from shared.contract.errors import SamCacheError
+from shared.contract.keys import EmbeddingKey
+from shared.events.interface import Events
+from shared.observe import log_context, tracing
+from shared.observe.tracing import NO_TRACER, Tracer
 
 Encode = Callable[[EmbeddingKey], None]
 """The use case, see `encoder_worker.encoding.encode.EncodeImage`."""
@@ -54,7 +54,7 @@ class EncodeWorker(ResidentWorker):
         tracer: Tracer = NO_TRACER,
         metrics: WorkerMetrics | None = None,
     ) -> None:
-        """`connection` is this worker's own, see `shared.connections.worker_client`."""
+        """`connection` is this worker's own, see `shared.redis.connections.worker_client`."""
         self._encode = encode
         self._events = events
         self._tracer = tracer

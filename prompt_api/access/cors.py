@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from shared.errors import ConfigurationError
+from shared.contract.errors import ConfigurationError
 
 METHODS = "GET, HEAD, POST, DELETE"
 REQUEST_HEADERS = "Authorization, Content-Type, If-None-Match, Range, Traceparent, X-Request-ID"

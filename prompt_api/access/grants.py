@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from werkzeug.datastructures import Authorization
 
 from prompt_api.access.scopes import Scope
-from shared.errors import ConfigurationError, Unauthorized
+from shared.contract.errors import ConfigurationError, Unauthorized
 
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _HASH = re.compile(r"[0-9a-f]{64}")

@@ -15,4 +15,4 @@ EVERYWHERE: Mapping[str, str] = MappingProxyType(
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     }
 )
-"""What an answer has that does not say otherwise; the pages do, see `prompt_api.routes`."""
+"""What an answer has that does not say otherwise; the pages do, see `prompt_api.http.routes`."""

@@ -8,7 +8,7 @@ import sys
 
 from prompt_api.access.grants import Grant, digest_of, parse_grants
 from prompt_api.access.scopes import Scope
-from shared.errors import ConfigurationError
+from shared.contract.errors import ConfigurationError
 
 PREFIX = "samtok_"
 """By which people, and programs that look for leaked secrets, know what they have found."""

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
 
-from shared.errors import ImageNotFound, StoreUnavailable
-from shared.keys import owners_key
-from shared.store import Sets
+from shared.contract.errors import ImageNotFound, StoreUnavailable
+from shared.contract.keys import owners_key
+from shared.store.interface import Sets
 
 UNKNOWN = "no image of this id was uploaded, or it was deleted or forgotten"
 """Said of an image that nobody has and of one that others have, in the same words."""

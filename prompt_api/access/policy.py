@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import redis
@@ -11,9 +13,9 @@ from prompt_api.access.cors import parse_origins
 from prompt_api.access.grants import Authenticator, parse_grants
 from prompt_api.access.owners import Everyone, Owners, RecordedOwners
 from prompt_api.access.rates import RateLimits, parse_rates
-from shared.errors import ConfigurationError
-from shared.settings import Settings
-from shared.store import Sets
+from shared.contract.errors import ConfigurationError
+from shared.contract.settings import Settings
+from shared.store.interface import Sets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,12 +32,20 @@ class AccessPolicy:
     origins: frozenset[str]
 
 
-def access_policy(settings: Settings, *, sets: Sets, owners_ttl: int, client: redis.Redis | None) -> AccessPolicy:
+def access_policy(
+    settings: Settings,
+    *,
+    sets: Sets,
+    owners_ttl: int,
+    client: redis.Redis | None,
+    clock: Callable[[], float] = time.monotonic,
+) -> AccessPolicy:
     """The policy that `settings` describe.
 
     Args:
         sets: keeps who has which image, for `owners_ttl` seconds after an upload.
         client: counts what is limited; None counts in this process alone.
+        clock: tells how long a known owner is believed.
 
     Raises:
         ConfigurationError: a setting is malformed.
@@ -43,7 +53,7 @@ def access_policy(settings: Settings, *, sets: Sets, owners_ttl: int, client: re
     authenticator = Authenticator(parse_grants(settings.tokens))
     return AccessPolicy(
         authenticator=authenticator,
-        owners=RecordedOwners(sets=sets, ttl=owners_ttl) if authenticator.enabled else Everyone(),
+        owners=RecordedOwners(sets=sets, ttl=owners_ttl, clock=clock) if authenticator.enabled else Everyone(),
         rates=RateLimits(parse_rates(settings), client),
         origins=parse_origins(settings.cors_origins),
     )

@@ -18,8 +18,8 @@ from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from prompt_api.access.scopes import Quota
-from shared.errors import ConfigurationError, RateLimited
-from shared.settings import Settings
+from shared.contract.errors import ConfigurationError, RateLimited
+from shared.contract.settings import Settings
 
 PREFIX = "sam:rate"
 

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.masks.boundary import mask_runs
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.masks.png import encode_png
 from prompt_api.masks.polygons import encode_polygons
 from prompt_api.masks.rle import encode_rle
 from prompt_api.masks.runs import ColumnRuns
-from shared.geometry import Size
+from shared.contract.geometry import Size
 
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
@@ -24,27 +23,35 @@ _FLOAT16_MAX = float(np.finfo(np.float16).max)
 MaskWriter = Callable[[ColumnRuns], Any]
 """Makes the payload of a mask from its runs."""
 
+MaskRuns = Callable[[NDArray[np.float32], Size], ColumnRuns]
+"""A model's way from the low-res logits of one mask to the mask at the size of the original."""
 
-def encode_masks(logits: NDArray[np.float32], original: Size, form: MaskFormat | MaskWriter) -> list[EncodedMask]:
-    """Each mask at the size of the original, exactly as `SamPredictor.predict` thresholds it, in the form asked for.
+
+def encode_masks(
+    mask_runs: MaskRuns, logits: NDArray[np.float32], original: Size, form: MaskFormat | MaskWriter
+) -> list[EncodedMask]:
+    """Each mask at the size of the original, in the form asked for.
 
     Args:
-        logits: (K, 256, 256) float32, finite, over the zero-padded 1024 frame. Not changed.
+        mask_runs: the geometry of the model that gave the logits.
+        logits: (K, S, S) float32, finite, S being the model's `low_res_side`. Not changed.
         original: (height, width) of the EXIF-oriented original.
     """
-    return [_encode(one, original, form) for one in logits]
+    return [_encode(mask_runs(one, original), one, form) for one in logits]
 
 
-def _encode(logits: NDArray[np.float32], original: Size, form: MaskFormat | MaskWriter) -> EncodedMask:
-    runs = mask_runs(logits, original)
+def _encode(runs: ColumnRuns, logits: NDArray[np.float32], form: MaskFormat | MaskWriter) -> EncodedMask:
     if not isinstance(form, MaskFormat):
-        return EncodedMask(area=runs.area, bbox=runs.bbox, payload=form(runs))
-    payload = encode_logits(logits) if form is MaskFormat.LOGITS else _PAYLOADS[form](runs)
+        payload = form(runs)
+    elif form is MaskFormat.LOGITS:
+        payload = base64_logits(logits)
+    else:
+        payload = _PAYLOADS[form](runs)
     return EncodedMask(area=runs.area, bbox=runs.bbox, payload=payload)
 
 
-def encode_logits(logits: NDArray[np.float32]) -> str:
-    """Base64 of the (256, 256) logits as little-endian float16, row by row, held to float16's finite range."""
+def base64_logits(logits: NDArray[np.float32]) -> str:
+    """Base64 of the (S, S) logits as little-endian float16, row by row, held to float16's finite range."""
     return base64.b64encode(logits.clip(-_FLOAT16_MAX, _FLOAT16_MAX).astype("<f2").tobytes()).decode("ascii")
 
 

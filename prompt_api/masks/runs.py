@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.geometry import Size
+from shared.contract.geometry import Size
 
 
 @dataclass(frozen=True, slots=True, eq=False)

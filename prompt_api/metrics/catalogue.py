@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from shared.metric import Kind, Metric
+from shared.observe.metric import Metric, MetricKind
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Close around the 30 to 50 ms of a prompt, and up to the longest `wait`."""
 
 REQUESTS = Metric(
     name="sam_api_requests_total",
-    kind=Kind.COUNTER,
+    kind=MetricKind.COUNTER,
     labels=("route", "method", "status", "code"),
     meaning="Requests answered. `code` is the problem's, empty for an answer that is none: `rate-limited` and "
     "`overloaded` count what was refused. What waitress refuses, and paths that are no route, have the route `other`",
 )
 REQUEST_SECONDS = Metric(
     name="sam_api_request_duration_seconds",
-    kind=Kind.HISTOGRAM,
+    kind=MetricKind.HISTOGRAM,
     labels=("route", "method"),
     buckets=_SECONDS,
     meaning="From the request's last byte to the answer's handing over to the socket; of event streams, to their end",
 )
 IN_FLIGHT = Metric(
     name="sam_api_requests_in_flight",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     meaning="Requests that hold a thread now, the scrape among them",
 )
 STAGE_SECONDS = Metric(
     name="sam_api_stage_seconds",
-    kind=Kind.HISTOGRAM,
+    kind=MetricKind.HISTOGRAM,
     labels=("route", "stage"),
     buckets=_SECONDS,
     meaning="What uploads and prompts spend their time on; a stage that a request does not go through is not counted. "
@@ -36,100 +36,100 @@ STAGE_SECONDS = Metric(
 )
 PROMPTS = Metric(
     name="sam_api_prompts_total",
-    kind=Kind.COUNTER,
+    kind=MetricKind.COUNTER,
     meaning="Prompts answered with masks; a batch counts each of its own",
 )
 LOOKUPS = Metric(
     name="sam_api_embedding_lookups_total",
-    kind=Kind.COUNTER,
+    kind=MetricKind.COUNTER,
     labels=("tier",),
     meaning="Embeddings looked up for prompts: found in `memory`, in `redis`, or `absent` (not encoded yet, or lost); "
     "who waits for one that is absent looks again",
 )
 LOST = Metric(
     name="sam_api_embeddings_lost_total",
-    kind=Kind.COUNTER,
+    kind=MetricKind.COUNTER,
     meaning="Encodings asked for again because an embedding was gone from Redis: evicted, expired or lost",
 )
 DAMAGED = Metric(
     name="sam_api_embeddings_damaged_total",
-    kind=Kind.COUNTER,
+    kind=MetricKind.COUNTER,
     meaning="Stored embeddings that failed their checksum and were dropped",
 )
 LRU_BYTES = Metric(
     name="sam_api_lru_bytes",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     labels=("cache",),
     meaning="Bytes held in memory: `embeddings` (prepared images) and `logits`, over all processes",
 )
 LRU_ENTRIES = Metric(
     name="sam_api_lru_entries",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     labels=("cache",),
     meaning="Entries held in memory, over all processes",
 )
 LRU_EVICTIONS = Metric(
     name="sam_api_lru_evictions_total",
-    kind=Kind.COUNTER,
+    kind=MetricKind.COUNTER,
     labels=("cache",),
     meaning="Entries that made room for others",
 )
 UPLOADS = Metric(
     name="sam_api_uploads_total",
-    kind=Kind.COUNTER,
+    kind=MetricKind.COUNTER,
     labels=("outcome",),
     meaning="Uploads taken in: `queued` an encoding, `joined` one that was known already, or found the image `ready`",
 )
 UPLOAD_BYTES = Metric(
     name="sam_api_upload_bytes_total",
-    kind=Kind.COUNTER,
+    kind=MetricKind.COUNTER,
     meaning="Bytes of images taken in",
 )
 BREAKERS = Metric(
     name="sam_api_redis_breakers_open",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     labels=("client",),
     meaning="Redis servers known to hang, one per process that knows it, by client: `cache`, `queue`, `rates`",
 )
 UP = Metric(
     name="sam_api_dependency_up",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     labels=("dependency",),
     meaning="1 if `cache` or `queue` answers and is fit for its role, as in `/readyz`; asked at each scrape",
 )
 WAITING = Metric(
     name="sam_queue_waiting_jobs",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     labels=("model",),
     meaning="Encodings that wait for a worker; every replica says the same, and nothing while Redis is away",
 )
 OLDEST = Metric(
     name="sam_queue_oldest_seconds",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     labels=("model",),
     meaning="How long the next encoding in the queue has been waiting; 0 if none is",
 )
 RUNNING = Metric(
     name="sam_queue_running_jobs",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     labels=("model",),
     meaning="Encodings that a worker has begun",
 )
 WORKERS = Metric(
     name="sam_queue_workers",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     labels=("model",),
     meaning="Workers registered with the queue; one that died leaves it within 90 s",
 )
-PROCESSES = Metric(name="sam_api_processes", kind=Kind.GAUGE, meaning="API processes behind the scraped port")
+PROCESSES = Metric(name="sam_api_processes", kind=MetricKind.GAUGE, meaning="API processes behind the scraped port")
 RESIDENT = Metric(
     name="sam_api_resident_memory_bytes",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     meaning="Resident memory of those processes together; on Linux only",
 )
 BUILD = Metric(
     name="sam_api_build_info",
-    kind=Kind.GAUGE,
+    kind=MetricKind.GAUGE,
     labels=("version", "model"),
     meaning="Always 1: the version, and the default model",
 )

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cache
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from prompt_api.lru import LruStats
 from prompt_api.metrics import catalogue
 from prompt_api.metrics.processes import Place, keep_values
-from shared.metric import Metric
+from shared.observe.metric import Metric
 
 
 class Tier(StrEnum):
@@ -31,6 +31,19 @@ class Taken(StrEnum):
     READY = "ready"
     JOINED = "joined"
     QUEUED = "queued"
+
+
+class LruCounts(Protocol):
+    """What an LRU holds now, and how much it has let go since its start."""
+
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def entries(self) -> int: ...
+
+    @property
+    def evictions(self) -> int: ...
 
 
 class ApiMetrics:
@@ -99,13 +112,13 @@ class ApiMetrics:
         self._uploads[outcome].inc()
         self._upload_bytes.inc(size)
 
-    def lru(self, name: str) -> Callable[[LruStats], None]:
+    def lru(self, name: str) -> Callable[[LruCounts], None]:
         """What an LRU is to call after each change; it calls it from one thread at a time."""
         held, entries = self._lru_bytes.labels(name), self._lru_entries.labels(name)
         evictions = self._lru_evictions.labels(name)
         counted = 0
 
-        def changed(stats: LruStats) -> None:
+        def changed(stats: LruCounts) -> None:
             nonlocal counted
             held.set(stats.bytes)
             entries.set(stats.entries)

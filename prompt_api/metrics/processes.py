@@ -17,8 +17,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from shared.atomic_file import replacing
-from shared.errors import ConfigurationError
+from shared.contract.errors import ConfigurationError
+from shared.host.atomic_file import replacing
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Where prometheus_client looks for the folder."""

@@ -14,13 +14,13 @@ from prometheus_client.registry import Collector
 
 from prompt_api.metrics import catalogue
 from prompt_api.metrics.counting import ApiMetrics
-from shared import allowance
-from shared.errors import SamCacheError, StoreUnavailable
-from shared.metric import Metric
-from shared.models import Model
-from shared.process_memory import resident_bytes
-from shared.queue_load import QueueLoad
-from shared.version import installed_version
+from prompt_api.metrics.queue_load import QueueLoad
+from shared.contract.errors import SamCacheError, StoreUnavailable
+from shared.contract.models import Model
+from shared.contract.version import installed_version
+from shared.host.process_memory import resident_bytes
+from shared.observe.metric import Metric
+from shared.redis import allowance
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Operations as commands for a shell in which `IMAGE_ID` names an image, and `SAMCACHE_TOKEN` holds a token."""
+"""Operations as curl commands, for a shell with an image's id in `IMAGE_ID` and a token in `SAMCACHE_TOKEN`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _VARIABLES = {"image_id": "$IMAGE_ID"}
 def commands(
     method: str, path: str, operation: dict[str, Any], parameters: list[dict[str, Any]], base: str
 ) -> list[str]:
-    """curl commands for an operation, one per example of its body.
+    """curl commands for an operation, one for each example of its body.
 
     Args:
-        parameters: the operation's, resolved.
+        parameters: the operation's parameters, resolved.
         base: URL of the service without a slash at its end.
     """
     for parameter in parameters:
@@ -37,7 +37,7 @@ def commands(
 
 
 def program(operation: dict[str, Any]) -> str:
-    """`curl`, with the token if the operation wants one."""
+    """`curl`, with the token if the operation needs one."""
     return 'curl -H "Authorization: Bearer $SAMCACHE_TOKEN"' if operation.get("security") else "curl"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from prompt_api.openapi import images, label_studio, masks, models, parameters, refusals, service
 from prompt_api.openapi.operation import SECURITY_SCHEME, Operation
 from prompt_api.openapi.schemas import schemas
-from shared.settings import Settings
+from shared.contract.settings import Settings
 
 OPERATIONS: tuple[Operation, ...] = (
     *images.OPERATIONS,

@@ -6,10 +6,9 @@ import json
 
 from prompt_api.openapi import samples
 from prompt_api.openapi.operation import Fragment, Operation, answer, json_answer
-from prompt_api.routes.images import EVENT_STREAM_SECONDS
-from prompt_api.service.images import Status
-from prompt_api.uploads import FIELD
-from shared import errors
+from prompt_api.service.images import ImageStatus
+from prompt_api.wire.limits import EVENT_STREAM_SECONDS, UPLOAD_FIELD
+from shared.contract import errors
 
 TAG = "Images"
 
@@ -21,8 +20,8 @@ _BODY: Fragment = {
     "content": {
         **{kind: {"schema": _FILE} for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream")},
         "multipart/form-data": {
-            "schema": {"type": "object", "properties": {FIELD: _FILE}, "required": [FIELD]},
-            "encoding": {FIELD: {"contentType": "image/jpeg, image/png, image/webp"}},
+            "schema": {"type": "object", "properties": {UPLOAD_FIELD: _FILE}, "required": [UPLOAD_FIELD]},
+            "encoding": {UPLOAD_FIELD: {"contentType": "image/jpeg, image/png, image/webp"}},
         },
     },
 }
@@ -45,7 +44,7 @@ _EVENT: Fragment = {
     "description": "One event of the stream.",
     "type": "object",
     "properties": {
-        "event": {"$ref": "#/components/schemas/Status"},
+        "event": {"$ref": "#/components/schemas/ImageStatus"},
         "data": {
             "description": "The image resource as JSON, on one line.",
             "type": "string",
@@ -65,7 +64,7 @@ _STREAM = {
                 "summary": f"An image that is {status.value}",
                 "value": {"event": status.value, "data": json.dumps(samples.image(status))},
             }
-            for status in (Status.QUEUED, Status.ENCODING, Status.READY, Status.FAILED)
+            for status in (ImageStatus.QUEUED, ImageStatus.ENCODING, ImageStatus.READY, ImageStatus.FAILED)
         },
     }
 }
@@ -85,11 +84,13 @@ OPERATIONS = (
         parameters=("model", "wait"),
         body=_BODY,
         answers={
-            200: json_answer("Encoded: it can be prompted.", "ImageResource", {"Ready": samples.image(Status.READY)}),
+            200: json_answer(
+                "Encoded: it can be prompted.", "ImageResource", {"Ready": samples.image(ImageStatus.READY)}
+            ),
             202: json_answer(
                 "Accepted: it will be encoded.",
                 "ImageResource",
-                {"Queued": samples.image(Status.QUEUED), "Encoding": samples.image(Status.ENCODING)},
+                {"Queued": samples.image(ImageStatus.QUEUED), "Encoding": samples.image(ImageStatus.ENCODING)},
                 headers=("Location", "Retry-After"),
             ),
         },
@@ -110,9 +111,9 @@ OPERATIONS = (
                 "Where the image is on its way.",
                 "ImageResource",
                 {
-                    "Ready": samples.image(Status.READY),
-                    "Queued": samples.image(Status.QUEUED),
-                    "Failed": samples.image(Status.FAILED),
+                    "Ready": samples.image(ImageStatus.READY),
+                    "Queued": samples.image(ImageStatus.QUEUED),
+                    "Failed": samples.image(ImageStatus.FAILED),
                 },
             )
         },

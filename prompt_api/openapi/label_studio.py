@@ -6,7 +6,7 @@ from typing import Any
 
 from prompt_api.openapi import samples
 from prompt_api.openapi.operation import Fragment, Operation, json_answer
-from shared import errors
+from shared.contract import errors
 
 TAG = "Label Studio"
 

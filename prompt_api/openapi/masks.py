@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from prompt_api.openapi import samples
 from prompt_api.openapi.operation import Fragment, Operation, json_answer
-from prompt_api.prompts import MAX_POINTS, MAX_PROMPTS, MAX_REQUEST_POINTS
-from prompt_api.routes.masks import MAX_BODY
-from shared import errors
+from prompt_api.wire.limits import MAX_PROMPT_BODY
+from prompt_api.wire.requests import MAX_POINTS, MAX_PROMPTS, MAX_REQUEST_POINTS
+from shared.contract import errors
 
 TAG = "Masks"
 
 _BODY: Fragment = {
     "required": True,
-    "description": f"At most {MAX_BODY:,} bytes.",
+    "description": f"At most {MAX_PROMPT_BODY:,} bytes.",
     "content": {
         "application/json": {
             "schema": {"$ref": "#/components/schemas/MasksRequest"},

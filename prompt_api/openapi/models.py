@@ -5,7 +5,7 @@ from __future__ import annotations
 from prompt_api.openapi import samples
 from prompt_api.openapi.operation import Operation, answer, json_answer
 from prompt_api.openapi.refusals import problem_response
-from shared.errors import ModelNotFound
+from shared.contract.errors import ModelNotFound
 
 TAG = "Models"
 

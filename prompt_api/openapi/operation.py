@@ -9,7 +9,7 @@ from typing import Any
 from prompt_api.access.scopes import Scope, needed_scope, spent_quota
 from prompt_api.openapi import parameters
 from prompt_api.openapi.refusals import refusals
-from shared.errors import Forbidden, RateLimited, SamCacheError, Unauthorized
+from shared.contract.errors import Forbidden, RateLimited, SamCacheError, Unauthorized
 
 SECURITY_SCHEME = "token"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from prompt_api.openapi.samples import BROWSER_DECODER, IMAGE_ID
-from prompt_api.routes.parameters import MAX_WAIT
+from prompt_api.wire.limits import MAX_WAIT
 
 HEADERS: dict[str, dict[str, Any]] = {
     "Location": {

@@ -1,4 +1,4 @@
-"""Text and examples as HTML: the little CommonMark that descriptions use, and JSON with its parts marked."""
+"""Writes descriptions and examples as HTML: the part of CommonMark that they use, and JSON in colours."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from markupsafe import Markup, escape
 _INLINE = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\((https?://[^)\s]+)\)")
 _JSON = re.compile(r'("(?:[^"\\]|\\.)*")(:?)|(-?\d[\d.eE+-]*|true|false|null)')
 _LINE = 62
-"""Characters up to which a JSON array or object stays on one line."""
+"""Most characters of a JSON array or object that stays on one line."""
 
 
 def prose(text: str) -> Markup:
     """Paragraphs, `- ` lists, code, bold and links."""
     blocks = []
-    for block in text.strip().split("\n\n"):
+    for block in filter(None, text.strip().split("\n\n")):
         lines = block.split("\n")
         start = next((number for number, line in enumerate(lines) if line.startswith("- ")), len(lines))
         if start:
@@ -46,7 +46,7 @@ def inline(text: str) -> Markup:
 
 
 def json_text(value: Any, indent: int = 0) -> str:
-    """JSON for reading: what fits on a line stays on it."""
+    """JSON for people: an array or object that fits on one line stays there."""
     flat = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or not value or len(flat) + indent <= _LINE:
         return flat
@@ -62,7 +62,7 @@ def json_text(value: Any, indent: int = 0) -> str:
 
 
 def json_markup(value: Any) -> Markup:
-    """`json_text` with names, strings and numbers in spans of class `k`, `s` and `n`."""
+    """`json_text` with its names, strings and other values in spans of the classes `k`, `s` and `n`."""
     text = json_text(value)
     parts, at = [], 0
     for found in _JSON.finditer(text):

@@ -1,4 +1,4 @@
-"""The document as the template of the reference page takes it: everything resolved, nothing left to look up."""
+"""Turns the OpenAPI document into the variables of the reference page's template, with every reference resolved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from prompt_api.openapi.curl import commands, program
 from prompt_api.openapi.prose import inline, json_markup, prose
-from prompt_api.problems import MEDIA_TYPE
+from prompt_api.wire.problems import MEDIA_TYPE
 
 _SCHEMAS = "#/components/schemas/"
 
@@ -20,7 +20,7 @@ _BOUNDS = (
     ("pattern", "matches", ""),
     ("default", "default", ""),
 )
-"""Keywords of JSON Schema that a type's words leave out, and how to say them."""
+"""Keywords of JSON Schema that a type's words leave out: each with the words before and after its value."""
 
 
 def reference(document: dict[str, Any], base: str) -> dict[str, Any]:
@@ -54,10 +54,15 @@ class _Page:
             if tag["name"] in operation["tags"]
         ]
         name = tag["name"]
-        return {"name": name, "id": name.lower(), "about": prose(tag["description"]), "operations": operations}
+        return {
+            "name": name,
+            "id": name.lower().replace(" ", "-"),
+            "about": prose(tag["description"]),
+            "operations": operations,
+        }
 
     def type(self, name: str) -> dict[str, Any]:
-        """A type with its members, or with the values it can have."""
+        """A type with its members, or with its possible values."""
         schema = self._document["components"]["schemas"][name]
         required = schema.get("required", [])
         members = [
@@ -143,7 +148,7 @@ class _Page:
         }
 
     def _reached(self, schema: Any) -> list[str]:
-        """Names of the types that a schema refers to, itself first."""
+        """Names of all types that a schema refers to, directly or through other types."""
         found: list[str] = []
         pending: list[Any] = [schema]
         while pending:
@@ -193,15 +198,15 @@ class _Page:
         return dict(found)
 
     def _words(self, schema: dict[str, Any]) -> Markup:
-        """What a value is, in a few words, its types linked."""
+        """A value's type in a few words, with links to named types."""
         if "$ref" in schema:
             name = schema["$ref"].removeprefix(_SCHEMAS)
             return Markup('<a href="#type-{}">{}</a>').format(name, name)
         if "const" in schema or "enum" in schema:
             values = schema.get("enum", [schema.get("const")])
-            return Markup(" | ").join(Markup("<code>{}</code>").format(value) for value in values)
+            return Markup(" | ").join(Markup("<code>{}</code>").format(_literal(value)) for value in values)
         if "anyOf" in schema:
-            return Markup(" or ").join(self._words(option) for option in schema["anyOf"])
+            return Markup(" or ").join(dict.fromkeys(self._words(option) for option in schema["anyOf"]))
         if "prefixItems" in schema:
             return Markup("[{}]").format(Markup(", ").join(self._words(item) for item in schema["prefixItems"]))
         if "items" in schema:
@@ -212,7 +217,7 @@ class _Page:
 
 
 def _limits(schema: dict[str, Any]) -> list[Markup]:
-    """Bounds and defaults that the type's words leave out."""
+    """The bounds and the default of a value."""
     bounds = {**schema, **next((option for option in schema.get("anyOf", []) if option.get("type") != "null"), {})}
     return [
         Markup("{} <code>{}</code>{}").format(before, _literal(bounds[key]), after)
@@ -226,7 +231,7 @@ def _literal(value: Any) -> str:
 
 
 def _example(value: Any, kind: str) -> Markup | str:
-    """An answer as it is sent; events as their lines in the stream."""
+    """An answer as it is sent. Events are shown as their lines in the stream."""
     if kind == "text/event-stream":
         return "".join(f"{name}: {line}\n" for name, line in value.items())
     return json_markup(value)

@@ -9,13 +9,13 @@ from itertools import groupby
 from typing import Any
 
 from prompt_api.openapi.samples import PROBLEMS
-from prompt_api.problems import CHALLENGE, MEDIA_TYPE, STATUS, document
-from shared.errors import SamCacheError
+from prompt_api.wire.problems import CHALLENGE, MEDIA_TYPE, STATUS, document
+from shared.contract.errors import SamCacheError
 
-Kind = type[SamCacheError]
+ErrorClass = type[SamCacheError]
 
 
-def refusals(kinds: Iterable[Kind]) -> dict[str, Any]:
+def refusals(kinds: Iterable[ErrorClass]) -> dict[str, Any]:
     """Responses by status for an operation that may raise `kinds`."""
     ordered = sorted(set(kinds), key=lambda kind: (STATUS[kind], kind.code))
     return {str(status): _response(status, list(group)) for status, group in groupby(ordered, key=STATUS.__getitem__)}
@@ -55,19 +55,19 @@ FRAMEWORK = {
 """Codes and details of documented errors that are not in the tree, by status."""
 
 
-def meaning(kind: Kind) -> str:
+def meaning(kind: ErrorClass) -> str:
     """The first sentence of the error's own documentation."""
     return (inspect.getdoc(kind) or "").partition("\n")[0]
 
 
-def _response(status: int, kinds: list[Kind]) -> dict[str, Any]:
+def _response(status: int, kinds: list[ErrorClass]) -> dict[str, Any]:
     described = "\n".join(f"- `{kind.code}`: {meaning(kind)}" for kind in kinds)
     # What the service itself is waiting for, it can tell how long to wait for.
     retry_after = all(PROBLEMS[kind].retry_after is not None for kind in kinds)
     return problem_response(status, [kind.code for kind in kinds], described, retry_after=retry_after)
 
 
-def _problem(kind: Kind) -> dict[str, Any]:
+def _problem(kind: ErrorClass) -> dict[str, Any]:
     sample = PROBLEMS[kind]
     return document(STATUS[kind], sample.code, sample.detail, sample.extra)
 

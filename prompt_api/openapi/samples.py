@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from prompt_api.answers import BrowserDecoder, ImageResource, Mask, MasksResponse, ModelDescription
-from prompt_api.prompts import MAX_PROMPTS
+from prompt_api.models.browser_runtime import RUNTIME
 from prompt_api.service.browser import BrowserStatus
-from prompt_api.service.images import Status
-from shared import errors
-from shared.browser_runtime import RUNTIME
-from shared.errors import SamCacheError
+from prompt_api.service.images import ImageStatus
+from prompt_api.wire.answers import BrowserDecoder, ImageResource, Mask, MasksResponse, ModelDescription
+from prompt_api.wire.requests import MAX_PROMPTS
+from shared.contract import errors
+from shared.contract.errors import SamCacheError
+from shared.contract.models import SAM1
 
 IMAGE_ID = "6d0f1c2b9a3e4f58b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4"
 MODEL = "mobile_sam"
@@ -51,17 +52,17 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
 """One of each error that a client can meet."""
 
 
-def image(status: Status) -> ImageResource:
+def image(status: ImageStatus) -> ImageResource:
     """The image resource in `status`."""
     path, query = f"/v1/images/{IMAGE_ID}", f"?model={MODEL}"
-    failed = status is Status.FAILED
+    failed = status is ImageStatus.FAILED
     return {
         "image_id": IMAGE_ID,
         "model": MODEL,
         "status": status,
         "width": WIDTH,
         "height": HEIGHT,
-        "queue_position": 3 if status is Status.QUEUED else None,
+        "queue_position": 3 if status is ImageStatus.QUEUED else None,
         "error": {"code": "encode-failed", "detail": "the encoding took longer than its time limit"}
         if failed
         else None,
@@ -126,8 +127,14 @@ DESCRIPTION: ModelDescription = {
     "default": True,
     "weights_digest": "b5d54c39e66671c9731b9f471e585d82a46f0c5be1f40f1d8a1c9e7306b25d4f",
     "licence": "Apache-2.0",
-    "image_size": 1024,
-    "embedding": {"shape": (1, 256, 64, 64), "dtype": "float16", "stored_as": "float16"},
+    "architecture": SAM1.name,
+    "image_size": SAM1.frame.side,
+    "frame": {"name": SAM1.frame.name, "side": SAM1.frame.side},
+    "embedding": {"shape": list(SAM1.tensors[0].shape), "dtype": "float16", "stored_as": "float16"},
+    "tensors": [
+        {"name": spec.name, "shape": list(spec.shape), "dtype": "float16", "stored_as": "float16"}
+        for spec in SAM1.tensors
+    ],
     "links": {"decoder": f"/v1/models/{MODEL}/decoder.onnx"},
 }
 

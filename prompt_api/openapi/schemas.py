@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from prompt_api import answers
-from prompt_api.label_studio import wire
-from prompt_api.prompts import MasksRequest
-from shared.settings import Settings
+from prompt_api.integrations.label_studio import wire
+from prompt_api.wire import answers
+from prompt_api.wire.requests import MasksRequest
+from shared.contract.settings import Settings
 
 _REQUESTS: tuple[type, ...] = (MasksRequest, wire.PredictRequest, wire.ProjectSetup, wire.AnyEvent)
 _ANSWERS: tuple[type, ...] = (

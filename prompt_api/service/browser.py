@@ -10,10 +10,10 @@ from enum import StrEnum
 from pathlib import Path
 from threading import Lock, Thread
 
-from prompt_api.decoder.graph_cache import DecoderGraphs
-from shared.browser_runtime import RUNTIME
-from shared.errors import ModelNotFound, SamCacheError
-from shared.models import Model
+from prompt_api.models.browser_runtime import RUNTIME
+from prompt_api.models.sam1.graph_cache import DecoderGraphs
+from shared.contract.errors import ModelNotFound, SamCacheError
+from shared.contract.models import Model
 
 RETRY_SECONDS = 300.0
 """How long a runtime that could not be fetched is given up before whoever asks has it tried again."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from prompt_api.decoder.interface import Decoder, PreparedImage
-from prompt_api.lru import ByteLru, LruStats
 from prompt_api.metrics.counting import ApiMetrics, Tier
-from shared import errors
-from shared.codec import decode_embedding, embedding_as_npy
-from shared.geometry import Size, resized_size
-from shared.keys import EmbeddingKey, record_key
-from shared.stages import Stages
-from shared.store import Store
+from prompt_api.models.interface import Decoder, PreparedImage
+from prompt_api.service.lru import ByteLru, LruStats
+from shared.contract import errors
+from shared.contract.geometry import Size
+from shared.contract.keys import EmbeddingKey, record_key
+from shared.contract.models import Architecture, TensorSpec
+from shared.observe.stages import Stages
+from shared.store.interface import Store
+from shared.tensors.embedding import decode_embedding, embedding_as_file
 
 LOAD_TIMEOUT = 5.0
 """Seconds one thread waits for another that is already loading the same embedding."""
@@ -51,8 +52,14 @@ class EmbeddingCache:
         self._lru: ByteLru[EmbeddingKey, PromptableImage] = ByteLru(capacity, metrics.lru("embeddings"))
         self._doubted: set[EmbeddingKey] = set()
 
-    def get(self, key: EmbeddingKey, decoder: Decoder[Any], timings: Stages) -> PromptableImage | None:
+    def get(
+        self, key: EmbeddingKey, architecture: Architecture, decoder: Decoder[Any], timings: Stages
+    ) -> PromptableImage | None:
         """The image, or None where no (sound) embedding of it is stored.
+
+        Args:
+            architecture: of the model that `key` names.
+            decoder: of that model.
 
         Raises:
             StoreUnavailable: it is not in memory, and Redis does not answer.
@@ -64,11 +71,11 @@ class EmbeddingCache:
             nonlocal tier
             tier = Tier.REDIS
             with timings.stage("fetch"):
-                stored = self._read(key, decode_embedding)
+                stored = self._read(key, architecture, decode_embedding)
             if stored is None:
                 raise _Absent
             with timings.stage("prepare"):
-                prepared = decoder.prepare(stored.array, resized_size(stored.original))
+                prepared = decoder.prepare(stored.tensors, stored.original)
             return PromptableImage(stored.original, prepared)
 
         if key in self._doubted:
@@ -83,21 +90,29 @@ class EmbeddingCache:
         self._metrics.looked_up(tier)
         return image
 
-    def npy(self, key: EmbeddingKey) -> bytes | None:
-        """The embedding as a `.npy` file, float16, (1, 256, 64, 64); None where no (sound) one is stored.
+    def file(self, key: EmbeddingKey, architecture: Architecture) -> bytes | None:
+        """The embedding as a file of numpy, see `embedding_as_file`; None where no (sound) one is stored.
+
+        Args:
+            architecture: of the model that `key` names.
 
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        return self._read(key, embedding_as_npy)
+        return self._read(key, architecture, embedding_as_file)
 
-    def _read(self, key: EmbeddingKey, decode: Callable[[bytes, EmbeddingKey], T]) -> T | None:
+    def _read(
+        self,
+        key: EmbeddingKey,
+        architecture: Architecture,
+        decode: Callable[[bytes, EmbeddingKey, Sequence[TensorSpec]], T],
+    ) -> T | None:
         """What is stored, decoded; a damaged value is deleted and counts as absent, so that it is encoded again."""
         value = self._store.get(key.redis_key)
         if value is None:
             return None
         try:
-            return decode(value, key)
+            return decode(value, key, architecture.tensors)
         except errors.DamagedEmbedding as error:
             _log.error("dropped the embedding of image %s: %s", key.image_id[:12], error.detail)
             self._metrics.damaged()

@@ -11,15 +11,16 @@ from enum import StrEnum
 
 from prompt_api.access.owners import UNKNOWN, Owners
 from prompt_api.metrics.counting import ApiMetrics, Taken
-from shared import allowance, errors
-from shared.events import Events
-from shared.geometry import Size
-from shared.images import inspect_image
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import Model
-from shared.queue import EncodeQueue, JobState, JobStatus
-from shared.settings import Settings
-from shared.store import Store
+from shared.contract import errors
+from shared.contract.geometry import Size
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import Model
+from shared.contract.settings import Settings
+from shared.events.interface import Events
+from shared.images.reading import inspect_image
+from shared.queue.interface import EncodeQueue, JobState, JobStatus
+from shared.redis import allowance
+from shared.store.interface import Store
 
 POLL = 1.0
 """Seconds after which whoever waits looks again by itself: what a lost wake-up costs at most."""
@@ -27,7 +28,7 @@ POLL = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Status(StrEnum):
+class ImageStatus(StrEnum):
     """Where an image is on its way to an embedding, for one model."""
 
     QUEUED = "queued"
@@ -47,14 +48,14 @@ class ImageState:
     """
 
     key: EmbeddingKey
-    status: Status
+    status: ImageStatus
     original: Size
     queue_position: int | None = None
     error: errors.SamCacheError | None = None
 
     @property
     def settled(self) -> bool:
-        return self.status in (Status.READY, Status.FAILED)
+        return self.status in (ImageStatus.READY, ImageStatus.FAILED)
 
 
 class ImageService:
@@ -101,7 +102,7 @@ class ImageService:
         self._owners.add(image_id, namespace)
         if self._store.exists(key.redis_key):
             self._metrics.taken(Taken.READY, len(data))
-            return ImageState(key, Status.READY, info.original)
+            return ImageState(key, ImageStatus.READY, info.original)
         queued = self._queue.submit(key)
         if not queued:
             state = self._queue.state(key)
@@ -121,7 +122,7 @@ class ImageService:
         original = self._read_record(image_id)
         key = EmbeddingKey.of(image_id, model)
         if self._store.exists(key.redis_key):
-            return ImageState(key, Status.READY, original)
+            return ImageState(key, ImageStatus.READY, original)
         return self._from_queue(key, original)
 
     def wait(self, image_id: str, model: Model, seconds: float) -> ImageState:
@@ -188,22 +189,22 @@ class ImageService:
         job = self._queue.state(key)
         match job.status:
             case JobStatus.QUEUED:
-                return ImageState(key, Status.QUEUED, original, job.position)
+                return ImageState(key, ImageStatus.QUEUED, original, job.position)
             case JobStatus.ENCODING:
-                return ImageState(key, Status.ENCODING, original)
+                return ImageState(key, ImageStatus.ENCODING, original)
             case JobStatus.FAILED if job.error_code == errors.ImageExpired.code:
                 raise errors.ImageExpired("the image's bytes were gone before it was encoded; upload it again")
             case JobStatus.FAILED:
-                return ImageState(key, Status.FAILED, original, error=_failure(job))
+                return ImageState(key, ImageStatus.FAILED, original, error=_failure(job))
         # Done or absent: the embedding came after we looked, or was lost.
         if self._store.exists(key.redis_key):
-            return ImageState(key, Status.READY, original)
+            return ImageState(key, ImageStatus.READY, original)
         if not self._store.exists(image_key(key.image_id)):
             raise errors.ImageExpired("the image's bytes are no longer kept; upload it again")
         if job.status is JobStatus.ABSENT and self._queue.submit(key):
             _log.info("image %s has no %s embedding (any more): encoding it again", key.image_id[:12], key.model)
             self._metrics.lost()
-        return ImageState(key, Status.QUEUED, original)
+        return ImageState(key, ImageStatus.QUEUED, original)
 
     def _write_record(self, image_id: str, original: Size) -> None:
         height, width = original

@@ -10,16 +10,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api import tokens
-from prompt_api.decoder.interface import DecodedMasks
-from prompt_api.lru import ByteLru, LruStats
-from prompt_api.prompts import PromptInput
-from shared import errors
-from shared.codec import decode_logits, encode_logits
-from shared.keys import EmbeddingKey, logits_key
-from shared.store import Store
+from prompt_api.models.interface import DecodedMasks
+from prompt_api.service import tokens
+from prompt_api.service.lru import ByteLru, LruStats
+from prompt_api.service.prompts import ImagePrompt
+from shared.contract import errors
+from shared.contract.keys import EmbeddingKey, logits_key
+from shared.store.interface import Store
+from shared.tensors.logits import decode_logits, encode_logits
 
-DecodePrompt = Callable[[PromptInput, bool, int], DecodedMasks]
+DecodePrompt = Callable[[ImagePrompt, bool, int], DecodedMasks]
 """Decodes one prompt (prompt, multimask, nesting left) of the image at hand."""
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Logits:
-    """Low-res logits of one mask, (256, 256) float32."""
+    """Low-res logits of one mask, (S, S) float32."""
 
     array: NDArray[np.float32]
 
@@ -48,7 +48,7 @@ class Issued:
     keep: Callable[[], None]
 
 
-def must_be_whole(prompt: PromptInput) -> bool:
+def must_be_whole(prompt: ImagePrompt) -> bool:
     """True if the answer to `prompt` must be decoded with its padding, as its logits are likely to be refined.
 
     SAM reads a mask prompt with its padding, which nobody sees and which costs up to a third of the upscaling. Most
@@ -59,7 +59,7 @@ def must_be_whole(prompt: PromptInput) -> bool:
 
 
 class Refinement:
-    """Keeps recent low-res logits in memory, capped in bytes; see `prompt_api.tokens` for the rest."""
+    """Keeps recent low-res logits in memory, capped in bytes; see `prompt_api.service.tokens` for the rest."""
 
     def __init__(self, *, store: Store, capacity: int, ttl: int, changed: Callable[[LruStats], None]) -> None:
         """Args:
@@ -72,11 +72,12 @@ class Refinement:
         self._lru: ByteLru[tuple[str, str], _Logits] = ByteLru(capacity, changed)
 
     def resolve(
-        self, token: str, key: EmbeddingKey, decode: DecodePrompt, *, nesting: int, namespace: str = ""
+        self, token: str, key: EmbeddingKey, decode: DecodePrompt, *, side: int, nesting: int, namespace: str = ""
     ) -> NDArray[np.float32]:
-        """(256, 256) float32: the low-res logits that `token` names.
+        """(side, side) float32: the low-res logits that `token` names.
 
         Args:
+            side: of the model's low-res logits.
             decode: used when they are not in memory and must be computed again.
             nesting: how many more tokens may be resolved on the way.
             namespace: of whoever sent the token.
@@ -91,7 +92,7 @@ class Refinement:
         if nesting <= 0:
             raise errors.InvalidPrompt("mask_token nests too many refinements")
         if isinstance(parsed, tokens.Stored):
-            masks = self._load(_stored_key(parsed.name, namespace), key)
+            masks = self._load(_stored_key(parsed.name, namespace), key, side)
         else:
             masks = decode(parsed.prompt, parsed.multimask, nesting - 1).logits
         if parsed.index >= len(masks):
@@ -102,7 +103,7 @@ class Refinement:
 
     def issue(
         self,
-        prompt: PromptInput,
+        prompt: ImagePrompt,
         key: EmbeddingKey,
         answer: DecodedMasks,
         *,
@@ -126,7 +127,7 @@ class Refinement:
             )
         else:
             name = tokens.new_name()
-            value = encode_logits(key.image_id, key.model, key.weights_digest, answer.logits)
+            value = encode_logits(key, answer.logits)
             keep = partial(self._save, _stored_key(name, namespace), value)
             issued = tokens.stored_tokens(key, name, count, namespace)
         if not whole:
@@ -147,11 +148,11 @@ class Refinement:
             # The masks are computed and the token works on this process: worth more than a 503.
             _log.warning("low-res logits kept in memory only: %s", error.detail)
 
-    def _load(self, stored_key: str, key: EmbeddingKey) -> NDArray[np.float32]:
+    def _load(self, stored_key: str, key: EmbeddingKey, side: int) -> NDArray[np.float32]:
         value = self._store.get(stored_key)
         try:
             if value is not None:
-                return decode_logits(value, image_id=key.image_id, model=key.model, weights_digest=key.weights_digest)
+                return decode_logits(value, key, side=side)
         except errors.DamagedEmbedding as error:
             _log.error("dropped damaged low-res logits: %s", error.detail)
             self._store.delete(stored_key)

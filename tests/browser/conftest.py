@@ -13,6 +13,7 @@ import pytest
 from selenium import webdriver
 
 from deploy.local.stack import LocalStack
+from tests.browser.axe import axe_script
 from tests.browser.chromium import NoBrowserError, start_chromium
 from tests.browser.page import Page, Pictures
 
@@ -34,6 +35,12 @@ def service_url(driver: webdriver.Chrome) -> Iterator[str]:
     """The whole service, with the model that needs no weights. After `driver`: no browser, no need for it."""
     with LocalStack({"SAM_MODEL": "fake"}) as stack:
         yield stack.url
+
+
+@pytest.fixture(scope="session")
+def axe(driver: webdriver.Chrome) -> str:  # after `driver`: without a browser, nothing needs to be fetched
+    """The text of axe-core."""
+    return axe_script()
 
 
 @pytest.fixture

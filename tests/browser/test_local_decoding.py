@@ -15,7 +15,7 @@ from skimage import data
 
 from deploy.local.photo import PHOTO
 from deploy.local.stack import LocalStack
-from shared.browser_runtime import RUNTIME
+from prompt_api.models.browser_runtime import RUNTIME
 from tests.browser.local_decoder import LocalPage, Refused, encoded, wait_for_runtime
 
 IMAGES = ("landscape", "portrait")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from selenium.webdriver.remote.webelement import WebElement
 
-from shared.images import decode_image
+from shared.images.reading import decode_image
 from tests.browser.page import Page, Pictures
 
 IN_BLOCK = (0.5, 0.5)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from tests.chaos.ledger import End
 from tests.chaos.material import image_id, undecodable
-from tests.chaos.proxy import Link, Trap
 from tests.chaos.scenery import Scenery
+from tests.support.proxy import Link, Trap
 
 
 @contextmanager

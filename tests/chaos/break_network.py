@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.chaos.proxy import FAIR, Weather
 from tests.chaos.scenery import Break, Scenery
+from tests.support.proxy import FAIR, Weather
 
 
 def bad_weather(weather: Weather, *, times: float = 1.0) -> Break:

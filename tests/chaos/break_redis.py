@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.keys import EmbeddingKey
-from shared.models import find_model
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import find_model
 from tests.chaos.scenery import Break, Scenery
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chaos.proxy import Link, Trap
 from tests.chaos.scenery import Break, Scenery
 from tests.chaos.stack import WORKERS
+from tests.support.proxy import Link, Trap
 
 _SOON = 60.0
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tests.chaos import break_images, break_network, break_redis, break_workers
 from tests.chaos.ledger import Injected
-from tests.chaos.proxy import Weather
 from tests.chaos.scenery import Break
+from tests.support.proxy import Weather
 
 MIDDLE = 1_000_000
 """Bytes: within an embedding of 2 MB, beyond anything else that is stored here."""

@@ -16,8 +16,8 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from prompt_api.client.arrays import mask_of_rle
-from tests.sample_images import huge_png, mpo, saved
+from samcache import mask_of_rle
+from tests.support.sample_images import huge_png, mpo, saved
 
 WIDTH, HEIGHT = 480, 320
 """Of every image: a mask of another one is wrong by its pixels, never by its size."""

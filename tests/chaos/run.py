@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from shared.models import FAKE, MOBILE_SAM
+from shared.contract.models import FAKE, MOBILE_SAM
 from tests.chaos.client import Answer, Client
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.ledger import End, Injected, Ledger

@@ -19,8 +19,8 @@ from typing import Self
 from bench.cores import children
 from deploy.local.process import Child, ProcessGroup, StackError, stop_all
 from deploy.local.stack import SERVICE_ENVIRON
-from tests.chaos.proxy import FAIR, Link, Proxy, Trap, Weather
-from tests.chaos.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
+from tests.support.proxy import FAIR, Link, Proxy, Trap, Weather
+from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 
 API_PROCESSES = 2
 WORKERS = 2

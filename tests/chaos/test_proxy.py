@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.proxy import FAIR, Link, Proxy, Trap, Weather
+from tests.support.proxy import FAIR, Link, Proxy, Trap, Weather
 
 BIG = 2_000_000
 SOON = 10.0

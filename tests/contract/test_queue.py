@@ -14,15 +14,15 @@ import redis
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from encoder_worker.rq.worker import EncodeWorker
-from shared.connections import request_client, worker_client
-from shared.errors import EncodeFailed, InvalidImage, Overloaded, StoreUnavailable
-from shared.events import MemoryEvents
-from shared.keys import EmbeddingKey, queue_name
-from shared.memory_queue import MemoryEncodeQueue
-from shared.models import FAKE, MOBILE_SAM, Model
-from shared.queue import ABSENT, EncodeQueue, JobState, JobStatus
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
+from shared.contract.errors import EncodeFailed, InvalidImage, Overloaded, StoreUnavailable
+from shared.contract.keys import EmbeddingKey, queue_name
+from shared.contract.models import FAKE, MOBILE_SAM, Model
+from shared.contract.settings import Settings
+from shared.queue.interface import ABSENT, EncodeQueue, JobState, JobStatus
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.connections import request_client, worker_client
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_queue import MemoryEncodeQueue
 
 Encode = Callable[[EmbeddingKey], None]
 

@@ -12,9 +12,11 @@ import fakeredis
 import pytest
 import redis
 
-from shared.connections import request_client
-from shared.errors import ConfigurationError, StoreUnavailable
-from shared.store import MemoryStore, RedisStore, Store, StoreWithSets
+from shared.contract.errors import ConfigurationError, StoreUnavailable
+from shared.redis.connections import request_client
+from shared.store.interface import Store, StoreWithSets
+from shared.store.redis_store import RedisStore
+from tests.support.memory_store import MemoryStore
 
 MIB = 1 << 20
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from deploy.local.process import ROOT
-from prompt_api.body_budget import MOST
-from shared.settings import PREFIX, Settings
+from prompt_api.serving.body_budget import MOST
+from shared.contract.settings import PREFIX, Settings
 from tests.deploy import compose_files
 from tests.deploy.compose_files import BASE, GPU, seconds
 

@@ -12,10 +12,10 @@ import yaml
 
 from deploy.k8s import render
 from deploy.local.process import ROOT
-from prompt_api.body_budget import MOST
-from shared.keys import queue_name
-from shared.models import find_model
-from shared.settings import PREFIX, Settings
+from prompt_api.serving.body_budget import MOST
+from shared.contract.keys import queue_name
+from shared.contract.models import find_model
+from shared.contract.settings import PREFIX, Settings
 from tests.deploy import manifests as read
 from tests.deploy.manifests import Flow, Manifests, container_of, labels, pod_of
 

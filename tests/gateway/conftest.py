@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from deploy.local.fleet import haproxy
 from deploy.local.process import StackError
+from tests.support.fleet import haproxy
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deploy.local.fleet import MAX_BODY, Fleet
 from prompt_api.access.headers import EVERYWHERE
+from tests.support.fleet import MAX_BODY, Fleet
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 

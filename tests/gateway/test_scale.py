@@ -15,7 +15,7 @@ from bench.scale.amounts import QUICK
 from bench.scale.change import Moment, moments, seconds_until_back
 from bench.scale.clients import Answer
 from bench.scale.routing import without_routing
-from deploy.local.fleet import CONFIGURATION, haproxy
+from tests.support.fleet import CONFIGURATION, haproxy
 
 CHANGES = ("a third replica comes", "one of three is killed")
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from encoder_worker.backends.fake import FakeEncoder
 from encoder_worker.wiring import serve
-from shared import logs
-from shared.models import VIT_B
-from shared.settings import Settings
+from shared.contract.models import VIT_B
+from shared.contract.settings import Settings
+from shared.observe import logs
+from shared.tensors.embedding import Tensors
 
 
 class SlowEncoder(FakeEncoder):
@@ -29,7 +30,7 @@ class SlowEncoder(FakeEncoder):
         self._seconds = seconds
         self._tally = tally
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         with self._tally.open("a") as tally:
             tally.write("started\n")
         time.sleep(self._seconds)

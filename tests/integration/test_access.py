@@ -16,16 +16,16 @@ from contextlib import closing, contextmanager
 import httpx
 import pytest
 
-from deploy.local.stack import LocalStack
 from prompt_api.access.grants import Grant, digest_of
 from prompt_api.access.new_token import new_token
 from prompt_api.access.scopes import Scope
-from prompt_api.cli.main import main as samcache
-from prompt_api.client import RemoteSamPredictor
-from shared.errors import Unauthorized
+from samcache import RemoteSamPredictor
+from samcache.cli.main import main as samcache
+from samcache.errors import Unauthorized
 from tests.integration.test_http_server import received, wait_until_ready
-from tests.unit.api.conftest import png
-from tests.unit.client_material import picture
+from tests.support.client_material import picture
+from tests.support.stack import ObservedStack
+from tests.support.world import png
 
 SHARE = 20
 ALICE, BOB, CAROL, DAVE = (new_token() for _ in range(4))
@@ -41,7 +41,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[LocalStack]:
+def stack() -> Iterator[ObservedStack]:
     """Two API processes behind one port."""
     settings = {
         "SAM_MODEL": "fake",
@@ -49,12 +49,12 @@ def stack() -> Iterator[LocalStack]:
         "SAM_TOKENS": TOKENS,
         "SAM_RATE_LIMIT_PROMPTS": f"{SHARE}/hour",
     }
-    with LocalStack(settings) as running:
+    with ObservedStack(settings) as running:
         yield running
 
 
 @contextmanager
-def server(stack: LocalStack, **settings: str) -> Iterator[str]:
+def server(stack: ObservedStack, **settings: str) -> Iterator[str]:
     """One more API process on the stack's Redis; its URL."""
     environ = {**os.environ, "SAM_MODEL": "fake", "SAM_CACHE_URL": stack.valkey_url, "SAM_PORT": "0", **settings}
     command = [sys.executable, "-m", "prompt_api"]
@@ -88,7 +88,7 @@ def prompt(url: str, token: str, image_id: str) -> int:
 @pytest.mark.parametrize("body", ["Content-Length: 20000000", "Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("credentials", ["", "Authorization: Bearer wrong\r\n"])
 def test_a_stranger_is_turned_away_before_the_body_is_sent(
-    stack: LocalStack, credentials: str, body: str, expect: str
+    stack: ObservedStack, credentials: str, body: str, expect: str
 ) -> None:
     host, port = stack.url.removeprefix("http://").split(":")
     with closing(socket.create_connection((host, int(port)), timeout=20)) as sock:
@@ -100,18 +100,18 @@ def test_a_stranger_is_turned_away_before_the_body_is_sent(
     assert json.loads(answer)["code"] == "unauthorized"
 
 
-def test_a_stranger_who_sends_the_whole_body_reads_why_it_was_refused(stack: LocalStack) -> None:
+def test_a_stranger_who_sends_the_whole_body_reads_why_it_was_refused(stack: ObservedStack) -> None:
     answer = httpx.post(f"{stack.url}/v1/images", content=bytes(5_000_000), timeout=30)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
 
-def test_orchestrators_and_pages_need_no_token(stack: LocalStack) -> None:
+def test_orchestrators_and_pages_need_no_token(stack: ObservedStack) -> None:
     for path in ("/healthz", "/readyz", "/", "/static/app.js", "/docs", "/openapi.json"):
         assert httpx.get(stack.url + path, timeout=30).status_code == 200, path
     assert httpx.get(f"{stack.url}/v1/models").status_code == 401
 
 
-def test_two_tenants_share_an_encoding_and_nothing_else(stack: LocalStack) -> None:
+def test_two_tenants_share_an_encoding_and_nothing_else(stack: ObservedStack) -> None:
     data = png(90, 70, (9, 120, 9))
     image_id = upload(stack.url, ALICE, data)
     url = f"{stack.url}/v1/images/{image_id}"
@@ -133,14 +133,14 @@ def test_two_tenants_share_an_encoding_and_nothing_else(stack: LocalStack) -> No
     assert httpx.delete(url, headers=bearer(BOB)).status_code == 204
 
 
-def test_a_clients_share_is_counted_over_all_processes(stack: LocalStack) -> None:
+def test_a_clients_share_is_counted_over_all_processes(stack: ObservedStack) -> None:
     image_id = upload(stack.url, CAROL, png())
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: prompt(stack.url, CAROL, image_id), range(2 * SHARE)))
     assert sorted(answers) == [200] * SHARE + [429] * SHARE
 
 
-def test_while_redis_hangs_prompts_on_images_in_memory_are_answered(stack: LocalStack) -> None:
+def test_while_redis_hangs_prompts_on_images_in_memory_are_answered(stack: ObservedStack) -> None:
     image_id = upload(stack.url, DAVE, png())
     with httpx.Client(base_url=stack.url, headers=bearer(DAVE), timeout=30) as client:  # stays with one process
 
@@ -171,7 +171,7 @@ def test_a_start_that_would_let_everybody_in_is_refused() -> None:
     assert "Traceback" not in refused.stderr
 
 
-def test_behind_a_trusted_proxy_a_client_is_the_address_that_this_proxy_names(stack: LocalStack) -> None:
+def test_behind_a_trusted_proxy_a_client_is_the_address_that_this_proxy_names(stack: ObservedStack) -> None:
     with server(stack, SAM_RATE_LIMIT_UPLOADS="1/hour", SAM_TRUSTED_PROXIES="1") as url:
         for forwarded, share_is_left in (
             ("198.51.100.1", True),
@@ -183,7 +183,7 @@ def test_behind_a_trusted_proxy_a_client_is_the_address_that_this_proxy_names(st
             assert (answer.status_code != 429) is share_is_left, forwarded
 
 
-def test_a_predictor_brings_its_token_over_its_own_connections_and_over_yours(stack: LocalStack) -> None:
+def test_a_predictor_brings_its_token_over_its_own_connections_and_over_yours(stack: ObservedStack) -> None:
     with RemoteSamPredictor(stack.url, token=ALICE) as predictor:
         predictor.set_image(picture())
         assert ALICE not in repr(vars(predictor))
@@ -199,7 +199,7 @@ def test_a_predictor_brings_its_token_over_its_own_connections_and_over_yours(st
     ids=["right", "none", "wrong", "malformed"],
 )
 def test_the_command_line_brings_its_token_and_never_shows_it(
-    stack: LocalStack,
+    stack: ObservedStack,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     token: str,

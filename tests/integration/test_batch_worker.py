@@ -20,15 +20,15 @@ from rq.utils import now
 
 from encoder_worker.rq.batch_worker import BatchWorker
 from encoder_worker.rq.pace import Pace
-from shared.connections import worker_client
-from shared.errors import InvalidImage
-from shared.events import MemoryEvents
-from shared.keys import EmbeddingKey, queue_name
-from shared.models import FAKE
-from shared.queue import JobStatus
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
+from shared.contract.errors import InvalidImage
+from shared.contract.keys import EmbeddingKey, queue_name
+from shared.contract.models import FAKE
+from shared.contract.settings import Settings
+from shared.queue.interface import JobStatus
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.connections import worker_client
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
+from tests.support.memory_events import MemoryEvents
 
 QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for number in range(8)]

@@ -19,9 +19,9 @@ from deploy.local.stack import LocalStack
 from prompt_api.access.grants import Grant, digest_of
 from prompt_api.access.new_token import new_token
 from prompt_api.access.scopes import Scope
-from prompt_api.client import SamCache
-from tests.unit.api.conftest import png
-from tests.unit.masks_material import coco_decoded
+from samcache import SamCache
+from tests.support.masks_material import coco_decoded
+from tests.support.world import png
 
 FUNCTION = Path(__file__).parents[2] / "deploy" / "cvat" / "function.yaml"
 PICTURE = png(120, 80)

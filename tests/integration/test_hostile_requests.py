@@ -11,8 +11,8 @@ from contextlib import closing
 import httpx
 import pytest
 
-from deploy.local.stack import LocalStack
-from tests.unit.api.conftest import png
+from tests.support.stack import ObservedStack
+from tests.support.world import png
 
 SECONDS = 20.0
 """Far more than any of these takes: it only keeps a hang from stopping the tests."""
@@ -29,7 +29,7 @@ class Target:
         masks: path that takes prompts on an image that is ready.
     """
 
-    def __init__(self, stack: LocalStack) -> None:
+    def __init__(self, stack: ObservedStack) -> None:
         host, port = stack.url.removeprefix("http://").split(":")
         self.url, self._address = stack.url, (host, int(port))
         answer = httpx.post(f"{stack.url}/v1/images?wait=20", content=png(), timeout=60)
@@ -50,7 +50,7 @@ class Target:
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[Target]:
-    with LocalStack({"SAM_MODEL": "fake", "SAM_API_THREADS": "4"}) as stack:
+    with ObservedStack({"SAM_MODEL": "fake", "SAM_API_THREADS": "4"}) as stack:
         yield Target(stack)
         assert not [line for line in stack.log("api") if "Traceback" in line]
 

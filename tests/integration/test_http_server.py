@@ -16,22 +16,22 @@ from contextlib import ExitStack, closing, contextmanager
 import httpx
 import pytest
 
-from deploy.local.stack import LocalStack
-from prompt_api.body_budget import MOST, RESERVED
-from tests.unit.api.conftest import png
+from prompt_api.serving.body_budget import MOST, RESERVED
+from tests.support.stack import ObservedStack
+from tests.support.world import png
 
 CAP = 200_000
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[LocalStack]:
+def stack() -> Iterator[ObservedStack]:
     settings = {"SAM_MODEL": "fake", "SAM_MAX_UPLOAD_BYTES": str(CAP), "SAM_API_THREADS": "4"}
-    with LocalStack(settings) as running:
+    with ObservedStack(settings) as running:
         yield running
 
 
 @contextmanager
-def connection(stack: LocalStack) -> Iterator[socket.socket]:
+def connection(stack: ObservedStack) -> Iterator[socket.socket]:
     host, port = stack.url.removeprefix("http://").split(":")
     with closing(socket.create_connection((host, int(port)), timeout=20)) as sock:
         yield sock
@@ -51,7 +51,7 @@ def problem_of(answer: bytes) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("size", [CAP + 1, 40_000_000])
-def test_an_oversized_body_is_refused_and_the_refusal_arrives(stack: LocalStack, size: int) -> None:
+def test_an_oversized_body_is_refused_and_the_refusal_arrives(stack: ObservedStack, size: int) -> None:
     with connection(stack) as sock:
         sock.sendall(
             f"POST /v1/images HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n".encode()
@@ -61,14 +61,14 @@ def test_an_oversized_body_is_refused_and_the_refusal_arrives(stack: LocalStack,
 
 
 @pytest.mark.parametrize("size", [CAP + 1, 40_000_000])
-def test_an_oversized_chunked_body_is_refused_and_the_refusal_arrives(stack: LocalStack, size: int) -> None:
+def test_an_oversized_chunked_body_is_refused_and_the_refusal_arrives(stack: ObservedStack, size: int) -> None:
     with connection(stack) as sock:
         sock.sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
         sock.sendall(b"%x\r\n" % size + bytes(size) + b"\r\n0\r\n\r\n")
         assert problem_of(received(sock)) == (413, "image-too-large")
 
 
-def test_a_chunked_upload_within_the_cap_is_taken(stack: LocalStack) -> None:
+def test_a_chunked_upload_within_the_cap_is_taken(stack: ObservedStack) -> None:
     def pieces() -> Iterator[bytes]:
         data = png()
         for start in range(0, len(data), 100):
@@ -78,24 +78,24 @@ def test_a_chunked_upload_within_the_cap_is_taken(stack: LocalStack) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def test_an_upload_without_any_body_needs_a_length(stack: LocalStack) -> None:
+def test_an_upload_without_any_body_needs_a_length(stack: ObservedStack) -> None:
     with connection(stack) as sock:
         sock.sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert problem_of(received(sock)) == (411, "length-required")
 
 
-def test_an_empty_upload_is_an_invalid_image(stack: LocalStack) -> None:
+def test_an_empty_upload_is_an_invalid_image(stack: ObservedStack) -> None:
     answer = httpx.post(f"{stack.url}/v1/images", content=b"")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid-image")
 
 
-def test_what_is_no_http_is_a_problem_too(stack: LocalStack) -> None:
+def test_what_is_no_http_is_a_problem_too(stack: ObservedStack) -> None:
     with connection(stack) as sock:
         sock.sendall(b"POST /v1/images HTTP/1.1\r\nContent-Length: many\r\n\r\n")
         assert problem_of(received(sock)) == (400, "bad-request")
 
 
-def test_fifty_slow_clients_do_not_stop_the_next(stack: LocalStack) -> None:
+def test_fifty_slow_clients_do_not_stop_the_next(stack: ObservedStack) -> None:
     slow = [connection(stack) for _ in range(50)]
     try:
         for client in slow:
@@ -107,7 +107,7 @@ def test_fifty_slow_clients_do_not_stop_the_next(stack: LocalStack) -> None:
             client.__exit__(None, None, None)
 
 
-def test_unfinished_uploads_take_a_bounded_room_and_leave_it_when_they_end(stack: LocalStack) -> None:
+def test_unfinished_uploads_take_a_bounded_room_and_leave_it_when_they_end(stack: ObservedStack) -> None:
     size = 16 * 1024 * 1024
     begun = f"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
     with ExitStack() as unfinished:
@@ -128,7 +128,7 @@ def test_unfinished_uploads_take_a_bounded_room_and_leave_it_when_they_end(stack
         assert after.recv(65536).startswith(b"HTTP/1.1 100")
 
 
-def test_more_waiting_requests_than_threads_leave_room_for_prompts(stack: LocalStack) -> None:
+def test_more_waiting_requests_than_threads_leave_room_for_prompts(stack: ObservedStack) -> None:
     image_id = httpx.post(f"{stack.url}/v1/images?wait=20", content=png()).json()["image_id"]
     os.kill(stack.pids("worker")[0], signal.SIGSTOP)
     try:
@@ -144,7 +144,7 @@ def test_more_waiting_requests_than_threads_leave_room_for_prompts(stack: LocalS
         os.kill(stack.pids("worker")[0], signal.SIGCONT)
 
 
-def test_events_are_streamed_until_the_image_is_ready(stack: LocalStack) -> None:
+def test_events_are_streamed_until_the_image_is_ready(stack: ObservedStack) -> None:
     os.kill(stack.pids("worker")[0], signal.SIGSTOP)
     try:
         image_id = httpx.post(f"{stack.url}/v1/images", content=png(colour=(77, 1, 2))).json()["image_id"]
@@ -158,7 +158,7 @@ def test_events_are_streamed_until_the_image_is_ready(stack: LocalStack) -> None
     assert names[-1] == "event: ready"
 
 
-def test_fifty_uploads_of_one_new_image_are_encoded_once(stack: LocalStack) -> None:
+def test_fifty_uploads_of_one_new_image_are_encoded_once(stack: ObservedStack) -> None:
     data = png(200, 150, (5, 77, 5))
     with ThreadPoolExecutor(50) as pool:
         answers = list(
@@ -170,7 +170,7 @@ def test_fifty_uploads_of_one_new_image_are_encoded_once(stack: LocalStack) -> N
     assert sum(image_id[:12] in line and "encoded by" in line for line in stack.log("worker 1")) == 1
 
 
-def test_several_processes_share_one_port_and_replace_each_other(stack: LocalStack) -> None:
+def test_several_processes_share_one_port_and_replace_each_other(stack: ObservedStack) -> None:
     environ = {
         **os.environ,
         "SAM_MODEL": "fake",

@@ -20,8 +20,8 @@ from PIL import Image
 
 from deploy.local.photo import PHOTO, POINT
 from deploy.local.process import ROOT, StackError
-from deploy.local.stack import LocalStack
-from prompt_api.client import Mask, SamCache
+from samcache import Mask, SamCache
+from tests.support.stack import ObservedStack
 
 FAKE = {"SAM_MODEL": "fake"}
 RUN = [sys.executable, "-m", "deploy.local.run"]
@@ -34,7 +34,7 @@ def photo_of(colour: str) -> bytes:
     return file.getvalue()
 
 
-def encodings(stack: LocalStack) -> int:
+def encodings(stack: ObservedStack) -> int:
     """Encodings the first worker has done, over all its restarts."""
     return sum("encoded" in line for line in stack.log("worker 1"))
 
@@ -77,13 +77,13 @@ def members(group: int) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[LocalStack]:
-    with LocalStack(FAKE) as running:
+def stack() -> Iterator[ObservedStack]:
+    with ObservedStack(FAKE) as running:
         yield running
 
 
 @pytest.fixture
-def client(stack: LocalStack) -> Iterator[SamCache]:
+def client(stack: ObservedStack) -> Iterator[SamCache]:
     with SamCache(stack.url) as connected:
         yield connected
 
@@ -97,7 +97,7 @@ def test_an_uploaded_photo_can_be_prompted(client: SamCache) -> None:
     assert [mask.payload["size"] for mask in masks] == [[48, 64]] * 3
 
 
-def test_the_same_photo_twice_is_encoded_once(stack: LocalStack, client: SamCache) -> None:
+def test_the_same_photo_twice_is_encoded_once(stack: ObservedStack, client: SamCache) -> None:
     before = encodings(stack)
     image_id = client.upload(photo_of("green")).image_id
     client.wait(image_id)
@@ -108,7 +108,7 @@ def test_the_same_photo_twice_is_encoded_once(stack: LocalStack, client: SamCach
     assert eventually(lambda: encodings(stack) == before + 2)
 
 
-def test_prompts_after_a_restart_of_the_api_alone_need_no_encoding(stack: LocalStack) -> None:
+def test_prompts_after_a_restart_of_the_api_alone_need_no_encoding(stack: ObservedStack) -> None:
     with SamCache(stack.url) as client:
         image_id = client.upload(photo_of("yellow")).image_id
         client.wait(image_id)
@@ -126,7 +126,7 @@ def test_prompts_after_a_restart_of_the_api_alone_need_no_encoding(stack: LocalS
     assert encodings(stack) == before
 
 
-def test_a_killed_worker_is_started_again(stack: LocalStack, client: SamCache) -> None:
+def test_a_killed_worker_is_started_again(stack: ObservedStack, client: SamCache) -> None:
     before = stack.pids("worker")
     stack.kill_worker()
     stack.wait_for_workers()
@@ -136,7 +136,7 @@ def test_a_killed_worker_is_started_again(stack: LocalStack, client: SamCache) -
 
 
 def test_real_weights_cut_the_cup_out_of_the_shipped_photo() -> None:
-    with LocalStack({"SAM_MODEL": "mobile_sam"}) as stack, SamCache(stack.url) as client:
+    with ObservedStack({"SAM_MODEL": "mobile_sam"}) as stack, SamCache(stack.url) as client:
         image_id = client.upload(PHOTO.read_bytes()).image_id
         client.wait(image_id)
         masks = masks_at(client, image_id, POINT)
@@ -146,7 +146,7 @@ def test_real_weights_cut_the_cup_out_of_the_shipped_photo() -> None:
 
 
 def test_leaving_the_stack_leaves_no_process() -> None:
-    with LocalStack(FAKE, workers=2) as stack:
+    with ObservedStack(FAKE, workers=2) as stack:
         pids = stack.pids("")
         assert len(pids) == 4
     assert not any(alive(pid) for pid in pids)
@@ -155,27 +155,27 @@ def test_leaving_the_stack_leaves_no_process() -> None:
 
 
 def test_an_exception_inside_leaves_no_process() -> None:
-    with pytest.raises(ZeroDivisionError), LocalStack(FAKE) as stack:  # noqa: PT012 - the block is the test
+    with pytest.raises(ZeroDivisionError), ObservedStack(FAKE) as stack:  # noqa: PT012 - the block is the test
         pids = stack.pids("")
         _ = 1 / 0
     assert not any(alive(pid) for pid in pids)
 
 
 def test_a_child_that_cannot_start_is_named_with_its_last_words() -> None:
-    stack = LocalStack({**FAKE, "SAM_CACHE_URL": "nonsense"})
+    stack = ObservedStack({**FAKE, "SAM_CACHE_URL": "nonsense"})
     with pytest.raises(StackError, match=r"ended with status[\s\S]*Redis URL"), stack:
         pass
 
 
 def test_the_end_of_the_api_is_reported() -> None:
-    with LocalStack(FAKE) as stack:
+    with ObservedStack(FAKE) as stack:
         os.kill(stack.pids("api")[0], signal.SIGKILL)
         with pytest.raises(StackError, match="api ended with status -9"):
             stack.wait()
 
 
 def test_a_given_redis_is_used_instead_of_the_embedded_one(valkey_url: str) -> None:
-    with LocalStack({**FAKE, "SAM_CACHE_URL": valkey_url}) as stack:
+    with ObservedStack({**FAKE, "SAM_CACHE_URL": valkey_url}) as stack:
         assert stack.valkey_url == valkey_url
         assert stack.pids("valkey") == []
         with SamCache(stack.url) as client:

@@ -16,20 +16,21 @@ import httpx
 import pytest
 
 from deploy.local.process import ROOT
-from deploy.local.stack import LocalStack
-from shared.keys import queue_name
-from shared.models import FAKE
-from shared.otel import CLOSE_SECONDS
-from shared.settings import Settings
-from shared.tracing import Kind, opened_tracer
+from shared.contract.keys import queue_name
+from shared.contract.models import FAKE
+from shared.contract.settings import Settings
+from shared.observe.open_tracer import opened_tracer
+from shared.observe.otel import CLOSE_SECONDS
+from shared.observe.tracing import SpanKind
 from tests.integration.collector import Collector, Received
-from tests.unit.api.conftest import png
+from tests.support.stack import ObservedStack
+from tests.support.world import png
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 SOON = 20.0
 QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 INTERNAL = 1
-"""Kind of a span, as OTLP numbers them."""
+"""SpanKind of a span, as OTLP numbers them."""
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 FAST = {"SAM_MODEL": "fake", "SAM_LOG_FORMAT": "json", "OTEL_BSP_SCHEDULE_DELAY": "100"}
@@ -42,17 +43,17 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def stack(collector: Collector) -> Iterator[LocalStack]:
-    with LocalStack({**FAST, "SAM_OTLP_ENDPOINT": collector.url, "SAM_LOG_LEVEL": "DEBUG"}) as running:
+def stack(collector: Collector) -> Iterator[ObservedStack]:
+    with ObservedStack({**FAST, "SAM_OTLP_ENDPOINT": collector.url, "SAM_LOG_LEVEL": "DEBUG"}) as running:
         yield running
 
 
-def lines(stack: LocalStack, name: str) -> list[dict[str, Any]]:
+def lines(stack: ObservedStack, name: str) -> list[dict[str, Any]]:
     """A child's log; every line of it must be JSON."""
     return [json.loads(line) for line in stack.log(name)]
 
 
-def lines_of(stack: LocalStack, name: str, request_id: str, until: str) -> list[dict[str, Any]]:
+def lines_of(stack: ObservedStack, name: str, request_id: str, until: str) -> list[dict[str, Any]]:
     """A child's lines about one request, once one of them has `until` in its message."""
     deadline = time.monotonic() + SOON
     while True:
@@ -63,7 +64,7 @@ def lines_of(stack: LocalStack, name: str, request_id: str, until: str) -> list[
         threading.Event().wait(0.05)
 
 
-def uploaded(stack: LocalStack, request_id: str, colour: tuple[int, int, int], **headers: str) -> str:
+def uploaded(stack: ObservedStack, request_id: str, colour: tuple[int, int, int], **headers: str) -> str:
     answer = httpx.post(
         f"{stack.url}/v1/images?wait=20",
         content=png(colour=colour),
@@ -74,7 +75,7 @@ def uploaded(stack: LocalStack, request_id: str, colour: tuple[int, int, int], *
     return str(answer.json()["image_id"])
 
 
-def test_the_id_of_an_upload_is_in_the_lines_of_both_processes(stack: LocalStack) -> None:
+def test_the_id_of_an_upload_is_in_the_lines_of_both_processes(stack: ObservedStack) -> None:
     image_id = uploaded(stack, "upload-1", (1, 2, 3))
     api = lines_of(stack, "api", "upload-1", until=" 200 in ")
     worker = lines_of(stack, "worker 1", "upload-1", until="encoded by")
@@ -92,7 +93,7 @@ def test_the_id_of_an_upload_is_in_the_lines_of_both_processes(stack: LocalStack
     assert worker[-1]["stages_ms"].keys() == set(stages)
 
 
-def test_an_upload_that_joins_says_whom(stack: LocalStack) -> None:
+def test_an_upload_that_joins_says_whom(stack: ObservedStack) -> None:
     data = png(200, 150, (9, 8, 7))
     worker = stack.pids("worker")[0]
     subprocess.run(["kill", "-STOP", str(worker)], check=True)
@@ -108,7 +109,7 @@ def test_an_upload_that_joins_says_whom(stack: LocalStack) -> None:
     assert not [line for line in lines(stack, "worker 1") if line.get("request_id") == "second"]
 
 
-def test_what_the_server_refuses_unread_has_an_id_and_a_line_too(stack: LocalStack) -> None:
+def test_what_the_server_refuses_unread_has_an_id_and_a_line_too(stack: ObservedStack) -> None:
     host, port = stack.url.removeprefix("http://").split(":")
     with closing(socket.create_connection((host, int(port)), timeout=20)) as sock:
         sock.sendall(b"POST /v1/images HTTP/1.1\r\nContent-Length: many\r\n\r\n")
@@ -118,7 +119,7 @@ def test_what_the_server_refuses_unread_has_an_id_and_a_line_too(stack: LocalSta
     assert (line["status"], line["code"]) == (400, "bad-request")
 
 
-def test_one_trace_holds_the_request_its_job_and_their_stages(stack: LocalStack, collector: Collector) -> None:
+def test_one_trace_holds_the_request_its_job_and_their_stages(stack: ObservedStack, collector: Collector) -> None:
     trace_id, caller = CALLER.split("-")[1:3]
     image_id = uploaded(stack, "traced-1", (4, 5, 6), traceparent=CALLER)
 
@@ -146,7 +147,7 @@ def test_one_trace_holds_the_request_its_job_and_their_stages(stack: LocalStack,
     assert {line["trace_id"] for line in traced} == {trace_id}
 
 
-def test_the_trace_of_a_prompt_has_the_stages_of_its_server_timing(stack: LocalStack, collector: Collector) -> None:
+def test_the_trace_of_a_prompt_has_the_stages_of_its_server_timing(stack: ObservedStack, collector: Collector) -> None:
     image_id = uploaded(stack, "prompt-0", (6, 6, 6))
     before = len(collector.spans)
     answer = httpx.post(f"{stack.url}/v1/images/{image_id}/masks", json=CLICK, timeout=30)
@@ -168,7 +169,7 @@ def test_the_trace_of_a_prompt_has_the_stages_of_its_server_timing(stack: LocalS
     assert sum(span.seconds for span in parts) <= request.seconds
 
 
-def test_a_trace_that_its_caller_does_not_keep_is_not_sent(stack: LocalStack, collector: Collector) -> None:
+def test_a_trace_that_its_caller_does_not_keep_is_not_sent(stack: ObservedStack, collector: Collector) -> None:
     unsampled = CALLER.replace("0af7", "0bf7")[:-2] + "00"
     uploaded(stack, "unsampled", (3, 3, 9), traceparent=unsampled)
     uploaded(stack, "sampled", (3, 3, 8), traceparent=CALLER.replace("0af7", "0cf7"))
@@ -186,7 +187,7 @@ def hanging() -> Iterator[str]:
 def test_a_collector_that_hangs_costs_no_request_and_no_stop(hanging: str) -> None:
     """The queue of spans is tiny, so that it is full at once; requests go on, and the processes stop in time."""
     small = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2"}
-    stack = LocalStack({**FAST, **small, "SAM_OTLP_ENDPOINT": hanging})
+    stack = ObservedStack({**FAST, **small, "SAM_OTLP_ENDPOINT": hanging})
     with stack, httpx.Client(base_url=stack.url, timeout=30) as http:
         image_id = uploaded(stack, "away", (2, 2, 2))
         took = [http.post(f"/v1/images/{image_id}/masks", json=CLICK).elapsed.total_seconds() for _ in range(50)]
@@ -199,7 +200,7 @@ def test_a_collector_that_is_away_costs_whoever_traces_nothing() -> None:
     beginning = time.monotonic()
     with opened_tracer(Settings(otlp_endpoint="http://127.0.0.1:9"), "api") as tracer:
         for _ in range(5_000):  # more than the queue takes
-            with tracer.begin("request", Kind.SERVER) as span:
+            with tracer.begin("request", SpanKind.SERVER) as span:
                 span.record("stage", 0.001)
     assert time.monotonic() - beginning < CLOSE_SECONDS + 5.0
 
@@ -208,11 +209,12 @@ def test_nothing_that_traces_is_imported_unless_it_is_asked_for() -> None:
     """redis-py imports OpenTelemetry's metrics by itself where they are installed; what traces is imported by us."""
     code = (
         "import sys, prompt_api.__main__, encoder_worker.__main__\n"
-        "from shared.settings import Settings\n"
-        "from shared.tracing import NO_TRACER, opened_tracer\n"
+        "from shared.contract.settings import Settings\n"
+        "from shared.observe.open_tracer import opened_tracer\n"
+        "from shared.observe.tracing import NO_TRACER\n"
         "with opened_tracer(Settings(), 'api') as tracer:\n"
         "    assert tracer is NO_TRACER\n"
-        "assert not {'shared.otel', 'opentelemetry.sdk.trace', 'opentelemetry.exporter'} & sys.modules.keys()\n"
+        "assert not {'shared.observe.otel', 'opentelemetry.sdk.trace', 'opentelemetry.exporter'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
@@ -230,9 +232,9 @@ def test_without_the_extra_or_with_a_wrong_endpoint_it_does_not_start_and_says_w
 ) -> None:
     code = (
         f"import sys\n{prelude}\n"
-        "from shared.errors import ConfigurationError\n"
-        "from shared.settings import Settings\n"
-        "from shared.tracing import opened_tracer\n"
+        "from shared.contract.errors import ConfigurationError\n"
+        "from shared.contract.settings import Settings\n"
+        "from shared.observe.open_tracer import opened_tracer\n"
         "try:\n"
         f"    with opened_tracer(Settings(otlp_endpoint={endpoint!r}), 'api'): pass\n"
         "except ConfigurationError as error:\n"

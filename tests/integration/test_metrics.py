@@ -17,8 +17,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local.stack import LocalStack
-from tests.unit.api.conftest import png
+from tests.support.stack import ObservedStack
+from tests.support.world import png
 
 MASKS, UPLOAD = "/v1/images/{image_id}/masks", "/v1/images"
 CLICK = {"prompts": [{"points": [[600, 400]], "labels": [1]}]}
@@ -64,7 +64,7 @@ class Scraped:
 class Watched:
     """A running stack and its scrapes."""
 
-    def __init__(self, stack: LocalStack, worker_port: int) -> None:
+    def __init__(self, stack: ObservedStack, worker_port: int) -> None:
         self.stack = stack
         self._worker_url = f"http://127.0.0.1:{worker_port}/metrics"
         self.client = httpx.Client(base_url=stack.url, headers={"Connection": "close"}, timeout=SOON)
@@ -96,7 +96,7 @@ def watched(weights: Path) -> Iterator[Watched]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     settings = {"SAM_API_PROCESSES": "2", "SAM_WORKER_METRICS_PORT": str(port)}
-    with LocalStack(settings) as stack:
+    with ObservedStack(settings) as stack:
         running = Watched(stack, port)
         with running.client:
             yield running

@@ -18,15 +18,15 @@ from PIL import Image
 
 from deploy.local.process import ProcessGroup
 from encoder_worker.backends.fake import FakeEncoder
-from prompt_api.app import create_app
+from prompt_api.http.app import create_app
 from prompt_api.wiring import wired_services
-from shared.codec import encode_embedding
-from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, record_key
-from shared.models import FAKE
-from shared.settings import Settings
-from tests.chaos.proxy import FAIR, Link, Proxy, Weather
-from tests.chaos.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
+from shared.contract.keys import EmbeddingKey, record_key
+from shared.contract.models import FAKE, SAM1
+from shared.contract.settings import Settings
+from shared.images.reading import decode_image
+from shared.tensors.embedding import encode_embedding
+from tests.support.proxy import FAIR, Link, Proxy, Weather
+from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 
 MOST = 2.0 + 1.0
 """Seconds that a request may take whatever Redis does, and slack for a busy machine; typical is one."""
@@ -94,9 +94,12 @@ class Scene:
         if encoded:
             rgb = decode_image(data, max_pixels=1_000_000)
             key = EmbeddingKey.of(image_id, FAKE)
-            (embedding,) = FakeEncoder().encode([resize_longest_side(rgb)])
+            (tensors,) = FakeEncoder().encode([SAM1.frame.resize(rgb)])
             self.cache.client.set(
-                key.redis_key, encode_embedding(key, embedding, dtype="float16", original=rgb.shape[:2])
+                key.redis_key,
+                encode_embedding(
+                    key, tensors, specs=SAM1.tensors, dtypes={"embedding": "float16"}, original=rgb.shape[:2]
+                ),
             )
         return image_id
 

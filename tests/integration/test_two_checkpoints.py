@@ -17,17 +17,17 @@ from flask.testing import FlaskClient
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from prompt_api.app import create_app
-from prompt_api.decoder.fake import FakeDecoder
+from prompt_api.http.app import create_app
+from prompt_api.metrics.queue_load import queue_load
+from prompt_api.models.fake import FakeDecoder
 from prompt_api.wiring import assemble
-from shared.connections import request_client
-from shared.events import RedisEvents
-from shared.keys import EmbeddingKey
-from shared.models import VIT_B
-from shared.queue_load import queue_load
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
-from shared.store import RedisStore
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import VIT_B
+from shared.contract.settings import Settings
+from shared.events.redis_events import RedisEvents
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.connections import request_client
+from shared.store.redis_store import RedisStore
 
 SOON = 60.0
 ROOT = Path(__file__).parents[2]

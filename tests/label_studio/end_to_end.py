@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 from skimage.draw import polygon2mask
 
-from prompt_api.label_studio.credentials import credentials
-from prompt_api.label_studio.instance import LabelStudioInstance
+from prompt_api.integrations.label_studio.credentials import credentials
+from prompt_api.integrations.label_studio.instance import LabelStudioInstance
 from tests.label_studio.conftest import PHOTO, Backend
 from tests.label_studio.editor import Editor
-from tests.label_studio.rle_pack import decode_brush
 from tests.label_studio.studio import Studio
+from tests.support.rle_pack import decode_brush
 
 IMAGE_ID = hashlib.sha256(PHOTO).hexdigest()
 WIDTH, HEIGHT = 600, 400

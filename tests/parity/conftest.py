@@ -13,10 +13,10 @@ import skimage.data
 from numpy.typing import NDArray
 
 from encoder_worker.backends.onnx.preprocess import normalise_and_pad
-from prompt_api.decoder.graph_cache import DecoderGraphs, cached_graphs
-from prompt_api.decoder.weights import read_export
-from shared.geometry import Size
-from shared.images import resize_longest_side
+from prompt_api.models.sam1.graph_cache import DecoderGraphs, cached_graphs
+from prompt_api.models.sam1.weights import read_export
+from shared.contract.geometry import Size
+from shared.contract.models import MOBILE_SAM, SAM1
 
 PHOTOS = ("astronaut", "coffee", "chelsea")
 """Square, landscape, landscape; `portrait` is the middle of the second, cut upright."""
@@ -51,7 +51,7 @@ def photos(weights: Path) -> Mapping[str, Photo]:
 
     def encoded(rgb: NDArray[np.uint8]) -> Photo:
         height, width, _ = rgb.shape
-        (embedding,) = session.run(None, {"input": normalise_and_pad(resize_longest_side(rgb))})
+        (embedding,) = session.run(None, {"input": normalise_and_pad(SAM1.frame.resize(rgb), MOBILE_SAM)})
         return Photo((height, width), embedding)
 
     return {name: encoded(rgb) for name, rgb in images.items()}

@@ -11,12 +11,13 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from prompt_api.decoder.graph_cache import DecoderGraphs
-from prompt_api.decoder.interface import Prompt
-from prompt_api.decoder.onnx_decoder import OnnxDecoder, sparse_prompt
-from shared.geometry import Size, resized_size, to_resized_frame
+from prompt_api.models.interface import Prompt
+from prompt_api.models.sam1.graph_cache import DecoderGraphs
+from prompt_api.models.sam1.onnx_decoder import OnnxDecoder, sparse_prompt
+from shared.contract.geometry import Size
+from shared.contract.models import SAM1
 from tests.parity.conftest import Photo
-from tests.parity.reference import Answer, Click, Reference
+from tests.support.reference import Answer, Click, Reference
 
 ROUNDS = 3
 """Times each kind of prompt is drawn on each photo: 3 x 9 kinds x 4 photos are 108 prompts."""
@@ -65,7 +66,7 @@ def cases(reference: Reference, photos: Mapping[str, Photo]) -> list[Case]:
 @pytest.fixture(scope="module")
 def split(graphs: DecoderGraphs, photos: Mapping[str, Photo]) -> Decode:
     decoder = OnnxDecoder(graphs, weights_digest="0" * 64, threads=1, cores=1)
-    images = {name: decoder.prepare(photo.embedding, resized_size(photo.original)) for name, photo in photos.items()}
+    images = {name: decoder.prepare({"embedding": photo.embedding}, photo.original) for name, photo in photos.items()}
 
     def decode(case: Case) -> tuple[Floats, Floats]:
         (masks,) = decoder.decode(images[case.photo], [case.prompt], multimask=case.click.multimask)
@@ -148,7 +149,7 @@ def test_masks_without_the_padding_are_the_same_masks(
 ) -> None:
     decoder = OnnxDecoder(graphs, weights_digest="0" * 64, threads=1, cores=1)
     original = photos[photo].original
-    image = decoder.prepare(photos[photo].embedding, resized_size(original))
+    image = decoder.prepare({"embedding": photos[photo].embedding}, original)
     reference.preset(photos[photo].embedding, original)
     for case in [case for case in cases if case.photo == photo][::5]:
         (masks,) = decoder.decode(image, [case.prompt], multimask=case.click.multimask, padding=False)
@@ -232,9 +233,9 @@ def _stock_inputs(prompt: Prompt, embedding: Floats) -> dict[str, Floats]:
 
 def _prompt(click: Click, original: Size) -> Prompt:
     points = np.zeros((0, 2)) if click.points is None else click.points
-    box = None if click.box is None else to_resized_frame(click.box.reshape(2, 2), original).reshape(4)
+    box = None if click.box is None else SAM1.frame.points(click.box.reshape(2, 2), original).reshape(4)
     labels = np.zeros(0, np.int64) if click.labels is None else click.labels
-    return Prompt(to_resized_frame(points, original), labels, box, click.mask)
+    return Prompt(SAM1.frame.points(points, original), labels, box, click.mask)
 
 
 def _least_iou(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:

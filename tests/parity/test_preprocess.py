@@ -11,8 +11,7 @@ import torch
 
 from encoder_worker.backends.onnx.preprocess import normalise_and_pad
 from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
-from shared.images import resize_longest_side
-from shared.models import IMAGE_SIZE
+from shared.contract.models import MOBILE_SAM, SAM1
 
 ensure_torchvision_imports()
 
@@ -23,7 +22,7 @@ from segment_anything.utils.transforms import ResizeLongestSide  # noqa: E402
 class Unused(torch.nn.Module):
     """Stands where the networks would: preprocessing needs none of them, only the encoder's frame."""
 
-    img_size = IMAGE_SIZE
+    img_size = SAM1.frame.side
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +33,6 @@ def sam() -> Any:
 @pytest.mark.parametrize("photo", ["astronaut", "coffee", "chelsea", "rocket"])
 def test_the_encoder_sees_exactly_what_segment_anything_shows_it(sam: Any, photo: str) -> None:
     rgb = getattr(skimage.data, photo)()
-    resized = ResizeLongestSide(IMAGE_SIZE).apply_image(rgb)
+    resized = ResizeLongestSide(SAM1.frame.side).apply_image(rgb)
     expected = sam.preprocess(torch.as_tensor(resized).permute(2, 0, 1)[None])
-    np.testing.assert_array_equal(normalise_and_pad(resize_longest_side(rgb)), expected.numpy())
+    np.testing.assert_array_equal(normalise_and_pad(SAM1.frame.resize(rgb), MOBILE_SAM), expected.numpy())

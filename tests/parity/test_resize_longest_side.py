@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
-from shared.geometry import resized_size, to_resized_frame
-from shared.images import resize_longest_side
-from shared.models import IMAGE_SIZE
+from shared.contract.models import SAM1
 
 SIZES = [(400, 600), (600, 400), (1024, 1024), (1500, 2251), (97, 31), (683, 1024), (3000, 2000), (333, 1000)]
 
@@ -18,11 +16,11 @@ def test_pixels_and_coordinates_equal_those_of_resize_longest_side(size: tuple[i
     ensure_torchvision_imports()
     from segment_anything.utils.transforms import ResizeLongestSide
 
-    transform = ResizeLongestSide(IMAGE_SIZE)
+    transform = ResizeLongestSide(SAM1.frame.side)
     random = np.random.default_rng(size[0])
     image = random.integers(0, 256, (*size, 3), dtype=np.uint8)
     expected = transform.apply_image(image)
-    assert resized_size(size) == expected.shape[:2]
-    assert np.array_equal(resize_longest_side(image), expected)
+    assert SAM1.frame.inside(size) == expected.shape[:2]
+    assert np.array_equal(SAM1.frame.resize(image), expected)
     points = random.uniform(0, max(size), (50, 2))
-    assert np.array_equal(to_resized_frame(points, size), transform.apply_coords(points, size).astype(np.float32))
+    assert np.array_equal(SAM1.frame.points(points, size), transform.apply_coords(points, size).astype(np.float32))

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from tests.chaos.servers import Server
+from tests.support.servers import Server
 
 _WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 _LONGEST = 4096  # bytes: of an embedding its beginning is enough

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from redis.crc import key_slot
 
+from deploy.local.ports import free_port
 from deploy.local.process import ProcessGroup
-from shared.keys import image_key
-from tests.chaos.servers import CACHE_OPTIONS, Server, free_port
+from shared.contract.keys import image_key
 from tests.sentinel_cluster.scene import id_of, photo
 from tests.sentinel_cluster.tls import Member, Tls
 from tests.sentinel_cluster.waiting import until
+from tests.support.servers import CACHE_OPTIONS, Server
 
 MASTERS = 3
 SLOTS = 16_384

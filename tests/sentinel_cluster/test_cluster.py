@@ -9,20 +9,21 @@ from dataclasses import replace
 
 import pytest
 
+from deploy.local.ports import free_port
 from deploy.local.process import ProcessGroup
 from prompt_api.access.grants import Grant, digest_of
 from prompt_api.access.new_token import new_token
 from prompt_api.access.scopes import Scope
-from shared import allowance
-from shared.connections import cache_client
-from shared.errors import ConfigurationError
-from shared.settings import Settings
-from shared.store import RedisStore
-from tests.chaos.servers import QUEUE_OPTIONS, Server, free_port, thawed
+from shared.contract.errors import ConfigurationError
+from shared.contract.settings import Settings
+from shared.redis import allowance
+from shared.redis.connections import cache_client
+from shared.store.redis_store import RedisStore
 from tests.sentinel_cluster.monitor import monitored
 from tests.sentinel_cluster.nodes import MASTERS, Nodes
 from tests.sentinel_cluster.scene import CLICK, MOST, NO_RECIPE, Scene, api, ready_image, worker
 from tests.sentinel_cluster.waiting import until
+from tests.support.servers import QUEUE_OPTIONS, Server, thawed
 
 TOKEN = new_token()
 GRANT = Grant("somebody", frozenset(Scope), digest_of(TOKEN)).entry

@@ -13,21 +13,22 @@ from typing import NamedTuple
 import pytest
 from limits import parse
 
+from deploy.local.ports import free_port
 from deploy.local.process import ProcessGroup
 from prompt_api.access.rates import RateLimits
 from prompt_api.access.scopes import Quota
-from shared.connections import SENTINEL_TIMEOUT, cache_client, request_client
-from shared.errors import ConfigurationError, RateLimited, StoreUnavailable
-from shared.keys import EmbeddingKey
-from shared.models import FAKE
-from shared.queue import JobStatus
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
-from shared.store import RedisStore
-from tests.chaos.servers import CACHE_OPTIONS, Server, free_port, thawed
+from shared.contract.errors import ConfigurationError, RateLimited, StoreUnavailable
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import FAKE
+from shared.contract.settings import Settings
+from shared.queue.interface import JobStatus
+from shared.queue.rq_queue import RqEncodeQueue
+from shared.redis.connections import SENTINEL_TIMEOUT, cache_client, request_client
+from shared.store.redis_store import RedisStore
 from tests.sentinel_cluster.scene import MOST, Answer, Scene, api, id_of, photo, worker
 from tests.sentinel_cluster.sentinels import DOWN_AFTER, Replicated
 from tests.sentinel_cluster.waiting import until
+from tests.support.servers import CACHE_OPTIONS, Server, thawed
 
 FAILOVER = DOWN_AFTER + 2.0 + 10.0
 """Seconds from the death of a master to the next one: until the sentinels agree and one of them is elected, which may

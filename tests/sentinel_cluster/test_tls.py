@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from deploy.local.process import ProcessGroup
-from shared.settings import Settings
-from tests.chaos.servers import QUEUE_OPTIONS
+from shared.contract.settings import Settings
 from tests.sentinel_cluster.nodes import MASTERS, Nodes
 from tests.sentinel_cluster.scene import Scene, api, photo, ready_image, worker
 from tests.sentinel_cluster.sentinels import Replicated
 from tests.sentinel_cluster.tls import Member, Tls
 from tests.sentinel_cluster.waiting import until
+from tests.support.servers import QUEUE_OPTIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 """Where a server dies between accepting a connection and the handshake, Python 3.11's `SSLSocket._create` raises the

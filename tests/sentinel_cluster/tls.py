@@ -9,8 +9,9 @@ from pathlib import Path
 
 import trustme
 
+from deploy.local.ports import free_port
 from deploy.local.process import ProcessGroup
-from tests.chaos.servers import Server, free_port
+from tests.support.servers import Server
 
 _MEMORY = 64 << 20
 

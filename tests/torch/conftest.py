@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
-from shared.models import VIT_B, Model
+from shared.contract.models import VIT_B, Model
 
 ensure_torchvision_imports()
 

@@ -16,10 +16,10 @@ import torch
 
 from encoder_worker.backends.on_torch.device import choose_device, choose_dtype
 from encoder_worker.backends.sam1.checkpoint_file import empty_sam, read_checkpoint
-from shared.decoder_file import decoder_path, read_decoder
-from shared.errors import ConfigurationError, WeightsError
-from shared.models import VIT_B, Model
-from shared.settings import Settings
+from shared.contract.errors import ConfigurationError, WeightsError
+from shared.contract.models import VIT_B, Model
+from shared.contract.settings import Settings
+from shared.weights.decoder_file import decoder_path, read_decoder
 
 ROOT = Path(__file__).parents[2]
 

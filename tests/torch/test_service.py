@@ -22,11 +22,11 @@ from pycocotools import mask as coco
 from segment_anything import SamPredictor
 
 from deploy.local.process import Child, ProcessGroup, stop_all
-from shared.codec import decode_embedding
-from shared.connections import request_client
-from shared.keys import EmbeddingKey
-from shared.models import MOBILE_SAM, VIT_B, Model
-from shared.store import RedisStore
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import MOBILE_SAM, SAM1, VIT_B, Model
+from shared.redis.connections import request_client
+from shared.store.redis_store import RedisStore
+from shared.tensors.embedding import decode_embedding
 
 BOUND = 180.0
 API_WITHOUT_TORCH = """
@@ -50,7 +50,7 @@ class Service:
         key = EmbeddingKey.of(self.image_id, model)
         value = self.store.get(key.redis_key)
         assert value is not None
-        return decode_embedding(value, key).array
+        return decode_embedding(value, key, SAM1.tensors).tensors["embedding"]
 
     def masks(self, model: Model, **request: Any) -> list[dict[str, Any]]:
         answer = self.client.post(f"/v1/images/{self.image_id}/masks", params={"model": model.name}, json=request)

@@ -15,9 +15,8 @@ from encoder_worker.backends.on_torch.batches import FittingBatches
 from encoder_worker.backends.on_torch.encoder import TorchEncoder
 from encoder_worker.backends.sam1.attention import FusedAttention, fuse_attention
 from encoder_worker.backends.sam1.network import Network
-from shared.errors import EncodeFailed
-from shared.images import resize_longest_side
-from shared.models import VIT_B
+from shared.contract.errors import EncodeFailed
+from shared.contract.models import SAM1, VIT_B
 
 CPU = torch.device("cpu")
 
@@ -25,6 +24,10 @@ CPU = torch.device("cpu")
 def network(encoder: Any, dtype: torch.dtype = torch.float32) -> TorchEncoder:
     fuse_attention(encoder)
     return TorchEncoder(VIT_B, Network(encoder, dtype), CPU, batch=4)
+
+
+def embeddings(encoder: TorchEncoder, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.floating]]:
+    return [tensors["embedding"] for tensors in encoder.encode(images)]
 
 
 @pytest.mark.parametrize("largest_masked", [0, 10_000], ids=["folded", "masked"])
@@ -38,10 +41,10 @@ def test_fused_attention_equals_the_original(small_encoder: Callable[[], Any], b
 
 
 def test_the_whole_network_equals_the_original(small_encoder: Callable[[], Any], photo: NDArray[np.uint8]) -> None:
-    image = resize_longest_side(photo)
+    image = SAM1.frame.resize(photo)
     sam = Sam(small_encoder(), torch.nn.Identity(), torch.nn.Identity())
     expected = sam.image_encoder(sam.preprocess(torch.tensor(image).permute(2, 0, 1)[None])).numpy()
-    (embedding,) = network(small_encoder()).encode([image])
+    (embedding,) = embeddings(network(small_encoder()), [image])
     assert embedding.dtype == np.float32
     np.testing.assert_allclose(embedding, expected, atol=1e-4)
 
@@ -55,10 +58,10 @@ def test_relative_positions_matter_to_these_tests(small_encoder: Callable[[], An
 
 
 def test_images_of_several_sizes_share_a_batch(small_encoder: Callable[[], Any], photo: NDArray[np.uint8]) -> None:
-    images = [resize_longest_side(image) for image in (photo, photo.transpose(1, 0, 2), photo[:50], photo[:, :50])]
-    together = network(small_encoder()).encode(images)
+    images = [SAM1.frame.resize(image) for image in (photo, photo.transpose(1, 0, 2), photo[:50], photo[:, :50])]
+    together = embeddings(network(small_encoder()), images)
     for image, embedding in zip(images, together, strict=True):
-        (alone,) = network(small_encoder()).encode([image])
+        (alone,) = embeddings(network(small_encoder()), [image])
         assert embedding.shape == (1, 256, 64, 64)
         np.testing.assert_allclose(embedding, alone, atol=1e-4)
 
@@ -67,16 +70,16 @@ def test_an_embedding_is_not_overwritten_by_the_next(
     small_encoder: Callable[[], Any], photo: NDArray[np.uint8]
 ) -> None:
     encoder = network(small_encoder())
-    (first,) = encoder.encode([resize_longest_side(photo)])
+    (first,) = embeddings(encoder, [SAM1.frame.resize(photo)])
     kept = first.copy()
     encoder.encode([np.zeros((1024, 1024, 3), dtype=np.uint8)])
     np.testing.assert_array_equal(first, kept)
 
 
 def test_bfloat16_stays_close_to_float32(small_encoder: Callable[[], Any], photo: NDArray[np.uint8]) -> None:
-    image = resize_longest_side(photo)
-    (exact,) = network(small_encoder()).encode([image])
-    (rounded,) = network(small_encoder(), torch.bfloat16).encode([image])
+    image = SAM1.frame.resize(photo)
+    (exact,) = embeddings(network(small_encoder()), [image])
+    (rounded,) = embeddings(network(small_encoder(), torch.bfloat16), [image])
     assert float(np.abs(rounded - exact).mean()) < 0.01 * float(np.abs(exact).mean())
 
 
@@ -85,7 +88,7 @@ def test_a_network_that_gives_no_finite_numbers_is_an_error(photo: NDArray[np.ui
         return torch.full((len(frames), 256, 64, 64), torch.nan)
 
     with pytest.raises(EncodeFailed, match="not a finite embedding"):
-        TorchEncoder(VIT_B, broken, CPU, batch=1).encode([resize_longest_side(photo)])
+        TorchEncoder(VIT_B, broken, CPU, batch=1).encode([SAM1.frame.resize(photo)])
 
 
 def test_a_network_that_fails_is_an_error_of_this_project(photo: NDArray[np.uint8]) -> None:
@@ -93,7 +96,7 @@ def test_a_network_that_fails_is_an_error_of_this_project(photo: NDArray[np.uint
         raise RuntimeError("CUDA error: an illegal memory access was encountered\nand a page more")
 
     with pytest.raises(EncodeFailed, match=r"illegal memory access was encountered$"):
-        TorchEncoder(VIT_B, broken, CPU, batch=1).encode([resize_longest_side(photo)])
+        TorchEncoder(VIT_B, broken, CPU, batch=1).encode([SAM1.frame.resize(photo)])
 
 
 class SmallDevice:
@@ -124,7 +127,7 @@ def test_one_image_that_does_not_fit_is_an_error(photo: NDArray[np.uint8]) -> No
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(EncodeFailed, match="no memory left"):
-        TorchEncoder(VIT_B, full, CPU, batch=2).encode([resize_longest_side(photo)] * 2)
+        TorchEncoder(VIT_B, full, CPU, batch=2).encode([SAM1.frame.resize(photo)] * 2)
 
 
 @pytest.mark.parametrize(("largest", "sizes"), [(1, [1]), (4, [4, 2, 1]), (7, [4, 2, 1]), (8, [8, 4, 2, 1])])

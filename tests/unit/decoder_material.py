@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.decoder.weights import expected_shapes
+from prompt_api.models.sam1.weights import expected_shapes
 
 
 def random_weights(seed: int = 0) -> dict[str, NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prompt_api.access import new_token
 from prompt_api.access.grants import Authenticator, Grant, digest_of, parse_grants
 from prompt_api.access.scopes import Scope
-from shared.errors import ConfigurationError, Unauthorized
+from shared.contract.errors import ConfigurationError, Unauthorized
 
 ALICE, BOB = (new_token.PREFIX + 43 * letter for letter in "AB")
 

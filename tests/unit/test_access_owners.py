@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from prompt_api.access.owners import CAPACITY, OUTAGE_RECHECK, RECHECK, UNKNOWN, Everyone, RecordedOwners
-from shared.errors import ImageNotFound, StoreUnavailable
-from shared.keys import owners_key
-from shared.store import MemoryStore
+from shared.contract.errors import ImageNotFound, StoreUnavailable
+from shared.contract.keys import owners_key
+from tests.support.memory_store import MemoryStore
 
 IMAGE, OTHER = "a" * 64, "b" * 64
 

@@ -9,8 +9,8 @@ import pytest
 from prompt_api.access.cors import allowed, parse_origins, preflight
 from prompt_api.access.policy import is_loopback, label_studio_namespace, require_safe
 from prompt_api.access.scopes import Quota, Scope, needed_scope, spent_quota
-from shared.errors import ConfigurationError
-from shared.settings import Settings
+from shared.contract.errors import ConfigurationError
+from shared.contract.settings import Settings
 
 TOKENS = "alice:read:" + "a" * 64
 

@@ -10,9 +10,9 @@ import pytest
 
 from prompt_api.access.rates import OUTAGE_PAUSE, RateLimits, parse_rate, parse_rates
 from prompt_api.access.scopes import Quota
-from shared.connections import request_client
-from shared.errors import RateLimited
-from shared.settings import Settings
+from shared.contract.errors import RateLimited
+from shared.contract.settings import Settings
+from shared.redis.connections import request_client
 
 PROMPTS, UPLOADS = Quota.PROMPTS, Quota.UPLOADS
 

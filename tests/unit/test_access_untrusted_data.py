@@ -14,15 +14,15 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from encoder_worker.rq.job import EncodeJob
-from shared import rq_queue
-from shared.errors import EncodeFailed
-from shared.keys import ENCODE_JOB, EmbeddingKey
-from shared.models import FAKE
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
+from shared.contract.errors import EncodeFailed
+from shared.contract.keys import ENCODE_JOB, EmbeddingKey
+from shared.contract.models import FAKE
+from shared.contract.settings import Settings
+from shared.queue import rq_queue
+from shared.queue.rq_queue import RqEncodeQueue
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("shared", "prompt_api", "encoder_worker")
+PACKAGES = ("shared", "prompt_api", "encoder_worker", "client/src/samcache")
 FILES = [path.relative_to(ROOT).as_posix() for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 RUNS_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "runpy"}
@@ -31,8 +31,8 @@ CONNECTS = {"urllib.request", "http.client", "ftplib", "requests", "urllib3", "a
 ONLY_ITS_ERROR = {"encoder_worker/backends/sam1/checkpoint_file.py"}
 """Names the error of a file that is not loaded; `torch.load` itself is told to take weights alone."""
 
-CONNECTS_BY_DESIGN = ("prompt_api/client/", "prompt_api/label_studio/", "shared/download.py")
-"""The clients; Label Studio's adapter, held to the configured host by its own tests; pinned weights."""
+CONNECTS_BY_DESIGN = ("client/", "prompt_api/integrations/label_studio/", "shared/weights/download.py")
+"""The client; Label Studio's adapter, held to the configured host by its own tests; pinned weights."""
 
 
 def tree(file: str) -> ast.Module:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.atomic_file import replacing
+from shared.host.atomic_file import replacing
 
 
 def test_the_new_content_takes_the_place_of_the_old_when_it_is_whole(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from waitress.adjustments import Adjustments
 
-from prompt_api import body_budget
-from prompt_api.body_budget import SMALL, BodyBudget
-from prompt_api.channel import PoliteChannel
-from prompt_api.request_parser import BoundedParser, Refusal
-from shared.errors import Overloaded, Unauthorized
+from prompt_api.serving import body_budget
+from prompt_api.serving.body_budget import SMALL, BodyBudget
+from prompt_api.serving.channel import PoliteChannel
+from prompt_api.serving.request_parser import BoundedParser, Refusal
+from shared.contract.errors import Overloaded, Unauthorized
 
 LARGEST = 1024 * 1024
 MOST, RESERVED = 8 * LARGEST + 1000, LARGEST

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared.breaker import CircuitBreaker, CircuitOpen
+from shared.redis.breaker import CircuitBreaker, CircuitOpen
 
 
 class Clock:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.browser_runtime import RUNTIME, BrowserRuntime, compressed, locate_runtime
-from shared.errors import WeightsError
-from shared.models import WeightsFile
-from shared.settings import Settings
+from prompt_api.models.browser_runtime import RUNTIME, BrowserRuntime, compressed, locate_runtime
+from shared.contract.errors import WeightsError
+from shared.contract.models import WeightsFile
+from shared.contract.settings import Settings
 
 FILES = {"ort.mjs": b"export {};\n" * 500, "ort.wasm": b"\0asm" * 5_000}
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.checkpoint import locate_checkpoint
-from shared.errors import WeightsError
-from shared.keys import EmbeddingKey
-from shared.models import FAKE, REGISTRY, VIT_B, Checkpoint, Model
-from shared.settings import Settings
+from shared.contract.errors import WeightsError
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import FAKE, REGISTRY, VIT_B, Checkpoint, Model
+from shared.contract.settings import Settings
+from shared.weights.checkpoint import locate_checkpoint
 from tests.unit.test_download import CONTENT, SHA256, Server, server
 
 __all__ = ["server"]

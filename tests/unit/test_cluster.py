@@ -11,9 +11,9 @@ import redis
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, ClusterError, MovedError
 
-from shared import allowance
-from shared.cluster import REFRESH_PAUSE, SLOTS, Cluster, owners_of_slots
-from shared.redis_url import Address
+from shared.redis import allowance
+from shared.redis.cluster import REFRESH_PAUSE, SLOTS, Cluster, owners_of_slots
+from shared.redis.url import Address
 
 ONE, TWO, SEED = Address("one", 1), Address("two", 2), Address("seed", 3)
 LEFT, RIGHT = "b", "a"

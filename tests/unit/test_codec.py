@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,23 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.codec import (
-    SHAPE,
-    EmbeddingDtype,
-    decode_embedding,
-    decode_logits,
-    embedding_as_npy,
-    encode_embedding,
-    encode_logits,
-)
-from shared.envelope import Kind, seal, unseal
-from shared.errors import DamagedEmbedding, EncodeFailed, InvalidPrompt, SamCacheError
-from shared.keys import EmbeddingKey
-from shared.packing import pack, unpack, widen
+from shared.contract.errors import DamagedEmbedding, EncodeFailed, InvalidPrompt, SamCacheError
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import SAM1, TensorSpec
+from shared.tensors.embedding import TensorDtype, embedding_as_file
+from shared.tensors.embedding import decode_embedding as decode_tensors
+from shared.tensors.embedding import encode_embedding as encode_tensors
+from shared.tensors.envelope import ValueKind, seal, unseal
+from shared.tensors.logits import decode_logits, encode_logits
+from shared.tensors.packing import pack, unpack, widen
 
 KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64, "p1")
 ORIGINAL = (1200, 1800)
-DTYPES: list[EmbeddingDtype] = ["int16", "float16", "float32", "int8"]
+SPECS = SAM1.tensors
+((NAME, SHAPE),) = ((spec.name, spec.shape) for spec in SPECS)
+DTYPES: list[TensorDtype] = ["int16", "float16", "float32", "int8"]
 # The largest value below each of jemalloc's size classes, less what Redis adds to a string.
 CLASS = {"int16": 2 * 2**20 - 64, "float16": 2 * 2**20 - 64, "float32": 4 * 2**20 - 64, "int8": 2**20 - 64}
 HEADER = {
@@ -36,11 +35,37 @@ HEADER = {
     "model": KEY.model,
     "weights_digest": KEY.weights_digest,
     "preprocessing": KEY.preprocessing,
-    "dtype": "float16",
-    "shape": list(SHAPE),
     "original": list(ORIGINAL),
 }
-WHO = {"image_id": "a" * 64, "model": "mobile_sam", "weights_digest": "b" * 64}
+WHO = {name: HEADER[name] for name in ("image_id", "model", "weights_digest")}
+SIDE = SAM1.low_res_side
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What came back of an embedding of one tensor."""
+
+    array: NDArray[np.float32]
+    original: tuple[int, int]
+
+
+def encode_embedding(key: EmbeddingKey, array: NDArray[Any], *, dtype: TensorDtype, original: tuple[int, int]) -> bytes:
+    return encode_tensors(key, {NAME: array}, specs=SPECS, dtypes={NAME: dtype}, original=original)
+
+
+def decode_embedding(data: bytes, key: EmbeddingKey) -> Stored:
+    stored = decode_tensors(data, key, SPECS)
+    return Stored(stored.tensors[NAME], stored.original)
+
+
+def embedding_as_npy(data: bytes, key: EmbeddingKey) -> bytes:
+    return embedding_as_file(data, key, SPECS)
+
+
+def sealed(payload: bytes, dtype: str = "float16", *, header: Any = None, tensor: Any = None) -> bytes:
+    """A value whose checksum fits, whatever it says; `header` and `tensor` change what it says."""
+    described = {"name": NAME, "dtype": dtype, "shape": list(SHAPE), "bytes": len(payload)} | (tensor or {})
+    return seal(ValueKind.EMBEDDING, HEADER | {"tensors": [described]} | (header or {}), payload)
 
 
 def embedding(seed: int = 0) -> NDArray[np.float32]:
@@ -64,25 +89,25 @@ def test_float16_comes_back_as_numpy_rounds_it() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "steps"), [("int16", 32767), ("int8", 127)])
-def test_integers_come_back_within_half_a_step_of_their_channel(dtype: EmbeddingDtype, steps: int) -> None:
+def test_integers_come_back_within_half_a_step_of_their_channel(dtype: TensorDtype, steps: int) -> None:
     step = np.abs(EMBEDDING).max(axis=(0, 2, 3), keepdims=True) / steps
     assert (np.abs(decode_embedding(STORED[dtype], KEY).array - EMBEDDING) <= step * 0.51).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_array_and_the_original_size_are_ready_to_use(dtype: EmbeddingDtype) -> None:
+def test_the_array_and_the_original_size_are_ready_to_use(dtype: TensorDtype) -> None:
     stored = decode_embedding(STORED[dtype], KEY)
     assert (stored.array.shape, stored.array.dtype, stored.original) == (SHAPE, np.float32, ORIGINAL)
     assert not stored.array.flags.writeable
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_stored_value_stays_in_its_allocation_class(dtype: EmbeddingDtype) -> None:
+def test_a_stored_value_stays_in_its_allocation_class(dtype: TensorDtype) -> None:
     assert len(STORED[dtype]) <= CLASS[dtype]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_numbers_that_do_not_compress_are_stored_all_the_same(dtype: EmbeddingDtype) -> None:
+def test_numbers_that_do_not_compress_are_stored_all_the_same(dtype: TensorDtype) -> None:
     bits = np.random.default_rng(2).integers(0, 2**32, SHAPE, dtype=np.uint32) & np.uint32(0xBFFF_FFFF)
     noise = np.clip(bits.view(np.float32), -1e4, 1e4)
     value = encode_embedding(KEY, noise, dtype=dtype, original=ORIGINAL)
@@ -91,7 +116,7 @@ def test_numbers_that_do_not_compress_are_stored_all_the_same(dtype: EmbeddingDt
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_silent_channels_and_extremes_survive(dtype: EmbeddingDtype) -> None:
+def test_silent_channels_and_extremes_survive(dtype: TensorDtype) -> None:
     array = np.zeros(SHAPE, np.float32)
     array[0, 1] = 65504
     array[0, 2] = -65504
@@ -103,7 +128,7 @@ def test_silent_channels_and_extremes_survive(dtype: EmbeddingDtype) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 65536.0, -1e30])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_numbers_no_encoder_should_give_are_not_stored(dtype: EmbeddingDtype, value: float) -> None:
+def test_numbers_no_encoder_should_give_are_not_stored(dtype: TensorDtype, value: float) -> None:
     array = EMBEDDING.copy()
     array[0, 7, 8, 9] = value
     with pytest.raises(EncodeFailed, match="finite"):
@@ -118,7 +143,7 @@ def test_another_shape_or_dtype_is_not_stored() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_npy_file_is_float16_whatever_is_stored(dtype: EmbeddingDtype) -> None:
+def test_the_npy_file_is_float16_whatever_is_stored(dtype: TensorDtype) -> None:
     array = np.load(io.BytesIO(embedding_as_npy(STORED[dtype], KEY)), allow_pickle=False)
     assert (array.shape, array.dtype) == (SHAPE, np.float16)
     assert np.array_equal(array, decode_embedding(STORED[dtype], KEY).array.astype(np.float16))
@@ -150,12 +175,12 @@ def test_a_flipped_bit_is_found_wherever_it_is(data: st.DataObject) -> None:
 
 
 def test_every_flipped_bit_of_a_small_value_is_found() -> None:
-    value = seal(Kind.LOGITS, {"name": "x"}, b"payload")
+    value = seal(ValueKind.LOGITS, {"name": "x"}, b"payload")
     for position in range(len(value) * 8):
         flipped = bytearray(value)
         flipped[position // 8] ^= 1 << position % 8
         with pytest.raises(DamagedEmbedding):
-            unseal(Kind.LOGITS, bytes(flipped))
+            unseal(ValueKind.LOGITS, bytes(flipped))
 
 
 @settings(max_examples=40, deadline=None)
@@ -172,7 +197,7 @@ def test_arbitrary_bytes_are_a_typed_error(data: bytes) -> None:
     for read in (
         lambda: decode_embedding(data, KEY),
         lambda: embedding_as_npy(data, KEY),
-        lambda: decode_logits(data, **WHO),
+        lambda: decode_logits(data, KEY, side=SIDE),
     ):
         with pytest.raises(DamagedEmbedding):
             read()
@@ -187,26 +212,44 @@ def test_arbitrary_bytes_are_a_typed_error(data: bytes) -> None:
         {"shape": [1, 256, 64, 32]},
         {"shape": [1, 256, 64, 10**9]},
         {"shape": None},
+        {"name": "high_res"},
+        {"bytes": 5},
+        {"bytes": -1},
+        {"bytes": "all"},
+    ],
+)
+def test_a_tensor_that_does_not_fit_is_refused_though_its_checksum_does(change: dict[str, object]) -> None:
+    value = sealed(pack(EMBEDDING.astype("<f2")), tensor=change)
+    with pytest.raises(DamagedEmbedding):
+        decode_embedding(value, KEY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         {"original": [0, 5]},
         {"original": [1, 2, 3]},
         {"original": ["1", "2"]},
+        {"tensors": []},
+        {"tensors": None},
+        {"tensors": ["embedding"]},
     ],
 )
 def test_a_header_that_does_not_fit_is_refused_though_its_checksum_does(change: dict[str, object]) -> None:
-    value = seal(Kind.EMBEDDING, HEADER | change, pack(EMBEDDING.astype("<f2")))
+    value = sealed(pack(EMBEDDING.astype("<f2")), header=change)
     with pytest.raises(DamagedEmbedding):
         decode_embedding(value, KEY)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_numbers_that_are_not_finite_are_refused_though_their_checksum_fits(dtype: EmbeddingDtype) -> None:
+def test_numbers_that_are_not_finite_are_refused_though_their_checksum_fits(dtype: TensorDtype) -> None:
     for bad in (np.nan, np.inf, -np.inf):
         array = EMBEDDING.astype("<f2" if dtype == "float16" else "<f4")
         array[0, 200, 0, 0] = bad
         payload = pack(array)
         if dtype in ("int8", "int16"):
             payload = np.full(256, bad, "<f4").tobytes() + pack(np.ones(SHAPE, dtype))
-        value = seal(Kind.EMBEDDING, HEADER | {"dtype": dtype}, payload)
+        value = sealed(payload, dtype)
         for read in (decode_embedding, embedding_as_npy):
             with pytest.raises(DamagedEmbedding, match="finite"):
                 read(value, KEY)
@@ -214,22 +257,22 @@ def test_numbers_that_are_not_finite_are_refused_though_their_checksum_fits(dtyp
 
 @pytest.mark.parametrize("payload", [b"", b"\1", b"\xff\xff\xff\xff", pack(np.zeros(1, "<f2")), bytes(5000)])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_payload_of_another_length_is_refused(dtype: EmbeddingDtype, payload: bytes) -> None:
+def test_a_payload_of_another_length_is_refused(dtype: TensorDtype, payload: bytes) -> None:
     with pytest.raises(DamagedEmbedding):
-        decode_embedding(seal(Kind.EMBEDDING, HEADER | {"dtype": dtype}, payload), KEY)
+        decode_embedding(sealed(payload, dtype), KEY)
 
 
-def test_a_later_version_is_refused() -> None:
-
+@pytest.mark.parametrize("version", [1, 3])
+def test_an_earlier_or_later_version_is_refused(version: int) -> None:
     value = bytearray(STORED["float16"])
-    value[4] += 1
+    value[4] = version
     value[8:12] = zlib.crc32(value[12:], zlib.crc32(value[:8])).to_bytes(4, "little")
     with pytest.raises(DamagedEmbedding, match="version"):
         decode_embedding(bytes(value), KEY)
 
 
 def test_logits_come_back_as_float16_rounds_them() -> None:
-    array = decode_logits(encode_logits(**WHO, logits=LOGITS), **WHO)
+    array = decode_logits(encode_logits(KEY, LOGITS), KEY, side=SIDE)
     assert (array.dtype, array.flags.writeable) == (np.float32, False)
     assert np.array_equal(array, LOGITS.astype(np.float16))
 
@@ -237,13 +280,13 @@ def test_logits_come_back_as_float16_rounds_them() -> None:
 @pytest.mark.parametrize("count", [1, 4])
 def test_logits_of_one_mask_or_all_four(count: int) -> None:
     logits = np.zeros((count, 256, 256), np.float32)
-    assert decode_logits(encode_logits(**WHO, logits=logits), **WHO).shape == logits.shape
+    assert decode_logits(encode_logits(KEY, logits), KEY, side=SIDE).shape == logits.shape
 
 
 def test_logits_beyond_float16_become_its_largest() -> None:
     logits = np.full((1, 256, 256), 1e9, np.float32)
     logits[0, 0, 0] = -np.inf
-    array = decode_logits(encode_logits(**WHO, logits=logits), **WHO)
+    array = decode_logits(encode_logits(KEY, logits), KEY, side=SIDE)
     assert (array.max(), array.min()) == (65504, -65504)
 
 
@@ -252,35 +295,35 @@ def test_logits_beyond_float16_become_its_largest() -> None:
 )
 def test_what_is_no_answers_logits_is_not_stored(logits: NDArray[np.float64]) -> None:
     with pytest.raises(EncodeFailed):
-        encode_logits(**WHO, logits=logits.astype(np.float32))
+        encode_logits(KEY, logits.astype(np.float32))
 
 
 @pytest.mark.parametrize("name", WHO)
 def test_logits_of_another_image_or_model_are_the_clients_mistake(name: str) -> None:
     with pytest.raises(InvalidPrompt, match="another"):
-        decode_logits(encode_logits(**WHO, logits=LOGITS), **{**WHO, name: "c" * 64})
+        decode_logits(encode_logits(KEY, LOGITS), replace(KEY, **{name: "c" * 64}), side=SIDE)
 
 
 def test_an_embedding_is_no_logits_and_logits_no_embedding() -> None:
     with pytest.raises(DamagedEmbedding):
-        decode_logits(STORED["float16"], **WHO)
+        decode_logits(STORED["float16"], KEY, side=SIDE)
     with pytest.raises(DamagedEmbedding):
-        decode_embedding(encode_logits(**WHO, logits=LOGITS), KEY)
+        decode_embedding(encode_logits(KEY, LOGITS), KEY)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**9), st.integers(0, 7))
 def test_damaged_logits_are_found(position: int, bit: int) -> None:
-    value = bytearray(encode_logits(**WHO, logits=LOGITS[:1]))
+    value = bytearray(encode_logits(KEY, LOGITS[:1]))
     value[position % len(value)] ^= 1 << bit
     with pytest.raises(DamagedEmbedding):
-        decode_logits(bytes(value), **WHO)
+        decode_logits(bytes(value), KEY, side=SIDE)
 
 
 @pytest.mark.parametrize("header", [{}, {"shape": [3, 256]}, {"shape": [10**12, 256, 256]}, {"shape": [1, 10**9, 256]}])
 def test_logits_without_a_sound_shape_are_refused(header: dict[str, object]) -> None:
     with pytest.raises(SamCacheError):
-        decode_logits(seal(Kind.LOGITS, WHO | header, b""), **WHO)
+        decode_logits(seal(ValueKind.LOGITS, WHO | header, b""), KEY, side=SIDE)
 
 
 def test_every_finite_float16_is_widened_exactly() -> None:
@@ -301,3 +344,48 @@ def test_no_other_float16_is(bits: int) -> None:
 def test_packing_any_number_of_elements(dtype: str, count: int) -> None:
     array = np.random.default_rng(3).integers(-100, 100, count).astype(dtype)
     assert np.array_equal(unpack(memoryview(pack(array)), array.dtype, array.shape), array)
+
+
+THREE = (TensorSpec("s0", (1, 4, 32, 32)), TensorSpec("s1", (1, 8, 16, 16)), TensorSpec("embedding", (1, 16, 8, 8)))
+THREE_DTYPES: dict[str, TensorDtype] = {"s0": "int8", "s1": "float16", "embedding": "int16"}
+
+
+def three_tensors() -> dict[str, NDArray[np.float32]]:
+    random = np.random.default_rng(5)
+    return {spec.name: random.standard_normal(spec.shape).astype(np.float32) for spec in THREE}
+
+
+def three_stored() -> bytes:
+    return encode_tensors(KEY, three_tensors(), specs=THREE, dtypes=THREE_DTYPES, original=ORIGINAL)
+
+
+def test_several_tensors_come_back_each_as_precise_as_its_dtype() -> None:
+    back, given = decode_tensors(three_stored(), KEY, THREE).tensors, three_tensors()
+    assert list(back) == ["s0", "s1", "embedding"]
+    assert np.array_equal(back["s1"], given["s1"].astype(np.float16))
+    for name, steps in (("s0", 127), ("embedding", 32767)):
+        step = np.abs(given[name]).max(axis=(0, 2, 3), keepdims=True) / steps
+        assert (np.abs(back[name] - given[name]) <= step * 0.51).all()
+
+
+def test_several_tensors_are_one_npz_file_that_is_always_the_same() -> None:
+    file = embedding_as_file(three_stored(), KEY, THREE)
+    assert file == embedding_as_file(three_stored(), KEY, THREE)
+    back = decode_tensors(three_stored(), KEY, THREE).tensors
+    with np.load(io.BytesIO(file), allow_pickle=False) as archive:
+        assert {name: archive[name].dtype for name in archive} == dict.fromkeys(back, np.float16)
+        assert all(np.array_equal(archive[name], back[name].astype(np.float16)) for name in back)
+
+
+@pytest.mark.parametrize("specs", [THREE[:2], (*THREE[:2], replace(THREE[2], name="other")), THREE[::-1], SPECS])
+def test_a_value_is_not_read_as_the_tensors_of_another_architecture(specs: tuple[TensorSpec, ...]) -> None:
+    for read in (decode_tensors, embedding_as_file):
+        with pytest.raises(DamagedEmbedding):
+            read(three_stored(), KEY, specs)
+
+
+def test_a_missing_or_surplus_tensor_is_not_stored() -> None:
+    given = three_tensors()
+    for tensors in ({name: given[name] for name in ("s0", "s1")}, {**given, "more": given["s0"]}):
+        with pytest.raises(EncodeFailed, match="gave"):
+            encode_tensors(KEY, tensors, specs=THREE, dtypes=THREE_DTYPES, original=ORIGINAL)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.cores import usable_cores
+from shared.host.cores import usable_cores
 
 BOUND = 8
 

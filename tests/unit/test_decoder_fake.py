@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.decoder.fake import FakeDecoder
-from prompt_api.decoder.interface import DecodedMasks, Prompt
+from prompt_api.models.fake import FakeDecoder
+from prompt_api.models.interface import DecodedMasks, Prompt
 
 NO_POINTS = np.zeros((0, 2), np.float32)
 
@@ -22,7 +22,9 @@ def red_square_on_blue() -> NDArray[np.float32]:
 
 def decode(prompt: Prompt, *, multimask: bool = True) -> DecodedMasks:
     decoder = FakeDecoder()
-    (masks,) = decoder.decode(decoder.prepare(red_square_on_blue(), (768, 1024)), [prompt], multimask=multimask)
+    (masks,) = decoder.decode(
+        decoder.prepare({"embedding": red_square_on_blue()}, (768, 1024)), [prompt], multimask=multimask
+    )
     return masks
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.decoder_file import decoder_path, read_decoder, write_decoder
-from shared.errors import WeightsError
-from shared.models import VIT_B, VIT_H
-from shared.settings import Settings
+from shared.contract.errors import WeightsError
+from shared.contract.models import VIT_B, VIT_H
+from shared.contract.settings import Settings
+from shared.weights.decoder_file import decoder_path, read_decoder, write_decoder
 
 MODEL = VIT_B.with_checkpoint("0123456789abcdef" * 4)
 ARRAYS = {"mask_decoder.a": np.arange(6, dtype=np.float32).reshape(2, 3), "prompt_encoder.b": np.ones(4, np.float32)}

@@ -13,12 +13,12 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from prompt_api.decoder import graph_cache
-from prompt_api.decoder.folding import Folded
-from prompt_api.decoder.graph_cache import BUILDERS, cached_graphs
-from prompt_api.decoder.prompt_side import build_first_prompt
-from shared.errors import WeightsError
-from shared.weights_fetch import fetch_lock
+from prompt_api.models.sam1 import graph_cache
+from prompt_api.models.sam1.folding import Folded
+from prompt_api.models.sam1.graph_cache import BUILDERS, cached_graphs
+from prompt_api.models.sam1.prompt_side import build_first_prompt
+from shared.contract.errors import WeightsError
+from shared.weights.fetch import fetch_lock
 from tests.unit.decoder_material import random_weights
 
 DIGEST = "ab" * 32
@@ -123,7 +123,9 @@ def test_using_a_decoder_makes_it_the_last_used(tmp_path: Path) -> None:
 
 
 def test_every_module_that_decides_what_a_graph_is_makes_kept_graphs_stale() -> None:
-    folder = Path(graph_cache.__file__).parent
-    pattern = re.compile(r"^from prompt_api\.decoder\.(\w+) import", re.MULTILINE)
-    imported = {name for module in BUILDERS for name in pattern.findall((folder / f"{module}.py").read_text())}
+    models = Path(graph_cache.__file__).parents[1]
+    pattern = re.compile(r"^from prompt_api\.models\.(\w+)\.(\w+) import", re.MULTILINE)
+    found = [pattern.findall((models / f"{module}.py").read_text()) for module in BUILDERS]
+    imported = {f"{folder}/{name}" for names in found for folder, name in names}
+    assert "onnx/graph" in imported
     assert imported <= set(BUILDERS)

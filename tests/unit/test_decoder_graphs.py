@@ -13,10 +13,10 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from prompt_api.decoder.graph_cache import DecoderGraphs, cached_graphs
-from prompt_api.decoder.interface import Prompt
-from prompt_api.decoder.onnx_decoder import OnnxDecoder, sparse_prompt
-from prompt_api.decoder.onnx_image import ImageSide, OnnxImage
+from prompt_api.models.interface import Prompt
+from prompt_api.models.sam1.graph_cache import DecoderGraphs, cached_graphs
+from prompt_api.models.sam1.onnx_decoder import OnnxDecoder, sparse_prompt
+from prompt_api.models.sam1.onnx_image import ImageSide, OnnxImage
 from tests.unit.decoder_material import random_embedding, random_weights
 
 Floats = NDArray[np.float32]
@@ -43,7 +43,7 @@ def image(decoder: OnnxDecoder) -> OnnxImage:
 
 def prepared(decoder: OnnxDecoder, resized: tuple[int, int]) -> OnnxImage:
     """An image that has its image side."""
-    image = decoder.prepare(random_embedding(), resized)
+    image = decoder.prepare({"embedding": random_embedding()}, resized)
     image.side()
     return image
 
@@ -133,7 +133,7 @@ def test_the_first_prompt_on_an_image_is_answered_like_any_other(
     later = prepared(decoder, resized)
     later.first_embedding()
     for prompt in FIRST_KINDS:
-        new = decoder.prepare(random_embedding(), resized)
+        new = decoder.prepare({"embedding": random_embedding()}, resized)
         for multimask in (True, False):
             (first,) = decoder.decode(new, [prompt], multimask=multimask, padding=padding)
             (again,) = decoder.decode(later, [prompt], multimask=multimask, padding=padding)
@@ -221,7 +221,7 @@ def test_preparing_and_decoding_change_no_input(decoder: OnnxDecoder) -> None:
     embedding, prompt = random_embedding(), some_prompt(8, 2, mask=True)
     assert prompt.mask is not None
     before = embedding.copy(), prompt.mask.copy(), prompt.points.copy()
-    image = decoder.prepare(embedding, SQUARE)
+    image = decoder.prepare({"embedding": embedding}, SQUARE)
     features = image.side().plain.copy()
     decoder.decode(image, [prompt], multimask=False)
     for was, now in zip((*before, features), (embedding, prompt.mask, prompt.points, image.side().plain), strict=True):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from prompt_api.decoder.weights import checked, read_export
-from shared.errors import WeightsError
+from prompt_api.models.sam1.weights import checked, read_export
+from shared.contract.errors import WeightsError
 from tests.unit.decoder_material import random_weights
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from deploy.local.demo import Stage, parse_point, table, walk
 from deploy.local.photo import PHOTO, POINT
-from prompt_api.client import ImageInfo, Masks, SamCache
-from prompt_api.client.flows import Prompt
+from samcache import ImageInfo, Masks, SamCache
+from samcache.service.flows import Prompt
 
 
 class RecordingService(SamCache):

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import pytest
 
-from shared.download import ATTEMPTS, download
-from shared.errors import WeightsError
+from shared.contract.errors import WeightsError
+from shared.weights.download import ATTEMPTS, download
 
 CONTENT = bytes(range(256)) * 12_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

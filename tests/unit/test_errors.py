@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared import errors
+from shared.contract import errors
 
 
 def tree(root: type[errors.SamCacheError]) -> Iterator[type[errors.SamCacheError]]:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from shared import allowance
-from shared.breaker import CircuitBreaker, CircuitOpen
-from shared.connections import request_client
-from shared.guarded import GuardedConnection, GuardedTlsConnection, GuardedUnixConnection
+from shared.redis import allowance
+from shared.redis.breaker import CircuitBreaker, CircuitOpen
+from shared.redis.connections import request_client
+from shared.redis.guarded import GuardedConnection, GuardedSocket, GuardedTlsConnection, GuardedUnixConnection
 
 LONG = 60.0
 
@@ -58,8 +58,9 @@ def test_however_the_reply_is_read_the_wait_ends_with_the_allowance(
     silent_server: str, read: Callable[[Any], object]
 ) -> None:
     """redis-py reads otherwise where hiredis is installed."""
-    connection = GuardedConnection(port=urlsplit(silent_server).port, socket_timeout=0.5, breaker=CircuitBreaker())
-    with closing(connection._connect()) as sock, request_of(0.1):
+    url = urlsplit(silent_server)
+    plain = socket.create_connection((url.hostname, url.port), timeout=0.5)
+    with closing(GuardedSocket(plain, CircuitBreaker())) as sock, request_of(0.1):
         granted = allowance.current()
         assert granted is not None
         with pytest.raises(TimeoutError):

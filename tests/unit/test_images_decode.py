@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from io import BytesIO
 
@@ -10,11 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from shared import images
-from shared.errors import ImageTooLarge, InvalidImage, UnsupportedImage
-from shared.image_formats.jpeg import MAX_SCANS
-from shared.images import decode_image, inspect_image, resize_longest_side
-from tests import sample_images as sample
+from shared.contract.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from shared.contract.models import SAM1
+from shared.images.reading import DECODE_SECONDS, decode_image, inspect_image
+from tests.support import sample_images as sample
 
 WHITE = (255, 255, 255)
 RED = (255, 0, 0)
@@ -125,11 +125,27 @@ def test_damaged_pixel_data_is_an_invalid_image(data: bytes) -> None:
         decode(data[:middle] + bytes(40) + data[middle + 40 :])
 
 
-def test_an_image_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = sample.jpeg_of_scans(MAX_SCANS, width=2000, height=2000)
-    monkeypatch.setattr(images, "DECODE_SECONDS", 0.05)
-    with pytest.raises(InvalidImage, match="takes more than"):
-        decode(data)
+class Clock:
+    """Stands still until it was looked at `looks` times; then it is later than any image may take."""
+
+    def __init__(self, looks: float = math.inf) -> None:
+        self.looked = 0
+        self._looks = looks
+
+    def __call__(self) -> float:
+        self.looked += 1
+        return 0.0 if self.looked <= self._looks else DECODE_SECONDS + 1
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_an_image_that_takes_too_long_is_given_up(file_format: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (400, 400, 3), np.uint8)
+    data = sample.saved(Image.fromarray(noise), file_format)
+    patient = Clock()
+    decode_image(data, max_pixels=10**7, clock=patient)
+    assert patient.looked > len(data) // 10_000  # all through the decoding
+    with pytest.raises(InvalidImage, match="takes more than 20 s"):
+        decode_image(data, max_pixels=10**7, clock=Clock(patient.looked // 2))
 
 
 def test_the_limits_of_an_upload_hold_for_the_worker_too() -> None:
@@ -145,4 +161,4 @@ def test_the_limits_of_an_upload_hold_for_the_worker_too() -> None:
 )
 def test_the_long_side_becomes_1024(size: tuple[int, int], resized: tuple[int, int]) -> None:
     rgb = np.asarray(sample.picture(size[1], size[0]))
-    assert resize_longest_side(rgb).shape == (*resized, 3)
+    assert SAM1.frame.resize(rgb).shape == (*resized, 3)

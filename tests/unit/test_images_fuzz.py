@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.errors import RequestError
-from shared.images import decode_image, inspect_image
-from tests import sample_images as sample
+from shared.contract.errors import RequestError
+from shared.images.reading import decode_image, inspect_image
+from tests.support import sample_images as sample
 
 MAX_PIXELS = 100_000
 

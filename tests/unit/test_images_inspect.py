@@ -9,10 +9,10 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from shared.errors import ImageTooLarge, InvalidImage, UnsupportedImage
-from shared.image_formats.jpeg import MAX_SCANS
-from shared.images import ImageInfo, inspect_image
-from tests import sample_images as sample
+from shared.contract.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from shared.images.formats.jpeg import MAX_SCANS
+from shared.images.reading import ImageInfo, inspect_image
+from tests.support import sample_images as sample
 
 MANY = 10**9
 

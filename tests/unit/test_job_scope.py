@@ -18,15 +18,15 @@ from rq.serializers import JSONSerializer
 
 from encoder_worker.rq.batch_worker import BatchWorker
 from encoder_worker.rq.worker import EncodeWorker
-from shared import log_context
-from shared.errors import InvalidImage, StoreUnavailable
-from shared.events import MemoryEvents
-from shared.keys import EmbeddingKey, queue_name
-from shared.models import FAKE
-from shared.rq_queue import RqEncodeQueue
-from shared.settings import Settings
-from shared.tracing import Kind, carried, current, entered
-from tests.unit.kept import KeepingTracer, KeptSpan, Lines
+from shared.contract.errors import InvalidImage, StoreUnavailable
+from shared.contract.keys import EmbeddingKey, queue_name
+from shared.contract.models import FAKE
+from shared.contract.settings import Settings
+from shared.observe import log_context
+from shared.observe.tracing import SpanKind, carried, current, entered
+from shared.queue.rq_queue import RqEncodeQueue
+from tests.support.kept import KeepingTracer, KeptSpan, Lines
+from tests.support.memory_events import MemoryEvents
 
 QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for number in range(4)]
@@ -48,7 +48,7 @@ class Scene:
 
     def submit(self, key: EmbeddingKey, request_id: str) -> KeptSpan:
         """As the API does within a request; returns the request's span."""
-        span = KeptSpan("request", Kind.SERVER, "", {})
+        span = KeptSpan("request", SpanKind.SERVER, "", {})
         with log_context.scope(request_id=request_id), entered(span):
             self.queue.submit(key)
         return span
@@ -104,12 +104,12 @@ def test_while_a_job_runs_it_is_at_hand(scene: Scene) -> None:
 
 
 def test_its_span_goes_on_where_the_api_sent_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    sending = KeptSpan("send", Kind.PRODUCER, "", {})
+    sending = KeptSpan("send", SpanKind.PRODUCER, "", {})
     monkeypatch.setattr(KeptSpan, "child", lambda *_: sending)
     scene.submit(KEYS[0], "r1")
     scene.worker(lambda key: None).work(burst=True)
     (span,) = scene.tracer.spans
-    assert (span.name, span.kind, span.parent) == (f"process {QUEUE}", Kind.CONSUMER, sending.traceparent)
+    assert (span.name, span.kind, span.parent) == (f"process {QUEUE}", SpanKind.CONSUMER, sending.traceparent)
     assert (span.ended, span.failed) == (1, None)
     assert span.attributes["messaging.message.id"] == KEYS[0].job_id
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from shared.errors import ImageNotFound
-from shared.keys import EmbeddingKey, image_key, logits_key, owners_key, parse_image_id, queue_name, record_key
-from shared.models import FAKE, MOBILE_SAM, PREPROCESSING, REGISTRY
+from shared.contract.errors import ImageNotFound
+from shared.contract.keys import EmbeddingKey, image_key, logits_key, owners_key, parse_image_id, queue_name, record_key
+from shared.contract.models import FAKE, MOBILE_SAM, REGISTRY, SAM1
 
 IMAGE_ID = "0123456789abcdef" * 4
 KEY = EmbeddingKey.of(IMAGE_ID, MOBILE_SAM)
@@ -40,7 +40,7 @@ def test_only_ids_pass(text: str) -> None:
 
 
 def test_a_key_names_the_image_the_weights_and_the_preprocessing() -> None:
-    assert (KEY.image_id, KEY.model, KEY.preprocessing) == (IMAGE_ID, "mobile_sam", PREPROCESSING)
+    assert (KEY.image_id, KEY.model, KEY.preprocessing) == (IMAGE_ID, "mobile_sam", SAM1.preprocessing)
     assert KEY.weights_digest == MOBILE_SAM.weights_digest
 
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from prompt_api.label_studio.brush import encode_brush
-from prompt_api.masks.boundary import mask_runs
+from prompt_api.integrations.label_studio.brush import encode_brush
 from prompt_api.masks.runs import ColumnRuns
-from tests.label_studio.rle_pack import decode_brush
-from tests.unit.masks_material import noisy_logits, painted, runs_of, smooth_logits
+from prompt_api.models.sam1.boundary import mask_runs
+from tests.support.masks_material import noisy_logits, painted, runs_of, smooth_logits
+from tests.support.rle_pack import decode_brush
 
 
 def test_the_known_mask_is_written_as_label_studios_converter_writes_it() -> None:

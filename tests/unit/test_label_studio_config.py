@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from prompt_api.label_studio.config import LabelConfig, parse_label_config
-from prompt_api.label_studio.wire import Task
-from shared.errors import InvalidPrompt
+from prompt_api.integrations.label_studio.config import LabelConfig, parse_label_config
+from prompt_api.integrations.label_studio.wire import Task
+from shared.contract.errors import InvalidPrompt
 
 CUP, SPOON = '<Label value="Cup"/>', '<Label value="Spoon"/>'
 

@@ -4,56 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from prompt_api.label_studio import instance as module
-from prompt_api.label_studio.credentials import LegacyToken, NoToken, PersonalAccessToken, credentials
-from prompt_api.label_studio.instance import LabelStudioInstance
-from prompt_api.label_studio.recent import RecentImages
-from shared.errors import ConfigurationError, ImageTooLarge, ImageUnreachable, SamCacheError
+from prompt_api.integrations.label_studio import instance as module
+from prompt_api.integrations.label_studio.credentials import LegacyToken, NoToken, PersonalAccessToken, credentials
+from prompt_api.integrations.label_studio.instance import LabelStudioInstance
+from prompt_api.integrations.label_studio.recent import RecentImages
+from shared.contract.errors import ConfigurationError, ImageTooLarge, ImageUnreachable, SamCacheError
+from tests.support.label_studio import Answer, studio
 
 IMAGE = b"the bytes of an image"
 REFRESH = "eyJhbGciOiJIUzI1NiJ9.eyJ0eXBlIjoicmVmcmVzaCJ9.c2lnbmF0dXJl"
-Answer = tuple[int, dict[str, str], bytes]
-
-
-class Asked(list[tuple[str, str, str | None]]):
-    """(method, path, Authorization) of each request."""
-
-
-@contextmanager
-def studio(answer: Callable[[str, str, str | None], Answer]) -> Iterator[tuple[str, Asked]]:
-    """A server on a free port that answers as told: its address, and what it was asked."""
-    asked = Asked()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append((self.command, self.path, self.headers["Authorization"]))
-            self.rfile.read(int(self.headers["Content-Length"] or 0))
-            status, headers, body = answer(*asked[-1])
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_POST = do_GET  # noqa: N815 - the name that the server looks for
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", asked
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def at(url: str, token: str = "", max_bytes: int = 1000) -> LabelStudioInstance:

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from skimage.draw import disk, polygon2mask
 
-from prompt_api.label_studio.outline import outlines, simplify_ring
-from tests.unit.masks_material import runs_of
+from prompt_api.integrations.label_studio.outline import outlines, simplify_ring
+from tests.support.masks_material import runs_of
 
 
 def filled(rings: list[list[list[float]]], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from prompt_api.label_studio.prompting import Interaction, interaction
-from prompt_api.label_studio.wire import Drawn
-from shared.errors import InvalidPrompt
+from prompt_api.integrations.label_studio.prompting import Interaction, interaction
+from prompt_api.integrations.label_studio.wire import Drawn
+from shared.contract.errors import InvalidPrompt
 
 SIZE = (400, 600)
 
@@ -33,20 +33,20 @@ def found(*drawn: Drawn) -> Interaction:
 
 def test_points_are_in_percent_of_width_and_height() -> None:
     ((prompt, label),) = found(point(50, 25), point(10, 90, positive=False)).prompts(SIZE)
-    assert (prompt.points, prompt.labels, label) == ([[300, 100], [60, 360]], [1, 0], "Cup")
+    assert (prompt.points, prompt.labels, label) == (((300, 100), (60, 360)), (1, 0), "Cup")
 
 
 def test_each_rectangle_asks_for_an_object_of_its_own() -> None:
     prompts = found(box(10, 10, 20, 30), box(50, 50, 10, 10, label="Spoon")).prompts(SIZE)
     assert [(prompt.box, label) for prompt, label in prompts] == [
-        ([60, 40, 180, 160], "Cup"),
-        ([300, 200, 360, 240], "Spoon"),
+        ((60, 40, 180, 160), "Cup"),
+        ((300, 200, 360, 240), "Spoon"),
     ]
 
 
 def test_points_and_a_rectangle_ask_for_one_object() -> None:
     ((prompt, _),) = found(box(1, 1, 2, 2), box(10, 10, 20, 30), point(15, 15, positive=False)).prompts(SIZE)
-    assert (prompt.points, prompt.labels, prompt.box) == ([[90, 60]], [0], [60, 40, 180, 160])
+    assert (prompt.points, prompt.labels, prompt.box) == (((90, 60),), (0,), (60, 40, 180, 160))
 
 
 def test_of_a_turned_rectangle_the_upright_one_around_it_counts() -> None:
@@ -69,7 +69,7 @@ def test_a_label_may_come_in_an_entry_of_its_own() -> None:
 def test_what_lies_on_another_image_or_page_than_the_latest_is_left_out() -> None:
     drawn = found(point(1, 1, to_name="other"), point(2, 2, item_index=0), point(50, 50, item_index=1))
     ((prompt, _),) = drawn.prompts(SIZE)
-    assert (prompt.points, drawn.to_name, drawn.page) == ([[300, 200]], "image", 1)
+    assert (prompt.points, drawn.to_name, drawn.page) == (((300, 200),), "image", 1)
 
 
 def test_regions_that_are_no_prompts_ask_for_nothing() -> None:

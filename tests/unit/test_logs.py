@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
@@ -11,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from shared import log_context, logs
-from shared.settings import Settings
+from shared.contract.settings import Settings
+from shared.observe import log_context, logs
 
 
 class Ear:
@@ -103,6 +104,15 @@ def test_nothing_is_left_of_a_request_that_has_ended(as_json: Ear) -> None:
     log_context.add(model="of no request")
     as_json.log.info("later")
     assert not {"request_id", "image_id", "model"} & as_json.line.keys()
+
+
+def test_a_request_that_nobody_ended_takes_nothing_from_the_next_one_when_it_is_collected() -> None:
+    for abandoned in (log_context.fresh(request_id="r1"), log_context.scope(image_id="i")):
+        abandoned.__enter__()
+    with log_context.fresh(request_id="r2"):
+        del abandoned
+        gc.collect()
+        assert log_context.fields() == {"request_id": "r2"}
 
 
 def test_a_traceback_is_one_field_of_json(as_json: Ear) -> None:

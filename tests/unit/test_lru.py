@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_api.lru import ByteLru
+from prompt_api.service.lru import ByteLru
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from prompt_api.masks.boundary import mask_runs
 from prompt_api.masks.runs import ColumnRuns
-from shared.geometry import Size
-from tests.unit.masks_material import logits_of_sam, noisy_logits, painted, smooth_logits
+from prompt_api.models.sam1.boundary import mask_runs
+from shared.contract.geometry import Size
+from tests.support.masks_material import logits_of_sam, noisy_logits, painted, smooth_logits
 
 FIFTY_MEGAPIXELS = (5773, 8660)
 SIZES = [

@@ -11,9 +11,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from prompt_api.masks.boundary import mask_runs
 from prompt_api.masks.png import encode_png
-from tests.unit.masks_material import noisy_logits, painted, runs_of, smooth_logits
+from prompt_api.models.sam1.boundary import mask_runs
+from tests.support.masks_material import noisy_logits, painted, runs_of, smooth_logits
 
 
 def decoded(png: bytes) -> Image.Image:

@@ -13,9 +13,9 @@ from pycocotools import mask as coco
 from skimage.draw import polygon2mask
 from skimage.measure import label
 
-from prompt_api.masks.boundary import mask_runs
 from prompt_api.masks.polygons import Polygon, Ring, encode_polygons
-from tests.unit.masks_material import coco_decoded, noisy_logits, painted, runs_of, smooth_logits
+from prompt_api.models.sam1.boundary import mask_runs
+from tests.support.masks_material import coco_decoded, noisy_logits, painted, runs_of, smooth_logits
 
 
 def polygons_of(*rows: str) -> list[Polygon]:

@@ -9,9 +9,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from prompt_api.masks.boundary import mask_runs
 from prompt_api.masks.rle import encode_rle
-from tests.unit.masks_material import coco_decoded, noisy_logits, painted, runs_of, smooth_logits
+from prompt_api.models.sam1.boundary import mask_runs
+from tests.support.masks_material import coco_decoded, noisy_logits, painted, runs_of, smooth_logits
 
 
 @settings(deadline=None)

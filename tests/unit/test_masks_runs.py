@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from prompt_api.masks.runs import odd_ones
-from tests.unit.masks_material import runs_of
+from tests.support.masks_material import runs_of
 
 MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from prompt_api.metrics.processes import SharedFolder, shared_folder
-from shared.errors import ConfigurationError
+from shared.contract.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +21,7 @@ import sys
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.processes import Place
 from prompt_api.metrics.scrape import Scrape
-from shared.models import FAKE
+from shared.contract.models import FAKE
 
 metrics = ApiMetrics(Place.in_environment(int(sys.argv[1])))
 metrics.prompted(int(sys.argv[2]))

@@ -14,9 +14,9 @@ import yaml
 from promql_parser import AggregateExpr, BinaryExpr, Expr, VectorSelector
 
 from encoder_worker.metrics import catalogue as worker
-from prompt_api import timing
 from prompt_api.metrics import catalogue as api
-from shared.metric import Kind, Metric, metrics_table
+from prompt_api.metrics import timing
+from shared.observe.metric import Metric, MetricKind, metrics_table
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "observability"
@@ -114,8 +114,8 @@ def test_panels_have_ids_and_descriptions_of_their_own() -> None:
 @pytest.mark.parametrize("metric", [*api.METRICS, *worker.METRICS], ids=lambda metric: metric.name)
 def test_names_follow_the_conventions(metric: Metric) -> None:
     assert re.fullmatch(r"sam_(api|queue|worker)_[a-z_]+", metric.name)
-    assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
-    assert bool(metric.buckets) == (metric.kind is Kind.HISTOGRAM)
+    assert metric.name.endswith("_total") == (metric.kind is MetricKind.COUNTER)
+    assert bool(metric.buckets) == (metric.kind is MetricKind.HISTOGRAM)
     assert list(metric.buckets) == sorted(metric.buckets)
     assert not {"tenant", "namespace", "image_id", "client_address"} & set(metric.labels)
 

@@ -8,8 +8,8 @@ import fakeredis
 import pytest
 import redis
 
-from shared.errors import ConfigurationError, StoreUnavailable
-from shared.queue_safety import require_no_eviction
+from shared.contract.errors import ConfigurationError, StoreUnavailable
+from shared.queue.safety import require_no_eviction
 
 
 class Told(fakeredis.FakeRedis):

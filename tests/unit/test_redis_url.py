@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import ConfigurationError
-from shared.redis_url import Address, BehindSentinels, ClusterNodes, OneServer, parse_redis_url
+from shared.contract.errors import ConfigurationError
+from shared.redis.url import Address, BehindSentinels, ClusterNodes, OneServer, parse_redis_url
 
 
 @pytest.mark.parametrize("url", ["redis://here", "rediss://a:b@here:1/2?ssl_cert_reqs=none", "unix:///it", "nonsense"])

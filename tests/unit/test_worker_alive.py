@@ -9,8 +9,8 @@ import pytest
 from rq.utils import now, utcformat
 
 from encoder_worker.alive import is_alive
-from shared.keys import queue_name
-from shared.models import FAKE, VIT_B
+from shared.contract.keys import queue_name
+from shared.contract.models import FAKE, VIT_B
 
 QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 

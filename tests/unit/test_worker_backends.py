@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from encoder_worker.backends.load import load_encoder
-from shared.errors import ConfigurationError
-from shared.models import FAKE
-from shared.settings import Settings
+from shared.contract.errors import ConfigurationError
+from shared.contract.models import FAKE, SAM1
+from shared.contract.settings import Settings
 
 
 def test_the_fake_embedding_is_the_mean_colour_of_each_block_of_the_padded_frame() -> None:
     image = np.random.default_rng(0).integers(0, 256, (600, 1024, 3), dtype=np.uint8)
-    (embedding,) = load_encoder(FAKE, Settings()).encode([image])
+    embedding = load_encoder(FAKE, Settings()).encode([image])[0]["embedding"]
     assert embedding.shape == (1, 256, 64, 64)
     assert embedding.dtype == np.float32
     assert embedding[0, :3, 5, 7] == pytest.approx(image[80:96, 112:128].mean(axis=(0, 1)) / 255, rel=1e-5)
@@ -30,20 +30,20 @@ def test_the_fake_embedding_is_the_mean_colour_of_each_block_of_the_padded_frame
 def test_images_of_several_sizes_are_encoded_each_by_itself() -> None:
     encoder = load_encoder(FAKE, Settings())
     images = [np.full((height, 1024, 3), 255, dtype=np.uint8) for height in (16, 1024)]
-    small, large = encoder.encode(images)
+    small, large = (tensors["embedding"] for tensors in encoder.encode(images))
     assert small[0, 3].sum() == 64
     assert large[0, 3].sum() == 64 * 64
 
 
 def test_a_model_that_no_backend_runs_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="vit_x"):
-        load_encoder(replace(FAKE, name="vit_x"), Settings())
+        load_encoder(replace(FAKE, name="vit_x", architecture=replace(SAM1, name="sam9")), Settings())
 
 
 def test_the_fake_encoder_needs_no_runtime() -> None:
     program = (
-        "import sys; from encoder_worker.backends.load import load_encoder; from shared.models import FAKE; "
-        "from shared.settings import Settings; load_encoder(FAKE, Settings()); "
+        "import sys; from encoder_worker.backends.load import load_encoder; from shared.contract.models import FAKE; "
+        "from shared.contract.settings import Settings; load_encoder(FAKE, Settings()); "
         "sys.exit(bool({'onnxruntime', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0

@@ -15,12 +15,12 @@ from PIL import Image
 from encoder_worker.backends.fake import FakeEncoder
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.encoder import Encoder
-from shared.codec import decode_embedding
-from shared.errors import EncodeFailed, ImageExpired, ImageTooLarge, InvalidImage, UnsupportedImage
-from shared.events import MemoryEvents
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import FAKE, MOBILE_SAM, Model
-from shared.store import MemoryStore
+from shared.contract.errors import EncodeFailed, ImageExpired, ImageTooLarge, InvalidImage, UnsupportedImage
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import FAKE, MOBILE_SAM, SAM1, Model
+from shared.tensors.embedding import Tensors, decode_embedding
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_store import MemoryStore
 
 
 def png(width: int, height: int) -> bytes:
@@ -63,9 +63,9 @@ class CountingEncoder:
         self.calls = 0
         self._value = value
 
-    def encode(self, images: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def encode(self, images: list[NDArray[np.uint8]]) -> list[Tensors]:
         self.calls += 1
-        return [np.full((1, 256, 64, 64), self._value, dtype=np.float32) for _ in images]
+        return [{"embedding": np.full((1, 256, 64, 64), self._value, dtype=np.float32)} for _ in images]
 
 
 def test_an_image_becomes_a_stored_embedding_with_its_original_size() -> None:
@@ -74,10 +74,10 @@ def test_an_image_becomes_a_stored_embedding_with_its_original_size() -> None:
     desk.encode(key)
     value = desk.store.get(key.redis_key)
     assert value is not None
-    stored = decode_embedding(value, key)
+    stored = decode_embedding(value, key, SAM1.tensors)
     assert stored.original == (32, 64)
-    assert stored.array[0, :4, 0, 0] == pytest.approx([1, 128 / 255, 0, 1], abs=1e-3)
-    assert stored.array[0, :4, 63, 63] == pytest.approx([0, 0, 0, 0])
+    assert stored.tensors["embedding"][0, :4, 0, 0] == pytest.approx([1, 128 / 255, 0, 1], abs=1e-3)
+    assert stored.tensors["embedding"][0, :4, 63, 63] == pytest.approx([0, 0, 0, 0])
 
 
 def test_waiters_hear_of_the_start_and_of_the_end() -> None:
@@ -144,7 +144,7 @@ def test_a_job_for_another_encoder_is_refused(other: str) -> None:
     image_id = desk.upload(png(8, 8)).image_id
     key = {
         "model": EmbeddingKey.of(image_id, MOBILE_SAM),
-        "weights": EmbeddingKey(image_id, FAKE.name, "0" * 64),
+        "weights": EmbeddingKey(image_id, FAKE.name, "0" * 64, "p1"),
         "preprocessing": EmbeddingKey(image_id, FAKE.name, FAKE.weights_digest, "p0"),
     }[other]
     with pytest.raises(EncodeFailed, match="other weights"):

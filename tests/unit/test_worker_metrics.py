@@ -6,6 +6,7 @@ import socket
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
+from dataclasses import replace
 
 import fakeredis
 import pytest
@@ -17,10 +18,10 @@ from encoder_worker.metrics.catalogue import STAGES
 from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.metrics.server import PORTS, metrics_server
 from encoder_worker.rq.worker import EncodeWorker
-from shared.errors import ConfigurationError, EncodeFailed, InvalidImage
-from shared.keys import EmbeddingKey
-from shared.models import FAKE
-from shared.queue_load import queue_load
+from prompt_api.metrics.queue_load import queue_load
+from shared.contract.errors import ConfigurationError, EncodeFailed, InvalidImage
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import FAKE
 from tests.integration.test_worker_recovery import KEY, QUEUE, Scene
 from tests.unit.test_worker_encode import Desk, png
 
@@ -114,7 +115,7 @@ def test_a_look_at_the_queue_tells_its_length_its_age_and_who_works(scene: Scene
     empty = queue_load(scene.redis, FAKE)
     assert (empty.waiting, empty.running, empty.workers, empty.oldest) == (0, 0, 0, 0)
     scene.queue.submit(KEY)
-    scene.queue.submit(EmbeddingKey(KEY.image_id[::-1], KEY.model, KEY.weights_digest))
+    scene.queue.submit(replace(KEY, image_id=KEY.image_id[::-1]))
     worker = scene.worker()
     worker.register_birth()
     load = queue_load(scene.redis, FAKE)

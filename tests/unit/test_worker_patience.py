@@ -6,8 +6,8 @@ import pytest
 
 from encoder_worker.encoding.patient_store import PatientStore
 from encoder_worker.wiring import wait_until_up
-from shared.errors import StoreUnavailable
-from shared.store import MemoryStore
+from shared.contract.errors import StoreUnavailable
+from tests.support.memory_store import MemoryStore
 
 
 class Clock:

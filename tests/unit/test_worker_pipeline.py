@@ -16,12 +16,12 @@ from PIL import Image
 from encoder_worker.backends.fake import FakeEncoder
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.pipeline import EncodePipeline
-from shared.codec import decode_embedding
-from shared.errors import EncodeFailed, InvalidImage
-from shared.events import MemoryEvents
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import FAKE
-from shared.store import MemoryStore
+from shared.contract.errors import EncodeFailed, InvalidImage
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import FAKE, SAM1
+from shared.tensors.embedding import Tensors, decode_embedding
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_store import MemoryStore
 
 SOON = 30.0
 POISON = 255
@@ -37,7 +37,7 @@ class BatchEncoder(FakeEncoder):
         self.gate.set()
         self.waiting = threading.Semaphore(0)
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         self.sizes.append(len(images))
         self.waiting.release()
         assert self.gate.wait(SOON)
@@ -74,7 +74,7 @@ class Desk:
     def red_of(self, key: EmbeddingKey) -> float:
         value = self.store.get(key.redis_key)
         assert value is not None
-        return float(decode_embedding(value, key).array[0, 0, 0, 0])
+        return float(decode_embedding(value, key, SAM1.tensors).tensors["embedding"][0, 0, 0, 0])
 
 
 @pytest.fixture
@@ -137,8 +137,8 @@ def test_an_embedding_that_is_there_never_reaches_the_encoder(desk: Desk) -> Non
 
 def test_a_failure_to_store_is_that_images_own(desk: Desk) -> None:
     class Broken(BatchEncoder):
-        def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-            return [np.full((1, 256, 64, 64), np.nan, dtype=np.float32) for _ in images]
+        def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
+            return [{"embedding": np.full((1, 256, 64, 64), np.nan, dtype=np.float32)} for _ in images]
 
     broken = EncodeImage(
         store=desk.store, encoder=Broken(), events=desk.events, dtype="float16", ttl=60, max_pixels=1_000_000

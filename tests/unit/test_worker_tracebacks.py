@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from encoder_worker.rq.batch_worker import BatchWorker
 from encoder_worker.rq.tracebacks import release_locals
 from encoder_worker.rq.worker import EncodeWorker
-from shared.errors import EncodeFailed, InvalidImage
-from shared.keys import EmbeddingKey
-from shared.queue import JobStatus
+from shared.contract.errors import EncodeFailed, InvalidImage
+from shared.contract.keys import EmbeddingKey
+from shared.queue.interface import JobStatus
 from tests.integration.test_worker_recovery import KEY, QUEUE, Scene
 
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from encoder_worker.rq.watchdog import JobTimedOut, beating, deadline, time_limit
-from shared.errors import InvalidImage
+from shared.contract.errors import InvalidImage
 
 HANGS_WITH_THE_INTERPRETER_LOCK = """
 import ctypes

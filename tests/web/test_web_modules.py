@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from prompt_api.problems import STATUS
+from prompt_api.wire.problems import STATUS
 from tests.web.make_vectors import vectors
 
 HERE = Path(__file__).parent

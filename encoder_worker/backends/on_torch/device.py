@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from shared.errors import ConfigurationError
+from shared.contract.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 

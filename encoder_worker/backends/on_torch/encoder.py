@@ -13,14 +13,15 @@ from torch import Tensor
 
 from encoder_worker.backends.on_torch.batches import FittingBatches
 from encoder_worker.backends.on_torch.staging import Staging
-from shared.errors import EncodeFailed
-from shared.models import IMAGE_SIZE, Model
+from shared.contract.errors import EncodeFailed
+from shared.contract.models import Model
+from shared.tensors.embedding import Tensors
 
 _log = logging.getLogger(__name__)
 
 
 class TorchEncoder:
-    """An `Encoder` that runs a network from (B, 3, 1024, 1024) to (B, 256, 64, 64), both float32 on `device`."""
+    """An `Encoder` that runs a network from (B, 3, side, side) to the model's only tensor, both float32 on `device`."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class TorchEncoder:
         self._model = model
         self._network = network
         self._batches = FittingBatches(batch)
-        self._staging = Staging(device, self._batches.largest, result)
+        self._staging = Staging(model, device, self._batches.largest, result)
 
     @property
     def model(self) -> Model:
@@ -49,7 +50,7 @@ class TorchEncoder:
     def batch(self) -> int:
         return self._batches.largest
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.floating]]:
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         try:
             return self._batches.run(images, self._encode)
         except torch.OutOfMemoryError as error:
@@ -63,15 +64,17 @@ class TorchEncoder:
         Raises:
             torch.OutOfMemoryError: not even one image fits.
         """
-        blank = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+        side = self._model.architecture.frame.side
+        blank = np.zeros((side, side, 3), dtype=np.uint8)
         started = time.perf_counter()
         for size in self._batches.sizes:
             self._batches.run([blank] * size, self._encode)
         _log.info("warmed up in %.1f s, batches of up to %d", time.perf_counter() - started, self.batch)
 
     @torch.inference_mode()
-    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.floating]]:
+    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         embeddings = self._network(self._staging.frames(images))
-        if embeddings.shape[1:] != self._model.embedding_shape[1:] or not bool(embeddings.isfinite().all()):
+        (spec,) = self._model.architecture.tensors
+        if embeddings.shape[1:] != spec.shape[1:] or not bool(embeddings.isfinite().all()):
             raise EncodeFailed("the image encoder gave a result that is not a finite embedding")
         return self._staging.to_host(embeddings)

@@ -11,11 +11,12 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from encoder_worker.backends.onnx.preprocess import normalise_and_pad
-from shared.cores import usable_cores
-from shared.errors import ConfigurationError, EncodeFailed
-from shared.models import IMAGE_SIZE, Model
-from shared.settings import Settings
-from shared.weights import locate_weights
+from shared.contract.errors import ConfigurationError, EncodeFailed
+from shared.contract.models import Model
+from shared.contract.settings import Settings
+from shared.host.cores import usable_cores
+from shared.tensors.embedding import Tensors
+from shared.weights.locate import locate_weights
 
 _CUDA = "CUDAExecutionProvider"
 _GPU_BATCH = 4
@@ -26,7 +27,7 @@ onnxruntime.disable_telemetry_events()  # it would tell its maker what it runs
 
 
 class OnnxEncoder:
-    """An `Encoder` that runs a graph from (B, 3, 1024, 1024) float32 to (B, 256, 64, 64) float32."""
+    """An `Encoder` that runs a graph from (B, 3, side, side) float32 to the model's only tensor, float32."""
 
     def __init__(self, model: Model, path: Path, *, threads: int, device: str = "cpu", batch: int = 0) -> None:
         """
@@ -63,19 +64,20 @@ class OnnxEncoder:
     def batch(self) -> int:
         return self._batch
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         starts = range(0, len(images), self._batch)
         return [one for start in starts for one in self._encode(images[start : start + self._batch])]
 
-    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        frames = np.concatenate([normalise_and_pad(image) for image in images])
+    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
+        (spec,) = self._model.architecture.tensors
+        frames = np.concatenate([normalise_and_pad(image, self._model) for image in images])
         try:
             (embeddings,) = self._session.run(None, {self._input: frames})
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise EncodeFailed(f"ONNX Runtime could not run the image encoder ({type(error).__name__})") from error
-        if embeddings.shape != (len(images), *self._model.embedding_shape[1:]) or not np.isfinite(embeddings).all():
+        if embeddings.shape != (len(images), *spec.shape[1:]) or not np.isfinite(embeddings).all():
             raise EncodeFailed("the image encoder gave a result that is not a finite embedding")
-        return [np.asarray(embedding[None], dtype=np.float32) for embedding in embeddings]
+        return [{spec.name: np.asarray(embedding[None], dtype=np.float32)} for embedding in embeddings]
 
 
 def load(model: Model, settings: Settings) -> OnnxEncoder:
@@ -93,7 +95,8 @@ def load(model: Model, settings: Settings) -> OnnxEncoder:
         batch=settings.encode_batch,
     )
     # The first run allocates memory, and on a GPU it tunes itself.
-    encoder.encode([np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)] * encoder.batch)
+    side = model.architecture.frame.side
+    encoder.encode([np.zeros((side, side, 3), dtype=np.uint8)] * encoder.batch)
     return encoder
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
-from shared.decoder_file import PREFIXES
-from shared.errors import WeightsError
+from shared.contract.errors import WeightsError
+from shared.weights.decoder_file import PREFIXES
 
 _WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """Models by the width of their image encoder."""

@@ -14,12 +14,12 @@ from encoder_worker.backends.on_torch.encoder import TorchEncoder
 from encoder_worker.backends.sam1.attention import fuse_attention
 from encoder_worker.backends.sam1.checkpoint_file import decoder_arrays, empty_sam, read_checkpoint
 from encoder_worker.backends.sam1.network import Network
-from shared.checkpoint import locate_checkpoint
-from shared.cores import usable_cores
-from shared.decoder_file import decoder_path, read_decoder, write_decoder
-from shared.errors import WeightsError
-from shared.models import Model
-from shared.settings import Settings
+from shared.contract.errors import WeightsError
+from shared.contract.models import Model
+from shared.contract.settings import Settings
+from shared.host.cores import usable_cores
+from shared.weights.checkpoint import locate_checkpoint
+from shared.weights.decoder_file import decoder_path, read_decoder, write_decoder
 
 GPU_BATCH = 4
 """Images per batch on a GPU unless `SAM_ENCODE_BATCH` says otherwise. On a CPU a batch saves nothing."""

@@ -1,16 +1,17 @@
 /**
  * From low-res logits to the mask at full size, by looking only where the mask can change.
  *
- * The maths are those of `prompt_api/masks/boundary.py`, which says why they hold; every step rounds to float32 as
+ * The maths are those of `prompt_api/models/sam1/boundary.py`, which says why they hold; every step rounds to float32 as
  * torch does there, so equal logits give equal masks.
  */
 
 import { resizeAxis } from "./axis.js";
-import { LOW_RES_SIZE, resizedSize } from "./geometry.js";
+import { resizedSize } from "./geometry.js";
 import { runsBetween } from "./runs.js";
+import { FRAME_SIDE, LOW_RES_SIDE } from "./sam1.js";
 
 /** Samples of the 1024 frame between two low-res ones. */
-const STEP = 4;
+const STEP = FRAME_SIDE / LOW_RES_SIDE;
 const SHIFT = 2;
 
 /** Samples along a side of a window: a step and the first of the next, from three low-res samples. */
@@ -50,7 +51,7 @@ function pad(logits, frame) {
   const [height, width] = frame.map((side) => Math.floor((side + 1) / STEP) + 3);
   const values = new Float32Array(height * width);
   for (let i = 0; i < height; i++) {
-    const from = clamp(i - 1) * LOW_RES_SIZE;
+    const from = clamp(i - 1) * LOW_RES_SIDE;
     for (let j = 0; j < width; j++) {
       const value = logits[from + clamp(j - 1)];
       values[i * width + j] = Math.abs(value) < TINIEST ? 0 : value;
@@ -60,7 +61,7 @@ function pad(logits, frame) {
 }
 
 function clamp(index) {
-  return Math.min(Math.max(index, 0), LOW_RES_SIZE - 1);
+  return Math.min(Math.max(index, 0), LOW_RES_SIDE - 1);
 }
 
 /** Values at row `row` of the 1024 frame, resized along x to the original's columns. */

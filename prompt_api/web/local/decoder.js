@@ -3,12 +3,13 @@
 import { pause } from "../api.js";
 import { Problem } from "../problems.js";
 import { bodyOf, Progress } from "./download.js";
+import { EMBEDDING_SHAPE } from "./sam1.js";
 import { WorkerCalls } from "./worker-calls.js";
 
 /** Images kept prepared: about 30 MB each. */
 const IMAGES = 3;
 
-const EMBEDDING_BYTES = 2 * 256 * 64 * 64;
+const EMBEDDING_BYTES = EMBEDDING_SHAPE.reduce((product, side) => product * side, 2);
 
 /** Seconds: how often, and how long, to ask again while the service itself still fetches the runtime. */
 const POLL = 1;

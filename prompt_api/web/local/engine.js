@@ -1,7 +1,7 @@
 /** Answers requests for masks on prepared images: in the browser, what `prompt_api/service/masks.py` does. */
 
 import { maskRuns } from "./boundary.js";
-import { EMBEDDING_SHAPE } from "./graphs.js";
+import { EMBEDDING_SHAPE } from "./sam1.js";
 import { readFloat16 } from "./npy.js";
 import { checkedPrompts } from "./prompting.js";
 import { Refinement } from "./refinement.js";

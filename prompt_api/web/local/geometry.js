@@ -1,17 +1,13 @@
 /** Coordinate frames: the upright original and the frame whose long side is 1024. All sizes are [height, width]. */
 
-/** Side in pixels of the square, zero-padded frame the image encoder sees. */
-export const IMAGE_SIZE = 1024;
-
-/** Side in pixels of the low-res logits; they cover the padded frame. */
-export const LOW_RES_SIZE = 256;
+import { FRAME_SIDE } from "./sam1.js";
 
 /**
  * [height, width] in the frame whose long side is 1024, rounded half up, at least one pixel.
- * Source: `shared/geometry.py`, after segment_anything's ResizeLongestSide.
+ * Source: `shared/contract/frames.py`, after segment_anything's ResizeLongestSide.
  */
 export function resizedSize([height, width]) {
-  const scale = IMAGE_SIZE / Math.max(height, width);
+  const scale = FRAME_SIDE / Math.max(height, width);
   return [height, width].map((side) => Math.max(1, Math.trunc(side * scale + 0.5)));
 }
 

@@ -1,41 +1,30 @@
 /**
- * The split mask decoder of `prompt_api/decoder/`, run by ONNX Runtime: an image side once per image, a mask side for a
+ * The split mask decoder of `prompt_api/models/sam1/`, run by ONNX Runtime: an image side once per image, a mask side for a
  * mask that is refined, a prompt side per prompt. The docstrings there say what the tensors are.
  */
 
-import { IMAGE_SIZE, LOW_RES_SIZE, resizedSize } from "./geometry.js";
+import { resizedSize } from "./geometry.js";
 import { PromptSide } from "./prompt-side.js";
 import { sparseTokens } from "./prompting.js";
+import {
+  EMBEDDING_SHAPE,
+  FRAME_SIDE,
+  GRID,
+  HEADS,
+  LOW_RES_SIDE,
+  MASK_ROWS,
+  MASK_UPDATES,
+  PLACED,
+  PLAIN,
+  WIDTH,
+  WITH_MASK,
+} from "./sam1.js";
 
-/** Rows and columns of the embedding. */
-const GRID = 64;
 const PLACES = GRID * GRID;
-const WIDTH = 256;
-const HEADS = [8, 16];
-const FEATURE = 128 * PLACES;
-const MASK_ROWS = 17;
-const MASK_UPDATES = 1408;
-
-const PLACED = ["first_key", "first_query"];
-const PLAIN = [
-  "first_value",
-  "base_write",
-  "base_key",
-  "base_value",
-  "base_query",
-  "second_write_first",
-  "second_write",
-  "second_key",
-  "second_value",
-];
-
-/** What a mask prompt changes as a whole. */
-const FIRST = ["first_key", "first_query", "first_value"];
+const FEATURE = HEADS[0] * HEADS[1] * PLACES;
 
 /** ONNX Runtime's severity that is logged; it warns of every graph of which a part stays on the processor. */
 const ERRORS = 3;
-
-export const EMBEDDING_SHAPE = [1, WIDTH, GRID, GRID];
 
 export class Graphs {
   #ort;
@@ -126,14 +115,14 @@ export class Graphs {
   }
 
   async #maskInputs(image, mask) {
-    const first = Object.fromEntries(FIRST.map((name) => [name, image.inputs[name]]));
+    const first = Object.fromEntries(WITH_MASK.map((name) => [name, image.inputs[name]]));
     const changed = await this.#sessions.mask_side.run({
-      mask: this.#floats(mask, [1, 1, LOW_RES_SIZE, LOW_RES_SIZE]),
+      mask: this.#floats(mask, [1, 1, LOW_RES_SIDE, LOW_RES_SIDE]),
       ...first,
     });
     return {
       ...image.masks,
-      ...Object.fromEntries(FIRST.map((name) => [name, changed[`${name}_with_mask`]])),
+      ...Object.fromEntries(WITH_MASK.map((name) => [name, changed[`${name}_with_mask`]])),
       mask_rows: changed.mask_rows,
       mask_updates: changed.mask_updates,
     };
@@ -172,7 +161,7 @@ function session(ort, file, provider) {
  * for the last pixel of a side, the low-res sample at (side - 0.5) / 4 - 0.5 and the next.
  */
 export function visibleArea(size) {
-  const perPlace = IMAGE_SIZE / GRID / 4;
+  const perPlace = FRAME_SIDE / GRID / 4;
   return resizedSize(size).map((side) => {
     const samples = Math.floor(Math.max(side / 4 - 0.625, 0)) + 2;
     return Math.min(GRID, Math.ceil(samples / perPlace));
@@ -186,13 +175,13 @@ export function visibleArea(size) {
  */
 export function arranged(logits, area) {
   const [rows, columns] = Array.from(area, Number);
-  const frame = new Float32Array(LOW_RES_SIZE * LOW_RES_SIZE);
+  const frame = new Float32Array(LOW_RES_SIDE * LOW_RES_SIDE);
   let at = 0;
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       for (let part = 0; part < 4; part++) {
-        const start = (4 * row + (part & 2)) * LOW_RES_SIZE + 4 * column + 2 * (part & 1);
-        for (const offset of [0, 1, LOW_RES_SIZE, LOW_RES_SIZE + 1]) frame[start + offset] = logits[at++];
+        const start = (4 * row + (part & 2)) * LOW_RES_SIDE + 4 * column + 2 * (part & 1);
+        for (const offset of [0, 1, LOW_RES_SIDE, LOW_RES_SIDE + 1]) frame[start + offset] = logits[at++];
       }
     }
   }

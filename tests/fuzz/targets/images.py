@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.errors import RequestError
-from shared.geometry import resized_size
-from shared.image_formats import read_structure
-from shared.images import decode_image, inspect_image, resize_longest_side
-from tests import sample_images as sample
+from shared.contract.errors import RequestError
+from shared.contract.models import SAM1
+from shared.images.formats.structure import read_structure
+from shared.images.reading import decode_image, inspect_image
+from tests.support import sample_images as sample
 
 MAX_PIXELS = 250_000
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -70,7 +70,7 @@ def _check_file(data: bytes) -> None:
     assert not pixels.flags.writeable
     if pixels.shape not in _resized:  # its outcome depends on nothing else
         _resized.add(pixels.shape)
-        assert resize_longest_side(pixels).shape == (*resized_size(info.original), 3)
+        assert SAM1.frame.resize(pixels).shape == (*SAM1.frame.inside(info.original), 3)
     _must_agree_with_pillow(data, pixels)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from prompt_api.masks.encode import encode_logits
-from prompt_api.prompts import parse_mask_logits
-from shared.errors import InvalidPrompt
+from prompt_api.masks.encode import base64_logits
+from prompt_api.wire.requests import parse_mask_logits
+from shared.contract.errors import InvalidPrompt
 
 _BYTES = 256 * 256 * 2
 
@@ -38,4 +38,4 @@ def _check_text(text: str) -> None:
     assert np.isfinite(logits).all()
     raw = base64.b64decode(text)
     assert np.array_equal(logits.astype("<f2").tobytes(), raw)
-    assert base64.b64decode(encode_logits(logits)) == raw
+    assert base64.b64decode(base64_logits(logits)) == raw

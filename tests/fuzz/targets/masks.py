@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
-from prompt_api.masks.boundary import mask_runs
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.masks.png import encode_png
 from prompt_api.masks.polygons import Ring, encode_polygons
 from prompt_api.masks.rle import encode_rle
 from prompt_api.masks.runs import ColumnRuns
-from tests.unit.masks_material import coco_decoded, logits_of_sam, painted, runs_of
+from prompt_api.models.sam1.boundary import mask_runs
+from tests.support.masks_material import coco_decoded, logits_of_sam, painted, runs_of
 
 MOST_SIDE = 400
 _ROUNDING = 1e-6
@@ -65,7 +65,9 @@ def _check_logits(data: bytes) -> None:
     expected = logits_of_sam(logits, (height, width))
     # Where torch fuses a multiplication and an addition, a value that cancels out may round to the other sign.
     assert np.abs(expected[mask != (expected > 0)]).max(initial=0) <= _ROUNDING * np.abs(logits).max()
-    (rle, png) = (encode_masks(logits[None], (height, width), form)[0] for form in (MaskFormat.RLE, MaskFormat.PNG))
+    (rle, png) = (
+        encode_masks(mask_runs, logits[None], (height, width), form)[0] for form in (MaskFormat.RLE, MaskFormat.PNG)
+    )
     assert rle.payload == encode_rle(runs)
     assert base64.b64decode(png.payload) == encode_png(runs)
     assert (rle.area, rle.bbox) == (runs.area, runs.bbox)

@@ -10,14 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from prompt_api import tokens
-from prompt_api.prompts import MAX_POINTS, MAX_PROMPTS, PromptInput, check_position, parse_mask_logits, parse_request
-from prompt_api.service.masks import to_decoder_frame
-from shared.errors import InvalidPrompt
-from shared.keys import EmbeddingKey, logits_key
+from prompt_api.service import tokens
+from prompt_api.service.prompts import ImagePrompt, check_position, to_decoder_frame
+from prompt_api.wire.requests import (
+    MAX_POINTS,
+    MAX_PROMPTS,
+    as_prompt,
+    parse_mask_logits,
+    parse_prompt,
+    parse_request,
+)
+from shared.contract.errors import InvalidPrompt
+from shared.contract.keys import EmbeddingKey, logits_key
+from shared.contract.models import SAM1
 
-KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64)
+KEY = EmbeddingKey("a" * 64, "mobile_sam", "b" * 64, "p1")
 SIZE = (1200, 1800)
+SIDE = SAM1.low_res_side
 
 
 def check(data: bytes) -> None:
@@ -33,8 +42,10 @@ def check(data: bytes) -> None:
 
 def seeds() -> Iterator[bytes]:
     click = {"points": [[500, 375], [1.5, -2e2]], "labels": [1, 0]}
-    (first, *_) = tokens.recipe_tokens(PromptInput(**click), KEY, multimask=True, count=3, depth=0)
-    (second,) = tokens.recipe_tokens(PromptInput(mask_token=first, **click), KEY, multimask=False, count=1, depth=1)
+    (first, *_) = tokens.recipe_tokens(parse_prompt(click), KEY, multimask=True, count=3, depth=0)
+    (second,) = tokens.recipe_tokens(
+        parse_prompt({**click, "mask_token": first}), KEY, multimask=False, count=1, depth=1
+    )
     (stored, *_) = tokens.stored_tokens(KEY, tokens.new_name(), 3)
     for prompts, form in (
         ([click], "rle"),
@@ -44,7 +55,7 @@ def seeds() -> Iterator[bytes]:
         yield b"b" + json.dumps({"prompts": prompts, "multimask": len(prompts) > 1, "format": form}).encode()
     for token in (first, second, stored):
         yield b"t" + token.encode()
-        yield token[:1].encode() + json.dumps(tokens._unpack(token)[1]).encode()
+        yield token[:1].encode() + json.dumps(tokens.unpack(token)[1]).encode()
 
 
 def _packed(text: bytes) -> str:
@@ -64,20 +75,19 @@ def _check_body(body: bytes) -> None:
         assert np.array_equal(np.array(prompt.points or [], float), np.array(given.get("points") or [], float))
         assert np.array_equal(np.array(prompt.box or [], float), np.array(given.get("box") or [], float))
         assert prompt.labels == given.get("labels")
-        _check_prompt(prompt)
+        try:
+            text = prompt.mask_logits
+            _check_prompt(as_prompt(prompt, None if text is None else parse_mask_logits(text, "prompts/0", SIDE)))
+        except InvalidPrompt as refusal:
+            _must_be_short(refusal)
 
 
-def _check_prompt(prompt: PromptInput) -> None:
-    assert len(prompt.points or ()) == len(prompt.labels or ()) <= MAX_POINTS
+def _check_prompt(prompt: ImagePrompt) -> None:
+    assert len(prompt.points) == len(prompt.labels) <= MAX_POINTS
     if prompt.mask_token is not None:
         _check_token(prompt.mask_token)
-    try:
-        check_position(prompt, SIZE, "prompts/0")
-        mask = None if prompt.mask_logits is None else parse_mask_logits(prompt.mask_logits, "prompts/0")
-    except InvalidPrompt as refusal:
-        _must_be_short(refusal)
-        return
-    framed = to_decoder_frame(prompt, SIZE, mask)
+    check_position(prompt, SIZE, "prompts/0")
+    framed = to_decoder_frame(prompt, SAM1.frame, SIZE, prompt.mask_logits)
     assert np.abs(framed.points).max(initial=0) <= 2048
     assert framed.box is None or np.abs(framed.box).max() <= 2048
     _must_come_back(prompt)
@@ -89,15 +99,15 @@ def _check_token(token: str) -> None:
     except InvalidPrompt as refusal:
         _must_be_short(refusal)
         return
-    assert 0 <= parsed.index <= tokens.MAX_DEPTH
+    assert 0 <= parsed.index <= tokens.MAX_INDEX
     if isinstance(parsed, tokens.Stored):
         assert logits_key(parsed.name).isascii()
     else:
-        assert 0 <= parsed.depth <= tokens.MAX_DEPTH
-        assert len(parsed.prompt.points or ()) <= MAX_POINTS
+        assert 0 <= parsed.depth <= tokens.MAX_NESTING
+        assert len(parsed.prompt.points) <= MAX_POINTS
 
 
-def _must_come_back(prompt: PromptInput) -> None:
+def _must_come_back(prompt: ImagePrompt) -> None:
     """The tokens made for this prompt's masks say the same prompt when they are handed back."""
     try:
         depth = tokens.depth_of(prompt, KEY)

@@ -1,98 +1,26 @@
-"""The API over in-memory seams: no Redis, no weights, no sockets."""
+"""The API over in-memory seams, as fixtures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from io import BytesIO
+from collections.abc import Callable, Iterator
 
 import pytest
-from flask.testing import FlaskClient
-from PIL import Image
 
-from encoder_worker.backends.fake import FakeEncoder
-from prompt_api.app import create_app
-from prompt_api.decoder.fake import FakeDecoder
-from prompt_api.service import Services
-from prompt_api.service.browser import BrowserDecoding
-from prompt_api.wiring import assemble
-from shared.codec import encode_embedding
-from shared.events import MemoryEvents
-from shared.images import decode_image, resize_longest_side
-from shared.keys import EmbeddingKey, image_key
-from shared.memory_queue import MemoryEncodeQueue
-from shared.models import FAKE, Model
-from shared.settings import Settings
-from shared.store import MemoryStore
-
-OTHER = replace(FAKE, name="other")
-"""A second model, so that mixing models up can be tested."""
-
-
-@dataclass
-class World:
-    """The API and everything behind it, in reach of a test."""
-
-    client: FlaskClient
-    services: Services
-    store: MemoryStore
-    queue: MemoryEncodeQueue
-    events: MemoryEvents
-    encodes: list[EmbeddingKey]
-
-    def encode_next(self) -> None:
-        """Be the worker for one job."""
-
-        def encode(key: EmbeddingKey) -> None:
-            data = self.store.get(image_key(key.image_id))
-            assert data is not None
-            rgb = decode_image(data, max_pixels=50_000_000)
-            value = encode_embedding(
-                key, FakeEncoder().encode([resize_longest_side(rgb)])[0], dtype="float16", original=rgb.shape[:2]
-            )
-            self.store.put(key.redis_key, value, 60)
-            self.encodes.append(key)
-
-        self.queue.run_next(encode)
-
-    def ready_image(self, data: bytes, model: Model = FAKE) -> str:
-        """Upload and encode; returns the image id."""
-        answer = self.client.post(f"/v1/images?model={model.name}", data=data)
-        assert answer.status_code == 202, answer.text
-        self.encode_next()
-        return str(answer.json["image_id"])
-
-
-def png(width: int = 120, height: int = 80, colour: tuple[int, int, int] = (200, 30, 30)) -> bytes:
-    """A picture with a square of another colour in its middle."""
-    image = Image.new("RGB", (width, height), (20, 90, 160))
-    image.paste(colour, (width // 4, height // 4, width // 2, height // 2))
-    file = BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
+from tests.support.label_studio import Background
+from tests.support.world import World, new_world
 
 
 @pytest.fixture
 def make_world() -> Callable[..., World]:
-    def make(browser: BrowserDecoding | None = None, **overrides: object) -> World:
-        settings = Settings(model="fake", models="other", **overrides)  # type: ignore[arg-type]
-        store, queue, events = MemoryStore(), MemoryEncodeQueue(max_queued=settings.max_queued), MemoryEvents()
-        decoder = FakeDecoder()
-        services = assemble(
-            settings,
-            models=(FAKE, OTHER),
-            decoders={"fake": decoder, "other": decoder},
-            decoder_files={},
-            store=store,
-            queue=queue,
-            events=events,
-            browser=browser,
-        )
-        return World(create_app(services).test_client(), services, store, queue, events, [])
-
-    return make
+    return new_world
 
 
 @pytest.fixture
-def world(make_world: Callable[..., World]) -> World:
-    return make_world()
+def world() -> World:
+    return new_world()
+
+
+@pytest.fixture
+def background() -> Iterator[Background]:
+    with Background() as threads:
+        yield threads

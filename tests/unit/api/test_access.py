@@ -18,13 +18,13 @@ from prompt_api.access.grants import Grant, digest_of
 from prompt_api.access.new_token import new_token
 from prompt_api.access.owners import RECHECK
 from prompt_api.access.scopes import PUBLIC, Scope, needed_scope
-from shared.errors import StoreUnavailable
-from shared.keys import EmbeddingKey, image_key, owners_key, record_key
-from shared.models import FAKE
-from tests.unit.api import test_label_studio as label_studio
-from tests.unit.api.conftest import World, png
+from shared.contract.errors import StoreUnavailable
+from shared.contract.keys import EmbeddingKey, image_key, owners_key, record_key
+from shared.contract.models import FAKE
+from tests.support import label_studio
+from tests.support.label_studio import Background, studio
+from tests.support.world import World, png
 from tests.unit.api.test_problems import assert_problem
-from tests.unit.test_label_studio_instance import studio
 
 BOTH = frozenset(Scope)
 ALICE, ALICE_READS, ALICE_WRITES, BOB = (new_token() for _ in range(4))
@@ -260,9 +260,11 @@ def test_a_task_whose_image_its_owner_deleted_makes_it_his_again(guarded: World,
     assert alice("GET", f"/v1/images/{image_id}").status_code == 200
 
 
-def test_images_on_label_studio_are_for_one_namespace(make_world: Callable[..., World]) -> None:
+def test_images_on_label_studio_are_for_one_namespace(make_world: Callable[..., World], background: Background) -> None:
     with studio(lambda *_: (200, {}, png())) as (address, asked):
-        world = make_world(tokens=TOKENS, label_studio_url=address, label_studio_namespace="alice")
+        world = make_world(
+            tokens=TOKENS, label_studio_url=address, label_studio_namespace="alice", background=background
+        )
         alice, bob = Tenant(world, ALICE), Tenant(world, BOB)
         image_id = alice.ready(png())
         stored = label_studio.request(label_studio.POINT, task=label_studio.STORED)
@@ -270,7 +272,7 @@ def test_images_on_label_studio_are_for_one_namespace(make_world: Callable[..., 
         assert_problem(bob("POST", "/label-studio/predict", json=stored), 422, "image-unreachable")
         opened = label_studio.request(task=label_studio.STORED, context=False)
         assert bob("POST", "/label-studio/predict", json=opened).json == {"results": [[]]}
-        world.services.label_studio._pictures._pool.shutdown()
+        background.finish()
         assert len(asked) == 1
         assert_problem(bob("GET", f"/v1/images/{image_id}"), 404, "image-not-found")
         carried = label_studio.request(label_studio.POINT, task=label_studio.task_of(png()))
@@ -319,8 +321,11 @@ def forge(token: str, mine: str, yours: str) -> str:
 
 
 def test_prompts_on_an_image_in_memory_ask_the_store_nothing_and_outlast_it(
-    guarded: World, alice: Tenant, bob: Tenant, monkeypatch: pytest.MonkeyPatch
+    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = [0.0]
+    guarded = make_world(tokens=TOKENS, clock=lambda: now[0])
+    alice, bob = Tenant(guarded, ALICE), Tenant(guarded, BOB)
     image_id = alice.ready(png())
     assert alice.prompt(image_id).status_code == 200
 
@@ -330,7 +335,7 @@ def test_prompts_on_an_image_in_memory_ask_the_store_nothing_and_outlast_it(
     for name in ("get", "put", "exists", "delete", "members", "add_member", "remove_member"):
         monkeypatch.setattr(guarded.store, name, away)
     assert alice.prompt(image_id).status_code == 200
-    monkeypatch.setattr(guarded.services.access.owners, "_clock", lambda: time.monotonic() + RECHECK)
+    now[0] += RECHECK
     assert alice.prompt(image_id).status_code == 200
     assert_problem(bob.prompt(image_id), 503, "store-unavailable")
 
@@ -431,14 +436,16 @@ def test_images_in_the_tasks_of_label_studio_count_as_uploads(make_world: Callab
     assert_problem(world.client.post(url, json=clicked), 429, "rate-limited")
 
 
-def test_images_that_are_fetched_for_label_studio_count_as_uploads(make_world: Callable[..., World]) -> None:
+def test_images_that_are_fetched_for_label_studio_count_as_uploads(
+    make_world: Callable[..., World], background: Background
+) -> None:
     with studio(lambda *_: (200, {}, png())) as (address, asked):
-        world = make_world(rate_limit_uploads="2/hour", label_studio_url=address)
+        world = make_world(rate_limit_uploads="2/hour", label_studio_url=address, background=background)
         paths = [f"/data/upload/1/{number}.png" for number in range(4)]
         tasks = [label_studio.TASK | {"data": {"image": path}} for path in paths]
         opened = label_studio.request(context=False) | {"tasks": tasks}
         assert world.client.post("/label-studio/predict", json=opened).status_code == 200
-        world.services.label_studio._pictures._pool.shutdown()
+        background.finish()
         assert sorted(path for _, path, _ in asked) == paths[:2]
         for task, status in ((tasks[1], 200), (tasks[2], 429)):
             clicked = label_studio.request(label_studio.POINT, task=task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from threading import Event
@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from prompt_api.decoder.graph_cache import DecoderGraphs
+from prompt_api.models.browser_runtime import RUNTIME, compressed
+from prompt_api.models.sam1.graph_cache import DecoderGraphs
 from prompt_api.service.browser import RETRY_SECONDS, BrowserDecoding
-from shared.browser_runtime import RUNTIME, compressed
-from shared.errors import WeightsError
-from shared.models import FAKE
-from tests.unit.api.conftest import World, png
+from shared.contract.errors import WeightsError
+from shared.contract.models import FAKE
+from tests.support.world import World, png
 
 MODULE = b"export const ort = 1;\n" * 100
 WASM = b"\0asm" * 1000
@@ -69,7 +69,7 @@ def _graphs(folder: Path) -> DecoderGraphs:
 
 
 @pytest.fixture
-def browser(make_world: Callable[..., World], tmp_path: Path) -> Browser:
+def browser(make_world: Callable[..., World], tmp_path: Path) -> Iterator[Browser]:
     graphs = _graphs(tmp_path)
     for name, path in graphs.split.items():
         path.write_bytes(name.encode() * 50)
@@ -79,8 +79,8 @@ def browser(make_world: Callable[..., World], tmp_path: Path) -> Browser:
         compressed(tmp_path, file.name).write_bytes(gzip.compress(content))
     fetching = Fetching(tmp_path)
     decoding = BrowserDecoding({"fake": graphs}, fetching, clock=lambda: fetching.now)
-    world = make_world(browser=decoding)
-    return Browser(world, decoding, fetching)
+    yield Browser(make_world(browser=decoding), decoding, fetching)
+    fetching.may_end.set()
 
 
 def test_the_service_says_what_browsers_decode_with(browser: Browser) -> None:
@@ -153,7 +153,6 @@ def test_nothing_else_is_served_with_it(browser: Browser, path: str) -> None:
 
 def test_before_it_is_there_the_runtime_is_not_found(browser: Browser) -> None:
     assert browser.get(f"{BASE}/ort.wasm.min.mjs").status_code == 404
-    browser.fetching.may_end.set()
 
 
 def test_it_is_fetched_once_however_many_ask(browser: Browser) -> None:

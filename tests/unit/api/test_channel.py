@@ -11,9 +11,9 @@ from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
 from prompt_api.access.headers import EVERYWHERE
-from prompt_api.channel import PoliteChannel, ProblemTask, TimedTask
-from prompt_api.request_parser import Refusal
-from shared.errors import Overloaded, SamCacheError, Unauthorized
+from prompt_api.serving.channel import PoliteChannel, ProblemTask, TimedTask
+from prompt_api.serving.request_parser import Refusal
+from shared.contract.errors import Overloaded, SamCacheError, Unauthorized
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from prompt_api.openapi.prose import json_text, prose
-from tests.unit.api.conftest import World, png
+from tests.support.world import World, png
 from tests.unit.api.test_openapi import operations
 
 VOID = {"meta", "link", "img", "br", "input"}
@@ -65,6 +65,7 @@ def test_every_operation_error_and_type_has_its_place(world: World, page: Page) 
 
 def test_links_within_the_page_lead_somewhere_and_names_are_unique(page: Page) -> None:
     assert len(page.ids) == len(set(page.ids))
+    assert not [name for name in page.ids if " " in name]
     assert {address[1:] for address in page.addresses if address.startswith("#")} <= set(page.ids)
 
 
@@ -138,6 +139,13 @@ def _answer(world: World, command: str, image_id: str, data: bytes) -> TestRespo
 def test_an_address_from_the_request_cannot_break_out_of_the_page(world: World) -> None:
     answer = world.client.get("/docs", headers={"Host": 'x"><script>alert(1)</script>'})
     assert "<script" not in answer.text
+
+
+def test_values_are_written_as_json_has_them(world: World) -> None:
+    html = world.client.get("/docs").text
+    assert "<code>true</code>" in html
+    assert "<code>True</code>" not in html
+    assert "<p></p>" not in html
 
 
 def test_prose_is_escaped_and_marked_up() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import StoreUnavailable
-from shared.keys import EmbeddingKey, record_key
-from shared.models import FAKE
-from tests.unit.api.conftest import World, png
+from shared.contract.errors import StoreUnavailable
+from shared.contract.keys import EmbeddingKey, record_key
+from shared.contract.models import FAKE
+from tests.support.world import World, png
 
 PROMPT = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 

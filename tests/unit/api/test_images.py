@@ -11,10 +11,10 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from shared.errors import EncodeFailed, InvalidImage
-from shared.keys import EmbeddingKey, image_key, record_key
-from shared.models import FAKE
-from tests.unit.api.conftest import OTHER, World, png
+from shared.contract.errors import EncodeFailed, InvalidImage
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import FAKE
+from tests.support.world import OTHER, World, png
 
 
 def test_an_upload_is_named_after_its_hash_and_queued(world: World) -> None:

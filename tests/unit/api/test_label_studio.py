@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from threading import Event
 from typing import Any
 
@@ -14,77 +11,28 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from prompt_api.label_studio import backend, wire
-from prompt_api.label_studio.pictures import MAX_WARMING
-from prompt_api.routes.label_studio import MAX_NOTICE
-from shared.keys import image_key
-from tests.label_studio.rle_pack import decode_brush
-from tests.unit.api.conftest import World, png
-from tests.unit.test_label_studio_instance import studio
-
-WIDTH, HEIGHT = 120, 80
-PICTURE = png(WIDTH, HEIGHT)
-IMAGE_ID = hashlib.sha256(PICTURE).hexdigest()
-DATA_URL = "data:image/png;base64," + base64.b64encode(PICTURE).decode()
-
-BRUSH = """<View>
-  <Image name="image" value="$image" zoom="true"/>
-  <BrushLabels name="mask" toName="image"><Label value="Cup"/><Label value="Spoon"/></BrushLabels>
-  <KeyPointLabels name="point" toName="image" smart="true"><Label value="Cup" smart="true"/></KeyPointLabels>
-  <RectangleLabels name="box" toName="image" smart="true"><Label value="Cup" smart="true"/></RectangleLabels>
-</View>"""
-
-# As Label Studio 1.23.2 sends them, with the coordinates of the picture above.
-TASK: dict[str, Any] = {
-    "id": 3,
-    "data": {"image": DATA_URL},
-    "annotations": [],
-    "drafts": [{"id": 2, "user": "annotator@example.com", "result": [], "lead_time": 13.066, "task": 3}],
-}
-STORED: dict[str, Any] = {**TASK, "data": {"image": "/data/upload/1/a.png"}}
-POINT: dict[str, Any] = {
-    "original_width": WIDTH,
-    "original_height": HEIGHT,
-    "image_rotation": 0,
-    "value": {"x": 40.0, "y": 37.5, "width": 0.2302820955670697, "labels": ["Cup"], "keypointlabels": ["Cup"]},
-    "is_positive": True,
-    "id": "0vyV6P3Dgr",
-    "from_name": "point",
-    "to_name": "image",
-    "type": "keypointlabels",
-    "origin": "manual",
-}
-RECTANGLE: dict[str, Any] = {
-    "original_width": WIDTH,
-    "original_height": HEIGHT,
-    "image_rotation": 0,
-    "value": {"x": 20.0, "y": 20.0, "width": 40.0, "height": 40.0, "rotation": 0, "rectanglelabels": ["Cup"]},
-    "id": "UzEBGKbrCD",
-    "from_name": "box",
-    "to_name": "image",
-    "type": "rectanglelabels",
-    "origin": "manual",
-}
-
-
-def request(
-    *drawn: dict[str, Any], task: dict[str, Any] = TASK, config: str = BRUSH, context: bool = True
-) -> dict[str, Any]:
-    return {
-        "tasks": [task],
-        "project": "3.1795371596",
-        "label_config": config,
-        "params": {"login": None, "password": None, "context": {"result": [*drawn]} if context else None},
-    }
-
-
-def task_of(picture: bytes) -> dict[str, Any]:
-    return {**TASK, "data": {"image": "data:image/png;base64," + base64.b64encode(picture).decode()}}
-
-
-def taken_in(world: World, pictures: Iterable[bytes]) -> int:
-    """How many of `pictures` the service has."""
-    return sum(world.store.exists(image_key(hashlib.sha256(one).hexdigest())) for one in pictures)
+from prompt_api.http.routes.label_studio import MAX_NOTICE
+from prompt_api.integrations.label_studio import backend, wire
+from prompt_api.integrations.label_studio.pictures import MAX_WARMING
+from tests.support.label_studio import (
+    BRUSH,
+    DATA_URL,
+    HEIGHT,
+    IMAGE_ID,
+    PICTURE,
+    POINT,
+    RECTANGLE,
+    STORED,
+    TASK,
+    WIDTH,
+    Background,
+    request,
+    studio,
+    taken_in,
+    task_of,
+)
+from tests.support.rle_pack import decode_brush
+from tests.support.world import World, png
 
 
 def predicted(world: World, *drawn: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -226,7 +174,9 @@ def test_a_click_does_not_wait_when_no_thread_can_be_spared(world: World) -> Non
     assert predicted(world, POINT)["result"] == []
 
 
-def test_a_fetch_is_left_to_the_background_when_no_thread_can_be_spared(make_world: Callable[..., World]) -> None:
+def test_a_fetch_is_left_to_the_background_when_no_thread_can_be_spared(
+    make_world: Callable[..., World], background: Background
+) -> None:
     answers, clicked = Event(), request(POINT, task=STORED)
 
     def answer(*_: object) -> tuple[int, dict[str, str], bytes]:
@@ -234,21 +184,19 @@ def test_a_fetch_is_left_to_the_background_when_no_thread_can_be_spared(make_wor
         return 200, {}, PICTURE
 
     with studio(answer) as (url, asked):
-        world = make_world(label_studio_url=url)
-        pictures = world.services.label_studio._pictures
+        world = make_world(label_studio_url=url, background=background)
         while world.services.waiters.acquire(blocking=False):
             pass
         for _ in range(3):  # at once, though Label Studio has not answered yet
             assert world.client.post("/label-studio/predict", json=clicked).json["results"][0]["result"] == []
         answers.set()
-        pictures._pool.shutdown()
+        background.finish()
         world.encode_next()
         assert predicted(world, POINT, task=STORED)["result"]
         assert [path for _, path, _ in asked] == ["/data/upload/1/a.png"]
         assert world.client.delete(f"/v1/images/{IMAGE_ID}").status_code == 204
-        pictures._pool = ThreadPoolExecutor(1)
         assert predicted(world, POINT, task=STORED)["result"] == []
-        pictures._pool.shutdown()
+        background.finish()
         assert len(asked) == 2
 
 
@@ -304,10 +252,10 @@ def test_what_is_not_an_object_is_malformed(world: World, path: str, body: bytes
 
 
 BULKY = {
-    "numbers": b"[" + b"1," * wire._MAX_VALUES + b"1]",
-    "arrays": b"[" + b"[]," * wire._MAX_CONTAINERS + b"1]",
-    "nested arrays": b"[" + (b"[" * 100 + b"]" * 100 + b",") * (wire._MAX_CONTAINERS // 100) + b"1]",
-    "objects": b"[" + b'{"a":{}},' * (wire._MAX_CONTAINERS // 2) + b"1]",
+    "numbers": b"[" + b"1," * wire.MAX_VALUES + b"1]",
+    "arrays": b"[" + b"[]," * wire.MAX_CONTAINERS + b"1]",
+    "nested arrays": b"[" + (b"[" * 100 + b"]" * 100 + b",") * (wire.MAX_CONTAINERS // 100) + b"1]",
+    "objects": b"[" + b'{"a":{}},' * (wire.MAX_CONTAINERS // 2) + b"1]",
 }
 
 

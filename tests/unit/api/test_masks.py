@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from prompt_api.prompts import PromptInput
+from prompt_api.metrics.timing import STAGES
 from prompt_api.service import masks as mask_service
-from prompt_api.timing import STAGES
-from prompt_api.tokens import recipe_tokens
-from shared.errors import StoreUnavailable
-from shared.keys import EmbeddingKey
-from shared.models import FAKE
-from tests.unit.api.conftest import OTHER, World, png
+from prompt_api.service.tokens import recipe_tokens
+from prompt_api.wire.requests import PromptInput
+from shared.contract.errors import StoreUnavailable
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import FAKE
+from tests.support.world import OTHER, World, png
 
 CLICK = {"points": [[40, 30]], "labels": [1]}
 
@@ -110,10 +110,9 @@ def test_a_mask_is_refined_by_its_token(world: World) -> None:
 
 
 def test_a_token_works_on_a_replica_that_never_saw_it(make_world: Callable[..., World]) -> None:
-    here, there = make_world(), make_world()
+    here = make_world()
+    there = make_world(store=here.store)
     image_id = here.ready_image(png())
-    assert there.ready_image(png()) == image_id
-    there.store._values = here.store._values  # one Redis
     token = prompt(here, image_id, {"prompts": [CLICK]}).json["results"][0]["masks"][1]["mask_token"]
     kinds = set()
     for step in range(6):  # past the depth at which logits are stored instead of computed again
@@ -149,7 +148,7 @@ def test_a_stored_token_ends_with_its_logits(world: World) -> None:
     logits = base64.b64encode(np.full((256, 256), 3, "<f2").tobytes()).decode()
     mask = prompt(world, image_id, {"prompts": [{"mask_logits": logits}]}).json["results"][0]["masks"][0]
     world.services.masks.forget(image_id)
-    for key in [key for key in world.store._values if key.startswith("sam:logits:")]:
+    for key in [key for key in world.store.names() if key.startswith("sam:logits:")]:
         world.store.delete(key)
     answer = prompt(world, image_id, {"prompts": [{"mask_token": mask["mask_token"]}]})
     assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")

@@ -11,14 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families as plain
 from prompt_api.access.grants import Grant, digest_of
 from prompt_api.access.new_token import new_token
 from prompt_api.access.scopes import Scope
-from prompt_api.measured import ARRIVAL
+from prompt_api.http.measured import ARRIVAL
 from prompt_api.metrics.counting import ApiMetrics
+from prompt_api.metrics.queue_load import QueueLoad
 from prompt_api.metrics.scrape import Scrape
-from shared.errors import StoreUnavailable
-from shared.keys import EmbeddingKey
-from shared.models import FAKE, Model
-from shared.queue_load import QueueLoad
-from tests.unit.api.conftest import World, png
+from shared.contract.errors import StoreUnavailable
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import FAKE, Model
+from tests.support.world import World, png
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 MASKS = "/v1/images/{image_id}/masks"

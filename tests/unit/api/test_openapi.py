@@ -20,17 +20,17 @@ from pycocotools import mask as coco
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from prompt_api import problems
 from prompt_api.openapi import label_studio, samples
 from prompt_api.openapi.document import build
 from prompt_api.openapi.refusals import FRAMEWORK
-from prompt_api.prompts import MAX_POINTS, MAX_PROMPTS, parse_request
-from prompt_api.routes.parameters import MAX_WAIT
-from shared.errors import InvalidPrompt
-from shared.keys import EmbeddingKey
-from shared.models import FAKE
-from shared.settings import Settings
-from tests.unit.api.conftest import World, png
+from prompt_api.wire import problems
+from prompt_api.wire.limits import MAX_WAIT
+from prompt_api.wire.requests import MAX_POINTS, MAX_PROMPTS, parse_request
+from shared.contract.errors import InvalidPrompt
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import FAKE
+from shared.contract.settings import Settings
+from tests.support.world import World, png
 
 CONTRACT = Path(__file__).parents[3] / "docs" / "http-api.md"
 CLICK = {"points": [[40, 30]], "labels": [1]}

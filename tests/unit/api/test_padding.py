@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prompt_api.decoder.fake import FakeDecoder, FakePrepared
-from prompt_api.decoder.interface import DecodedMasks, Prompt
-from tests.unit.api.conftest import World, png
+from prompt_api.models.fake import FakeDecoder, FakePrepared
+from prompt_api.models.interface import DecodedMasks, Prompt
+from tests.support.world import World, png
 
 CLICK = {"points": [[40, 30]], "labels": [1]}
 
@@ -38,9 +38,7 @@ def decoder() -> StrictDecoder:
 
 @pytest.fixture
 def strict(make_world: Callable[..., World], decoder: StrictDecoder) -> World:
-    world = make_world()
-    world.services.masks._decoders = {"fake": decoder}
-    return world
+    return make_world(decoder=decoder)
 
 
 def masks(world: World, image_id: str, *prompts: dict[str, Any], **request: Any) -> list[list[dict[str, Any]]]:
@@ -96,7 +94,7 @@ def test_an_answer_that_no_recipe_gives_back_is_stored_with_its_padding(
     def refine(one: World) -> str:
         image_id = one.ready_image(png())
         first = masks(one, image_id, CLICK, large)[1][0]
-        one.services.masks._refinement.forget(image_id)
+        one.services.masks.forget(image_id)
         return str(masks(one, image_id, {"mask_token": first["mask_token"]}, format="logits")[0][0]["logits"])
 
     assert refine(strict) == refine(world)

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from werkzeug.test import TestResponse
 
-from prompt_api import problems
-from shared import errors
-from shared.errors import SamCacheError
-from tests.unit.api.conftest import World, png
+from prompt_api.wire import problems
+from shared.contract import errors
+from shared.contract.errors import SamCacheError
+from tests.support.world import World, png
 
 
 def assert_problem(answer: TestResponse, status: int, code: str) -> None:
@@ -192,7 +192,9 @@ def test_every_error_a_client_can_meet_has_a_status() -> None:
         errors.ConfigurationError,
         errors.WeightsError,
     }
-    assert {kind for kind in every_error() if kind.__module__ == "shared.errors"} - internal == set(problems.STATUS)
+    assert {kind for kind in every_error() if kind.__module__ == "shared.contract.errors"} - internal == set(
+        problems.STATUS
+    )
 
 
 def test_codes_are_unique() -> None:

@@ -12,12 +12,12 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from prompt_api.app import create_app
-from shared import log_context
-from shared.request_id import well_formed
-from shared.tracing import NO_SPAN, NO_TRACER, Kind, Tracer, carried, current, entered
-from tests.unit.api.conftest import World, png
-from tests.unit.kept import KeepingTracer, KeptSpan, Lines
+from prompt_api.http.app import create_app
+from shared.observe import log_context
+from shared.observe.request_id import well_formed
+from shared.observe.tracing import NO_SPAN, NO_TRACER, SpanKind, Tracer, carried, current, entered
+from tests.support.kept import KeepingTracer, KeptSpan, Lines
+from tests.support.world import World, png
 
 NOBODYS = "0" * 64
 REQUESTS = "prompt_api.requests"
@@ -149,7 +149,7 @@ def test_the_span_of_a_prompt_has_its_stages_and_goes_on_with_the_callers_trace(
     answer = client.post(f"/v1/images/{image_id}/masks", json=CLICK, headers={"Traceparent": "the caller's"})
     assert answer.status_code == 200
     (span,) = tracer.spans
-    assert (span.kind, span.parent, span.ended, span.failed) == (Kind.SERVER, "the caller's", 1, None)
+    assert (span.kind, span.parent, span.ended, span.failed) == (SpanKind.SERVER, "the caller's", 1, None)
     assert span.name == "POST /v1/images/{image_id}/masks"
     expected = {
         "http.request.method": "POST",
@@ -200,7 +200,7 @@ def test_lines_carry_the_trace_when_there_is_one(world: World, lines: Lines) -> 
 
 
 def test_what_another_thread_does_for_a_request_belongs_to_it() -> None:
-    span = KeptSpan("request", Kind.SERVER, "", {})
+    span = KeptSpan("request", SpanKind.SERVER, "", {})
     with log_context.scope(request_id="probe"), entered(span):
         asked = carried(lambda: (log_context.fields().get("request_id"), current()))
     with ThreadPoolExecutor(1) as pool:

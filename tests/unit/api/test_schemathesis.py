@@ -15,10 +15,10 @@ from PIL import Image
 from schemathesis.config import SchemathesisConfig
 
 from prompt_api.openapi.document import build
-from shared.errors import EncodeFailed
-from shared.keys import EmbeddingKey
-from shared.settings import Settings
-from tests.unit.api.conftest import OTHER, World, png
+from shared.contract.errors import EncodeFailed
+from shared.contract.keys import EmbeddingKey
+from shared.contract.settings import Settings
+from tests.support.world import OTHER, World, png
 
 EXAMPLES = 25
 READY, PENDING, FAILED = png(), png(colour=(2, 2, 2)), png(colour=(1, 1, 1))

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.decoder.interface import Prompt
-from prompt_api.decoder.onnx_decoder import arranged, sparse_prompt
-from prompt_api.decoder.onnx_image import OnnxImage
-from prompt_api.masks.boundary import mask_runs
 from prompt_api.masks.rle import encode_rle
-from prompt_api.prompts import PromptInput
-from prompt_api.service.masks import to_decoder_frame
-from shared.geometry import Size, resized_size
-from shared.models import EMBEDDING_SHAPE
+from prompt_api.models.interface import Prompt
+from prompt_api.models.sam1.boundary import mask_runs
+from prompt_api.models.sam1.onnx_decoder import arranged, sparse_prompt
+from prompt_api.models.sam1.onnx_image import OnnxImage
+from prompt_api.service.prompts import to_decoder_frame
+from prompt_api.wire.requests import parse_prompt
+from shared.contract.geometry import Size
+from shared.contract.models import SAM1
 
 HERE = Path(__file__).parent
 
@@ -89,7 +89,7 @@ def _mask(size: Size, form: dict[str, int]) -> dict[str, Any]:
 
 
 def _prompt(size: Size, fields: dict[str, Any]) -> dict[str, Any]:
-    prompt: Prompt = to_decoder_frame(PromptInput(**fields), size, None)
+    prompt: Prompt = to_decoder_frame(parse_prompt(fields), SAM1.frame, size, None)
     points, labels = sparse_prompt(prompt)
     return {
         "size": list(size),
@@ -100,7 +100,7 @@ def _prompt(size: Size, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _visible_area(size: Size) -> list[int]:
-    image: Any = OnnxImage(np.zeros(EMBEDDING_SHAPE, np.float32), resized_size(size), lambda *_: image)
+    image: Any = OnnxImage(np.zeros(SAM1.tensors[0].shape, np.float32), SAM1.frame.inside(size), lambda *_: image)
     return list(image.visible)
 
 

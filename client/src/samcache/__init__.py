@@ -1,0 +1,30 @@
+"""Clients of sam-embedding-cache: a drop-in `SamPredictor`, and the HTTP API as Python calls.
+
+`samcache.errors` has every error that they raise.
+"""
+
+from samcache.arrays.rle import mask_of_rle
+from samcache.errors import ConnectionDropped, SamCacheError, ServiceUnreachable, UnexpectedAnswer
+from samcache.predictor.remote import RemoteSamPredictor
+from samcache.predictor.remote_async import AsyncRemoteSamPredictor
+from samcache.service.clients import AsyncSamCache, SamCache
+from samcache.service.flows import image_id_of
+from samcache.service.resources import ImageInfo, Mask, Masks, ModelInfo, Readiness
+
+__all__ = [
+    "AsyncRemoteSamPredictor",
+    "AsyncSamCache",
+    "ConnectionDropped",
+    "ImageInfo",
+    "Mask",
+    "Masks",
+    "ModelInfo",
+    "Readiness",
+    "RemoteSamPredictor",
+    "SamCache",
+    "SamCacheError",
+    "ServiceUnreachable",
+    "UnexpectedAnswer",
+    "image_id_of",
+    "mask_of_rle",
+]

@@ -1,0 +1,1 @@
+"""Between the bytes that travel and numpy arrays: masks, logits, embeddings, pixels."""

@@ -1,0 +1,1 @@
+"""`samcache`: the service from a shell. docs/command-line.md describes it."""

@@ -1,0 +1,165 @@
+"""The command line of `samcache`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from samcache.http.connection import DEFAULT_URL
+from samcache.http.endpoint import Endpoint
+from samcache.http.transport import is_address
+
+URL_VARIABLE = "SAMCACHE_URL"
+"""Names that start with `SAM_` are settings of the service, and the service refuses those that it does not know."""
+
+TOKEN_VARIABLE = "SAMCACHE_TOKEN"  # noqa: S105 - its name, not the token
+"""The token has no option, as other users of a machine see the options of running commands."""
+
+DEFAULT_TIMEOUT = 300.0
+DEFAULT_JOBS = 4
+MAX_JOBS = 16
+
+_EPILOG = f"""\
+a service that wants a token finds it in ${TOKEN_VARIABLE}.
+exit status: 0 done; 1 something failed; 2 wrong usage; 3 the service is out of reach or not ready; 130 interrupted"""
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options; `command` names the subcommand. If they make no sense, the process exits with status 2."""
+    parser = argparse.ArgumentParser(
+        prog="samcache", description="Segment Anything from a shell: images up once, masks back.", epilog=_EPILOG
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, summary: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=summary, description=summary, epilog=_EPILOG, parents=[_common()])
+
+    upload = command("upload", "Send images and wait until they are encoded; a known image is not sent again.")
+    upload.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JPEG, PNG or WEBP")
+    upload.add_argument("--no-wait", dest="wait", action="store_false", help="return once they are queued")
+    _jobs(upload)
+
+    warm = command("warm", "Have every image of a folder encoded ahead of time. Run again, it goes on where it was.")
+    warm.add_argument("folder", type=_folder, metavar="DIR")
+    warm.add_argument("-r", "--recursive", action="store_true", help="the folders in it as well")
+    _jobs(warm)
+
+    _segment(command("segment", "Cut out what points and a box show."))
+
+    status = command("status", "Whether the service is ready; or where images are on their way.")
+    status.add_argument("images", nargs="*", metavar="IMAGE|ID", help="a file, or the id of an uploaded image")
+
+    command("models", "The models that the service serves.")
+
+    options = parser.parse_args(arguments)
+    options.token = os.environ.get(TOKEN_VARIABLE, "").strip() or None
+    try:
+        Endpoint(options.url, options.token)
+    except ValueError as error:
+        parser.error(f"{TOKEN_VARIABLE}: {error}")
+    if options.command == "segment":
+        _check_segment(parser, options)
+    return options
+
+
+def _common() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--url",
+        type=_url,
+        default=os.environ.get(URL_VARIABLE) or DEFAULT_URL,
+        help=f"where the service answers; default: ${URL_VARIABLE}, else {DEFAULT_URL}",
+    )
+    common.add_argument("--model", help="a model it serves; default: the service's own")
+    common.add_argument(
+        "--timeout", type=_seconds, default=DEFAULT_TIMEOUT, help=f"seconds per image, default {DEFAULT_TIMEOUT:g}"
+    )
+    common.add_argument("--json", action="store_true", help="the result as JSON on standard output")
+    return common
+
+
+def _jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=int,
+        choices=range(1, MAX_JOBS + 1),
+        default=DEFAULT_JOBS,
+        metavar="N",
+        help=f"images under way at once, 1 to {MAX_JOBS}, default {DEFAULT_JOBS}",
+    )
+
+
+def _segment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="JPEG, PNG or WEBP")
+    parser.add_argument("--point", type=_point, action="append", default=[], metavar="X,Y", help="on the thing")
+    parser.add_argument("--point-bg", type=_point, action="append", default=[], metavar="X,Y", help="not on the thing")
+    parser.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="around the thing")
+    count = parser.add_mutually_exclusive_group()
+    count.add_argument("--multimask", dest="multimask", action="store_true", default=True, help="three masks (default)")
+    count.add_argument("--single", dest="multimask", action="store_false", help="one mask: for several points or a box")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--best", action="store_true", help="take the mask of the highest score (default)")
+    choice.add_argument("--index", type=int, choices=range(3), help="take this one, in SAM's order")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the mask as a PNG, white on black")
+    parser.add_argument("--overlay", action="store_true", help="write the photo with the mask painted on it instead")
+    parser.add_argument("--coco", type=Path, metavar="FILE", help="the mask as a COCO dataset of one annotation")
+    parser.add_argument("--polygon", type=Path, metavar="FILE", help="the mask's outlines and holes as JSON")
+
+
+def _check_segment(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if not (options.point or options.point_bg or options.box):
+        parser.error("segment needs at least one --point or a --box")
+    if options.index and not options.multimask:
+        parser.error("--single gives one mask, so --index can only be 0")
+    if options.overlay and options.output is None:
+        parser.error("--overlay says what to write to --output, which is missing")
+    if options.output is not None:
+        allowed = (".png", ".jpg", ".jpeg", ".webp") if options.overlay else (".png",)
+        if options.output.suffix.lower() not in allowed:
+            parser.error(f"--output {options.output} must end in {' or '.join(allowed)}")
+
+
+def _numbers(text: str, count: int) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else []
+
+
+def _point(text: str) -> list[float]:
+    point = _numbers(text, 2)
+    if not point:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a point; say for example 500,375")
+    return point
+
+
+def _box(text: str) -> list[float]:
+    box = _numbers(text, 4)
+    if not box or not (box[0] < box[2] and box[1] < box[3]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a box x0,y0,x1,y1 with x0 < x1 and y0 < y1")
+    return box
+
+
+def _url(text: str) -> str:
+    if not is_address(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address; say for example {DEFAULT_URL}")
+    return text
+
+
+def _seconds(text: str) -> float:
+    seconds = _numbers(text, 1)
+    if not seconds or seconds[0] <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds[0]
+
+
+def _folder(text: str) -> Path:
+    folder = Path(text)
+    if not folder.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
+    return folder

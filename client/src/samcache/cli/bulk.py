@@ -1,0 +1,168 @@
+"""`samcache upload` and `samcache warm`: many images, a few at once."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samcache.cli.exits import Exit
+from samcache.cli.files import UnreadableFile, images_in, read_image
+from samcache.cli.output import Output, Progress, table
+from samcache.errors import SamCacheError, Unavailable
+from samcache.service.clients import AsyncSamCache
+from samcache.service.resources import ImageInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a file: an image that the service has, or a problem.
+
+    Attributes:
+        problem: one sentence that says why there is no image.
+        code: the problem's name for a program.
+    """
+
+    path: Path
+    image: ImageInfo | None
+    problem: str | None = None
+    code: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        image = self.image
+        return {
+            "file": str(self.path),
+            "image_id": image and image.image_id,
+            "status": "failed" if image is None else image.status,
+            "sent": None if image is None else ("yes" if image.sent else "known"),
+            "width": image and image.width,
+            "height": image and image.height,
+        }
+
+    def document(self) -> dict[str, Any]:
+        error = None if self.problem is None else {"code": self.code, "detail": self.problem}
+        return {**self.row(), "sent": self.image is not None and self.image.sent, "error": error}
+
+
+class Bulk:
+    """One run over many files. If it is interrupted, `outcomes` has what was done."""
+
+    def __init__(self, paths: Sequence[Path], output: Output, *, wait: bool) -> None:
+        self.outcomes: list[Outcome] = []
+        self.unavailable: Unavailable | None = None
+        self._paths = paths
+        self._output = output
+        self._wait = wait
+        self._progress = Progress(len(paths))
+
+    async def run(self, service: AsyncSamCache, jobs: int) -> None:
+        """Do all files, `jobs` at once. When the service cannot answer, start no further one."""
+        self._show()
+        waiting = iter(self._paths)
+        async with service, asyncio.TaskGroup() as group:
+            for _ in range(min(jobs, len(self._paths))):
+                group.create_task(self._work(service, waiting))
+
+    def close(self) -> None:
+        self._progress.clear()
+
+    @property
+    def failed(self) -> int:
+        return sum(outcome.image is None for outcome in self.outcomes)
+
+    async def _work(self, service: AsyncSamCache, waiting: Iterator[Path]) -> None:
+        for path in waiting:
+            if self.unavailable is not None:
+                return
+            try:
+                outcome = Outcome(path, await self._encode(service, path))
+            except Unavailable as error:
+                self.unavailable = error
+                return
+            except SamCacheError as error:
+                outcome = Outcome(path, None, error.detail, error.code)
+            except UnreadableFile as error:
+                outcome = Outcome(path, None, str(error), "unreadable-file")
+            self.outcomes.append(outcome)
+            if outcome.problem is not None:
+                self._progress.clear()
+                self._output.complain(f"{path}: {outcome.problem}")
+            self._show()
+
+    async def _encode(self, service: AsyncSamCache, path: Path) -> ImageInfo:
+        data = await asyncio.to_thread(read_image, path)
+        image = await service.upload(data)
+        if not self._wait or image.status == "ready":
+            return image
+        ready = await service.wait(image.image_id, data)
+        return ImageInfo(ready.image_id, ready.model, ready.status, ready.width, ready.height, sent=image.sent)
+
+    def _show(self) -> None:
+        self._progress.show(len(self.outcomes), self.failed)
+
+
+def upload(options: argparse.Namespace, output: Output) -> Exit:
+    """`samcache upload FILE…`."""
+    bulk, interrupted = _run(options.files, options, output, wait=options.wait)
+    place = {path: number for number, path in enumerate(options.files)}
+    outcomes = sorted(bulk.outcomes, key=lambda outcome: place[outcome.path])
+    output.result([outcome.document() for outcome in outcomes], table([outcome.row() for outcome in outcomes]))
+    return _exit(bulk, interrupted, output)
+
+
+def warm(options: argparse.Namespace, output: Output) -> Exit:
+    """`samcache warm DIR`."""
+    started = time.monotonic()
+    try:
+        paths = images_in(options.folder, recursive=options.recursive)
+    except OSError as error:
+        output.complain(f"{error.filename} cannot be read: {error.strerror}")
+        return Exit.FAILED
+    bulk, interrupted = _run(paths, options, output, wait=True)
+    known = sum(outcome.image is not None and not outcome.image.sent for outcome in bulk.outcomes)
+    document = {
+        "images": len(paths),
+        "known": known,
+        "encoded": len(bulk.outcomes) - known - bulk.failed,
+        "failed": bulk.failed,
+        "left": len(paths) - len(bulk.outcomes),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    files = [outcome.document() for outcome in sorted(bulk.outcomes, key=lambda outcome: outcome.path)]
+    output.result(
+        {**document, "files": files},
+        "{images} images: {known} known already, {encoded} encoded, {failed} failed, {left} left; "
+        "{seconds:.1f} s".format(**document),
+    )
+    return _exit(bulk, interrupted, output)
+
+
+def _run(paths: Sequence[Path], options: argparse.Namespace, output: Output, *, wait: bool) -> tuple[Bulk, bool]:
+    """Run it; return the run, and whether Ctrl-C ended it."""
+    bulk = Bulk(paths, output, wait=wait)
+    try:
+        asyncio.run(
+            bulk.run(
+                AsyncSamCache(options.url, model=options.model, token=options.token, timeout=options.timeout),
+                options.jobs,
+            )
+        )
+    except KeyboardInterrupt:
+        return bulk, True
+    finally:
+        bulk.close()
+    return bulk, False
+
+
+def _exit(bulk: Bulk, interrupted: bool, output: Output) -> Exit:
+    if interrupted:
+        output.complain("stopped; run it again to go on where it was")
+        return Exit.INTERRUPTED
+    if bulk.unavailable is not None:
+        output.complain(bulk.unavailable.detail)
+        return Exit.UNAVAILABLE
+    return Exit.FAILED if bulk.failed else Exit.OK

@@ -1,0 +1,22 @@
+"""What each exit status of `samcache` means."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from samcache.errors import SamCacheError, Unavailable
+
+
+class Exit(IntEnum):
+    """The exit status."""
+
+    OK = 0
+    FAILED = 1  # the service refused something, or a file could not be read or written
+    USAGE = 2  # the command line makes no sense; argparse uses this number
+    UNAVAILABLE = 3  # the service is out of reach, not ready, or overloaded
+    INTERRUPTED = 130  # Ctrl-C; shells use this number
+
+
+def exit_of(error: SamCacheError) -> Exit:
+    """The status for an error that ends the command."""
+    return Exit.UNAVAILABLE if isinstance(error, Unavailable) else Exit.FAILED

@@ -1,0 +1,47 @@
+"""Image files of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Most bytes of a file that are read. No service takes as many; it keeps a wrong file from filling the memory."""
+
+
+class UnreadableFile(Exception):
+    """A file of this machine cannot be used. The message is a sentence that says why."""
+
+
+def read_image(path: Path) -> bytes:
+    """The file's bytes, whatever they are.
+
+    Raises:
+        UnreadableFile: the file cannot be read, or is too large to be an image.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UnreadableFile(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise UnreadableFile(f"{path} is larger than any image the service takes")
+    return data
+
+
+def images_in(folder: Path, *, recursive: bool) -> list[Path]:
+    """The paths of the JPEG, PNG and WEBP files, sorted. Names decide; hidden files and folders are left out."""
+    return sorted(_images(folder, recursive=recursive))
+
+
+def _images(folder: Path, *, recursive: bool) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if recursive and not path.is_symlink():
+                yield from _images(path, recursive=True)
+        elif path.suffix.lower() in SUFFIXES:
+            yield path

@@ -1,0 +1,1 @@
+"""`segment_anything.SamPredictor`'s interface over the service."""

@@ -1,0 +1,219 @@
+"""What `RemoteSamPredictor` and `AsyncRemoteSamPredictor` share: everything but the sending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samcache.arrays.embedding import embedding_of
+from samcache.arrays.frame import FRAME_SIZE, Size, resized_size
+from samcache.arrays.pixels import png_of
+from samcache.errors import ImageTooLarge, InvalidPrompt
+from samcache.http.wire import Deadline, Flow
+from samcache.predictor.prompting import (
+    KnownLogits,
+    Predicted,
+    batched_prompts,
+    chunks,
+    like_the_arguments,
+    predicted,
+    single_prompt,
+    stacked,
+)
+from samcache.predictor.transform import ResizeLongestSide
+from samcache.service import flows
+from samcache.service.flows import Prompt
+
+_BATCH = 16
+"""Prompts per request. The low-res logits of three masks for each are 8 MB."""
+
+_TO_PREDICT = "before mask prediction"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteImageEncoder:
+    """What tools read of `predictor.model.image_encoder`."""
+
+    img_size: int = FRAME_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteModel:
+    """What tools read of `predictor.model`.
+
+    Attributes:
+        name: what the service calls it; None: the service's default.
+    """
+
+    name: str | None
+    mask_threshold: float = 0.0
+    image_format: str = "RGB"
+    device: str = "cpu"
+    image_encoder: RemoteImageEncoder = RemoteImageEncoder()
+
+
+@dataclass(frozen=True, slots=True)
+class _CurrentImage:
+    """
+    Attributes:
+        data: the file's bytes, kept to send them again if the service drops them.
+        original: (height, width), EXIF orientation applied.
+    """
+
+    image_id: str
+    data: bytes
+    original: Size
+
+
+class PredictorCore:
+    """The current image, and each method of a predictor as a flow."""
+
+    def __init__(self, model: str | None, timeout: float) -> None:
+        self.model = RemoteModel(model)
+        self.transform = ResizeLongestSide()
+        self._timeout = timeout
+        self._known = KnownLogits()
+        self._image: _CurrentImage | None = None
+        self._embedding: NDArray[np.float32] | None = None
+
+    @property
+    def device(self) -> str:
+        """The device on which a tool should make the tensors for this predictor: `cpu`."""
+        return self.model.device
+
+    @property
+    def is_image_set(self) -> bool:
+        return self._image is not None
+
+    @property
+    def original_size(self) -> Size:
+        """(height, width) of the current image, EXIF orientation applied."""
+        return self._current("to have a size").original
+
+    @property
+    def input_size(self) -> Size:
+        """(height, width) of the current image in SAM's input frame."""
+        return resized_size(self.original_size)
+
+    @property
+    def image_id(self) -> str:
+        """The id of the current image, for other calls of the HTTP API."""
+        return self._current("to have an id").image_id
+
+    def reset_image(self) -> None:
+        """Forget the current image. The service keeps its embedding."""
+        self._image = None
+        self._embedding = None
+        self._known.clear()
+
+    def set_torch_image(self, transformed_image: Any, original_image_size: tuple[int, ...]) -> NoReturn:
+        """Not possible here: the service takes images, and resizes them itself.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("a remote predictor takes the image itself: use set_image or set_image_file")
+
+    def _current(self, what_for: str) -> _CurrentImage:
+        if self._image is None:
+            raise RuntimeError(f"An image must be set with .set_image(...) {what_for}.")
+        return self._image
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(self._timeout)
+
+    def _set_pixels(self, png: bytes) -> Flow[None]:
+        try:
+            yield from self._set(png)
+        except ImageTooLarge as error:
+            hint = f"as PNG these pixels take {len(png):,} bytes; set_image_file sends the file they came from as it is"
+            raise ImageTooLarge(f"{error.detail}; {hint}", **error.extra) from error
+
+    def _set(self, data: bytes) -> Flow[None]:
+        self.reset_image()
+        image = yield from flows.ready(flows.image_id_of(data), data, self.model.name, self._deadline())
+        self._image = _CurrentImage(image.image_id, data, image.size)
+
+    def _predict_one(
+        self,
+        point_coords: NDArray[Any] | None,
+        point_labels: NDArray[Any] | None,
+        box: NDArray[Any] | None,
+        mask_input: NDArray[Any] | None,
+        *,
+        multimask: bool,
+        full_logits: bool,
+    ) -> Flow[Predicted]:
+        def build(known: KnownLogits) -> list[Prompt]:
+            return [single_prompt(point_coords, point_labels, box, mask_input, known)]
+
+        return (yield from self._predict(build, multimask, full_logits))[0]
+
+    def _predict_batch(
+        self, point_coords: Any, point_labels: Any, boxes: Any, mask_input: Any, *, multimask: bool, full_logits: bool
+    ) -> Flow[tuple[Any, ...]]:
+        original = self._current(_TO_PREDICT).original
+
+        def build(known: KnownLogits) -> list[Prompt]:
+            return batched_prompts(point_coords, point_labels, boxes, mask_input, original=original, known=known)
+
+        answers = stacked((yield from self._predict(build, multimask, full_logits)))
+        return like_the_arguments(answers, point_coords, point_labels, boxes, mask_input)
+
+    def _predict(
+        self, build: Callable[[KnownLogits], list[Prompt]], multimask: bool, full_logits: bool
+    ) -> Flow[list[Predicted]]:
+        """
+        Args:
+            build: makes the prompts. It puts a token in place of each logits that are known.
+        """
+        image = self._current(_TO_PREDICT)
+        prompts = build(self._known)
+        try:
+            return (yield from self._ask(image, prompts, multimask, full_logits))
+        except InvalidPrompt:
+            if not any("mask_token" in prompt for prompt in prompts):
+                raise
+        # The service no longer knows a token. Send the logits themselves.
+        return (yield from self._ask(image, build(KnownLogits()), multimask, full_logits))
+
+    def _ask(
+        self, image: _CurrentImage, prompts: Sequence[Prompt], multimask: bool, full_logits: bool
+    ) -> Flow[list[Predicted]]:
+        """Ask for masks as RLE, which is exact. Logits come as float16; masks made of them would differ at edges."""
+        deadline = self._deadline()
+        answers: list[Predicted] = []
+        for some in chunks(prompts, _BATCH):
+            answer = yield from flows.masks(
+                image.image_id,
+                some,
+                self.model.name,
+                deadline,
+                multimask=multimask,
+                form="logits" if full_logits else "rle",
+                logits=True,
+                data=image.data,
+            )
+            answers += [
+                predicted(masks, image.original, self._known, full_logits=full_logits) for masks in answer.results
+            ]
+        return answers
+
+    def _get_embedding(self) -> Flow[NDArray[np.float32]]:
+        image = self._current("to generate an embedding")
+        if self._embedding is None:
+            npy = yield from flows.embedding(image.image_id, self.model.name, self._deadline(), image.data)
+            self._embedding = embedding_of(npy)
+        return self._embedding
+
+    def _encoded(self, image: NDArray[np.uint8], image_format: str) -> bytes:
+        assert image_format in ("RGB", "BGR"), f"image_format must be in ['RGB', 'BGR'], is {image_format}."
+        pixels = np.asarray(image)
+        assert pixels.ndim == 3 and pixels.shape[2] == 3, f"image must be HWC with 3 channels, is {pixels.shape}."  # noqa: PT018 - one sentence
+        if pixels.dtype != np.uint8:
+            raise TypeError(f"image must be uint8, is {pixels.dtype}")
+        return png_of(pixels if image_format == self.model.image_format else pixels[..., ::-1])

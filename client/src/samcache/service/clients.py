@@ -1,0 +1,172 @@
+"""The HTTP API as Python calls: `SamCache`, and `AsyncSamCache` for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samcache.arrays.embedding import embedding_of
+from samcache.http.connection import DEFAULT_TIMEOUT, DEFAULT_URL, AsyncConnected, Connected
+from samcache.http.endpoint import Endpoint
+from samcache.http.wire import Deadline
+from samcache.service import flows
+from samcache.service.flows import Prompt
+from samcache.service.resources import ImageInfo, Masks, ModelInfo, Readiness
+
+if TYPE_CHECKING:
+    import httpx
+
+
+class SamCache(Connected):
+    """A client of one service. Threads may share it. A context manager: it closes its connections at the end."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        model: str | None = None,
+        token: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        http: httpx.Client | None = None,
+    ) -> None:
+        """
+        Args:
+            url: where the service answers.
+            model: the name of a model that it serves; None: its default.
+            token: the token that the service knows you by, if it wants one. Use HTTPS, or a service on this machine.
+            timeout: seconds that one call of a method may take in all. Waiting for the encoder counts.
+            http: your own httpx client, for headers, proxies or certificates. You close it yourself.
+        """
+        super().__init__(Endpoint(url, token), http)
+        self.model = model
+        self._timeout = timeout
+
+    def readiness(self) -> Readiness:
+        """Whether the service is ready, and if not, why."""
+        return self._run(flows.readiness())
+
+    def models(self) -> list[ModelInfo]:
+        """The models that the service serves, its default first."""
+        return self._run(flows.models(self._deadline()))
+
+    def status(self, image_id: str) -> ImageInfo:
+        """How far an image is.
+
+        Raises:
+            ImageNotFound: the service does not know it.
+            ImageExpired: the service knew it and no longer has it.
+        """
+        return self._run(flows.status(image_id, self.model, self._deadline()))
+
+    def upload(self, data: bytes) -> ImageInfo:
+        """Upload the image file `data`, unless the service knows it. This does not wait for the embedding.
+
+        Raises:
+            UnsupportedImage, InvalidImage, ImageTooLarge: the service does not take it.
+        """
+        return self._run(flows.upload(data, self.model, self._deadline()))
+
+    def wait(self, image_id: str, data: bytes | None = None) -> ImageInfo:
+        """Wait until the image has its embedding. If the service does not have the image, upload it from `data`.
+
+        Raises:
+            EncodeFailed: the image cannot be encoded.
+            EmbeddingPending: the embedding was not there in time.
+        """
+        return self._run(flows.ready(image_id, data, self.model, self._deadline()))
+
+    def masks(
+        self,
+        image_id: str,
+        prompts: Sequence[Prompt],
+        *,
+        multimask: bool = True,
+        form: str = "rle",
+        data: bytes | None = None,
+    ) -> Masks:
+        """Masks for 1 to 64 prompts on one image.
+
+        Args:
+            prompts: as in docs/http-api.md. Coordinates are pixels of the original, EXIF orientation applied.
+            multimask: True gives SAM's three masks for each prompt, False gives one.
+            form: `rle`, `png`, `polygons` or `logits`.
+            data: the file's bytes, to upload again if the service no longer has the image.
+
+        Raises:
+            InvalidPrompt: a prompt makes no sense.
+            ImageNotFound, ImageExpired: the service does not have the image, and `data` is None.
+        """
+        deadline = self._deadline()
+        flow = flows.masks(image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data)
+        return self._run(flow)
+
+    def embedding(self, image_id: str, data: bytes | None = None) -> NDArray[np.float32]:
+        """The image embedding, (1, 256, 64, 64) float32. It travels as float16."""
+        flow = flows.embedding(image_id, self.model, self._deadline(), data)
+        return embedding_of(self._run(flow))
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(self._timeout)
+
+
+class AsyncSamCache(AsyncConnected):
+    """`SamCache` for asyncio: the same calls, awaited. Any number may run at once."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        model: str | None = None,
+        token: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        """Args: as `SamCache`."""
+        super().__init__(Endpoint(url, token), http)
+        self.model = model
+        self._timeout = timeout
+
+    async def readiness(self) -> Readiness:
+        """As `SamCache.readiness`."""
+        return await self._run(flows.readiness())
+
+    async def models(self) -> list[ModelInfo]:
+        """As `SamCache.models`."""
+        return await self._run(flows.models(self._deadline()))
+
+    async def status(self, image_id: str) -> ImageInfo:
+        """As `SamCache.status`."""
+        return await self._run(flows.status(image_id, self.model, self._deadline()))
+
+    async def upload(self, data: bytes) -> ImageInfo:
+        """As `SamCache.upload`."""
+        return await self._run(flows.upload(data, self.model, self._deadline()))
+
+    async def wait(self, image_id: str, data: bytes | None = None) -> ImageInfo:
+        """As `SamCache.wait`."""
+        return await self._run(flows.ready(image_id, data, self.model, self._deadline()))
+
+    async def masks(
+        self,
+        image_id: str,
+        prompts: Sequence[Prompt],
+        *,
+        multimask: bool = True,
+        form: str = "rle",
+        data: bytes | None = None,
+    ) -> Masks:
+        """As `SamCache.masks`."""
+        deadline = self._deadline()
+        flow = flows.masks(image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data)
+        return await self._run(flow)
+
+    async def embedding(self, image_id: str, data: bytes | None = None) -> NDArray[np.float32]:
+        """As `SamCache.embedding`."""
+        flow = flows.embedding(image_id, self.model, self._deadline(), data)
+        return embedding_of(await self._run(flow))
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(self._timeout)

@@ -1,0 +1,227 @@
+"""The operations of a client. Each is a `Flow` that says what to ask, when to ask again, and when to give up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from samcache.errors import (
+    SERVICE_ERRORS,
+    ConnectionDropped,
+    EmbeddingPending,
+    EncodeFailed,
+    ImageExpired,
+    ImageNotFound,
+    SamCacheError,
+    UnexpectedAnswer,
+)
+from samcache.http.wire import Call, Deadline, Flow, Reply, error_of, parsed, retry_after
+from samcache.service.resources import ImageInfo, Masks, ModelInfo, Readiness
+
+MAX_WAIT = 25.0
+"""Seconds for which the service is asked to hold an answer. The service allows 30; most proxies allow 30 or more."""
+
+MARGIN = 30.0
+"""Seconds that an answer may take, beside those for which it is held."""
+
+RETRY_SECONDS = 30.0
+"""Seconds for which a service that cannot answer now is asked again. The operation's deadline may end it earlier."""
+
+_SLOW_DOWN = 429
+_TRY_AGAIN = frozenset({_SLOW_DOWN, 502, 503, 504})
+_FORGOTTEN = (ImageNotFound, ImageExpired)
+_TRIES = 3
+
+Prompt = Mapping[str, Any]
+"""One prompt as in the contract's JSON: `points` with `labels`, `box`, `mask_token`, `mask_logits`."""
+
+
+def image_id_of(data: bytes) -> str:
+    """The id of an image file: lower-case hex SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def answered(call: Call, deadline: Deadline) -> Flow[Reply]:
+    """The reply to `call`. It is asked again while the service is busy and time is left.
+
+    Raises:
+        SamCacheError: the error that the service answered, or that nothing answered.
+    """
+    dropped = False
+    patience = Deadline.after(RETRY_SECONDS, deadline.clock)
+    while True:
+        try:
+            reply = yield replace(call, seconds=min(call.seconds, max(1.0, deadline.left())))
+        except ConnectionDropped:
+            # A server may close an open connection just when a request is sent. Every request here may be repeated.
+            if dropped:
+                raise
+            dropped = True
+            continue
+        if reply.status < 400:
+            return reply
+        pause = retry_after(reply)
+        # A rate limit says when to go on, so it may be waited for until the deadline. Other refusals may last: give up
+        # after `RETRY_SECONDS`.
+        left = deadline.left() if reply.status == _SLOW_DOWN else min(patience.left(), deadline.left())
+        if reply.status not in _TRY_AGAIN or left <= pause:
+            raise error_of(reply)
+        call = replace(call, after=pause)
+
+
+def show(image_id: str, model: str | None, deadline: Deadline, *, wait: float = 0.0, after: float = 0.0) -> Flow[Reply]:
+    """Ask for the image. The service holds its answer for up to `wait` seconds, until the image is ready or failed."""
+    call = Call("GET", f"/v1/images/{image_id}", _query(model, wait), seconds=wait + MARGIN, after=after)
+    return (yield from answered(call, deadline))
+
+
+def send(data: bytes, model: str | None, deadline: Deadline, *, wait: float = 0.0) -> Flow[Reply]:
+    """Upload the image. The service holds its answer as in `show`."""
+    seconds = wait + MARGIN + len(data) / 100_000  # a slow line sends 100,000 bytes a second
+    call = Call("POST", "/v1/images", _query(model, wait), data, "application/octet-stream", seconds)
+    return (yield from answered(call, deadline))
+
+
+def upload(data: bytes, model: str | None, deadline: Deadline) -> Flow[ImageInfo]:
+    """Upload the image, unless the service knows it. This does not wait for the embedding.
+
+    Raises:
+        SamCacheError: the service refuses it, or does not answer.
+    """
+    try:
+        image = _image((yield from show(image_id_of(data), model, deadline)))
+        if image.status != "failed":
+            return image
+    except _FORGOTTEN:
+        pass
+    return _image((yield from send(data, model, deadline)), sent=True)
+
+
+def ready(image_id: str, data: bytes | None, model: str | None, deadline: Deadline) -> Flow[ImageInfo]:
+    """Wait until the image has its embedding. If the service remembers that encoding it failed, try once more.
+
+    Args:
+        data: the file's bytes, sent if the service does not have them; None if the caller has none.
+
+    Raises:
+        ImageNotFound, ImageExpired: the service does not have the image, and `data` is None.
+        EncodeFailed, InvalidImage, …: the image cannot be encoded.
+        EmbeddingPending: the deadline came first.
+    """
+    sent, after = 0, 0.0
+    while True:
+        wait = min(MAX_WAIT, deadline.left())
+        try:
+            reply = yield from show(image_id, model, deadline, wait=wait, after=after)
+            image = _image(reply, sent=sent > 0)
+            upload_it = image.status == "failed" and sent == 0 and data is not None
+        except _FORGOTTEN:
+            if data is None or sent >= _TRIES:
+                raise
+            upload_it = True
+        if upload_it:
+            assert data is not None
+            sent += 1
+            reply = yield from send(data, model, deadline, wait=wait)
+            image = _image(reply, sent=True)
+        if image.status == "ready":
+            return image
+        if image.status == "failed":
+            raise _failure(image)
+        after = retry_after(reply)
+        if deadline.left() <= after:
+            raise EmbeddingPending(f"the image is still {image.status} after all the time given", retry_after=after)
+
+
+def masks(
+    image_id: str,
+    prompts: Sequence[Prompt],
+    model: str | None,
+    deadline: Deadline,
+    *,
+    multimask: bool,
+    form: str,
+    logits: bool = False,
+    data: bytes | None = None,
+) -> Flow[Masks]:
+    """Masks for each prompt. If the embedding is missing, wait for it, or upload the image again from `data`.
+
+    Raises:
+        SamCacheError: the error that the service answered; docs/http-api.md lists them.
+    """
+    request = {"prompts": prompts, "multimask": multimask, "format": form} | ({"logits": True} if logits else {})
+    body = json.dumps(request, separators=(",", ":"))
+    path = f"/v1/images/{image_id}/masks"
+    call = Call("POST", path, _query(model), body.encode(), "application/json", seconds=deadline.left())
+    reply = yield from _of_the_embedding(call, image_id, data, model, deadline)
+    timing = reply.headers.get("server-timing", "")
+    found = parsed(reply, lambda document: Masks.parse(document, form, timing))
+    if len(found.results) != len(prompts):
+        raise UnexpectedAnswer(f"{len(prompts)} prompts were answered with {len(found.results)} results")
+    return found
+
+
+def embedding(image_id: str, model: str | None, deadline: Deadline, data: bytes | None = None) -> Flow[bytes]:
+    """The image embedding as a `.npy` file."""
+    call = Call("GET", f"/v1/images/{image_id}/embedding", _query(model))
+    return (yield from _of_the_embedding(call, image_id, data, model, deadline)).body
+
+
+def models(deadline: Deadline) -> Flow[list[ModelInfo]]:
+    """The models that the service serves, its default first."""
+    reply = yield from answered(Call("GET", "/v1/models"), deadline)
+    return parsed(reply, lambda document: [ModelInfo.parse(model) for model in document["models"]])
+
+
+def readiness() -> Flow[Readiness]:
+    """Whether the service is ready now."""
+    reply = yield Call("GET", "/readyz")
+    if reply.status not in (200, 503):
+        raise error_of(reply)
+    return parsed(reply, Readiness.parse)
+
+
+def status(image_id: str, model: str | None, deadline: Deadline) -> Flow[ImageInfo]:
+    """How far the image is.
+
+    Raises:
+        ImageNotFound: the service does not know it.
+        ImageExpired: the service knew it and no longer has it.
+    """
+    return _image((yield from show(image_id, model, deadline)))
+
+
+def _of_the_embedding(
+    call: Call, image_id: str, data: bytes | None, model: str | None, deadline: Deadline
+) -> Flow[Reply]:
+    """The reply to a call that needs the embedding. If the embedding is missing, have it made and ask again."""
+    tries = _TRIES
+    while True:
+        tries -= 1
+        try:
+            return (yield from answered(call, deadline))
+        except EmbeddingPending:
+            if tries == 0:
+                raise
+        except _FORGOTTEN:
+            if tries == 0 or data is None:
+                raise
+        yield from ready(image_id, data, model, deadline)
+
+
+def _image(reply: Reply, *, sent: bool = False) -> ImageInfo:
+    return parsed(reply, lambda document: ImageInfo.parse(document, sent=sent))
+
+
+def _failure(image: ImageInfo) -> SamCacheError:
+    error = image.error or {}
+    kind = SERVICE_ERRORS.get(error.get("code", ""), EncodeFailed)
+    return kind(error.get("detail", "the image could not be encoded"))
+
+
+def _query(model: str | None, wait: float = 0.0) -> dict[str, str]:
+    query = {} if model is None else {"model": model}
+    return {**query, "wait": f"{wait:.3f}"} if wait > 0 else query

@@ -1,0 +1,156 @@
+"""The service's answers as typed values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """An image on its way to an embedding, for one model.
+
+    Attributes:
+        image_id: lower-case hex SHA-256 of the file's bytes.
+        status: `queued`, `encoding`, `ready` or `failed`.
+        width: pixels, EXIF orientation applied.
+        height: pixels, EXIF orientation applied.
+        queue_position: how many images are encoded before this one; None if it is not queued, or nobody knows.
+        error: `{"code", "detail"}` if it failed.
+        sent: True if the file's bytes were sent for this answer, False if the service knew the image.
+    """
+
+    image_id: str
+    model: str
+    status: str
+    width: int
+    height: int
+    queue_position: int | None = None
+    error: Mapping[str, str] | None = None
+    sent: bool = False
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any], *, sent: bool = False) -> Self:
+        return cls(
+            image_id=str(document["image_id"]),
+            model=str(document["model"]),
+            status=str(document["status"]),
+            width=int(document["width"]),
+            height=int(document["height"]),
+            queue_position=document.get("queue_position"),
+            error=document.get("error"),
+            sent=sent,
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width), as numpy and SAM order it."""
+        return self.height, self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """One mask.
+
+    Attributes:
+        score: the IoU that the model predicts for it.
+        area: pixels that it covers.
+        bbox: (x, y, width, height) of those pixels.
+        payload: the mask in the format that was asked for; docs/http-api.md describes each.
+        token: a later prompt refines this mask with it, as its `mask_token`.
+        logits: its low-res logits as the contract's base64 text, if they were asked for.
+    """
+
+    score: float
+    area: int
+    bbox: tuple[int, int, int, int]
+    payload: Any
+    token: str
+    logits: str | None = None
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any], form: str) -> Self:
+        x, y, width, height = (int(value) for value in document["bbox"])
+        return cls(
+            score=float(document["score"]),
+            area=int(document["area"]),
+            bbox=(x, y, width, height),
+            payload=document[form],
+            token=str(document["mask_token"]),
+            logits=document.get("logits"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """The answer to a request of prompts.
+
+    Attributes:
+        width: pixels of the original, EXIF orientation applied.
+        height: pixels of the original, EXIF orientation applied.
+        results: the masks of each prompt, in the order of the prompts.
+        timing: the `Server-Timing` header: how many milliseconds each stage took in the service.
+    """
+
+    image_id: str
+    model: str
+    width: int
+    height: int
+    results: list[list[Mask]]
+    timing: str = ""
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any], form: str, timing: str = "") -> Self:
+        return cls(
+            image_id=str(document["image_id"]),
+            model=str(document["model"]),
+            width=int(document["width"]),
+            height=int(document["height"]),
+            results=[[Mask.parse(mask, form) for mask in result["masks"]] for result in document["results"]],
+            timing=timing,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model that the service serves.
+
+    Attributes:
+        default: True if it answers the requests that name no model.
+        decoder: path under which a client can download its decoder, or None.
+    """
+
+    name: str
+    title: str
+    default: bool
+    licence: str
+    weights_digest: str
+    decoder: str | None
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        return cls(
+            name=str(document["name"]),
+            title=str(document["title"]),
+            default=bool(document["default"]),
+            licence=str(document["licence"]),
+            weights_digest=str(document["weights_digest"]),
+            decoder=document["links"]["decoder"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the service can answer.
+
+    Attributes:
+        checks: for each thing that the service depends on, `ok` or a sentence that says what is wrong.
+    """
+
+    ready: bool
+    checks: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        return cls(document["status"] == "ready", {str(name): str(said) for name, said in document["checks"].items()})

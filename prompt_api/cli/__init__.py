@@ -1,1 +1,0 @@
-"""`samcache`: the service from a shell. See docs/command-line.md."""

@@ -1,0 +1,1 @@
+"""The Flask application: HTTP in, use case, HTTP out."""

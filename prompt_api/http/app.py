@@ -1,0 +1,32 @@
+"""The Flask application: blueprints around `Services`."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from prompt_api.http import middleware, problem_answers
+from prompt_api.http.routes import (
+    browser_runtime,
+    documentation,
+    health,
+    images,
+    label_studio,
+    masks,
+    metrics,
+    models,
+    page,
+)
+from prompt_api.http.services import Services
+from shared.observe.tracing import NO_TRACER, Tracer
+
+
+def create_app(services: Services, tracer: Tracer = NO_TRACER) -> Flask:
+    """A WSGI application that serves `services`. It opens nothing by itself."""
+    app = Flask("prompt_api", static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider's own attribute
+    app.extensions["sam"] = services
+    middleware.surround(app, middleware.layers(services, tracer))
+    problem_answers.register(app)
+    for module in (images, masks, models, health, metrics, documentation, page, browser_runtime, label_studio):
+        app.register_blueprint(module.blueprint)
+    return app

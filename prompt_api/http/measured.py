@@ -1,0 +1,90 @@
+"""Measures every request to the Flask application: how it was answered, how long it took, and what on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from flask import Response, g, request
+
+from prompt_api.http.layer import Layer
+from prompt_api.http.methods import KNOWN_METHODS
+from prompt_api.http.route_template import template_of
+from prompt_api.metrics.counting import ApiMetrics
+from prompt_api.wire.problems import MEDIA_TYPE
+from shared.observe.stages import Stages
+
+ARRIVAL = "sam.arrival"
+"""Key of the WSGI environment: when the request's first and its last byte came, as `time.perf_counter` counts."""
+
+OTHER = "other"
+"""Route of what is no route, and method of what is no usual method: nobody may invent labels."""
+
+
+@dataclass(slots=True)
+class _Measured:
+    """The present request.
+
+    Attributes:
+        arrived: when its last byte had come.
+        staged: its route says what the time was spent on.
+    """
+
+    arrived: float
+    timings: Stages = field(default_factory=Stages)
+    staged: bool = False
+    status: int = 500
+    code: str = ""
+
+
+def layer(metrics: ApiMetrics) -> Layer:
+    """Measures every request, and counts it in `metrics`."""
+
+    def begin() -> None:
+        now = time.perf_counter()
+        first, last = request.environ.get(ARRIVAL, (now, now))
+        g.measured = measured = _Measured(last)
+        measured.timings.add("receive", last - first)
+        measured.timings.add("thread", now - last)
+        metrics.in_flight.inc()
+
+    def answered(answer: Response) -> Response:
+        measured: _Measured = g.measured
+        measured.status = answer.status_code
+        if answer.mimetype == MEDIA_TYPE:
+            measured.code = answer.get_json()["code"]
+        return answer
+
+    def end(_error: BaseException | None) -> None:
+        measured: _Measured | None = g.pop("measured", None)
+        if measured is None:  # a context that no request began
+            return
+        metrics.in_flight.dec()
+        seconds = time.perf_counter() - measured.arrived
+        route = OTHER if request.url_rule is None else template_of(request.url_rule.rule)
+        method = request.method if request.method in KNOWN_METHODS else OTHER
+        metrics.answered(route, method, measured.status, measured.code)
+        metrics.took(route, method, seconds)
+        if measured.staged:
+            stages = dict(measured.timings.seconds)
+            stages["other"] = max(0.0, seconds + stages["receive"] - sum(stages.values()))
+            metrics.spent(route, stages)
+
+    return Layer(enter=begin, leave=answered, end=end)
+
+
+def admitted_layer() -> Layer:
+    """Ends the stage `admit`, in which the layers further out decided whether the request may go on."""
+
+    def admitted() -> None:
+        measured: _Measured = g.measured
+        measured.timings.add("admit", time.perf_counter() - measured.arrived - measured.timings.seconds["thread"])
+
+    return Layer(enter=admitted)
+
+
+def timings() -> Stages:
+    """For the present request, whose stages will be counted."""
+    measured: _Measured = g.measured
+    measured.staged = True
+    return measured.timings

@@ -1,0 +1,64 @@
+"""Query parameters and the image resource, shared by the routes."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from flask import request, url_for
+
+from prompt_api.http.services import services
+from prompt_api.service.images import ImageState
+from prompt_api.wire.answers import ImageResource
+from prompt_api.wire.limits import MAX_WAIT
+from shared.contract.errors import InvalidParameter
+from shared.contract.models import Model
+from shared.observe import log_context
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+"""A number as JSON writes it; `float` takes more, digits of other scripts for instance."""
+
+
+def model() -> Model:
+    """The model named by `?model=`, or the default one.
+
+    Raises:
+        ModelNotFound: this service does not serve it.
+    """
+    found = services().model(request.args.get("model"))
+    log_context.add(model=found.name)
+    return found
+
+
+def wait() -> float:
+    """Seconds of `?wait=`, 0 to 30.
+
+    Raises:
+        InvalidParameter: anything else.
+    """
+    text = request.args.get("wait", "0")
+    seconds = float(text) if _NUMBER.fullmatch(text) else math.nan
+    if not 0 <= seconds <= MAX_WAIT:
+        raise InvalidParameter(f"wait={text!r} must be a number of seconds from 0 to {MAX_WAIT:g}")
+    return seconds
+
+
+def resource(state: ImageState) -> ImageResource:
+    """The image resource of the contract."""
+    height, width = state.original
+    image_id, model = state.key.image_id, state.key.model
+    return {
+        "image_id": image_id,
+        "model": model,
+        "status": state.status,
+        "width": width,
+        "height": height,
+        "queue_position": state.queue_position,
+        "error": None if state.error is None else {"code": state.error.code, "detail": state.error.detail},
+        "links": {
+            "self": url_for("images.show", image_id=image_id, model=model),
+            "masks": url_for("masks.create", image_id=image_id, model=model),
+            "embedding": url_for("images.embedding", image_id=image_id, model=model),
+            "events": url_for("images.events", image_id=image_id, model=model),
+        },
+    }

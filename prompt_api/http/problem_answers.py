@@ -1,0 +1,62 @@
+"""Every error of the application, the framework's own included, answered with a problem document."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from prompt_api.wire import problems
+from shared.contract import errors
+from shared.observe import log_context
+
+_log = logging.getLogger(__name__)
+
+
+def response(
+    status: int, code: str, detail: str, *, extra: dict[str, Any] | None = None, retry_after: float | None = None
+) -> Response:
+    log_context.add(code=code)
+    body = json.dumps(problems.document(status, code, detail, extra))
+    return Response(body, status, headers=problems.headers(status, retry_after), content_type=problems.MEDIA_TYPE)
+
+
+def from_error(error: errors.SamCacheError) -> Response:
+    status = problems.STATUS.get(type(error))
+    if status is None:
+        _log.error("an error that must not reach a client did", exc_info=error)
+        return internal_error()
+    if status == 503:
+        _log.warning("%s: %s", error.code, error.detail)
+    return response(status, error.code, error.detail, extra=error.extra, retry_after=error.retry_after)
+
+
+def internal_error() -> Response:
+    return response(500, "internal-error", "the service failed; its log says why")
+
+
+def register(app: Flask) -> None:
+    """Answer every error of `app`, the framework's own included, with a problem document."""
+
+    @app.errorhandler(errors.SamCacheError)
+    def known(error: errors.SamCacheError) -> Response:
+        return from_error(error)
+
+    @app.errorhandler(HTTPException)
+    def framework(error: HTTPException) -> Response:
+        status = error.code or 500
+        # Not the phrase of HTTPStatus, which changes with the version of Python.
+        code = error.name.lower().replace(" ", "-")
+        answer = response(status, code, error.description or error.name)
+        for name, value in error.get_headers():
+            if name.lower() not in ("content-type", "content-length"):
+                answer.headers[name] = value
+        return answer
+
+    @app.errorhandler(Exception)
+    def unknown(error: Exception) -> Response:
+        _log.error("unhandled error", exc_info=error)
+        return internal_error()

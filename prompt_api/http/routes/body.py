@@ -1,0 +1,25 @@
+"""Read a request's body, up to a limit."""
+
+from __future__ import annotations
+
+from flask import request
+
+from shared.contract.errors import RequestTooLarge
+
+
+def read_body(most: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        RequestTooLarge: more than `most` bytes, declared or found while reading.
+    """
+    if request.content_length is not None and request.content_length > most:
+        raise _too_large(most)
+    body = request.stream.read(most + 1)
+    if len(body) > most:
+        raise _too_large(most)
+    return body
+
+
+def _too_large(most: int) -> RequestTooLarge:
+    return RequestTooLarge(f"a prompt request has at most {most} bytes", max_bytes=most)

@@ -1,0 +1,144 @@
+"""`/v1/images`: upload, status, events, embedding, delete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import Blueprint, Response, jsonify, request, stream_with_context
+
+from prompt_api.http import measured
+from prompt_api.http.gate import namespace
+from prompt_api.http.parameters import model, resource, wait
+from prompt_api.http.services import services
+from prompt_api.http.uploads import read_upload
+from prompt_api.service.images import ImageState
+from prompt_api.wire.limits import EVENT_STREAM_SECONDS
+from shared.contract.errors import EmbeddingPending, ModelNotFound, Overloaded, SamCacheError
+from shared.contract.keys import EmbeddingKey, parse_image_id
+from shared.contract.models import Model
+from shared.observe import log_context
+
+blueprint = Blueprint("images", __name__, url_prefix="/v1/images")
+
+RETRY_AFTER = "1"
+
+UPLOAD_TURN = 5.0
+"""Seconds an upload waits for a slot of memory before it is refused."""
+
+
+@blueprint.post("")
+def upload() -> Response:
+    chosen, seconds, api = model(), wait(), services()
+    if not api.uploads.acquire(timeout=UPLOAD_TURN):
+        raise Overloaded("too many uploads at once", retry_after=2)
+    timings = measured.timings()
+    try:
+        with timings.stage("parse"):
+            received = read_upload(request, max_bytes=api.settings.max_upload_bytes)
+        log_context.add(image_id=received.image_id)
+        with timings.stage("store"):
+            state = api.images.upload(received.image_id, received.data, chosen, namespace=namespace())
+        del received
+    finally:
+        api.uploads.release()
+    if not state.settled and seconds > 0:
+        with timings.stage("wait"):
+            state = _wait(state.key.image_id, chosen, seconds)
+    if state.error is not None:
+        raise state.error
+    return _answer(state, pending_status=202)
+
+
+@blueprint.get("/<image_id>")
+def show(image_id: str) -> Response:
+    return _answer(_wait(parse_image_id(image_id), model(), wait()), pending_status=200)
+
+
+@blueprint.delete("/<image_id>")
+def delete(image_id: str) -> Response:
+    api = services()
+    if api.images.delete(parse_image_id(image_id), tuple(api.models.values()), namespace=namespace()):
+        api.masks.forget(image_id)
+    return Response(status=204)
+
+
+@blueprint.get("/<image_id>/events")
+def events(image_id: str) -> Response:
+    states = services().images.follow(parse_image_id(image_id), model(), EVENT_STREAM_SECONDS)
+    first = next(states)  # raises before the stream starts, while a problem document can still be sent
+    assert first is not None
+    gone = request.environ.get("waitress.client_disconnected", lambda: False)
+    first_event = _event(first)
+
+    def stream() -> Iterator[str]:
+        with _thread_to_wait() as granted:
+            yield f"retry: {1000 if granted else 3000}\n\n{first_event}"
+            try:
+                for state in states if granted else ():
+                    if gone():
+                        return
+                    yield ": still here\n\n" if state is None else _event(state)
+            except SamCacheError:
+                # Deleted, expired, or Redis is away: the client connects again and meets the error itself.
+                return
+
+    answer = Response(stream_with_context(stream()), content_type="text/event-stream")
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Accel-Buffering"] = "no"
+    return answer
+
+
+@blueprint.get("/<image_id>/embedding")
+def embedding(image_id: str) -> Response:
+    chosen, api = model(), services()
+    if request.args.get("weights", chosen.weights_digest) != chosen.weights_digest:
+        raise ModelNotFound(f"model {chosen.name!r} has other weights now")
+    key = EmbeddingKey.of(parse_image_id(image_id), chosen)
+    body = api.embeddings.file(key, chosen.architecture)
+    if body is None:
+        state = api.images.state(image_id, chosen)
+        if state.error is not None:
+            raise state.error
+        raise EmbeddingPending("the image is not encoded yet", retry_after=1)
+    answer = Response(body, content_type="application/octet-stream")
+    answer.set_etag(hashlib.sha256(body).hexdigest()[:32])
+    answer.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    answer.make_conditional(request)
+    return answer
+
+
+def _wait(image_id: str, chosen: Model, seconds: float) -> ImageState:
+    """Wait if a thread can be spared for it; else answer at once, as if `wait` were 0."""
+    with _thread_to_wait(needed=seconds > 0) as granted:
+        return services().images.wait(image_id, chosen, seconds if granted else 0.0)
+
+
+@contextmanager
+def _thread_to_wait(*, needed: bool = True) -> Iterator[bool]:
+    slots = services().waiters
+    granted = needed and slots.acquire(blocking=False)
+    try:
+        yield granted
+    finally:
+        if granted:
+            slots.release()
+
+
+def _answer(state: ImageState, *, pending_status: int) -> Response:
+    body = resource(state)
+    answer = jsonify(body)
+    answer.headers["Cache-Control"] = "no-store"
+    if not state.settled:
+        answer.status_code = pending_status
+        answer.headers["Retry-After"] = RETRY_AFTER
+        if pending_status == 202:
+            answer.headers["Location"] = body["links"]["self"]
+    return answer
+
+
+def _event(state: ImageState) -> str:
+    """One server-sent event, named after the status, with the image resource as data."""
+    return f"event: {state.status}\ndata: {json.dumps(resource(state))}\n\n"

@@ -1,0 +1,69 @@
+"""`/label-studio`: Label Studio's ML backend protocol."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from flask import Blueprint, Response, jsonify
+
+from prompt_api.http.gate import malformed_counted, namespace, spend
+from prompt_api.http.routes.body import read_body
+from prompt_api.http.services import services
+from prompt_api.integrations.label_studio.asker import Asker
+from prompt_api.integrations.label_studio.wire import (
+    BackendHealth,
+    Noted,
+    PredictAnswer,
+    SetupAnswer,
+    check_event,
+    parse_predict,
+    parse_setup,
+)
+from shared.contract.errors import SamCacheError
+
+blueprint = Blueprint("label_studio", __name__, url_prefix="/label-studio")
+
+MAX_NOTICE = 2 * 1024 * 1024
+"""Bytes of what Label Studio says of a project or an event: a label config, an annotation. None of it is kept."""
+
+_log = logging.getLogger(__name__)
+
+
+@blueprint.get("/health")
+def health() -> Response:
+    """Label Studio waits a second for it."""
+    answer: BackendHealth = {"status": "UP", "model_class": services().settings.model}
+    return jsonify(answer)
+
+
+@blueprint.post("/setup")
+def setup() -> Response:
+    """Label Studio waits three seconds for it, and asks each time a task is opened. The token it sends is not used."""
+    parse_setup(read_body(MAX_NOTICE))
+    answer: SetupAnswer = {"model_version": services().label_studio.model_version}
+    return jsonify(answer)
+
+
+@blueprint.post("/predict")
+def predict() -> Response:
+    task = None
+    try:
+        with malformed_counted():
+            # Tasks may carry their images as data URLs.
+            asked = parse_predict(read_body(services().settings.max_upload_bytes))
+        task = asked.tasks[0].id
+        answer: PredictAnswer = {"results": services().label_studio.predict(asked, Asker(namespace(), spend))}
+    except SamCacheError as error:
+        # The annotator sees none of it.
+        _log.warning("no prediction for Label Studio's task %s: %s: %s", task, error.code, error.detail)
+        raise
+    return Response(json.dumps(answer, separators=(",", ":")), content_type="application/json")
+
+
+@blueprint.post("/webhook")
+def webhook() -> Response:
+    """Nothing is learnt from annotations."""
+    check_event(read_body(MAX_NOTICE))
+    answer: Noted = {"status": "ok"}
+    return jsonify(answer)

@@ -1,0 +1,97 @@
+"""`/v1/models`: what is served, and the decoder that belongs to it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request, send_file, url_for
+
+from prompt_api.http.services import services
+from prompt_api.models.browser_runtime import RUNTIME
+from prompt_api.wire.answers import BrowserDecoder, ModelDescription
+from shared.contract.errors import ModelNotFound
+from shared.contract.models import Model
+
+blueprint = Blueprint("models", __name__, url_prefix="/v1/models")
+
+
+@blueprint.get("")
+def index() -> Response:
+    return jsonify({"models": [_describe(model) for model in services().models.values()]})
+
+
+@blueprint.get("/<name>")
+def show(name: str) -> Response:
+    return jsonify(_describe(services().model(name)))
+
+
+@blueprint.get("/<name>/decoder.onnx")
+def decoder(name: str) -> Response:
+    api = services()
+    model = api.model(name)
+    path = api.decoder_files.get(model.name)
+    if path is None:
+        raise ModelNotFound(f"model {name!r} has no decoder graph to download")
+    # The graph never changes while its weights do not, so the digest of the weights is its strong ETag.
+    answer = send_file(path, mimetype="application/octet-stream", etag=model.weights_digest[:32], conditional=True)
+    answer.headers["Cache-Control"] = "public, max-age=3600"
+    answer.make_conditional(request)
+    return answer
+
+
+@blueprint.get("/<name>/decoder")
+def browser_decoder(name: str) -> Response:
+    api = services()
+    model = api.model(name)
+    status, detail = api.browser.status(model)
+    split = api.browser.decoder(model)
+    body: BrowserDecoder = {
+        "model": model.name,
+        "weights_digest": model.weights_digest,
+        "status": status,
+        "detail": detail,
+        "runtime": RUNTIME.version,
+        "digest": None if split is None else split.digest,
+        "parts": {} if split is None else {name: path.stat().st_size for name, path in split.parts.items()},
+    }
+    answer = jsonify(body)
+    answer.headers["Cache-Control"] = "no-cache"
+    return answer
+
+
+@blueprint.get("/<name>/decoder/<digest>/<part>.onnx")
+def decoder_part(name: str, digest: str, part: str) -> Response:
+    api = services()
+    path = api.browser.part(api.model(name), digest, part)
+    answer = send_file(path, mimetype="application/octet-stream", etag=f"{digest}-{part}", conditional=True)
+    answer.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    answer.make_conditional(request)
+    return answer
+
+
+def _describe(model: Model) -> ModelDescription:
+    api = services()
+    has_decoder = model.name in api.decoder_files
+    return {
+        "name": model.name,
+        "title": model.title,
+        "default": model.name == api.settings.model,
+        "weights_digest": model.weights_digest,
+        "licence": model.licence,
+        "architecture": model.architecture.name,
+        "image_size": model.architecture.frame.side,
+        "frame": {"name": model.architecture.frame.name, "side": model.architecture.frame.side},
+        "embedding": {
+            "shape": list(model.architecture.tensors[0].shape),
+            "dtype": "float16",
+            "stored_as": api.settings.embedding_dtype,
+        },
+        "tensors": [
+            {
+                "name": spec.name,
+                "shape": list(spec.shape),
+                "dtype": "float16",
+                "stored_as": api.settings.embedding_dtype,
+            }
+            for spec in model.architecture.tensors
+        ],
+        "links": {"decoder": url_for("models.decoder", name=model.name) if has_decoder else None},
+    }

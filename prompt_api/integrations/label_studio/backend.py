@@ -1,0 +1,144 @@
+"""The ML backend's use case: tasks in, predictions out."""
+
+from __future__ import annotations
+
+import logging
+from threading import BoundedSemaphore
+
+from prompt_api.access.owners import Owners
+from prompt_api.access.scopes import Quota
+from prompt_api.integrations.label_studio.asker import Asker
+from prompt_api.integrations.label_studio.config import LabelConfig, parse_label_config
+from prompt_api.integrations.label_studio.pictures import TaskPictures
+from prompt_api.integrations.label_studio.prompting import Interaction, interaction
+from prompt_api.integrations.label_studio.regions import regions
+from prompt_api.integrations.label_studio.wire import Prediction, PredictRequest, Region, Task
+from prompt_api.masks.runs import ColumnRuns
+from prompt_api.service.images import ImageService, ImageState, ImageStatus
+from prompt_api.service.masks import MaskAnswer, MaskService
+from prompt_api.service.prompts import ImagePrompt, MasksQuery
+from shared.contract.errors import EmbeddingPending, ImageExpired, ImageNotFound, InvalidPrompt
+from shared.contract.models import Model
+from shared.observe.stages import Stages
+
+PATIENCE = 25.0
+"""Seconds an annotator's first click waits for the encoding. Label Studio itself waits 100, proxies often 60."""
+
+_log = logging.getLogger(__name__)
+
+
+class LabelStudioBackend:
+    """Answers Label Studio for one model."""
+
+    def __init__(
+        self,
+        *,
+        images: ImageService,
+        masks: MaskService,
+        owners: Owners,
+        pictures: TaskPictures,
+        model: Model,
+        waiters: BoundedSemaphore,
+    ) -> None:
+        """Args:
+        owners: what is remembered of a task's image holds only while its namespace still has the image.
+        waiters: slots for requests that hold their thread to wait.
+        """
+        self._images = images
+        self._masks = masks
+        self._owners = owners
+        self._pictures = pictures
+        self._model = model
+        self._waiters = waiters
+
+    @property
+    def model_version(self) -> str:
+        """The model and its weights: Label Studio keeps it with each prediction."""
+        return f"{self._model.name}-{self._model.weights_digest[:12]}"
+
+    def predict(self, request: PredictRequest, asker: Asker) -> list[Prediction | list[Prediction]]:
+        """One prediction where the annotator has drawn something; else none, and the tasks' images are encoded ahead.
+
+        The prediction is empty while the image is being encoded, for longer than an annotator will wait, and while it
+        is fetched without a thread to spare for that: the next click finds it.
+
+        Raises:
+            InvalidPrompt: the request, the label config and the task do not fit together.
+            ImageUnreachable, UnsupportedImage, InvalidImage, ImageTooLarge, EncodeFailed: there is no such image to
+                be had.
+            RateLimited, Overloaded, StoreUnavailable: nothing is wrong with the request; try again.
+        """
+        context = request.params.context if request.params else None
+        drawn = interaction(context.result) if context else None
+        asker.spend(Quota.PROMPTS, drawn.count if drawn else 1)
+        config = parse_label_config(request.label_config)
+        if context is None:
+            self._pictures.warm((one for task in request.tasks for one in config.pictures(task)), asker)
+            return [[] for _ in request.tasks]
+        if len(request.tasks) != 1:
+            raise InvalidPrompt("a context belongs to one task")
+        found = self._interactive(request.tasks[0], config, drawn, asker) if drawn else []
+        score = min((region["score"] for region in found), default=0.0)
+        return [{"model_version": self.model_version, "score": score, "result": found}]
+
+    def close(self) -> None:
+        self._pictures.close()
+
+    def _interactive(self, task: Task, config: LabelConfig, drawn: Interaction, asker: Asker) -> list[Region]:
+        reference = config.picture(task, drawn.to_name, drawn.page)
+        try:
+            state = self._settled(reference, asker)
+            if state.error is not None:
+                raise state.error
+            if state.status is ImageStatus.READY:
+                return self._regions(state, drawn, config, asker.namespace)
+        except EmbeddingPending:  # not even fetched; or lost a moment ago, and queued again
+            pass
+        _log.info("the image of task %s is not encoded yet; no region", task.id)
+        return []
+
+    def _settled(self, reference: str, asker: Asker) -> ImageState:
+        granted = self._waiters.acquire(blocking=False)
+        seconds = PATIENCE if granted else 0.0
+        try:
+            try:
+                image_id = self._pictures.image_id(reference, asker, may_fetch=granted)
+                self._owners.require(image_id, asker.namespace)
+                return self._images.wait(image_id, self._model, seconds)
+            except (ImageNotFound, ImageExpired):
+                image_id = self._pictures.image_id(reference, asker, may_fetch=granted, fresh=True)
+                return self._images.wait(image_id, self._model, seconds)
+        finally:
+            if granted:
+                self._waiters.release()
+
+    def _regions(self, state: ImageState, drawn: Interaction, config: LabelConfig, namespace: str) -> list[Region]:
+        asked = drawn.prompts(state.original)
+        targets = [config.target(drawn.to_name, label) for _, label in asked]
+        if not asked:
+            return []
+        prompts = [prompt for prompt, _ in asked]
+        # As SAM's authors advise: three masks to choose from where one point may mean a part or the whole.
+        ambiguous = len(prompts) == 1 and _is_one_point(prompts[0])
+        answer = self._masks.answer(
+            state.key.image_id,
+            self._model,
+            MasksQuery(tuple(prompts), multimask=ambiguous),
+            wait=0.0,
+            timings=Stages(),
+            namespace=namespace,
+            write=_as_runs,
+        )
+        found: list[Region] = []
+        for masks, target in zip(answer.results, targets, strict=True):
+            best: MaskAnswer = max(masks, key=lambda mask: mask.score)
+            found += regions(best.mask.payload, best.score, target, drawn.to_name, drawn.page)
+        return found
+
+
+def _is_one_point(prompt: ImagePrompt) -> bool:
+    return prompt.box is None and len(prompt.points) == 1
+
+
+def _as_runs(runs: ColumnRuns) -> ColumnRuns:
+    return runs

@@ -1,0 +1,183 @@
+"""From what a task says its image is to an uploaded image: a data URL, or something on the configured Label Studio."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from threading import BoundedSemaphore, Lock
+from urllib.parse import unquote_to_bytes
+
+from prompt_api.access.scopes import Quota
+from prompt_api.integrations.label_studio.asker import Asker
+from prompt_api.integrations.label_studio.instance import LabelStudioInstance
+from prompt_api.integrations.label_studio.recent import RecentImages
+from prompt_api.service.images import ImageService
+from shared.contract.errors import (
+    EmbeddingPending,
+    ImageUnreachable,
+    InvalidImage,
+    Overloaded,
+    SamCacheError,
+    Unavailable,
+)
+from shared.contract.models import Model
+from shared.observe.tracing import carried
+
+FETCHES = 4
+"""Images one process fetches, and holds in memory, at once. Uploads have slots of their own: a Label Studio that hangs
+does not stop them."""
+
+TURN_SECONDS = 5.0
+"""Seconds a fetch waits for its turn before it is refused."""
+
+WARMING_THREADS = 2
+MAX_WARMING = 256
+"""Images of one request that are taken in ahead of time, and images that may wait to be fetched; beyond, it is done
+when somebody clicks on them."""
+
+_log = logging.getLogger(__name__)
+
+
+class TaskPictures:
+    """Takes the images of tasks in, and remembers which they were. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        images: ImageService,
+        model: Model,
+        instance: LabelStudioInstance | None,
+        fetches_for: str | None,
+        recent: RecentImages,
+        background: Executor | None = None,
+    ) -> None:
+        """Args:
+        instance: None fetches nothing.
+        fetches_for: the namespace that alone may have images of `instance`; None for all.
+        background: fetches ahead of time; None: threads of this object's own.
+        """
+        self._images = images
+        self._model = model
+        self._instance = instance
+        self._fetches_for = fetches_for
+        self._recent = recent
+        self._fetches = BoundedSemaphore(FETCHES)
+        self._background = background or ThreadPoolExecutor(WARMING_THREADS, thread_name_prefix="label-studio")
+        self._lock = Lock()
+        self._warming: set[tuple[str, str]] = set()
+
+    def image_id(self, reference: str, asker: Asker, *, may_fetch: bool, fresh: bool = False) -> str:
+        """The id of the image at `reference`, uploaded for the asker unless it was a moment ago.
+
+        Args:
+            may_fetch: the thread can be spared until Label Studio answers; else that is left to the background.
+            fresh: upload it whatever is remembered: the service has lost it.
+
+        Raises:
+            EmbeddingPending: it is fetched in the background.
+            ImageUnreachable: it is no data URL and nowhere this service may fetch from for the asker, or cannot be
+                fetched.
+            UnsupportedImage, InvalidImage, ImageTooLarge: it is not an image this service takes.
+            RateLimited: the asker has uploaded its share.
+            Overloaded, StoreUnavailable: try again.
+        """
+        if reference.startswith("data:"):
+            return self._unpack(reference, asker, fresh=fresh)
+        key = (asker.namespace, reference)
+        known = None if fresh else self._recent.get(key)
+        if known is not None:
+            return known
+        get = self._source(reference, asker)
+        if key not in self._warming:  # what waits to be fetched was counted before
+            asker.spend(Quota.UPLOADS, 1)
+        if may_fetch:
+            return self._fetch(key, get)
+        self._fetch_ahead(key, get)
+        raise EmbeddingPending("the image is being fetched", retry_after=1)
+
+    def warm(self, references: Iterable[str], asker: Asker) -> None:
+        """Upload ahead of time, fetching in the background. What is left out or fails has its turn when clicked on."""
+        for reference in islice(references, MAX_WARMING):
+            try:
+                self.image_id(reference, asker, may_fetch=False)
+            except EmbeddingPending:
+                continue
+            except SamCacheError as error:
+                _log_refusal(error)
+                if isinstance(error, Unavailable):  # neither will the next one be taken
+                    return
+
+    def close(self) -> None:
+        """Start no more fetches. Those under way end within their time limit."""
+        self._background.shutdown(wait=False, cancel_futures=True)
+
+    def _unpack(self, url: str, asker: Asker, *, fresh: bool) -> str:
+        data = _data(url)
+        key = (asker.namespace, hashlib.sha256(data).hexdigest())
+        if fresh or self._recent.get(key) is None:
+            asker.spend(Quota.UPLOADS, 1)
+            self._recent.put(key, self._take_in(data, asker.namespace))
+        return key[1]
+
+    def _source(self, reference: str, asker: Asker) -> Callable[[], bytes]:
+        """What fetches the image."""
+        if self._instance is None:
+            raise ImageUnreachable("SAM_LABEL_STUDIO_URL is not set: only images in data URLs can be used")
+        if self._fetches_for not in (None, asker.namespace):
+            raise ImageUnreachable("images on Label Studio are for another namespace: only data URLs can be used")
+        return partial(self._instance.fetch, self._instance.target(reference))
+
+    def _fetch_ahead(self, key: tuple[str, str], get: Callable[[], bytes]) -> None:
+        with self._lock:
+            if key in self._warming:
+                return
+            if len(self._warming) >= MAX_WARMING:
+                raise Overloaded(f"{MAX_WARMING} images wait to be fetched already", retry_after=2)
+            self._warming.add(key)
+        self._background.submit(carried(self._fetch_quietly), key, get)
+
+    def _fetch_quietly(self, key: tuple[str, str], get: Callable[[], bytes]) -> None:
+        try:
+            self._fetch(key, get)
+        except SamCacheError as error:
+            _log_refusal(error)
+        finally:
+            with self._lock:
+                self._warming.discard(key)
+
+    def _fetch(self, key: tuple[str, str], get: Callable[[], bytes]) -> str:
+        if not self._fetches.acquire(timeout=TURN_SECONDS):
+            raise Overloaded("too many images are being fetched", retry_after=2)
+        try:
+            image_id = self._take_in(get(), key[0])
+        finally:
+            self._fetches.release()
+        self._recent.put(key, image_id)
+        return image_id
+
+    def _take_in(self, data: bytes, namespace: str) -> str:
+        image_id = hashlib.sha256(data).hexdigest()
+        self._images.upload(image_id, data, self._model, namespace=namespace)
+        return image_id
+
+
+def _log_refusal(error: SamCacheError) -> None:
+    _log.info("cannot take in ahead of time: %s: %s", error.code, error.detail)
+
+
+def _data(url: str) -> bytes:
+    """What is in a data URL (RFC 2397); the request that holds it is bounded."""
+    header, comma, body = url.partition(",")
+    if not comma:
+        raise InvalidImage("the image's data URL has no data")
+    try:
+        data = base64.b64decode(body, validate=True) if header.endswith(";base64") else unquote_to_bytes(body)
+    except (binascii.Error, ValueError):
+        raise InvalidImage("the image's data URL is not base64") from None
+    return data

@@ -1,0 +1,55 @@
+"""Masks as regions of Label Studio."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any, cast
+
+from prompt_api.integrations.label_studio.brush import encode_brush
+from prompt_api.integrations.label_studio.config import MaskTarget
+from prompt_api.integrations.label_studio.outline import outlines
+from prompt_api.integrations.label_studio.wire import BrushValue, PolygonValue, Region
+from prompt_api.masks.runs import ColumnRuns
+
+_OWN_LABELS = ("brushlabels", "polygonlabels")
+
+
+def regions(runs: ColumnRuns, score: float, target: MaskTarget, to_name: str, page: int | None) -> Iterator[Region]:
+    """The mask as regions of the target's tag: one for a brush, one for each part for polygons; none if it is empty.
+
+    A label that is another tag's comes as an entry of its own after each region, as Label Studio keeps it.
+
+    Args:
+        score: IoU the model predicts.
+        page: of an `Image` tag with several, else None.
+    """
+    if not runs.area:
+        return
+    height, width = runs.size
+    for value in _values(runs, target.tag.kind):
+        shared: dict[str, Any] = {
+            "id": secrets.token_hex(5),
+            "to_name": to_name,
+            "original_width": width,
+            "original_height": height,
+            "image_rotation": 0,
+            "score": score,
+        }
+        if page is not None:
+            shared["item_index"] = page
+        labels = [] if target.label is None else [target.label]
+        kind = target.tag.kind
+        own = {kind: labels} if kind in _OWN_LABELS else {}
+        yield cast(Region, {**shared, "type": kind, "from_name": target.tag.name, "value": {**value, **own}})
+        if target.labels_tag is not None:
+            separate = {**value, "labels": labels}
+            yield cast(Region, {**shared, "type": "labels", "from_name": target.labels_tag.name, "value": separate})
+
+
+def _values(runs: ColumnRuns, kind: str) -> Iterator[BrushValue | PolygonValue]:
+    if kind in ("brushlabels", "brush"):
+        yield {"format": "rle", "rle": encode_brush(runs)}
+        return
+    for points in outlines(runs):
+        yield {"points": points, "closed": True}

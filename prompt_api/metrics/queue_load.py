@@ -1,0 +1,59 @@
+"""How an encode queue is doing, for whoever watches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+from rq import Queue
+from rq.job import Job
+from rq.registry import StartedJobRegistry
+from rq.serializers import JSONSerializer
+from rq.utils import now, str_to_date
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
+
+from shared.contract.keys import queue_name
+from shared.contract.models import Model
+from shared.redis.failures import translated_errors
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLoad:
+    """A look at one model's queue.
+
+    Attributes:
+        waiting: encodings that no worker has begun.
+        running: encodings that a worker has begun.
+        workers: that are registered.
+        oldest: seconds since the next encoding was queued; 0 if none waits.
+    """
+
+    waiting: int
+    running: int
+    workers: int
+    oldest: float
+
+
+def queue_load(client: redis.Redis, model: Model) -> QueueLoad:
+    """How the queue of `model`, with exactly its weights, is doing, in two round trips.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    name = queue_name(model.name, model.weights_digest)
+    queue = Queue(name, connection=client, serializer=JSONSerializer)
+    with translated_errors():
+        with client.pipeline(transaction=False) as pipeline:
+            pipeline.llen(queue.key)
+            pipeline.lindex(queue.key, 0)
+            pipeline.zcard(StartedJobRegistry(queue=queue).key)
+            pipeline.smembers(WORKERS_BY_QUEUE_KEY % name)
+            waiting, first, running, workers = pipeline.execute()
+        with client.pipeline(transaction=False) as pipeline:
+            pipeline.hget(Job.key_for(first.decode() if first else ""), "enqueued_at")
+            for worker in workers:  # the set also names those that died a while ago
+                pipeline.exists(worker)
+            queued_at, *living = pipeline.execute()
+    # Clocks differ between hosts.
+    oldest = max(0.0, (now() - str_to_date(queued_at)).total_seconds()) if queued_at else 0.0
+    return QueueLoad(waiting=waiting, running=running, workers=sum(living), oldest=oldest)

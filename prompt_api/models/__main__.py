@@ -1,0 +1,27 @@
+"""`python -m prompt_api.models` builds the decoder of every served model in `SAM_WEIGHTS_DIR` and prints the folders.
+
+For container images and shared volumes: an API that finds its decoders there needs no weights and writes nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from prompt_api.models.load import load_decoder
+from shared.contract.models import find_model
+from shared.contract.settings import Settings
+from shared.weights.command import print_folders
+
+
+def _folders(settings: Settings) -> Iterator[Path]:
+    """The folders of every served model's decoder, which are built."""
+    for name in settings.served_models:
+        graph = load_decoder(find_model(name), settings).graph
+        if graph is not None:
+            yield graph.parent
+
+
+if __name__ == "__main__":
+    sys.exit(print_folders(_folders))

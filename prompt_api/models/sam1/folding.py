@@ -1,0 +1,126 @@
+"""Constants of the split decoder: the mask decoder's weights, multiplied out as `prompt_api.models` says.
+
+Everything is float64 until a graph takes it, so folding loses nothing that float32 would have kept.
+Matrices act on row vectors: `x @ matrix`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompt_api.models.sam1.prompt_tokens import dense_positions
+from prompt_api.models.sam1.weights import LAYERS, Weights
+from shared.contract.models import SAM1
+
+Array = NDArray[np.float64]
+
+HEADS = 8
+INTERNAL = 128
+"""Channels of an attention between tokens and image, over all heads."""
+
+WIDTH = SAM1.tensors[0].shape[1]
+"""Channels of tokens and of image features."""
+
+MASK_ROWS = 17
+"""Rows a mask prompt adds to the update: its 16 features, and ones for their bias."""
+
+FIRST_COLUMNS = (WIDTH, INTERNAL, INTERNAL, INTERNAL, WIDTH + 2 * INTERNAL + WIDTH)
+"""What `Folded.first_update` puts side by side."""
+
+SECOND_COLUMNS = (WIDTH, INTERNAL, INTERNAL, WIDTH)
+"""What `Folded.second_update` puts side by side."""
+
+_TRANSFORMER = "mask_decoder.transformer"
+
+
+class Folded:
+    """The weights, and the products of them that more than one graph needs.
+
+    Attributes:
+        weights: as given.
+        positions: (4096, 256) positional encoding of the image.
+        layers: name prefix of each layer.
+        reads: name prefix of each token-to-image attention: two layers', then the final one.
+        writes: name prefix of each layer's image-to-token attention.
+        no_mask: (256,) what is added to the image when there is no mask prompt.
+        base_shift: (256,) centred constant of the first sum.
+        second_shift: (256,) centred constant of the second sum.
+        gains, shifts: (256,) each, of the norm after each sum.
+        upscale: (256, 256); columns are the four sub-pixels (dy, dx) of 64 channels each.
+        upscale_shift: (256,) what the constants become there.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.positions = dense_positions(weights)
+        self.layers = [f"{_TRANSFORMER}.layers.{index}" for index in range(LAYERS)]
+        self.reads = [f"{layer}.cross_attn_token_to_image" for layer in self.layers]
+        self.reads.append(f"{_TRANSFORMER}.final_attn_token_to_image")
+        self.writes = [f"{layer}.cross_attn_image_to_token" for layer in self.layers]
+        self.gains = [self.array(f"{layer}.norm4.weight") for layer in self.layers]
+        self.shifts = [self.array(f"{layer}.norm4.bias") for layer in self.layers]
+        self.no_mask = self.array("prompt_encoder.no_mask_embed.weight")[0]
+        self.base_shift = centred(self.no_mask + self.bias(self.writes[0], "out_proj"))
+        self.second_shift = centred(self.shifts[0] + self.bias(self.writes[1], "out_proj"))
+
+        kernel = self.array("mask_decoder.output_upscaling.0.weight")
+        self.upscale = kernel.transpose(0, 2, 3, 1).reshape(WIDTH, WIDTH)
+        bias = np.tile(self.array("mask_decoder.output_upscaling.0.bias"), 4)
+        self.upscale_shift = self.shifts[1] @ self.upscale + bias
+
+    def array(self, name: str) -> Array:
+        return self.weights[name].astype(np.float64)
+
+    def matrix(self, attention: str, projection: str) -> Array:
+        """(in, out) of one of an attention's projections."""
+        return self.array(f"{attention}.{projection}.weight").T
+
+    def bias(self, attention: str, projection: str) -> Array:
+        return self.array(f"{attention}.{projection}.bias")
+
+    def first_readers(self) -> Array:
+        """(256, 384): the second layer's key and value, and query, of the first sum once centred and scaled."""
+        readers = [
+            self.matrix(self.reads[1], "k_proj"),
+            self.matrix(self.reads[1], "v_proj"),
+            self.matrix(self.writes[1], "q_proj"),
+        ]
+        return self.gains[0][:, None] * np.hstack(readers)
+
+    def second_readers(self) -> Array:
+        """(256, 512): the same for the second sum: the final attention's key and value, and the upscaling."""
+        readers = [self.matrix(self.reads[2], "k_proj"), self.matrix(self.reads[2], "v_proj"), self.upscale]
+        return self.gains[1][:, None] * np.hstack(readers)
+
+    def first_update(self, rows: Array) -> Array:
+        """What rows (R, 256) in the first sum become downstream, (R, sum(FIRST_COLUMNS)).
+
+        Side by side: the rows, centred; what `first_readers` make of them; their `second_update`.
+        """
+        rows = centred(rows)
+        return np.hstack([rows, rows @ self.first_readers(), self.second_update(rows * self.gains[0])])
+
+    def second_update(self, rows: Array) -> Array:
+        """What rows (R, 256) in the second sum become downstream, (R, sum(SECOND_COLUMNS)).
+
+        Side by side: the rows, centred; what `second_readers` make of them.
+        """
+        rows = centred(rows)
+        return np.hstack([rows, rows @ self.second_readers()])
+
+    def mask_rows(self) -> Array:
+        """(17, 256): what a mask prompt's features, and a one, add to the image that has no mask prompt."""
+        kernel = self.array("prompt_encoder.mask_downscaling.6.weight").reshape(WIDTH, MASK_ROWS - 1)
+        bias = self.array("prompt_encoder.mask_downscaling.6.bias")
+        return np.vstack([kernel.T, bias - self.no_mask])
+
+
+def centring() -> Array:
+    """The (256, 256) matrix that takes each row's mean away."""
+    return np.eye(WIDTH) - 1.0 / WIDTH
+
+
+def centred(rows: Array) -> Array:
+    """`rows` less the mean of each over its channels."""
+    return np.asarray(rows - rows.mean(axis=-1, keepdims=True))

@@ -1,0 +1,149 @@
+"""Built decoder graphs on disk, under the digest of their weights and of the code that built them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import onnx
+
+from prompt_api.models.onnx.shared_constants import share_constants
+from prompt_api.models.sam1 import image_side, mask_side, prompt_side, unsplit
+from prompt_api.models.sam1.folding import Folded
+from prompt_api.models.sam1.weights import Weights
+from shared.contract.errors import WeightsError
+from shared.host.atomic_file import replacing
+from shared.weights.fetch import explained_errors, fetch_lock, sha256_of
+
+BUILDERS = (
+    "onnx/graph",
+    "onnx/shared_constants",
+    "sam1/folding",
+    "sam1/image_side",
+    "sam1/image_source",
+    "sam1/image_update",
+    "sam1/mask_side",
+    "sam1/prompt_side",
+    "sam1/prompt_tokens",
+    "sam1/token_side",
+    "sam1/unsplit",
+    "sam1/weights",
+)
+"""The modules of `prompt_api/models` that decide what a graph is. A change in one makes the kept graphs stale."""
+
+_KEPT = 2
+"""Decoders of the same weights that are kept: this version's, and the one used before it, to go back to."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderGraphs:
+    """The ONNX files of one model's decoder.
+
+    Attributes:
+        unsplit: the whole decoder in standard operators, for browsers and as the oracle.
+        image_side, mask_side, prompt_side: the split decoder; for ONNX Runtime only, which browsers have as well.
+        first_prompt: the prompt side for the first prompt on an image; reads most of its constants from the file of
+            `prompt_side`.
+    """
+
+    unsplit: Path
+    image_side: Path
+    mask_side: Path
+    prompt_side: Path
+    first_prompt: Path
+
+    @property
+    def split(self) -> dict[str, Path]:
+        """The split decoder by names of its parts."""
+        return {path.stem: path for path in (self.image_side, self.mask_side, self.prompt_side)}
+
+    @property
+    def split_digest(self) -> str:
+        """What names the content of the split decoder, lower-case hex (32 characters). Reads the recorded digests."""
+        records = "\n".join(_record(path).read_text(encoding="ascii") for path in self.split.values())
+        return hashlib.sha256(records.encode()).hexdigest()[:32]
+
+
+def cached_graphs(read_weights: Callable[[], Weights], weights_digest: str, folder: Path) -> DecoderGraphs:
+    """The graphs in `folder`, checked against their recorded digests; built when missing, stale or damaged.
+
+    Safe for processes that start together: one builds, the others wait for it.
+
+    Args:
+        read_weights: called only when the graphs must be built.
+        weights_digest: names the weights, lower-case hex.
+        folder: where decoders are kept, whatever their model.
+
+    Raises:
+        WeightsError: the weights cannot be read, or the folder cannot be written.
+    """
+    home = folder / f"decoder-{weights_digest[:16]}-{_builder_version()}"
+    names = ("decoder", "image_side", "mask_side", "prompt_side", "first_prompt")
+    graphs = DecoderGraphs(*(home / f"{name}.onnx" for name in names))
+    with explained_errors(home):
+        if not _sound(graphs):
+            with fetch_lock(home):
+                if not _sound(graphs):  # not built while this process waited
+                    _log.info("building the mask decoder in %s", home)
+                    _build(read_weights(), graphs)
+            _prune(home)
+        with suppress(OSError):  # a folder that can only be read is as good
+            os.utime(home)
+    return graphs
+
+
+def _builder_version() -> str:
+    digest = hashlib.sha256(onnx.__version__.encode())
+    models = Path(__file__).resolve().parents[1]
+    for name in BUILDERS:
+        digest.update((models / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _build(weights: Weights, graphs: DecoderGraphs) -> None:
+    folded = Folded(weights)
+    graphs.unsplit.parent.mkdir(parents=True, exist_ok=True)
+    own = prompt_side.build_prompt_side(folded).SerializeToString()
+    first = prompt_side.build_first_prompt(folded)
+    share_constants(first, own, graphs.prompt_side.name)
+    for path, content in (
+        (graphs.unsplit, unsplit.build_unsplit(weights).SerializeToString()),
+        (graphs.image_side, image_side.build_image_side(folded).SerializeToString()),
+        (graphs.mask_side, mask_side.build_mask_side(folded).SerializeToString()),
+        (graphs.prompt_side, own),
+        (graphs.first_prompt, first.SerializeToString()),
+    ):
+        with replacing(_record(path)) as record:
+            record.write(hashlib.sha256(content).hexdigest().encode())
+        with replacing(path) as graph:
+            graph.write(content)
+
+
+def _prune(home: Path) -> None:
+    """Remove the decoders of the same weights that other versions built and that were used longest ago."""
+    weights, _, _ = home.name.rpartition("-")
+    others = [folder for folder in home.parent.glob(f"{weights}-*") if folder != home]
+    others.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in others[_KEPT - 1 :]:
+        with suppress(WeightsError), fetch_lock(folder, timeout=0):  # not one that is being built
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sound(graphs: DecoderGraphs) -> bool:
+    paths = (getattr(graphs, field.name) for field in fields(graphs))
+    try:
+        return all(_record(path).read_text(encoding="ascii") == sha256_of(path) for path in paths)
+    except (FileNotFoundError, UnicodeDecodeError):
+        return False
+
+
+def _record(path: Path) -> Path:
+    return path.with_suffix(".sha256")

@@ -1,0 +1,122 @@
+"""Graph of the split decoder's image side: all that depends on the embedding alone."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+import onnx
+
+from prompt_api.models.onnx.graph import Graph
+from prompt_api.models.sam1.folding import INTERNAL, WIDTH, Array, Folded, centred, centring
+from prompt_api.models.sam1.prompt_tokens import GRID
+
+PLACES = GRID * GRID
+
+
+class Feature(IntEnum):
+    """Image features of 128 channels (8 heads of 16) each, in the order of the outputs: two `placed`, nine `plain`.
+
+    FIRST_…: what the first layer's attentions see. BASE_…: B as seen by others; SECOND_…: B' as seen by others.
+    """
+
+    FIRST_KEY = 0
+    FIRST_QUERY = 1
+    FIRST_VALUE = 2
+    BASE_WRITE = 3  # the first layer's output projection, for the deviation
+    BASE_KEY = 4
+    BASE_VALUE = 5
+    BASE_QUERY = 6
+    SECOND_WRITE_FIRST = 7  # the first layer's output projection
+    SECOND_WRITE = 8  # the second layer's
+    SECOND_KEY = 9  # of the final attention
+    SECOND_VALUE = 10
+
+
+FIRST_FEATURES = (Feature.FIRST_KEY, Feature.FIRST_QUERY, Feature.FIRST_VALUE)
+"""What a mask prompt changes as a whole; the others see it as rows of the update."""
+
+
+def build_image_side(folded: Folded) -> onnx.ModelProto:
+    """Input `embedding` (1, 256, 64, 64). Outputs, with P = 4096:
+
+    `placed` (2 * 128, P) and `plain` (9 * 128, P), see `Feature`;
+    `mask_products` (2, 17, P), B and B' times a mask prompt's rows;
+    `norms` (3, P): |B|^2, |B'|^2 and 2 B'.const, each divided by 256; `upscaled` (P, 256), B' upscaled.
+    """
+    graph = Graph("sam_image_side")
+    image = graph.reshape(graph.input("embedding", [1, WIDTH, GRID, GRID]), WIDTH, PLACES)
+
+    placed, plain = placed_features(folded), plain_features(folded)
+    for name, features in (("placed", placed), ("plain", plain)):
+        readers, constants = (np.hstack(parts).T for parts in zip(*features, strict=True))
+        product = graph.op("Gemm", graph.floats(readers), image, graph.floats(constants))
+        graph.output(name, product, [len(features) * INTERNAL, PLACES])
+
+    into_second, second_shift = _into_second(folded)
+    rows = folded.mask_rows()
+    products = []
+    for into, shift, added in (
+        (centring(), folded.base_shift, centred(rows)),
+        (into_second, second_shift, centred(centred(rows) * folded.gains[0])),
+    ):
+        seen = added.T * (2 / WIDTH)
+        product = graph.op("MatMul", graph.floats((into @ seen).T), image)
+        products.append(graph.op("Add", product, graph.floats((shift @ seen)[:, None])))
+    graph.output(
+        "mask_products",
+        graph.reshape(graph.op("Concat", *products, axis=0), 2, len(rows), PLACES),
+        [2, len(rows), PLACES],
+    )
+
+    graph.output("norms", graph.op("Concat", *image_norms(graph, folded, image), axis=0), [3, PLACES])
+    graph.output("upscaled", image_upscaled(graph, folded, image), [PLACES, WIDTH])
+    return graph.model()
+
+
+def image_norms(graph: Graph, folded: Folded, image: str) -> list[str]:
+    """(1, P) each: |B|^2, |B'|^2 and 2 B'.const, each divided by 256, of `image` (256, P)."""
+    mean = graph.op("ReduceMean", image, axes=[0])
+    base = graph.op("Add", graph.op("Sub", image, mean), graph.floats(folded.base_shift[:, None]))
+    scaled = graph.op("Mul", base, graph.floats(folded.gains[0][:, None]))
+    second = graph.op("Sub", scaled, graph.op("ReduceMean", scaled, axes=[0]))
+    squares = [graph.op("ReduceMean", graph.op("Mul", value, value), axes=[0]) for value in (base, second)]
+    return [*squares, graph.op("MatMul", graph.floats(folded.second_shift[None] * (2 / WIDTH)), second)]
+
+
+def image_upscaled(graph: Graph, folded: Folded, image: str) -> str:
+    """(places, 256): B' upscaled, at the places of `image` (256, places)."""
+    into_second, shift = _into_second(folded)
+    upscaling = folded.second_readers()[:, 2 * INTERNAL :]
+    return graph.op("Gemm", image, graph.floats(into_second @ upscaling), graph.floats(shift @ upscaling), transA=1)
+
+
+def placed_features(folded: Folded) -> list[tuple[Array, Array]]:
+    """(256, 128) projection and (P, 128) constant of each feature that has its own constant in each place."""
+    placed = folded.no_mask + folded.positions
+    key, query = folded.matrix(folded.reads[0], "k_proj"), folded.matrix(folded.writes[0], "q_proj")
+    return [(key, placed @ key), (query, placed @ query + folded.bias(folded.writes[0], "q_proj"))]
+
+
+def plain_features(folded: Folded) -> list[tuple[Array, Array]]:
+    """(256, 128) projection and (1, 128) constant of the other features."""
+    value = folded.matrix(folded.reads[0], "v_proj")
+    result = [(value, folded.no_mask @ value)]
+
+    write = centred(folded.matrix(folded.writes[0], "out_proj"))
+    in_base = [write.T * (2 / WIDTH), *np.split(folded.first_readers(), 3, axis=1)]
+    result += [(centring() @ reader, folded.base_shift @ reader) for reader in in_base]
+
+    into_second, shift = _into_second(folded)
+    in_second = [
+        (write * folded.gains[0]).T * (2 / WIDTH),
+        folded.matrix(folded.writes[1], "out_proj").T * (2 / WIDTH),
+        *np.split(folded.second_readers()[:, : 2 * INTERNAL], 2, axis=1),
+    ]
+    result += [(into_second @ reader, shift @ reader) for reader in in_second]
+    return [(projection, constant[None]) for projection, constant in result]
+
+
+def _into_second(folded: Folded) -> tuple[Array, Array]:
+    """(256, 256) matrix and (256,) constant that make B' of an embedding."""
+    return centring() * folded.gains[0] @ centring(), centred(folded.base_shift * folded.gains[0])

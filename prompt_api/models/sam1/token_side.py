@@ -1,0 +1,113 @@
+"""Graph pieces that touch only the prompt's few tokens: attention among them, MLPs, norms, projections to heads.
+
+Tokens are (T, 256), one prompt at a time. ONNX Runtime's fused operators keep the many small steps cheap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prompt_api.models.onnx.graph import FUSED, Graph
+from prompt_api.models.sam1.folding import HEADS, INTERNAL, WIDTH, Array, Folded
+from prompt_api.models.sam1.prompt_tokens import layer_norm
+from prompt_api.models.sam1.weights import MASKS
+
+HEAD = INTERNAL // HEADS
+_SCALE = HEAD**-0.5
+_EPSILON = 1e-5
+
+
+class TokenSide:
+    """Writes token steps into `graph`."""
+
+    def __init__(self, graph: Graph, folded: Folded) -> None:
+        self._graph = graph
+        self._folded = folded
+
+    def attend(self, layer: int, query: str, value: str) -> str:
+        """Self-attention of the layer, without its output bias (T, 256); `query` also gives the keys."""
+        prefix = f"{self._folded.layers[layer]}.self_attn"
+        projected = [
+            self._linear(f"{prefix}.{name}", given)
+            for name, given in (("q_proj", query), ("k_proj", query), ("v_proj", value))
+        ]
+        batched = [self._graph.reshape(one, 1, -1, WIDTH) for one in projected]
+        attended = self._graph.op("MultiHeadAttention", *batched, domain=FUSED, num_heads=HEADS)
+        out = self._graph.floats(self._folded.matrix(prefix, "out_proj"))
+        return self._graph.op("MatMul", self._graph.reshape(attended, -1, WIDTH), out)
+
+    def after_attending(self, layer: int, attended: str, queries: str | None) -> str:
+        """Add to `queries` (the first layer has no such residual) and normalise."""
+        bias = self._folded.array(f"{self._folded.layers[layer]}.self_attn.out_proj.bias")
+        norm = f"{self._folded.layers[layer]}.norm1"
+        if queries is None:
+            biased = self._graph.op("Add", attended, self._graph.floats(bias))
+            return layer_norm(self._graph, self._folded.weights, norm, biased)
+        return self._add_and_norm(norm, attended, queries, bias)
+
+    def to_heads(self, projection: Array, bias: Array, tokens: str) -> str:
+        """(8, T, 16): `tokens` projected and cut into heads."""
+        projected = self._graph.op("Gemm", tokens, self._graph.floats(projection), self._graph.floats(bias))
+        return self.cut(projected, [1, 0, 2])
+
+    def queries_of_image(self, read: str, tokens: str) -> str:
+        """(8, T, 16), scaled: what the tokens ask the image in attention `read`."""
+        matrix, bias = self._folded.matrix(read, "q_proj"), self._folded.bias(read, "q_proj")
+        return self.to_heads(_SCALE * matrix, _SCALE * bias, tokens)
+
+    def keys_for_image(self, write: str, tokens: str) -> str:
+        """(8, T, 16), scaled: what the image compares itself with in attention `write`."""
+        matrix, bias = self._folded.matrix(write, "k_proj"), self._folded.bias(write, "k_proj")
+        return self.to_heads(_SCALE * matrix, _SCALE * bias, tokens)
+
+    def values_for_image(self, write: str, tokens: str) -> str:
+        """(8, T, 16): what the image may take over in attention `write`, before its output projection."""
+        return self.to_heads(self._folded.matrix(write, "v_proj"), self._folded.bias(write, "v_proj"), tokens)
+
+    def after_reading(self, read: str, norm: str, seen: str, constant: Array, queries: str) -> str:
+        """`queries` and what they saw (8, T, 16), whose share `constant` (128,) is the same for all, normalised."""
+        merged = self._graph.reshape(self._graph.op("Transpose", seen, perm=[1, 0, 2]), -1, INTERNAL)
+        out = self._folded.matrix(read, "out_proj")
+        bias = self._folded.bias(read, "out_proj") + (constant + self._folded.bias(read, "v_proj")) @ out
+        return self._add_and_norm(norm, self._graph.op("MatMul", merged, self._graph.floats(out)), queries, bias)
+
+    def mlp(self, layer: int, queries: str) -> str:
+        """The layer's MLP, added and normalised."""
+        prefix = self._folded.layers[layer]
+        hidden = self._graph.op("Relu", self._linear(f"{prefix}.mlp.lin1", queries))
+        out = self._graph.op("MatMul", hidden, self._graph.floats(self._folded.array(f"{prefix}.mlp.lin2.weight").T))
+        return self._add_and_norm(f"{prefix}.norm3", out, queries, self._folded.array(f"{prefix}.mlp.lin2.bias"))
+
+    def iou_scores(self, token: str) -> str:
+        """(1, 4) of the IoU token (1, 256)."""
+        prefix = "mask_decoder.iou_prediction_head.layers"
+        hidden = token
+        for index in range(2):
+            hidden = self._graph.op("Relu", self._linear(f"{prefix}.{index}", hidden))
+        return self._linear(f"{prefix}.2", hidden)
+
+    def hyper(self, tokens: str) -> str:
+        """(4, 32): the weights each mask token (4, 256) gives the upscaled channels."""
+        value = self._graph.reshape(tokens, MASKS, 1, WIDTH)
+        for index in range(3):
+            prefixes = [f"mask_decoder.output_hypernetworks_mlps.{mask}.layers.{index}" for mask in range(MASKS)]
+            weight = np.stack([self._folded.array(f"{prefix}.weight").T for prefix in prefixes])
+            bias = np.stack([self._folded.array(f"{prefix}.bias")[None] for prefix in prefixes])
+            value = self._graph.op(
+                "Add", self._graph.op("MatMul", value, self._graph.floats(weight)), self._graph.floats(bias)
+            )
+            value = value if index == 2 else self._graph.op("Relu", value)
+        return self._graph.reshape(value, MASKS, -1)
+
+    def cut(self, value: str, perm: list[int]) -> str:
+        """(T, 128) cut into heads (T, 8, 16), axes then permuted."""
+        return self._graph.op("Transpose", self._graph.reshape(value, -1, HEADS, HEAD), perm=perm)
+
+    def _add_and_norm(self, prefix: str, value: str, skip: str, value_bias: Array) -> str:
+        scale, bias = (self._graph.floats(self._folded.weights[f"{prefix}.{name}"]) for name in ("weight", "bias"))
+        inputs = (value, skip, scale, bias, self._graph.floats(value_bias))
+        return self._graph.op("SkipLayerNormalization", *inputs, domain=FUSED, epsilon=_EPSILON)
+
+    def _linear(self, prefix: str, value: str) -> str:
+        weight = self._graph.floats(self._folded.array(f"{prefix}.weight").T)
+        return self._graph.op("Gemm", value, weight, self._graph.floats(self._folded.array(f"{prefix}.bias")))

@@ -1,0 +1,163 @@
+"""What a client asks of an image: prompts in pixels of the EXIF-oriented original."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompt_api.masks.interface import MaskFormat
+from prompt_api.models.interface import Prompt
+from shared.contract.errors import InvalidPrompt
+from shared.contract.frames import Frame
+from shared.contract.geometry import Size
+
+Point = tuple[float, float]
+"""(x, y)."""
+
+Box = tuple[float, float, float, float]
+"""(x0, y0, x1, y1) with x0 < x1 and y0 < y1."""
+
+
+MAX_TOKEN = 8192
+"""Characters of a mask token."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePrompt:
+    """One prompt. It has a point, a box, a mask token or mask logits, and never both of the last two.
+
+    Two prompts are equal if all but their logits are.
+
+    Attributes:
+        points: each (x, y).
+        labels: one per point, 1 foreground, 0 background.
+        box: or None.
+        mask_token: the token of an earlier mask of the same image and model, or None.
+        mask_logits: (S, S) float32 low-res logits to refine, finite, or None.
+    """
+
+    points: tuple[Point, ...] = ()
+    labels: tuple[int, ...] = ()
+    box: Box | None = None
+    mask_token: str | None = None
+    mask_logits: NDArray[np.float32] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MasksQuery:
+    """Prompts on one image, and how their masks are wanted.
+
+    Attributes:
+        prompts: answered in order, independently of each other.
+        multimask: True asks for SAM's three masks for each prompt, False for its single one.
+        format: how each mask is written.
+        logits: True adds each mask's low-res logits, whatever the format.
+    """
+
+    prompts: tuple[ImagePrompt, ...]
+    multimask: bool = True
+    format: MaskFormat = MaskFormat.RLE
+    logits: bool = False
+
+
+def check_position(prompt: ImagePrompt, original: Size, where: str) -> None:
+    """Refuse coordinates more than one image size outside the image.
+
+    Args:
+        original: (height, width) of the EXIF-oriented original.
+        where: names the prompt in the message.
+
+    Raises:
+        InvalidPrompt: a coordinate is too far out.
+    """
+    height, width = original
+    corners = () if prompt.box is None else (prompt.box[:2], prompt.box[2:])
+    for x, y in (*prompt.points, *corners):
+        if not (-width <= x <= 2 * width and -height <= y <= 2 * height):
+            raise InvalidPrompt(
+                f"{where}: ({x:g}, {y:g}) is more than one image size outside the {width}x{height} image",
+                width=width,
+                height=height,
+            )
+
+
+def to_decoder_frame(prompt: ImagePrompt, frame: Frame, original: Size, mask: NDArray[np.float32] | None) -> Prompt:
+    """`prompt` as the decoder takes it: pixels of the original become pixels of the model's frame.
+
+    Args:
+        original: (height, width).
+        mask: (S, S) float32 low-res logits to refine, or None.
+    """
+    points = np.array(prompt.points, dtype=np.float64).reshape(-1, 2)
+    box = None if prompt.box is None else frame.points(np.array(prompt.box).reshape(2, 2), original).reshape(4)
+    return Prompt(
+        points=frame.points(points, original),
+        labels=np.array(prompt.labels, dtype=np.int64),
+        box=box,
+        mask=mask,
+    )
+
+
+def as_fields(prompt: ImagePrompt) -> dict[str, Any]:
+    """A prompt without logits as plain JSON; `from_fields` reads it back."""
+    fields: dict[str, Any] = {}
+    if prompt.points:
+        fields |= {"points": prompt.points, "labels": prompt.labels}
+    if prompt.box is not None:
+        fields["box"] = prompt.box
+    if prompt.mask_token is not None:
+        fields["mask_token"] = prompt.mask_token
+    return fields
+
+
+def from_fields(fields: Any) -> ImagePrompt:
+    """The prompt that `as_fields` wrote. A client may have changed it on the way.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    if not isinstance(fields, Mapping) or fields.keys() - {"points", "labels", "box", "mask_token"}:
+        raise ValueError("not the fields of a prompt")
+    points = tuple(_numbers(point, 2) for point in _list(fields.get("points", [])))
+    labels = tuple(_label(label) for label in _list(fields.get("labels", [])))
+    box = _numbers(fields["box"], 4) if "box" in fields else None
+    token = fields.get("mask_token")
+    if "mask_token" in fields and not (isinstance(token, str) and 0 < len(token) <= MAX_TOKEN):
+        raise ValueError("not a token")
+    if len(points) != len(labels) or not (points or box or token):
+        raise ValueError("a prompt needs a label for each point, and something to go by")
+    if box is not None and not (box[0] < box[2] and box[1] < box[3]):
+        raise ValueError("not a box")
+    return ImagePrompt(
+        points=tuple((x, y) for x, y in points),
+        labels=labels,
+        box=None if box is None else (box[0], box[1], box[2], box[3]),
+        mask_token=token,
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("not a list")  # noqa: TRY004 - one exception type for all that is malformed
+    return value
+
+
+def _numbers(value: Any, count: int) -> tuple[float, ...]:
+    numbers = _list(value)
+    if len(numbers) != count or not all(type(number) in (int, float) for number in numbers):
+        raise ValueError("not numbers")
+    found = tuple(float(number) for number in numbers)
+    if not all(map(math.isfinite, found)):
+        raise ValueError("not finite")
+    return found
+
+
+def _label(value: Any) -> int:
+    if type(value) is not int or value not in (0, 1):
+        raise ValueError("not a label")
+    return value

@@ -1,0 +1,163 @@
+"""Mask tokens: what a client hands back to refine a mask.
+
+A token names low-res logits that this service computed. Storing those of every answer would write 400 kB
+to Redis per prompt, for each movement of a hovering pointer; so a token carries the *recipe* instead: the
+prompt and the number of the mask. Whoever gets it takes the logits from memory, or decodes the recipe once
+more and has the same logits, but for rounding. Only an answer whose recipe would be large (a prompt with
+`mask_logits`, a long chain of refinements) has its logits stored in Redis under a TTL.
+
+A token is bound to its image, model and weights and to the namespace it was issued to, and grants nothing that sending
+its prompt would not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import secrets
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from prompt_api.service.prompts import ImagePrompt, as_fields, from_fields
+from shared.contract.errors import InvalidPrompt
+from shared.contract.keys import EmbeddingKey
+
+MAX_NESTING = 4
+"""Refinements a recipe may nest: bounds the decodings that a cold replica does for one token."""
+
+MAX_RECIPE_POINTS = 32
+"""Points of a prompt that a recipe can hold."""
+
+MAX_INDEX = 3
+"""The largest number of a mask within its answer: SAM has at most four masks for a prompt."""
+
+_MAX_RECIPE = 16 * 1024  # bytes of JSON after inflating
+_RECIPE, _STORED = "r", "s"
+_NAME_BYTES = 16
+_NAME = re.compile(r"[A-Za-z0-9_-]{22}")  # what so many bytes are in URL-safe base64
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Low-res logits as the mask `index` of what `prompt` decodes to."""
+
+    prompt: ImagePrompt
+    multimask: bool
+    index: int
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Low-res logits as mask `index` of the answer stored under `name`."""
+
+    name: str
+    index: int
+
+
+def binding(key: EmbeddingKey, namespace: str = "") -> str:
+    """What ties a token to its image, model and weights, in 32 characters, and to its namespace."""
+    return f"{key.image_id[:16]}{key.weights_digest[:16]}{namespace}"
+
+
+def depth_of(prompt: ImagePrompt, key: EmbeddingKey, namespace: str = "") -> int:
+    """How many recipes `prompt` nests: 0 without a token."""
+    if prompt.mask_token is None:
+        return 0
+    parsed = parse(prompt.mask_token, key, namespace)
+    return parsed.depth if isinstance(parsed, Recipe) else 0
+
+
+def fits_recipe(prompt: ImagePrompt, depth: int) -> bool:
+    """True if tokens of this prompt's masks can carry it; its own nesting is `depth`."""
+    return prompt.mask_logits is None and depth < MAX_NESTING and len(prompt.points) <= MAX_RECIPE_POINTS
+
+
+def recipe_tokens(
+    prompt: ImagePrompt, key: EmbeddingKey, *, multimask: bool, count: int, depth: int, namespace: str = ""
+) -> list[str]:
+    """One token per mask of the answer to `prompt`."""
+    fields = as_fields(prompt)
+    owner = binding(key, namespace)
+    return [pack(_RECIPE, [owner, fields, multimask, index, depth + 1]) for index in range(count)]
+
+
+def stored_tokens(key: EmbeddingKey, name: str, count: int, namespace: str = "") -> list[str]:
+    """One token per mask of the answer whose logits are stored under `name`."""
+    return [pack(_STORED, [binding(key, namespace), name, index]) for index in range(count)]
+
+
+def new_name() -> str:
+    return secrets.token_urlsafe(_NAME_BYTES)
+
+
+def parse(token: str, key: EmbeddingKey, namespace: str = "") -> Recipe | Stored:
+    """What `token` stands for.
+
+    Raises:
+        InvalidPrompt: it is malformed, or belongs to another image, model, weights or namespace.
+    """
+    try:
+        kind, fields = unpack(token)
+        owner, *rest = fields
+        if owner != binding(key, namespace):
+            raise InvalidPrompt("mask_token belongs to another image or model")
+        if kind == _STORED:
+            name, index = rest
+            return Stored(_name(name), _at_most(MAX_INDEX, index))
+        prompt, multimask, index, depth = rest
+        depth = _at_most(MAX_NESTING, depth)
+        return Recipe(_prompt(prompt, depth), bool(multimask), _at_most(MAX_INDEX, index), depth)
+    except (ValueError, TypeError, RecursionError):
+        raise InvalidPrompt("mask_token is not a token of this service") from None
+
+
+def _at_most(most: int, number: Any) -> int:
+    if type(number) is not int or not 0 <= number <= most:
+        raise ValueError(number)
+    return number
+
+
+def _prompt(fields: Any, depth: int) -> ImagePrompt:
+    prompt = from_fields(fields)
+    if not fits_recipe(prompt, depth - 1):
+        raise ValueError(fields)
+    return prompt
+
+
+def _name(text: Any) -> str:
+    if not isinstance(text, str) or not _NAME.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def pack(kind: str, fields: list[Any]) -> str:
+    """A token of `kind`, `r` for a recipe or `s` for stored logits, that says `fields`."""
+    packed = zlib.compress(json.dumps(fields, separators=(",", ":")).encode(), 6, wbits=-15)
+    return kind + base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+
+def unpack(token: str) -> tuple[str, list[Any]]:
+    """The kind and the fields of a token; what they mean is not looked at.
+
+    Raises:
+        ValueError: it is no token.
+    """
+    kind, text = token[:1], token[1:]
+    if kind not in (_RECIPE, _STORED):
+        raise ValueError(kind)
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        inflater = zlib.decompressobj(wbits=-15)
+        plain = inflater.decompress(packed, _MAX_RECIPE)
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError(token) from error
+    if not inflater.eof:
+        raise ValueError(token)
+    fields = json.loads(plain)
+    if not isinstance(fields, list):
+        raise ValueError(token)  # noqa: TRY004 - one exception type for every malformed token
+    return kind, fields

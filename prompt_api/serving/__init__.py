@@ -1,0 +1,1 @@
+"""waitress: sockets, connections and the bytes of requests."""

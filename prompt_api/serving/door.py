@@ -1,0 +1,37 @@
+"""Turns a request away before its body is read, if no token admits it: strangers fill no memory and no disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from waitress.adjustments import Adjustments
+
+from prompt_api.access.policy import AccessPolicy
+from prompt_api.serving.body_budget import BodyBudget
+from prompt_api.serving.channel import PoliteChannel
+from prompt_api.serving.request_parser import BoundedParser
+
+
+def channel_class(
+    policy: AccessPolicy, budget: BodyBudget, count_refusal: Callable[[str, str, int, str], None]
+) -> type[PoliteChannel]:
+    """What waitress is to make for each connection.
+
+    Args:
+        budget: bounds the bodies of all connections together.
+        count_refusal: told route, method, status and code of each request that never reaches the application.
+    """
+
+    def admit(headers: Mapping[str, str]) -> None:
+        if policy.authenticator.enabled:
+            policy.authenticator.require(headers.get("AUTHORIZATION"))
+
+    def parser(adjustments: Adjustments) -> BoundedParser:
+        return BoundedParser(adjustments, budget, admit)
+
+    members = {
+        "parser_class": staticmethod(parser),
+        "origins": policy.origins,
+        "count_refusal": staticmethod(count_refusal),
+    }
+    return type("GuardedChannel", (PoliteChannel,), members)

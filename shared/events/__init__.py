@@ -1,0 +1,1 @@
+"""News of images, from one process to all others."""

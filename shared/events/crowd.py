@@ -1,0 +1,48 @@
+"""The threads of one process that wait for news."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared.events.interface import Topic, Watch
+
+
+class Crowd:
+    """The waiting threads of one process, by topic."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: defaultdict[Topic, set[threading.Event]] = defaultdict(set)
+
+    @property
+    def topics(self) -> frozenset[Topic]:
+        """What somebody waits for now."""
+        with self._lock:
+            return frozenset(self._waiting)
+
+    @contextmanager
+    def joined(self, topic: Topic) -> Iterator[Watch]:
+        event = threading.Event()
+        with self._lock:
+            self._waiting[topic].add(event)
+        try:
+            yield Watch(event)
+        finally:
+            with self._lock:
+                self._waiting[topic].discard(event)
+                if not self._waiting[topic]:
+                    del self._waiting[topic]
+
+    def wake(self, topic: Topic) -> None:
+        with self._lock:
+            for event in self._waiting.get(topic, ()):
+                event.set()
+
+    def wake_all(self) -> None:
+        with self._lock:
+            for events in self._waiting.values():
+                for event in events:
+                    event.set()

@@ -1,0 +1,1 @@
+"""Uploaded images: their structure, then their pixels."""

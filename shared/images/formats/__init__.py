@@ -1,0 +1,1 @@
+"""File formats, walked marker by marker: size, orientation, completeness. Nothing is decoded."""

@@ -1,0 +1,70 @@
+"""What the bytes of an image file say before any decoder sees them.
+
+Only what decides the pixels is read, so a hostile or merely odd file (metadata bombs, broken EXIF, a header
+that promises 900 MP) is judged by a few lines of arithmetic.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from shared.contract.errors import InvalidImage, UnsupportedImage
+from shared.contract.geometry import Size
+from shared.images.formats.jpeg import read_jpeg
+from shared.images.formats.parts import Parts
+from shared.images.formats.png import read_png
+from shared.images.formats.tiff import orientation
+from shared.images.formats.webp import read_webp
+
+_READERS = {"JPEG": read_jpeg, "PNG": read_png, "WEBP": read_webp}
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """A complete still image file.
+
+    Attributes:
+        format: `JPEG`, `PNG` or `WEBP`, as Pillow names them.
+        orientation: EXIF orientation, 1 to 8; 1 where there is none, or none that can be read.
+        parts: where its pixels are.
+    """
+
+    format: str
+    orientation: int
+    parts: Parts
+
+    @property
+    def oriented(self) -> Size:
+        """(height, width) as a viewer shows it: orientations 5 to 8 swap the axes."""
+        height, width = self.parts.stored
+        return (width, height) if self.orientation >= 5 else (height, width)
+
+
+def read_structure(data: bytes) -> Structure:
+    """Walk a file.
+
+    Raises:
+        UnsupportedImage: not a JPEG, PNG or WEBP, or more than one frame.
+        InvalidImage: empty, broken, truncated or without pixels.
+    """
+    if not data:
+        raise InvalidImage("the image is empty")
+    name = _format_of(data)
+    try:
+        parts = _READERS[name](data)
+    except (struct.error, IndexError):  # a field lies beyond the end
+        raise InvalidImage(f"the {name} is truncated") from None
+    if 0 in parts.stored:
+        raise InvalidImage(f"the {name} has no pixels: one of its sides is 0")
+    return Structure(name, orientation(parts.exif), parts)
+
+
+def _format_of(data: bytes) -> str:
+    if data.startswith(b"\xff\xd8"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG"):
+        return "PNG"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    raise UnsupportedImage("the image is neither JPEG, PNG nor WEBP")

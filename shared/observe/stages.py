@@ -1,0 +1,55 @@
+"""How long the stages of one request or one job take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from shared.observe import tracing
+
+
+class Stages:
+    """Seconds per stage. A stage that comes twice adds up; stages do not nest.
+
+    A stage is part of the span at hand when this is made, whichever thread the stage ends in.
+    """
+
+    def __init__(self, on_end: Callable[[str, float], None] | None = None) -> None:
+        """Args:
+        on_end: told the name and the seconds of each stage that ends.
+        """
+        self._on_end = on_end
+        self._span = tracing.current()
+        self._seconds: dict[str, float] = {}
+        self._lap_began = time.perf_counter()
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Of every stage that has ended."""
+        return self._seconds
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """The block is the stage."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._end(name, time.perf_counter() - began)
+
+    def lap(self, name: str) -> None:
+        """The stage ends now. It began when the last lap ended, or when this was made."""
+        now = time.perf_counter()
+        self._end(name, now - self._lap_began)
+        self._lap_began = now
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count time that was measured elsewhere. It is in no trace."""
+        self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+
+    def _end(self, name: str, seconds: float) -> None:
+        self.add(name, seconds)
+        self._span.record(name, seconds)
+        if self._on_end is not None:
+            self._on_end(name, seconds)

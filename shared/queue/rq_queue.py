@@ -1,0 +1,225 @@
+"""The encode queue on RQ: a job's id is its embedding key, so the job itself is the single-flight lock.
+
+The lock is held as long as the job's hash lives, as with RQ's `unique=True`, and every way for it to end has a
+time to live here: waiting (`image_ttl`, after which there is nothing left to encode), done (`DONE_TTL`), failed
+(`failure_ttl`). While a job runs RQ keeps the hash; the worker's lease and retries (see `encoder_worker.rq.worker`)
+end that state.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import redis
+from rq import Queue, Retry
+from rq.executions import Execution, ExecutionRegistry
+from rq.intermediate_queue import IntermediateQueue
+from rq.job import Job
+from rq.job import JobStatus as RqStatus
+from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
+from rq.results import Result
+from rq.serializers import JSONSerializer
+from rq.utils import now
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
+
+from shared.contract.errors import EncodeFailed, Overloaded, StoreUnavailable
+from shared.contract.keys import ENCODE_JOB, EmbeddingKey
+from shared.contract.settings import Settings
+from shared.observe import tracing
+from shared.observe.tracing import Span, SpanKind
+from shared.queue.interface import ABSENT, JobState, JobStatus
+from shared.queue.job_origin import JobOrigin, span_attributes
+from shared.queue.safety import require_no_eviction
+from shared.redis.failures import translated_errors
+from shared.redis.sentinel import follows_a_master
+
+DONE_TTL = 5
+"""Seconds a finished job is remembered. Zero would make RQ delete it in a way that breaks after a crash."""
+
+ERROR = "error"
+"""Member of a failed job's meta: `{"code", "detail"}`, written by the worker."""
+
+CONFIRMED_WITHIN = 2 / 3
+"""Part of the time of an operation that a replica has to confirm a job: less than the client waits for the answer."""
+
+_LONGEST_RETRY_AFTER = 60.0
+
+_log = logging.getLogger(__name__)
+
+_STATUS = {
+    RqStatus.STARTED: JobStatus.ENCODING,
+    RqStatus.FINISHED: JobStatus.DONE,
+    RqStatus.FAILED: JobStatus.FAILED,
+    RqStatus.STOPPED: JobStatus.FAILED,
+    RqStatus.CANCELED: JobStatus.FAILED,
+}
+"""Every other status of RQ is a way of waiting."""
+
+_ADDED = -1
+
+_SUBMIT = """
+-- KEYS: the job's hash, the queue, the set of all queues.
+-- ARGV: jobs that may wait, the job's id, seconds to keep it, then fields and values of the hash.
+-- Returns: the meta of a job that is known already; else how many wait, if those are too many; else -1.
+if redis.call("EXISTS", KEYS[1]) == 1 then
+    return redis.call("HGET", KEYS[1], "meta") or ""
+end
+local waiting = redis.call("LLEN", KEYS[2])
+if waiting >= tonumber(ARGV[1]) then
+    return waiting
+end
+redis.call("HSET", KEYS[1], unpack(ARGV, 4))
+redis.call("EXPIRE", KEYS[1], ARGV[3])
+redis.call("SADD", KEYS[3], KEYS[2])
+redis.call("RPUSH", KEYS[2], ARGV[2])
+return -1
+"""
+"""What RQ's unique enqueue does, and the bound on the queue in the same instant: looked at first, any number of
+submits at once would all find room."""
+
+
+class RqEncodeQueue:
+    """An `EncodeQueue` in Redis. The client must have short time-outs and `decode_responses` off.
+
+    Behind sentinels a job counts as taken when a replica has it too: the one with most data becomes the next master, so
+    what was said to be queued outlives the loss of this one.
+    """
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._cautioned = False
+        self._replicated = follows_a_master(client)
+
+    def submit(self, key: EmbeddingKey) -> bool:
+        queue = self._queue(key)
+        with tracing.current().child(f"send {queue.name}", SpanKind.PRODUCER, span_attributes("send", key)) as span:
+            job = self._job(queue, key, JobOrigin.here(span))
+            with translated_errors():
+                outcome = self._send(queue, job)
+                if isinstance(outcome, bytes):
+                    _joined(job, key, JobOrigin.read(outcome), span)
+                    return False
+                if outcome != _ADDED:
+                    raise Overloaded(
+                        f"{outcome} encodings are waiting for {key.model}",
+                        retry_after=self._retry_after(queue, outcome),
+                    )
+        _log.info("image %s: queued for %s", key.image_id[:12], key.model, extra=_fields(job, key))
+        return True
+
+    def _send(self, queue: Queue, job: Job) -> bytes | int:
+        """What `_SUBMIT` returns, once as many servers have it as must."""
+        fields = [part for field in job.to_dict().items() for part in field]
+        keys = [job.key, queue.key, Queue.redis_queues_keys]
+        with self._client.pipeline(transaction=False) as pipeline:  # WAIT is about the commands of one connection
+            pipeline.eval(
+                _SUBMIT, len(keys), *keys, self._settings.max_queued, job.id, self._settings.image_ttl, *fields
+            )
+            if self._replicated:
+                pipeline.wait(1, int(1000 * CONFIRMED_WITHIN * self._settings.redis_timeout))
+            outcome, *replicas = pipeline.execute()
+        if replicas == [0] and (outcome == _ADDED or isinstance(outcome, bytes)):
+            raise StoreUnavailable("no replica of the queue has confirmed the job; ask again", retry_after=1)
+        result: bytes | int = outcome
+        return result
+
+    def _job(self, queue: Queue, key: EmbeddingKey, origin: JobOrigin) -> Job:
+        settings = self._settings
+        job = queue.create_job(
+            ENCODE_JOB,
+            args=key.job_arguments,
+            job_id=key.job_id,
+            description=f"encode {key.image_id[:12]} with {key.model}",
+            timeout=settings.job_timeout,
+            ttl=settings.image_ttl,
+            result_ttl=DONE_TTL,
+            failure_ttl=settings.failure_ttl,
+            meta=origin.meta,
+            # In front: whoever lost a worker has waited already, and a poison image is through sooner.
+            retry=Retry(max=settings.job_retries, enqueue_at_front=True) if settings.job_retries else None,
+        )
+        job.enqueued_at = now()
+        return job
+
+    def state(self, key: EmbeddingKey) -> JobState:
+        with translated_errors(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.hmget(Job.key_for(key.job_id), "status", "meta")
+            pipeline.lpos(self._queue(key).key, key.job_id)
+            (status, meta), position = pipeline.execute()
+        if status is None:
+            return ABSENT
+        known = _STATUS.get(RqStatus(status.decode()), JobStatus.QUEUED)
+        if known is JobStatus.QUEUED:
+            return JobState(known, position=position)
+        if known is JobStatus.FAILED:
+            return _failed(meta)
+        return JobState(known)
+
+    def forget(self, key: EmbeddingKey) -> None:
+        """See `EncodeQueue.forget`. RQ's own `Job.delete` trips over executions that have expired."""
+        job_id, queue = key.job_id, self._queue(key)
+        with translated_errors():
+            executions = [
+                Execution(execution_id, job_id, connection=self._client)
+                for execution_id in ExecutionRegistry(job_id, connection=self._client).get_execution_ids()
+            ]
+            with self._client.pipeline() as pipeline:
+                pipeline.lrem(queue.key, 0, job_id)
+                pipeline.lrem(IntermediateQueue.get_intermediate_queue_key(queue.key), 0, job_id)
+                for execution in executions:
+                    pipeline.zrem(StartedJobRegistry(queue=queue).key, execution.composite_key)
+                    pipeline.delete(execution.key)
+                for registry in (FinishedJobRegistry, FailedJobRegistry):
+                    pipeline.zrem(registry(queue=queue).key, job_id)
+                pipeline.delete(
+                    Job.key_for(job_id),
+                    Result.get_key(job_id),  # type: ignore[no-untyped-call]  # RQ has no annotation here
+                    ExecutionRegistry(job_id, connection=self._client).key,
+                )
+                pipeline.execute()
+
+    def ping(self) -> None:
+        caution = require_no_eviction(self._client)
+        if caution and not self._cautioned:
+            self._cautioned = True
+            _log.warning(caution)
+
+    def _queue(self, key: EmbeddingKey) -> Queue:
+        return Queue(key.queue, connection=self._client, serializer=JSONSerializer)
+
+    def _retry_after(self, queue: Queue, waiting: int) -> float:
+        """Seconds until a tenth of the queue is done, judged by what its workers did so far."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for worker in self._client.smembers(WORKERS_BY_QUEUE_KEY % queue.name):
+                pipeline.hmget(worker, "total_working_time", "successful_job_count")
+            rows = [row for row in pipeline.execute() if None not in row]
+        busy = sum(float(seconds) for seconds, _ in rows)
+        done = sum(int(count) for _, count in rows)
+        per_encode = busy / done if done else 1.0
+        return min(_LONGEST_RETRY_AFTER, max(1.0, 0.1 * waiting * per_encode / max(1, len(rows))))
+
+
+def _joined(job: Job, key: EmbeddingKey, origin: JobOrigin, span: Span) -> None:
+    span.describe({"sam.joined": True})
+    span.link(origin.traceparent)
+    _log.info(
+        "image %s: joined the job for %s that request %s began",
+        key.image_id[:12],
+        key.model,
+        origin.request_id or "(unknown)",
+        extra={**_fields(job, key), "joined_request_id": origin.request_id},
+    )
+
+
+def _fields(job: Job, key: EmbeddingKey) -> dict[str, str]:
+    return {"job_id": job.id, "image_id": key.image_id, "model": key.model}
+
+
+def _failed(meta: bytes | None) -> JobState:
+    error: Any = json.loads(meta).get(ERROR) if meta else None
+    if error is None:
+        return JobState(JobStatus.FAILED, error_code=EncodeFailed.code, error_detail="the encoding was ended by hand")
+    return JobState(JobStatus.FAILED, error_code=error["code"], error_detail=error["detail"])

@@ -1,0 +1,1 @@
+"""Connections to Redis with bounded waits: plain, behind Sentinels, in a cluster."""

@@ -1,0 +1,165 @@
+"""Redis clients, one per role and purpose. Nothing else in the project opens a connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.contract.errors import ConfigurationError
+from shared.redis.breaker import Changed, CircuitBreaker, unheard
+from shared.redis.cluster import Cluster
+from shared.redis.guarded import connection_class
+from shared.redis.sentinel import master_client
+from shared.redis.url import Address, BehindSentinels, ClusterNodes, OneServer, parse_redis_url
+
+SENTINEL_TIMEOUT = 0.25
+"""Seconds one sentinel may take: a request can meet one that hangs, ask the next, and still reach the master."""
+
+_WORKER_CONNECT_TIMEOUT = 5.0
+
+
+def request_client(url: str, timeout: float, *, breaker_changed: Changed = unheard) -> redis.Redis:
+    """A client for request paths: each read and write ends within `timeout` seconds and is never retried.
+
+    In a thread that has an allowance (see `shared.redis.allowance`) every operation ends within it, and at once while
+    the server is known to hang.
+
+    redis-py 8 retries ten times by default, which blocks a request for a minute on a stopped server and
+    makes a repeated `SET NX` report failure for a lock it holds.
+
+    Args:
+        breaker_changed: told True when the server is found to hang, False when it answers again.
+
+    Raises:
+        ConfigurationError: `url` is not a Redis URL, or that of a cluster.
+    """
+    options: dict[str, Any] = {"breaker": CircuitBreaker(changed=breaker_changed), **_bounds(timeout, timeout)}
+    location = parse_redis_url(url)
+    if isinstance(location, OneServer):
+        return _one_server(location, connection_class=connection_class(url), **options)
+    return _master(location, min(timeout, SENTINEL_TIMEOUT), guarded=True, **options)
+
+
+def worker_client(url: str) -> redis.Redis:
+    """A client for an RQ worker, which blocks on its queue and sets the read time-out itself: never share it.
+
+    Raises:
+        ConfigurationError: `url` is not a Redis URL, or that of a cluster.
+    """
+    options = _bounds(None, _WORKER_CONNECT_TIMEOUT)
+    location = parse_redis_url(url)
+    if isinstance(location, OneServer):
+        return _one_server(location, **options)
+    return _master(location, SENTINEL_TIMEOUT, guarded=False, **options)
+
+
+def cache_client(url: str, timeout: float, *, breaker_changed: Changed = unheard) -> redis.Redis | Cluster:
+    """The same as `request_client`, for the cache: that may be a cluster, with such a client for each node.
+
+    Raises:
+        ConfigurationError: `url` is not a Redis URL.
+    """
+    location = parse_redis_url(url)
+    if not isinstance(location, ClusterNodes):
+        return request_client(url, timeout, breaker_changed=breaker_changed)
+
+    def connect(node: Address) -> redis.Redis:
+        return _node(
+            node,
+            timeout,
+            tls=location.tls,
+            username=location.username,
+            password=location.password,
+            breaker_changed=breaker_changed,
+        )
+
+    return Cluster(location.nodes, connect, retire=_retire)
+
+
+def _bounds(timeout: float | None, connect_timeout: float) -> dict[str, Any]:
+    """Options of every connection."""
+    return {
+        "decode_responses": False,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": connect_timeout,
+        "health_check_interval": 30,
+        "retry": Retry(NoBackoff(), 0),
+    }
+
+
+def _one_server(location: OneServer, **options: Any) -> redis.Redis:
+    over_tcp = {} if location.url.startswith("unix:") else {"socket_keepalive": True}
+    try:
+        client = redis.Redis.from_url(location.url, **over_tcp, **options)
+    except ValueError:  # neither the URL nor redis-py's message is shown: they may hold the password
+        raise ConfigurationError(
+            "SAM_CACHE_URL or SAM_QUEUE_URL is no Redis URL: redis://[user:password@]host:port/db, rediss://, unix://, "
+            "redis+sentinel:// or redis+cluster://"
+        ) from None
+    assert isinstance(client, redis.Redis)
+    return client
+
+
+def _master(
+    location: BehindSentinels | ClusterNodes, sentinel_timeout: float, *, guarded: bool, **options: Any
+) -> redis.Redis:
+    if isinstance(location, ClusterNodes):
+        raise ConfigurationError(
+            "a Redis Cluster can be the cache, not the queue: RQ, which keeps the queue, names several keys in one "
+            "script, and they lie on different nodes. Set SAM_QUEUE_URL to one server, or to one behind sentinels"
+        )
+    sentinels = [
+        _node(
+            address,
+            sentinel_timeout,
+            tls=location.tls,
+            username=location.sentinel_username,
+            password=location.sentinel_password,
+        )
+        for address in location.sentinels
+    ]
+    return master_client(
+        location.service,
+        sentinels,
+        tls=location.tls,
+        guarded=guarded,
+        db=location.db,
+        username=location.username,
+        password=location.password,
+        socket_keepalive=True,
+        **options,
+    )
+
+
+def _node(
+    address: Address,
+    timeout: float,
+    *,
+    tls: bool,
+    username: str | None,
+    password: str | None,
+    breaker_changed: Changed = unheard,
+) -> redis.Redis:
+    """A client for request paths of a server that is one of several, with a circuit breaker of its own."""
+    return redis.Redis.from_pool(
+        redis.ConnectionPool(
+            connection_class=connection_class("rediss:" if tls else "redis:"),
+            breaker=CircuitBreaker(changed=breaker_changed),
+            host=address.host,
+            port=address.port,
+            username=username,
+            password=password,
+            socket_keepalive=True,
+            **_bounds(timeout, timeout),
+        )
+    )
+
+
+def _retire(node: redis.Redis) -> None:
+    """The node left its cluster: nobody will hear that it answers again. Requests under way keep their connections."""
+    pool = node.connection_pool
+    pool.connection_kwargs["breaker"].close()
+    pool.disconnect(inuse_connections=False)

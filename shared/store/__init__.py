@@ -1,0 +1,1 @@
+"""Bytes and sets under keys in the cache."""

@@ -1,0 +1,1 @@
+"""Arrays as the bytes that are stored, and back."""

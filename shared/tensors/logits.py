@@ -1,0 +1,62 @@
+"""Low-res logits of an answer as the bytes that are stored."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.contract.errors import DamagedEmbedding, EncodeFailed, InvalidPrompt
+from shared.contract.keys import EmbeddingKey
+from shared.tensors.envelope import ValueKind, seal, unseal
+from shared.tensors.packing import FLOAT16_MAX, pack, unpack, widen
+
+_MOST_MASKS = 4
+"""Masks that SAM's decoder has for one prompt."""
+
+
+def encode_logits(key: EmbeddingKey, logits: NDArray[np.float32]) -> bytes:
+    """The stored value of one answer's low-res logits, as float16.
+
+    Args:
+        key: of the embedding that was prompted.
+        logits: (K, S, S) float32. Values beyond float16's range become its largest: as a mask prompt they mean the
+            same.
+
+    Raises:
+        EncodeFailed: another shape, or NaN.
+    """
+    shape = logits.shape
+    if len(shape) != 3 or shape[1] != shape[2] or not 0 < shape[0] <= _MOST_MASKS or np.isnan(logits).any():
+        raise EncodeFailed(f"low-res logits are numbers, (K, S, S), not {shape}")
+    header = {**_identity(key), "shape": list(shape)}
+    return seal(ValueKind.LOGITS, header, pack(np.clip(logits, -FLOAT16_MAX, FLOAT16_MAX).astype("<f2")))
+
+
+def decode_logits(data: bytes, key: EmbeddingKey, *, side: int) -> NDArray[np.float32]:
+    """The low-res logits of an answer on the embedding that `key` names.
+
+    Args:
+        side: S, which the model's architecture gives.
+
+    Returns:
+        (K, S, S) float32, read-only.
+
+    Raises:
+        InvalidPrompt: they are another image's, another model's or other weights'.
+        DamagedEmbedding: cut or changed anywhere.
+    """
+    header, payload = unseal(ValueKind.LOGITS, data)
+    for name, value in _identity(key).items():
+        if header.get(name) != value:
+            raise InvalidPrompt(f"the mask_token belongs to another {'image' if name == 'image_id' else 'model'}")
+    match header.get("shape"):
+        case [int(count), int(height), int(width)] if height == width == side and 0 < count <= _MOST_MASKS:
+            logits = widen(unpack(payload, np.dtype("<f2"), (count, height, width)))
+        case _:
+            raise DamagedEmbedding("the stored logits have no shape")
+    logits.flags.writeable = False
+    return logits
+
+
+def _identity(key: EmbeddingKey) -> dict[str, str]:
+    return {"image_id": key.image_id, "model": key.model, "weights_digest": key.weights_digest}

@@ -1,0 +1,66 @@
+"""Where a model's checkpoint is on this machine, and what it is; downloaded when it is nowhere."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from shared.contract.errors import WeightsError
+from shared.contract.models import Model
+from shared.contract.settings import Settings
+from shared.weights.download import download
+from shared.weights.fetch import explained_errors, fetch_lock, sha256_of
+
+_LOCK_TIMEOUT = 7200.0
+"""Seconds to wait for another process that downloads the same checkpoint: 2.6 GB over a slow line."""
+
+_log = logging.getLogger(__name__)
+
+
+def locate_checkpoint(model: Model, settings: Settings) -> tuple[Path, Model]:
+    """The checkpoint of `model`, every byte checked (1 to 3 s), and the model with the digest of that very file.
+
+    It is `SAM_WEIGHTS_PATH` if that is set (for `SAM_MODEL`): the file, or a folder that holds it under its official
+    name. Such a file may be any checkpoint of the architecture, also one trained further. Else it is the
+    official one, in a folder of the model's name in `SAM_WEIGHTS_DIR`, downloaded into it once per machine.
+
+    Raises:
+        WeightsError: it is missing or another file, or cannot be downloaded; its sentence says what to do.
+    """
+    checkpoint = model.checkpoint
+    if checkpoint is None:
+        raise WeightsError(f"model {model.name} has no checkpoint")
+    if settings.weights_path and model.name == settings.model:
+        return _explicit(model, Path(settings.weights_path).expanduser(), checkpoint.name)
+    folder = settings.weights_folder / model.name
+    path = folder / checkpoint.name
+    with explained_errors(folder):
+        if not _is_official(model, path):
+            with fetch_lock(folder, _LOCK_TIMEOUT):
+                if not _is_official(model, path):  # not downloaded while this process waited
+                    _log.info("fetching %s, %.1f GB", checkpoint.url, checkpoint.size / 1e9)
+                    folder.mkdir(exist_ok=True)
+                    download(checkpoint.url, path, size=checkpoint.size, sha256=checkpoint.sha256)
+                    _log.info("the checkpoint of %s is in %s", model.name, folder)
+    return path, model
+
+
+def _explicit(model: Model, given: Path, name: str) -> tuple[Path, Model]:
+    with explained_errors(given.parent):
+        path = given / name if given.is_dir() else given
+        if not path.is_file():
+            raise WeightsError(
+                f"SAM_WEIGHTS_PATH: {path} is missing; put the checkpoint of {model.name} there, or unset it to have "
+                "the official one fetched"
+            )
+        found = model.with_checkpoint(sha256_of(path))
+    if found != model:
+        _log.warning("%s is not the official checkpoint of %s; it is used as it is", path, model.name)
+    return path, found
+
+
+def _is_official(model: Model, path: Path) -> bool:
+    assert model.checkpoint is not None
+    if not path.is_file() or path.stat().st_size != model.checkpoint.size:
+        return False
+    return sha256_of(path) == model.checkpoint.sha256

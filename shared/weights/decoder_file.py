@@ -1,0 +1,95 @@
+"""A checkpoint's prompt encoder and mask decoder as one small file: how the worker hands them to the API.
+
+The file is numpy's `.npz`, 16 MB: the float32 arrays under segment_anything's state_dict names, and what they are
+from. It holds no code, reads without torch, and each member carries a checksum.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from shared.contract.errors import WeightsError
+from shared.contract.models import Model
+from shared.contract.settings import Settings
+from shared.host.atomic_file import replacing
+from shared.weights.fetch import explained_errors
+
+PREFIXES = ("prompt_encoder.", "mask_decoder.")
+"""How the names of the arrays begin."""
+
+_MODEL, _CHECKPOINT = "model", "checkpoint_sha256"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecoderFile:
+    """What the file holds.
+
+    Attributes:
+        model: the registry's model with the digest of the checkpoint that the arrays are from.
+        arrays: float32, by name from `prompt_encoder.` and `mask_decoder.` on; not checked against SAM's shapes.
+    """
+
+    model: Model
+    arrays: Mapping[str, NDArray[np.float32]]
+
+
+def decoder_path(model: Model, settings: Settings) -> Path:
+    """Where the decoder file of `model` belongs, for the worker that writes it and the API that reads it."""
+    return settings.weights_folder / model.name / "decoder.npz"
+
+
+def write_decoder(path: Path, model: Model, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+    """Put the file at `path`, whole or not at all, replacing an older one.
+
+    Args:
+        model: with the digest of the checkpoint that the arrays are from.
+        arrays: of the prompt encoder and the mask decoder.
+
+    Raises:
+        WeightsError: the folder cannot be written.
+    """
+    assert model.checkpoint is not None
+    about = {_MODEL: np.array(model.name), _CHECKPOINT: np.array(model.checkpoint.sha256)}
+    members: dict[str, Any] = {**about, **arrays}
+    with explained_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            np.savez(file, **members)
+
+
+def read_decoder(path: Path, model: Model) -> DecoderFile:
+    """The file at `path`, which must be one of `model`.
+
+    Raises:
+        WeightsError: it is missing (the sentence says how to make it), damaged, or of another model.
+    """
+    try:
+        with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:
+            members = {name: np.asarray(archive[name]) for name in archive.files}
+            written_for, sha256 = str(members.pop(_MODEL)), str(members.pop(_CHECKPOINT))
+    except FileNotFoundError:
+        raise WeightsError(
+            f"{path}, the mask decoder of {model.name}, is missing: start a worker of {model.name} on the same "
+            "SAM_WEIGHTS_DIR, or run `python -m encoder_worker.export_decoder` where its checkpoint is, and copy it"
+        ) from None
+    except PermissionError:
+        raise WeightsError(f"no permission to read {path}: grant it") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"{path} is damaged: delete it and start a worker of {model.name} to make it again"
+        ) from error
+    if written_for != model.name:
+        raise WeightsError(f"{path} is the mask decoder of {written_for}, not of {model.name}")
+    if not _SHA256.fullmatch(sha256):
+        raise WeightsError(f"{path} does not say which checkpoint it is from")
+    return DecoderFile(model.with_checkpoint(sha256), members)

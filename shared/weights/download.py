@@ -1,0 +1,147 @@
+"""A large file over HTTP: resumed where it broke off, checked as a whole, put in place whole or not at all.
+
+pooch 1.9 would not do instead. After a broken connection it begins at byte 0 again, and ViT-H has 2.6 GB. It has no
+lock between processes, checks neither size nor room before it fetches, and would add seven packages (5 MB) to the API.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.contract.errors import WeightsError
+from shared.weights.fetch import sha256_of
+from shared.weights.progress import ProgressBar
+
+TIMEOUT = 30.0
+"""Seconds without a single byte after which a connection counts as broken."""
+
+ATTEMPTS = 5
+"""Connections in a row that may bring nothing new."""
+
+_PIECE = 1 << 20
+_LONGEST_PAUSE = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    size: int,
+    sha256: str,
+    timeout: float = TIMEOUT,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Put the file of that size and digest at `target`. The caller keeps other processes away.
+
+    What arrived before the network failed stays beside it under another, hidden name, for the next try to go on from.
+    Wrong content and a full disk leave nothing.
+
+    Args:
+        size: bytes.
+        sha256: lower-case hex digest of the whole file.
+        timeout: seconds to wait for any answer, and for any next byte.
+
+    Raises:
+        WeightsError: the server does not have it, or cannot be reached, or what it sends is another file.
+        OSError: `target`'s folder cannot be written.
+    """
+    part = target.with_name(f".{target.name}.part")
+    try:
+        if part.exists():
+            _complete(url, part, size, timeout, sleep)
+            if sha256_of(part) != sha256:
+                _log.warning("the part of %s that was here does not fit the rest: fetching all of it", target.name)
+                part.unlink()
+        _complete(url, part, size, timeout, sleep)
+        _require_digest(part, url, sha256)
+    except (OSError, _Hopeless):
+        part.unlink(missing_ok=True)
+        raise
+    part.replace(target)
+
+
+class _Hopeless(WeightsError):
+    """What has arrived cannot become the file, or has no room to."""
+
+
+def _complete(url: str, part: Path, size: int, timeout: float, sleep: Callable[[float], None]) -> None:
+    """Bring `part` to `size` bytes, over as many connections as it takes."""
+    if part.exists() and part.stat().st_size > size:
+        part.unlink()
+    with part.open("ab") as file, ProgressBar(url.rpartition("/")[2], size) as bar:
+        _require_room(part.parent, size - file.tell())
+        fruitless = 0
+        while (before := file.tell()) < size:
+            reason = _receive(url, file, size, timeout, bar)
+            fruitless = fruitless + 1 if file.tell() <= before else 0
+            if file.tell() < size:
+                if fruitless == ATTEMPTS:
+                    raise WeightsError(
+                        f"{url} cannot be fetched: {reason}; check the network and try again (what has arrived is "
+                        "kept), or set SAM_WEIGHTS_PATH to the file"
+                    )
+                sleep(min(_LONGEST_PAUSE, 0.5 * 2**fruitless))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _receive(url: str, file: BinaryIO, size: int, timeout: float, bar: ProgressBar) -> str:
+    """Append what one connection brings; why it ended early, if it did.
+
+    Raises:
+        WeightsError: another try would end the same way.
+        OSError: of the disk, never of the network.
+    """
+    request = urllib.request.Request(url, headers={"Range": f"bytes={file.tell()}-"})  # noqa: S310  # registered
+    try:
+        answer = urllib.request.urlopen(request, timeout=timeout)  # noqa: S310  # the same
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code in (408, 429) or error.code >= 500:
+                return f"the server answered {error.code}"
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise _Hopeless(f"{url} is another file than registered: it is shorter") from None
+        raise WeightsError(f"{url} cannot be fetched: the server answered {error.code} {error.reason}") from None
+    except (OSError, http.client.HTTPException) as error:
+        return str(getattr(error, "reason", error)) or type(error).__name__
+    with answer:
+        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+            file.seek(0)  # a server without ranges starts from the beginning
+            file.truncate()
+        if answer.length is not None and file.tell() + answer.length != size:
+            raise _Hopeless(f"{url} is another file than registered: it has not {size} bytes")
+        while file.tell() < size:
+            try:
+                piece = answer.read(min(_PIECE, size - file.tell()))
+            except (OSError, http.client.HTTPException) as error:
+                return str(error) or type(error).__name__
+            if not piece:
+                return "the connection was closed early"
+            file.write(piece)
+            bar.show(file.tell())
+    return ""
+
+
+def _require_room(folder: Path, wanted: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        raise _Hopeless(
+            f"no room for the weights in {folder}: {wanted / 1e9:.1f} GB are needed and {free / 1e9:.1f} free; "
+            "free some, or set SAM_WEIGHTS_DIR elsewhere"
+        )
+
+
+def _require_digest(part: Path, url: str, sha256: str) -> None:
+    if sha256_of(part) != sha256:
+        raise _Hopeless(f"{url} is another file than registered (its SHA-256 is not {sha256})")

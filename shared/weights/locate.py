@@ -1,0 +1,83 @@
+"""Where a model's verified weights are on this machine; fetched when they are nowhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.contract.errors import WeightsError
+from shared.contract.models import Model, WeightsFile, find_model
+from shared.contract.settings import Settings
+from shared.weights.checkpoint import locate_checkpoint
+from shared.weights.command import print_folders
+from shared.weights.fetch import explained_errors, fetch_lock, fetch_weights, sha256_of
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Verified weights files of one model.
+
+    Attributes:
+        folder: holds both.
+        encoder: image encoder.
+        decoder: prompt encoder + mask decoder.
+    """
+
+    folder: Path
+    encoder: Path
+    decoder: Path
+
+
+def locate_weights(model: Model, settings: Settings) -> Weights:
+    """The weights of `model`, every byte checked (about 50 ms).
+
+    They are in `SAM_WEIGHTS_PATH` if that is set (for `SAM_MODEL`), else in a folder of the model's name in
+    `SAM_WEIGHTS_DIR`, else fetched into it. Processes that start together fetch once.
+
+    Raises:
+        WeightsError: wrong or missing files in `SAM_WEIGHTS_PATH`, or no way to fetch them; its sentence says what
+            to do. A model without weights (`fake`) has none to locate: do not ask.
+    """
+    if model.encoder is None or model.decoder is None:
+        raise WeightsError(f"model {model.name} has no weights")
+    files = (model.encoder, model.decoder)
+    if settings.weights_path and model.name == settings.model:
+        folder = Path(settings.weights_path).expanduser()
+        fault = _first_fault(folder, files)
+        if fault is not None:
+            raise WeightsError(f"SAM_WEIGHTS_PATH: {fault}; put the file there, or unset it to have it fetched")
+    else:
+        folder = settings.weights_folder / model.name
+        if _first_fault(folder, files) is not None:
+            with fetch_lock(folder):
+                if _first_fault(folder, files) is not None:  # not fetched while this process waited
+                    fetch_weights(model, folder)
+    return Weights(folder, folder / model.encoder.name, folder / model.decoder.name)
+
+
+def _first_fault(folder: Path, files: tuple[WeightsFile, ...]) -> str | None:
+    """What is wrong with the first file that is not as registered; None if all are."""
+    with explained_errors(folder):
+        for file in files:
+            path = folder / file.name
+            if not path.is_file():
+                return f"{path} is missing"
+            if path.stat().st_size != file.size or sha256_of(path) != file.sha256:
+                return f"{path} is another file than registered (its SHA-256 is not {file.sha256})"
+    return None
+
+
+def _folders(settings: Settings) -> Iterator[Path]:
+    """The folders of every served model's weights, which are fetched."""
+    for name in settings.served_models:
+        model = find_model(name)
+        if model.checkpoint is not None:
+            yield locate_checkpoint(model, settings)[0].parent
+        elif model.encoder is not None:
+            yield locate_weights(model, settings).folder
+
+
+if __name__ == "__main__":
+    sys.exit(print_folders(_folders))

@@ -1,0 +1,42 @@
+"""The two predictors that the client's suites hold against each other: segment_anything's own, and ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from prompt_api.models.sam1.weights import read_export
+from shared.contract.models import SAM1
+from tests.support.reference import Reference
+
+
+class OnnxImageEncoder(torch.nn.Module):
+    """MobileSAM's image encoder where segment_anything expects one of its own."""
+
+    img_size = SAM1.frame.side
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self._session.run(None, {"input": image.numpy()})[0])
+
+
+def official_sam(weights: Path) -> Any:
+    """segment_anything's `Sam` with MobileSAM's weights, whole."""
+    sam = Reference(read_export(weights / "sam.onnx")).sam
+    sam.image_encoder = OnnxImageEncoder(weights / "encoder.onnx")
+    return sam
+
+
+def least_iou(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
+    """Over all masks of two arrays (…, H, W)."""
+    either = (ours | theirs).sum(axis=(-2, -1))
+    both = (ours & theirs).sum(axis=(-2, -1))
+    return float(np.min(np.where(either == 0, 1.0, both / np.maximum(either, 1))))

@@ -1,0 +1,99 @@
+"""Arrays out of the service's answers, against the libraries they must agree with."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as coco
+
+from prompt_api.masks.encode import encode_masks
+from prompt_api.masks.interface import MaskFormat
+from prompt_api.models.sam1.boundary import mask_runs
+from samcache.arrays.embedding import embedding_of
+from samcache.arrays.logits import full_size_logits, logits_of, logits_text
+from samcache.arrays.pixels import png_of
+from samcache.arrays.rle import mask_of_rle
+from samcache.errors import UnexpectedAnswer
+from samcache.predictor.transform import ResizeLongestSide, to_original
+from shared.contract.models import SAM1
+from shared.images.reading import decode_image
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("size", [(77, 117), (1, 300), (300, 1)])
+def test_an_rle_becomes_the_mask_it_was_made_from(seed: int, size: tuple[int, int]) -> None:
+    mask = np.random.default_rng(seed).random(size) > (0.5, 0.99, 0.01, 0.9, 0.1)[seed]
+    rle = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    found = mask_of_rle({"size": rle["size"], "counts": rle["counts"].decode()})
+    assert found.dtype == np.bool_
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, mask)
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_an_empty_and_a_full_mask_are_read_too(value: bool) -> None:
+    rle = coco.encode(np.asfortranarray(np.full((30, 40), value), dtype=np.uint8))
+    assert (mask_of_rle({"size": [30, 40], "counts": rle["counts"].decode()}) == value).all()
+
+
+@pytest.mark.parametrize("counts", ["", "1", "0" * 5, "oooo"])
+def test_runs_that_do_not_fill_the_mask_are_refused(counts: str) -> None:
+    with pytest.raises(UnexpectedAnswer):
+        mask_of_rle({"size": [30, 40], "counts": counts})
+
+
+@pytest.mark.parametrize("original", [(1200, 1800), (700, 500), (64, 64), (3, 4000), (1024, 1024)])
+def test_full_size_logits_are_those_of_postprocess_masks(original: tuple[int, int]) -> None:
+    logits = np.random.default_rng(1).normal(0, 10, (2, 256, 256)).astype(np.float32)
+    frame = SAM1.frame.inside(original)
+    padded = torch.nn.functional.interpolate(torch.tensor(logits)[None], (1024, 1024), mode="bilinear")
+    full = torch.nn.functional.interpolate(padded[..., : frame[0], : frame[1]], original, mode="bilinear")
+    np.testing.assert_allclose(full_size_logits(logits, original), full[0].numpy(), atol=1e-4)
+
+
+def test_full_size_logits_above_zero_are_the_masks_of_the_service() -> None:
+    noise = np.random.default_rng(2).normal(0, 5, (1, 16, 16)).astype(np.float32)
+    logits = np.ascontiguousarray(np.kron(noise, np.ones((1, 16, 16), np.float32)))
+    encoded = encode_masks(mask_runs, logits, (300, 500), MaskFormat.RLE)[0]
+    np.testing.assert_array_equal(full_size_logits(logits, (300, 500))[0] > 0, mask_of_rle(encoded.payload))
+
+
+def test_logits_survive_as_float16() -> None:
+    logits = np.random.default_rng(3).normal(0, 10, (256, 256)).astype(np.float32)
+    logits[0, :2] = 1e9, -1e9
+    found = logits_of(logits_text(logits))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, logits.clip(-65504, 65504).astype(np.float16))
+
+
+def test_an_embedding_becomes_float32() -> None:
+    file = io.BytesIO()
+    np.save(file, np.ones((1, 256, 64, 64), np.float16))
+    found = embedding_of(file.getvalue())
+    assert (found.dtype, found.shape) == (np.float32, (1, 256, 64, 64))
+
+
+@pytest.mark.parametrize("shape", [(), (1, 256, 64), (1, 3, 64, 64)])
+def test_anything_else_is_no_embedding(shape: tuple[int, ...]) -> None:
+    file = io.BytesIO()
+    np.save(file, np.ones(shape, np.float16))
+    for data in (file.getvalue(), b"", b"text", file.getvalue()[:20]):
+        with pytest.raises(UnexpectedAnswer):
+            embedding_of(data)
+
+
+def test_pixels_survive_the_way_to_the_service() -> None:
+    image = np.random.default_rng(4).integers(0, 256, (37, 53, 3), np.uint8)
+    np.testing.assert_array_equal(decode_image(png_of(image), max_pixels=10_000), image)
+    np.testing.assert_array_equal(decode_image(png_of(image[..., ::-1]), max_pixels=10_000), image[..., ::-1])
+
+
+@pytest.mark.parametrize("original", [(1200, 1800), (534, 800), (700, 333)])
+def test_points_survive_the_way_to_the_input_frame_and_back_bit_for_bit(original: tuple[int, int]) -> None:
+    rng = np.random.default_rng(5)
+    frame = (rng.uniform(-0.5, 1.5, (1000, 2)) * 1024).astype(np.float32)
+    there = ResizeLongestSide().apply_coords(to_original(frame, original), original).astype(np.float32)
+    np.testing.assert_array_equal(there, frame)

@@ -1,0 +1,77 @@
+"""What `samcache` understands, and what it refuses before it asks anybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from samcache.cli.arguments import parse
+
+
+def test_a_prompt_is_points_and_a_box() -> None:
+    options = parse(["segment", "a.jpg", "--point", "5,6.5", "--point", "7,8", "--point-bg", "1,2", "--box", "0,0,9,9"])
+    assert options.point == [[5, 6.5], [7, 8]]
+    assert options.point_bg == [[1, 2]]
+    assert options.box == [0, 0, 9, 9]
+    assert options.multimask
+
+
+def test_the_address_comes_from_the_option_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAMCACHE_URL", raising=False)
+    assert parse(["models"]).url == "http://127.0.0.1:8000"
+    monkeypatch.setenv("SAMCACHE_URL", "https://sam.example/base")
+    assert parse(["models"]).url == "https://sam.example/base"
+    assert parse(["models", "--url", "http://localhost:9"]).url == "http://localhost:9"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "segment",
+        "segment a.jpg",
+        "segment a.jpg --point 5",
+        "segment a.jpg --point a,b",
+        "segment a.jpg --point nan,1",
+        "segment a.jpg --box 1,2,3",
+        "segment a.jpg --box 5,5,1,1",
+        "segment a.jpg --point 1,1 --index 3",
+        "segment a.jpg --point 1,1 --index 1 --single",
+        "segment a.jpg --point 1,1 --index 1 --best",
+        "segment a.jpg --point 1,1 --overlay",
+        "segment a.jpg --point 1,1 -o mask.jpg",
+        "segment a.jpg --point 1,1 -o mask.xyz --overlay",
+        "upload",
+        "warm",
+        "warm /no/such/folder",
+        "warm . --jobs 0",
+        "warm . --jobs 17",
+        "models --url localhost:8000",
+        "models --url http://",
+        "models --url http://x:port",
+        "models --url http://a..b",
+        "models --url http://xn--a",
+        "models --timeout 0",
+        "models --timeout soon",
+        "sing",
+    ],
+)
+def test_nonsense_is_refused_with_status_2(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse(line.split())
+    assert stopped.value.code == 2
+    assert "samcache" in capsys.readouterr().err
+
+
+def test_a_nonsense_address_in_the_environment_is_refused_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SAMCACHE_URL", "nonsense")
+    with pytest.raises(SystemExit):
+        parse(["models"])
+    assert "not an address" in capsys.readouterr().err
+
+
+def test_an_overlay_may_be_a_jpeg() -> None:
+    assert parse(["segment", "a.jpg", "--point", "1,1", "-o", "x.JPG", "--overlay"]).output == Path("x.JPG")

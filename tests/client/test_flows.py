@@ -1,0 +1,230 @@
+"""What the client asks, in which order, and when it gives up: its flows, answered by hand, on a clock of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from samcache.errors import (
+    ConnectionDropped,
+    EmbeddingPending,
+    EncodeFailed,
+    ImageExpired,
+    ImageNotFound,
+    ImageTooLarge,
+    InvalidPrompt,
+    ModelNotFound,
+    Overloaded,
+    RateLimited,
+    ServiceUnreachable,
+    StoreUnavailable,
+    UnexpectedAnswer,
+)
+from samcache.http.wire import Call, Deadline, Flow, Reply
+from samcache.service import flows
+
+DATA = b"an image"
+ID = flows.image_id_of(DATA)
+
+
+class Service:
+    """Answers a flow's calls from a script; its clock moves only when the flow waits."""
+
+    def __init__(self, *script: Reply | Exception) -> None:
+        self.calls: list[Call] = []
+        self.now = 0.0
+        self._script: Iterator[Reply | Exception] = iter(script)
+
+    def deadline(self, seconds: float = 100.0) -> Deadline:
+        return Deadline.after(seconds, lambda: self.now)
+
+    def run(self, flow: Flow[Any]) -> Any:
+        try:
+            call = next(flow)
+            while True:
+                self.calls.append(call)
+                self.now += call.after
+                answer = next(self._script)
+                call = flow.throw(answer) if isinstance(answer, Exception) else flow.send(answer)
+        except StopIteration as end:
+            return end.value
+
+    @property
+    def asked(self) -> list[str]:
+        return [f"{call.method} {call.path.replace(ID, '{id}')}" for call in self.calls]
+
+
+def image(status: str, http: int = 200, **fields: Any) -> Reply:
+    body = {"image_id": ID, "model": "m", "status": status, "width": 4, "height": 3, **fields}
+    return Reply(http, {"retry-after": "1"} if status in ("queued", "encoding") else {}, json.dumps(body).encode())
+
+
+def problem(status: int, code: str, retry: str | None = None, **extra: Any) -> Reply:
+    body = {"type": "t", "title": "t", "status": status, "code": code, "detail": f"the {code} sentence", **extra}
+    return Reply(status, {} if retry is None else {"retry-after": retry}, json.dumps(body).encode())
+
+
+def masks(count: int = 1) -> Reply:
+    mask = {"score": 0.5, "area": 1, "bbox": [0, 0, 1, 1], "rle": {"size": [3, 4], "counts": "0"}, "mask_token": "r"}
+    body = {"image_id": ID, "model": "m", "width": 4, "height": 3, "results": [{"masks": [mask]}] * count}
+    return Reply(200, {"server-timing": "decode;dur=3"}, json.dumps(body).encode())
+
+
+NOT_FOUND = problem(404, "image-not-found")
+
+
+def test_a_known_image_is_not_sent() -> None:
+    service = Service(image("ready"))
+    found = service.run(flows.upload(DATA, None, service.deadline()))
+    assert service.asked == ["GET /v1/images/{id}"]
+    assert (found.sent, found.size) == (False, (3, 4))
+
+
+def test_an_unknown_image_is_sent_once() -> None:
+    service = Service(NOT_FOUND, image("queued", 202))
+    found = service.run(flows.upload(DATA, "m", service.deadline()))
+    assert service.asked == ["GET /v1/images/{id}", "POST /v1/images"]
+    assert service.calls[1].body == DATA
+    assert all(call.query["model"] == "m" for call in service.calls)
+    assert found.sent
+
+
+@pytest.mark.parametrize("gone", [NOT_FOUND, problem(410, "image-expired")])
+def test_waiting_sends_what_the_service_does_not_have(gone: Reply) -> None:
+    service = Service(gone, image("queued", 202), image("encoding"), image("ready"))
+    assert service.run(flows.ready(ID, DATA, None, service.deadline())).sent
+    assert service.asked == ["GET /v1/images/{id}", "POST /v1/images", "GET /v1/images/{id}", "GET /v1/images/{id}"]
+    assert [call.after for call in service.calls] == [0, 0, 1, 1]
+
+
+def test_waiting_without_the_bytes_says_that_the_image_is_unknown() -> None:
+    service = Service(NOT_FOUND)
+    with pytest.raises(ImageNotFound):
+        service.run(flows.ready(ID, None, None, service.deadline()))
+
+
+def test_waiting_ends_with_the_deadline() -> None:
+    service = Service(*[image("queued") for _ in range(20)])
+    with pytest.raises(EmbeddingPending, match="still queued"):
+        service.run(flows.ready(ID, None, None, service.deadline(10)))
+    assert service.now <= 10
+
+
+def test_a_remembered_failure_is_tried_once_more() -> None:
+    failed = image("failed", error={"code": "encode-failed", "detail": "the worker gave up"})
+    service = Service(failed, image("ready"))
+    service.run(flows.ready(ID, DATA, None, service.deadline()))
+    assert service.asked[1] == "POST /v1/images"
+    service = Service(failed, image("queued", 202), failed)
+    with pytest.raises(EncodeFailed, match="the worker gave up"):
+        service.run(flows.ready(ID, DATA, None, service.deadline()))
+
+
+def test_an_image_that_vanishes_each_time_is_given_up() -> None:
+    gone, queued = NOT_FOUND, image("queued", 202)
+    service = Service(*[gone, queued] * 3, gone)
+    with pytest.raises(ImageNotFound):
+        service.run(flows.ready(ID, DATA, None, service.deadline()))
+
+
+@pytest.mark.parametrize(("code", "kind"), [("store-unavailable", StoreUnavailable), ("overloaded", Overloaded)])
+def test_a_busy_service_is_asked_again_when_it_says_and_then_no_more(code: str, kind: type[Exception]) -> None:
+    service = Service(problem(503, code, "2"), problem(503, code, "3"), image("ready"))
+    service.run(flows.upload(DATA, None, service.deadline()))
+    assert [call.after for call in service.calls] == [0, 2, 3]
+    service = Service(*[problem(503, code, "7") for _ in range(50)])
+    with pytest.raises(kind, match="sentence") as caught:
+        service.run(flows.upload(DATA, None, service.deadline(1000)))
+    assert service.now <= flows.RETRY_SECONDS
+    assert caught.value.retry_after == 7  # type: ignore[attr-defined]
+
+
+def test_a_client_over_its_rate_goes_on_when_told_until_its_own_time_is_up() -> None:
+    service = Service(*[problem(429, "rate-limited", "20")] * 3, image("ready"))
+    assert service.run(flows.upload(DATA, None, service.deadline(100))).status == "ready"
+    assert service.now == 60
+    service = Service(*[problem(429, "rate-limited", "20")] * 5)
+    with pytest.raises(RateLimited):
+        service.run(flows.upload(DATA, None, service.deadline(50)))
+    assert service.now == 40
+
+
+def test_a_proxy_without_a_service_behind_it_is_asked_again_too() -> None:
+    service = Service(Reply(502, {}, b"<h1>Bad gateway</h1>"), image("ready"))
+    service.run(flows.upload(DATA, None, service.deadline()))
+    assert service.calls[1].after == 1
+
+
+def test_a_dropped_connection_is_opened_again_once() -> None:
+    service = Service(ConnectionDropped("gone"), image("ready"))
+    service.run(flows.upload(DATA, None, service.deadline()))
+    service = Service(ConnectionDropped("gone"), ConnectionDropped("gone"))
+    with pytest.raises(ServiceUnreachable):
+        service.run(flows.upload(DATA, None, service.deadline()))
+
+
+@pytest.mark.parametrize("missing", [problem(410, "image-expired"), NOT_FOUND, problem(409, "embedding-pending", "1")])
+def test_a_prompt_on_an_image_without_embedding_has_it_made(missing: Reply) -> None:
+    service = Service(missing, NOT_FOUND, image("queued", 202), image("ready"), masks())
+    found = service.run(ask(service, DATA))
+    assert service.asked[0] == service.asked[-1] == "POST /v1/images/{id}/masks"
+    assert "POST /v1/images" in service.asked
+    assert found.timing == "decode;dur=3"
+
+
+def test_a_prompt_without_the_bytes_cannot_bring_an_image_back() -> None:
+    service = Service(problem(410, "image-expired"))
+    with pytest.raises(ImageExpired):
+        service.run(ask(service, None))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [(422, "invalid-prompt", InvalidPrompt), (404, "model-not-found", ModelNotFound)],
+)
+def test_a_refusal_is_the_error_the_service_names(status: int, code: str, kind: type[Exception]) -> None:
+    service = Service(problem(status, code, errors=[{"at": "prompts/0"}]))
+    with pytest.raises(kind, match=f"the {code} sentence") as caught:
+        service.run(ask(service, DATA))
+    assert caught.value.extra == {"errors": [{"at": "prompts/0"}]}  # type: ignore[attr-defined]
+
+
+def test_an_upload_that_is_too_large_says_what_is_accepted() -> None:
+    service = Service(NOT_FOUND, problem(413, "image-too-large", max_bytes=10))
+    with pytest.raises(ImageTooLarge) as caught:
+        service.run(flows.upload(DATA, None, service.deadline()))
+    assert caught.value.extra == {"max_bytes": 10}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        problem(500, "internal-error"),
+        problem(401, "a-code-of-the-future"),
+        Reply(500, {}, b"oh no"),
+        Reply(404, {}, b'["not a problem"]'),
+        Reply(200, {}, b"<html>"),
+        Reply(200, {}, b"[]"),
+        Reply(200, {}, b'{"results": [{"masks": [{}]}]}'),
+        masks(2),
+    ],
+)
+def test_what_the_contract_does_not_know_is_said_to_be_so(reply: Reply) -> None:
+    service = Service(reply)
+    with pytest.raises(UnexpectedAnswer):
+        service.run(ask(service, DATA))
+
+
+def test_an_unready_service_says_what_fails() -> None:
+    body = {"status": "unready", "failing": ["cache"], "checks": {"cache": "no route", "queue": "ok"}}
+    found = Service(Reply(503, {}, json.dumps(body).encode())).run(flows.readiness())
+    assert not found.ready
+    assert found.checks["cache"] == "no route"
+
+
+def ask(service: Service, data: bytes | None) -> Flow[Any]:
+    prompts = [{"points": [[1.0, 1.0]], "labels": [1]}]
+    return flows.masks(ID, prompts, None, service.deadline(), multimask=True, form="rle", data=data)

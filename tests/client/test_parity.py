@@ -1,0 +1,212 @@
+"""One suite, two predictors: whatever is asserted of segment_anything's SamPredictor is asserted of ours.
+
+Real MobileSAM weights on both sides; ours through a running service: HTTP, Valkey, a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+from deploy.local.stack import LocalStack
+from samcache import RemoteSamPredictor
+from tests.client.predictors import least_iou, official_sam
+from tests.support.reference import SamPredictor
+
+COFFEE = skimage.data.coffee()
+POINTS, LABELS = np.array([[300, 200], [450, 100]]), np.array([1, 0])
+BOX = np.array([120, 60, 480, 350])
+
+
+@pytest.fixture(scope="module")
+def official(weights: Path) -> Any:
+    return SamPredictor(official_sam(weights))
+
+
+@pytest.fixture(scope="module")
+def remote() -> Iterator[RemoteSamPredictor]:
+    # float32, so that only the arithmetic is compared and not the cache's rounding.
+    with (
+        LocalStack({"SAM_MODEL": "mobile_sam", "SAM_EMBEDDING_DTYPE": "float32"}) as stack,
+        RemoteSamPredictor(stack.url) as predictor,
+    ):
+        yield predictor
+
+
+@pytest.fixture(params=["official", "remote"])
+def predictor(request: pytest.FixtureRequest) -> Any:
+    """Each of the two, without an image."""
+    found = request.getfixturevalue(request.param)
+    found.reset_image()
+    return found
+
+
+@pytest.fixture
+def seeing(predictor: Any) -> Any:
+    """Each of the two, looking at the cup."""
+    predictor.set_image(COFFEE)
+    return predictor
+
+
+@pytest.fixture
+def both(official: Any, remote: Any) -> tuple[Any, Any]:
+    """The two, looking at the cup."""
+    official.set_image(COFFEE)
+    remote.set_image(COFFEE)
+    return official, remote
+
+
+def test_predicting_without_an_image_says_to_set_one(predictor: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"An image must be set with \.set_image\(\.\.\.\) before mask prediction\."):
+        predictor.predict(POINTS, LABELS)
+    with pytest.raises(RuntimeError, match=r"An image must be set with \.set_image\(\.\.\.\) before mask prediction\."):
+        predictor.predict_torch(None, None)
+
+
+def test_an_embedding_without_an_image_says_to_set_one(predictor: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"set with \.set_image\(\.\.\.\) to generate an embedding\."):
+        predictor.get_image_embedding()
+
+
+def test_an_image_is_set_until_it_is_reset(predictor: Any) -> None:
+    assert not predictor.is_image_set
+    predictor.set_image(COFFEE)
+    assert predictor.is_image_set
+    assert tuple(predictor.original_size) == (400, 600)
+    assert tuple(predictor.input_size) == (683, 1024)
+    predictor.reset_image()
+    assert not predictor.is_image_set
+
+
+def test_other_channel_orders_are_refused(predictor: Any) -> None:
+    with pytest.raises(AssertionError, match=r"image_format must be in \['RGB', 'BGR'\], is HSV\."):
+        predictor.set_image(COFFEE, image_format="HSV")
+
+
+def test_four_channels_are_refused(predictor: Any) -> None:
+    with pytest.raises(AssertionError):
+        predictor.set_image(np.dstack([COFFEE, COFFEE[..., 0]]))
+
+
+def test_points_need_labels(seeing: Any) -> None:
+    with pytest.raises(AssertionError, match=r"point_labels must be supplied if point_coords is supplied\."):
+        seeing.predict(point_coords=POINTS)
+
+
+@pytest.mark.parametrize(("multimask", "count"), [(True, 3), (False, 1)])
+@pytest.mark.parametrize(("full_logits", "dtype"), [(False, np.bool_), (True, np.float32)])
+def test_shapes_and_types(seeing: Any, multimask: bool, count: int, full_logits: bool, dtype: type) -> None:
+    masks, scores, logits = seeing.predict(POINTS, LABELS, multimask_output=multimask, return_logits=full_logits)
+    assert all(type(array) is np.ndarray for array in (masks, scores, logits))
+    assert (masks.shape, masks.dtype) == ((count, 400, 600), dtype)
+    assert (scores.shape, scores.dtype) == ((count,), np.float32)
+    assert (logits.shape, logits.dtype) == ((count, 256, 256), np.float32)
+
+
+def test_a_box_may_have_a_leading_axis(seeing: Any) -> None:
+    flat, _, _ = seeing.predict(box=BOX, multimask_output=False)
+    lifted, _, _ = seeing.predict(box=BOX[None, :], multimask_output=False)
+    np.testing.assert_array_equal(flat, lifted)
+    assert flat.sum() > 10_000
+
+
+def test_the_embedding_has_sams_shape(seeing: Any) -> None:
+    embedding = np.asarray(seeing.get_image_embedding())
+    assert (embedding.shape, embedding.dtype) == ((1, 256, 64, 64), np.float32)
+
+
+def test_tensors_in_give_tensors_out(seeing: Any) -> None:
+    boxes = torch.tensor([[120, 60, 480, 350], [10, 10, 90, 90]], device=seeing.device)
+    frame = seeing.transform.apply_boxes_torch(boxes, COFFEE.shape[:2])
+    masks, scores, logits = seeing.predict_torch(None, None, boxes=frame, multimask_output=False)
+    assert (masks.shape, masks.dtype) == ((2, 1, 400, 600), torch.bool)
+    assert (scores.shape, scores.dtype) == ((2, 1), torch.float32)
+    assert (logits.shape, logits.dtype) == ((2, 1, 256, 256), torch.float32)
+
+
+PROMPTS: dict[str, dict[str, Any]] = {
+    "a point": {"point_coords": POINTS[:1], "point_labels": LABELS[:1]},
+    "points": {"point_coords": POINTS, "point_labels": LABELS, "multimask_output": False},
+    "fractions of pixels": {"point_coords": POINTS + 0.37, "point_labels": LABELS},
+    "a box": {"box": BOX, "multimask_output": False},
+    "a box and points": {"point_coords": POINTS, "point_labels": LABELS, "box": BOX},
+}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS.keys())
+def test_both_give_the_same_masks(both: tuple[Any, Any], prompt: dict[str, Any]) -> None:
+    theirs, ours = (predictor.predict(**prompt) for predictor in both)
+    assert least_iou(ours[0], theirs[0]) >= 0.9999
+    np.testing.assert_allclose(ours[1], theirs[1], atol=1e-4)
+    # What is shown of float32 logits in an answer is float16: 11 bits.
+    np.testing.assert_allclose(ours[2], theirs[2], rtol=2**-11, atol=2e-3)
+
+
+def test_both_give_the_same_logits_at_full_size(both: tuple[Any, Any]) -> None:
+    theirs, ours = (predictor.predict(POINTS, LABELS, return_logits=True)[0] for predictor in both)
+    np.testing.assert_allclose(ours, theirs, atol=0.04)
+
+
+def test_both_refine_a_mask_to_the_same(both: tuple[Any, Any]) -> None:
+    answers = []
+    for predictor in both:
+        _, scores, logits = predictor.predict(POINTS[:1], LABELS[:1])
+        best = logits[np.argmax(scores), :, :]
+        answers.append(predictor.predict(POINTS, LABELS, mask_input=best[None, :, :], multimask_output=False))
+    theirs, ours = answers
+    assert least_iou(ours[0], theirs[0]) >= 0.9999
+    np.testing.assert_allclose(ours[1], theirs[1], atol=1e-4)
+
+
+def test_logits_of_elsewhere_refine_nearly_to_the_same(both: tuple[Any, Any]) -> None:
+    """They travel as float16, where a predictor's own travel as a token."""
+    _, scores, logits = both[0].predict(POINTS[:1], LABELS[:1])
+    best = logits[np.argmax(scores)][None]
+    theirs, ours = (each.predict(POINTS, LABELS, mask_input=best, multimask_output=False) for each in both)
+    assert least_iou(ours[0], theirs[0]) >= 0.999
+
+
+def test_both_give_the_same_for_batches(both: tuple[Any, Any]) -> None:
+    boxes = torch.tensor([[120, 60, 480, 350], [10, 10, 90, 90], [300, 200, 599, 399]])
+    answers = []
+    for predictor in both:
+        frame = predictor.transform.apply_boxes_torch(boxes, COFFEE.shape[:2])
+        coords = predictor.transform.apply_coords_torch(boxes[:, None, :2] + 30, COFFEE.shape[:2])
+        answers.append(predictor.predict_torch(coords, torch.ones(3, 1, dtype=torch.int), frame))
+    theirs, ours = answers
+    assert least_iou(ours[0].numpy(), theirs[0].numpy()) >= 0.9999
+    torch.testing.assert_close(ours[1], theirs[1], atol=1e-4, rtol=0)
+
+
+def test_bgr_is_the_same_picture(both: tuple[Any, Any]) -> None:
+    for predictor in both:
+        expected = np.asarray(predictor.get_image_embedding())
+        predictor.set_image(np.ascontiguousarray(COFFEE[..., ::-1]), image_format="BGR")
+        np.testing.assert_array_equal(np.asarray(predictor.get_image_embedding()), expected)
+
+
+def test_both_have_the_same_embedding(both: tuple[Any, Any]) -> None:
+    theirs, ours = (np.asarray(predictor.get_image_embedding()) for predictor in both)
+    np.testing.assert_allclose(ours, theirs, rtol=2**-11, atol=1e-3)
+
+
+def test_transforms_agree(both: tuple[Any, Any]) -> None:
+    coords = np.array([[0.0, 0.0], [599.5, 399.5], [13.7, 400.1]])
+    boxes = np.array([[1, 2, 300, 400]])
+    theirs, ours = (predictor.transform for predictor in both)
+    size = COFFEE.shape[:2]
+    np.testing.assert_array_equal(ours.apply_coords(coords, size), theirs.apply_coords(coords, size))
+    np.testing.assert_array_equal(ours.apply_boxes(boxes, size), theirs.apply_boxes(boxes, size))
+    np.testing.assert_array_equal(ours.apply_image(COFFEE), theirs.apply_image(COFFEE))
+    assert torch.equal(
+        ours.apply_boxes_torch(torch.tensor(boxes), size), theirs.apply_boxes_torch(torch.tensor(boxes), size)
+    )
+    assert torch.equal(
+        ours.apply_coords_torch(torch.tensor(coords), size), theirs.apply_coords_torch(torch.tensor(coords), size)
+    )

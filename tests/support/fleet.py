@@ -1,0 +1,246 @@
+"""Replicas of the API behind the real gateway: processes of this machine, each on a loopback address of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+import redis
+
+from deploy.local.embedded_valkey import start_valkey
+from deploy.local.ports import free_port
+from deploy.local.process import ROOT, Child, ProcessGroup, StackError, stop_all
+from tests.support.name_server import NameServer
+
+CONFIGURATION = ROOT / "deploy/gateway/haproxy.cfg"
+MAX_BODY = 1_000_000
+
+_NAME = "prompt-api.test"
+_LINES = 20_000
+_START_SECONDS = 60.0
+_READY = re.compile(r"\bready:")
+
+
+class Fleet:
+    """Valkey, workers, replicas and HAProxy, and the name server that tells it of replicas; a context manager."""
+
+    def __init__(
+        self,
+        replicas: int,
+        *,
+        workers: int = 1,
+        settings: Mapping[str, str] | None = None,
+        cache_bytes: int | None = None,
+        configuration: Path = CONFIGURATION,
+    ) -> None:
+        """
+        Args:
+            settings: environment variables of replicas and workers over those of this process.
+            cache_bytes: memory of a cache of its own that evicts what is used least; None: the queue's server is the
+                cache too, and evicts nothing.
+            configuration: the gateway's.
+        """
+        self._count = replicas
+        self._worker_count = workers
+        self._cache_bytes = cache_bytes
+        self._configuration = configuration
+        self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", "SAM_MODEL": "fake", **(settings or {})}
+        self._group = ProcessGroup()
+        self._names = NameServer()
+        self._lines: deque[str] = deque(maxlen=_LINES)
+        self._said: deque[str] = deque(maxlen=_LINES)
+        self._replicas: dict[str, Child] = {}
+        self._workers: list[Child] = []
+        self._gateway: Child | None = None
+        self._valkeys: list[Child] = []
+        self._next = 11
+        self._port = free_port()
+        self.url = ""
+        self.cache_url = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._close()
+
+    @property
+    def replicas(self) -> tuple[str, ...]:
+        """Addresses of those that run."""
+        return tuple(address for address, child in self._replicas.items() if child.exit_code is None)
+
+    @property
+    def pids(self) -> dict[str, list[int]]:
+        """Process ids of what runs: `replicas`, `gateway`, `valkey`, `workers`."""
+        children = {
+            "replicas": list(self._replicas.values()),
+            "gateway": [self._gateway] if self._gateway else [],
+            "valkey": self._valkeys,
+            "workers": self._workers,
+        }
+        return {name: [child.pid for child in kind if child.exit_code is None] for name, kind in children.items()}
+
+    def add_replica(self) -> str:
+        """Start one and return its address once it serves and the gateway sends to it."""
+        address = self._spawn_replica()
+        self._wait_until_up([address])
+        return address
+
+    def kill_replica(self, address: str) -> None:
+        """SIGKILL, as a crash; its name goes afterwards, as on a real platform."""
+        self._replicas[address].kill()
+        self._publish()
+
+    def stop_replica(self, address: str) -> int | None:
+        """SIGTERM, as a platform stops a container; its exit status."""
+        child = self._replicas[address]
+        stop_all([child])
+        self._publish()
+        return child.exit_code
+
+    def replace_worker(self) -> None:
+        """Start another worker, then stop the oldest as a platform does."""
+        self._spawn_worker()
+        stop_all([self._workers.pop(0)])
+
+    def answered_by(self, request_ids: Sequence[str]) -> list[str]:
+        """The replica that answered each of these requests, in order, once the gateway wrote all down (10 s)."""
+        deadline = time.monotonic() + 10.0
+        while True:
+            entries = [json.loads(line) for line in list(self._lines) if line.startswith('{"time"')]
+            replicas = {entry["request_id"]: entry["replica"] for entry in entries}
+            if all(request_id in replicas for request_id in request_ids):
+                return [replicas[request_id] for request_id in request_ids]
+            if time.monotonic() > deadline:
+                raise StackError("the gateway did not write down every request")
+            threading.Event().wait(0.02)
+
+    def replica_says(self, text: str) -> bool:
+        """Whether the log of a replica has `text`, by now or soon (10 s)."""
+        deadline = time.monotonic() + 10.0
+        while not any(text in line for line in list(self._said)):
+            if time.monotonic() > deadline:
+                return False
+            threading.Event().wait(0.02)
+        return True
+
+    def _start(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        queue_url = self.cache_url = self._start_valkey(deadline)
+        if self._cache_bytes is not None:
+            self.cache_url = self._start_valkey(deadline)
+            with redis.Redis.from_url(self.cache_url) as client:
+                client.config_set("maxmemory", self._cache_bytes)
+                client.config_set("maxmemory-policy", "allkeys-lfu")
+        self._environ |= {"SAM_CACHE_URL": self.cache_url, "SAM_QUEUE_URL": queue_url}
+        self._names.__enter__()
+        for _ in range(self._worker_count):
+            self._spawn_worker()
+        addresses = [self._spawn_replica() for _ in range(self._count)]
+        self._start_gateway()
+        self._wait_until_up(addresses)
+
+    def _start_valkey(self, deadline: float) -> str:
+        child, url = start_valkey(self._group, _nobody, deadline)
+        self._valkeys.append(child)
+        return url
+
+    def _start_gateway(self) -> None:
+        port = free_port()
+        environ = {
+            **os.environ,
+            "BIND": f"127.0.0.1:{port}",
+            "UPSTREAM": f"{_NAME}:{self._port}",
+            "DNS": self._names.address,
+            "MAX_REPLICAS": "8",
+            "MAX_BODY": str(MAX_BODY),
+        }
+        command = [haproxy(), "-f", str(self._configuration)]
+        self._gateway = Child("gateway", command, environ=environ, group=self._group, sink=self._lines.append)
+        self.url = f"http://127.0.0.1:{port}"
+
+    def _spawn_worker(self) -> None:
+        worker = Child(
+            "worker", [sys.executable, "-m", "encoder_worker"], environ=self._environ, group=self._group, sink=_nobody
+        )
+        self._workers.append(worker)
+        worker.wait_for_line(_READY, time.monotonic() + _START_SECONDS)
+
+    def _spawn_replica(self) -> str:
+        address = f"127.0.0.{self._next}"
+        self._next += 1
+        environ = {**self._environ, "SAM_HOST": address, "SAM_PORT": str(self._port)}
+        self._replicas[address] = Child(
+            address, [sys.executable, "-m", "prompt_api"], environ=environ, group=self._group, sink=self._said.append
+        )
+        self._publish()
+        return address
+
+    def _publish(self) -> None:
+        self._names.addresses = self.replicas
+
+    def _wait_until_up(self, addresses: list[str]) -> None:
+        """Return once each replica answers, and the gateway's checks had the time to see it."""
+        deadline = time.monotonic() + _START_SECONDS
+        waiting = list(addresses)
+        pause = threading.Event()
+        while waiting:
+            self._replicas[waiting[0]].require_running()
+            if time.monotonic() > deadline:
+                raise StackError(f"{waiting[0]} is not there in time:\n{self._replicas[waiting[0]].tail()}")
+            if _answers(f"http://{waiting[0]}:{self._port}/healthz"):
+                waiting.pop(0)
+            else:
+                pause.wait(0.05)
+        while not _answers(f"{self.url}/healthz"):
+            assert self._gateway is not None
+            self._gateway.require_running()
+            if time.monotonic() > deadline:
+                raise StackError(f"the gateway finds no replica:\n{self._gateway.tail()}")
+            pause.wait(0.05)
+        pause.wait(3.0)  # resolving and checking each take a second
+
+    def _close(self) -> None:
+        gateway = [self._gateway] if self._gateway else []
+        stop_all([*gateway, *self._replicas.values(), *self._workers, *self._valkeys])
+        self._group.close()
+        self._names.__exit__(None, None, None)
+
+
+def haproxy() -> str:
+    """The gateway's program.
+
+    Raises:
+        StackError: it is not installed.
+    """
+    found = shutil.which("haproxy") or ("/usr/sbin/haproxy" if Path("/usr/sbin/haproxy").exists() else None)
+    if found is None:
+        raise StackError("haproxy not found: apt-get install haproxy")
+    return found
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _nobody(_line: str) -> None:
+    """Lines are kept by the child; nobody reads them as they come."""

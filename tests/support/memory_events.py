@@ -1,0 +1,29 @@
+"""Events inside one process: what pub/sub carries for the service, without Redis."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from shared.contract.keys import EmbeddingKey
+from shared.events.crowd import Crowd
+from shared.events.interface import Change, Topic, Watch
+
+
+class MemoryEvents:
+    """`Events` inside one process.
+
+    Attributes:
+        published: every event so far, oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.published: list[tuple[Topic, Change]] = []
+        self._crowd = Crowd()
+
+    def publish(self, key: EmbeddingKey, status: Change) -> None:
+        topic = (key.image_id, key.model)
+        self.published.append((topic, status))
+        self._crowd.wake(topic)
+
+    def watch(self, key: EmbeddingKey) -> AbstractContextManager[Watch]:
+        return self._crowd.joined((key.image_id, key.model))

@@ -1,0 +1,66 @@
+"""A store inside one process: what Redis keeps for the service, without Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Lock
+
+
+class MemoryStore:
+    """A `StoreWithSets` inside one process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._values: dict[str, tuple[bytes, float]] = {}
+        self._sets: dict[str, tuple[frozenset[str], float]] = {}
+
+    def get(self, key: str) -> bytes | None:
+        with self._lock:
+            value, expires = self._values.get(key, (None, 0.0))
+            if value is None or self._clock() >= expires:
+                self._values.pop(key, None)
+                return None
+            return value
+
+    def put(self, key: str, value: bytes, ttl: int) -> None:
+        with self._lock:
+            self._values[key] = (value, self._clock() + ttl)
+
+    def exists(self, key: str) -> bool:
+        return self.get(key) is not None
+
+    def delete(self, key: str) -> bool:
+        with self._lock:
+            value, expires = self._values.pop(key, (None, 0.0))
+            return value is not None and self._clock() < expires
+
+    def ping(self) -> None:
+        return None
+
+    def add_member(self, key: str, member: str, ttl: int) -> None:
+        with self._lock:
+            self._sets[key] = (self._living(key) | {member}, self._clock() + ttl)
+
+    def members(self, key: str) -> frozenset[str]:
+        with self._lock:
+            return self._living(key)
+
+    def remove_member(self, key: str, member: str) -> int:
+        with self._lock:
+            left = self._living(key) - {member}
+            if left:
+                self._sets[key] = (left, self._sets[key][1])
+            else:
+                self._sets.pop(key, None)
+            return len(left)
+
+    def _living(self, key: str) -> frozenset[str]:
+        members, expires = self._sets.get(key, (frozenset(), 0.0))
+        return members if self._clock() < expires else frozenset()
+
+    def names(self) -> list[str]:
+        """Keys of all values that have not expired."""
+        with self._lock:
+            return [key for key, (_, expires) in self._values.items() if self._clock() < expires]

@@ -1,0 +1,74 @@
+"""The running service with its logs and processes in reach, to be looked at, killed and started again."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from deploy.local.process import StackError, stop_all
+from deploy.local.stack import START_SECONDS, WORKER_READY, LocalStack
+from shared.contract.settings import Settings
+
+_KEPT_LINES = 5_000
+_LOOK_SECONDS = 0.1
+
+
+class ObservedStack(LocalStack):
+    """A `LocalStack` for tests and benches."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        workers: int = 1,
+        start_seconds: float = START_SECONDS,
+        announce: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        super().__init__(settings, workers=workers, start_seconds=start_seconds, announce=announce, forward=self._keep)
+        self._logs: dict[str, deque[str]] = {}
+
+    @property
+    def valkey_url(self) -> str:
+        """URL of the cache role's Redis, embedded or given."""
+        return Settings.from_env(self._environ).cache_url
+
+    def log(self, name: str) -> list[str]:
+        """The last lines of `api`, `valkey` or `worker 1`…, over all its restarts."""
+        return list(self._logs.get(name, ()))
+
+    def pids(self, name: str) -> list[int]:
+        """Process ids of the running children whose name starts with `name`."""
+        found = self.children.items()
+        return [child.pid for known, child in found if known.startswith(name) and child.exit_code is None]
+
+    def restart_api(self) -> None:
+        """Stop the API as an operator would and start it on the same port; returns once it is ready."""
+        with self._lock:
+            stop_all([self.children["api"]])
+            self._environ["SAM_PORT"] = self.url.rpartition(":")[2]
+            self._start_api(time.monotonic() + self._start_seconds)
+
+    def kill_worker(self, number: int = 1) -> None:
+        """SIGKILL to a worker, as a crash; it is started again by itself, see `wait_for_workers`."""
+        self.children[f"worker {number}"].kill()
+
+    def wait_for_workers(self) -> None:
+        """Return once every worker runs and listens.
+
+        Raises:
+            StackError: not within the bound of the start.
+        """
+        deadline = time.monotonic() + self._start_seconds
+        while True:
+            workers = [child for name, child in self.children.items() if name.startswith("worker")]
+            if all(worker.exit_code is None for worker in workers):
+                for worker in workers:
+                    worker.wait_for_line(WORKER_READY, deadline)
+                return
+            if time.monotonic() > deadline:
+                raise StackError("a worker is not back in time; its last lines:\n" + workers[0].tail())
+            time.sleep(_LOOK_SECONDS)
+
+    def _keep(self, name: str, line: str) -> None:
+        self._logs.setdefault(name, deque(maxlen=_KEPT_LINES)).append(line)

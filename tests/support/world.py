@@ -1,0 +1,110 @@
+"""The API over in-memory seams: no Redis, no weights, no sockets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from io import BytesIO
+
+from flask.testing import FlaskClient
+from PIL import Image
+
+from encoder_worker.backends.fake import FakeEncoder
+from prompt_api.http.app import create_app
+from prompt_api.http.services import Services
+from prompt_api.models.fake import FakeDecoder
+from prompt_api.service.browser import BrowserDecoding
+from prompt_api.wiring import assemble
+from shared.contract.keys import EmbeddingKey, image_key
+from shared.contract.models import FAKE, SAM1, Model
+from shared.contract.settings import Settings
+from shared.images.reading import decode_image
+from shared.tensors.embedding import encode_embedding
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_queue import MemoryEncodeQueue
+from tests.support.memory_store import MemoryStore
+
+OTHER = replace(FAKE, name="other")
+"""A second model, so that mixing models up can be tested."""
+
+
+@dataclass
+class World:
+    """The API and everything behind it, in reach of a test."""
+
+    client: FlaskClient
+    services: Services
+    store: MemoryStore
+    queue: MemoryEncodeQueue
+    events: MemoryEvents
+    encodes: list[EmbeddingKey]
+
+    def encode_next(self) -> None:
+        """Be the worker for one job."""
+
+        def encode(key: EmbeddingKey) -> None:
+            data = self.store.get(image_key(key.image_id))
+            assert data is not None
+            rgb = decode_image(data, max_pixels=50_000_000)
+            (tensors,) = FakeEncoder().encode([SAM1.frame.resize(rgb)])
+            value = encode_embedding(
+                key, tensors, specs=SAM1.tensors, dtypes={"embedding": "float16"}, original=rgb.shape[:2]
+            )
+            self.store.put(key.redis_key, value, 60)
+            self.encodes.append(key)
+
+        self.queue.run_next(encode)
+
+    def ready_image(self, data: bytes, model: Model = FAKE) -> str:
+        """Upload and encode; returns the image id."""
+        answer = self.client.post(f"/v1/images?model={model.name}", data=data)
+        assert answer.status_code == 202, answer.text
+        self.encode_next()
+        return str(answer.get_json()["image_id"])
+
+
+def png(width: int = 120, height: int = 80, colour: tuple[int, int, int] = (200, 30, 30)) -> bytes:
+    """A picture with a square of another colour in its middle."""
+    image = Image.new("RGB", (width, height), (20, 90, 160))
+    image.paste(colour, (width // 4, height // 4, width // 2, height // 2))
+    file = BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def new_world(
+    browser: BrowserDecoding | None = None,
+    *,
+    store: MemoryStore | None = None,
+    decoder: FakeDecoder | None = None,
+    background: Executor | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    **overrides: object,
+) -> World:
+    """A world of its own.
+
+    Args:
+        store: of another world, as replicas share one Redis.
+        decoder: decodes for every model.
+        background: fetches images from Label Studio ahead of time.
+        clock: tells how long a known owner is believed.
+        overrides: settings by name of their field.
+    """
+    settings = Settings(model="fake", models="other", **overrides)  # type: ignore[arg-type]
+    store, queue, events = store or MemoryStore(), MemoryEncodeQueue(max_queued=settings.max_queued), MemoryEvents()
+    decoder = decoder or FakeDecoder()
+    services = assemble(
+        settings,
+        models=(FAKE, OTHER),
+        decoders={"fake": decoder, "other": decoder},
+        decoder_files={},
+        store=store,
+        queue=queue,
+        events=events,
+        browser=browser,
+        background=background,
+        clock=clock,
+    )
+    return World(create_app(services).test_client(), services, store, queue, events, [])
