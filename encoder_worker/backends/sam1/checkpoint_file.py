@@ -1,4 +1,4 @@
-"""A segment_anything checkpoint on disk to its weights, with nothing in it ever executed."""
+"""Reads the weights of a segment_anything checkpoint, and never executes anything in it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _POSITIONS = "image_encoder.pos_embed"
 
 
 def empty_sam(name: str) -> Any:
-    """segment_anything's `Sam` of that name, without memory for its weights, which are to be assigned."""
+    """segment_anything's `Sam` of that name. Its weights have no memory yet: the caller assigns them."""
     ensure_torchvision_imports()
     from segment_anything import sam_model_registry  # noqa: PLC0415  # only now can it be imported
 
@@ -31,11 +31,11 @@ def empty_sam(name: str) -> Any:
 
 
 def read_checkpoint(path: Path, name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict in the file, on the CPU, mapped into memory rather than read where the format allows.
+    """The state dict in the file, on the CPU. Where the format allows it, the file is mapped into memory, not read.
 
     Args:
-        name: of the model it should be for.
-        expected: state dict of that model; its shapes count.
+        name: of the model that the file should be for.
+        expected: the state dict of that model; only its shapes matter.
 
     Raises:
         WeightsError: the file is damaged, holds more than tensors, or belongs to another model.
@@ -56,7 +56,7 @@ def read_checkpoint(path: Path, name: str, expected: Mapping[str, Tensor]) -> di
 
 
 def decoder_arrays(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What `shared.weights.decoder_file` keeps of a checkpoint: float32 numpy arrays."""
+    """The part of a checkpoint that goes into the decoder file, as float32 arrays."""
     return {key: value.float().numpy() for key, value in state.items() if key.startswith(PREFIXES)}
 
 
