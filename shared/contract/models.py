@@ -139,11 +139,11 @@ class Model:
         return hashlib.sha256("\n".join([self.name, *files]).encode()).hexdigest()
 
     @property
-    def runtime(self) -> Literal["onnx", "torch", "none"]:
-        """What its image encoder runs on; `none` is a model without weights."""
+    def runtime(self) -> Literal["onnx", "torch", "numpy"]:
+        """What its image encoder runs on; numpy for a model without weights."""
         if self.checkpoint is not None:
             return "torch"
-        return "none" if self.encoder is None else "onnx"
+        return "numpy" if self.encoder is None else "onnx"
 
     def with_checkpoint(self, sha256: str) -> Model:
         """This architecture with the weights of the checkpoint file of that SHA-256, official or not."""

@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 from encoder_worker.backends.onnx.preprocess import normalise_and_pad
 from shared.contract.errors import ConfigurationError, EncodeFailed
 from shared.contract.models import Model
-from shared.contract.settings import Settings
-from shared.host.cores import usable_cores
 from shared.tensors.embedding import Tensors
-from shared.weights.locate import locate_weights
 
 _CUDA = "CUDAExecutionProvider"
 _GPU_BATCH = 4
@@ -78,26 +75,6 @@ class OnnxEncoder:
         if embeddings.shape != (len(images), *spec.shape[1:]) or not np.isfinite(embeddings).all():
             raise EncodeFailed("the image encoder gave a result that is not a finite embedding")
         return [{spec.name: np.asarray(embedding[None], dtype=np.float32)} for embedding in embeddings]
-
-
-def load(model: Model, settings: Settings) -> OnnxEncoder:
-    """The encoder with verified weights, ready.
-
-    Raises:
-        ConfigurationError: there is no such device as the settings ask for.
-        WeightsError: the weights are missing, damaged or cannot be fetched.
-    """
-    encoder = OnnxEncoder(
-        model,
-        locate_weights(model, settings).encoder,
-        threads=settings.encoder_threads or usable_cores(),
-        device=settings.device,
-        batch=settings.encode_batch,
-    )
-    # The first run allocates memory, and on a GPU it tunes itself.
-    side = model.architecture.frame.side
-    encoder.encode([np.zeros((side, side, 3), dtype=np.uint8)] * encoder.batch)
-    return encoder
 
 
 def _providers(device: str) -> list[str]:

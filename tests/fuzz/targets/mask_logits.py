@@ -10,6 +10,7 @@ import numpy as np
 from prompt_api.masks.encode import base64_logits
 from prompt_api.wire.requests import parse_mask_logits
 from shared.contract.errors import InvalidPrompt
+from shared.contract.models import SAM1
 
 _BYTES = 256 * 256 * 2
 
@@ -31,7 +32,7 @@ def seeds() -> Iterator[bytes]:
 
 def _check_text(text: str) -> None:
     try:
-        logits = parse_mask_logits(text, "prompts/0")
+        logits = parse_mask_logits(text, "prompts/0", SAM1.low_res_side)
     except InvalidPrompt:
         return
     assert (logits.shape, logits.dtype) == ((256, 256), np.float32)

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contract.models import EMBEDDING, FAKE, Model
-from shared.contract.settings import Settings
 from shared.tensors.embedding import Tensors
 
 _BLOCK = 16
@@ -30,10 +29,6 @@ class FakeEncoder:
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         return [{EMBEDDING: _embedding(image)} for image in images]
-
-
-def load(model: Model, settings: Settings) -> FakeEncoder:  # noqa: ARG001  # a backend's common signature
-    return FakeEncoder(settings.encode_batch or 1)
 
 
 def _embedding(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
