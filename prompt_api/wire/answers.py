@@ -56,8 +56,8 @@ class ImageResource(TypedDict):
         image_id: lower-case hex SHA-256 of the uploaded bytes.
         model: the model that encodes the image.
         status: how far the encoding is.
-        width: pixels of the EXIF-oriented original.
-        height: pixels of the EXIF-oriented original.
+        width: width of the EXIF-oriented original in pixels.
+        height: height of the EXIF-oriented original in pixels.
         queue_position: number of encodings before this one; null if it is not known or `status` is not `queued`.
         error: why the encoding failed; null unless `status` is `failed`.
         links: paths for this image and model.
@@ -139,8 +139,8 @@ class MasksResponse(TypedDict):
     Attributes:
         image_id: lower-case hex SHA-256 of the uploaded bytes.
         model: the model that answered.
-        width: pixels of the EXIF-oriented original.
-        height: pixels of the EXIF-oriented original.
+        width: width of the EXIF-oriented original in pixels.
+        height: height of the EXIF-oriented original in pixels.
         results: one per prompt, in the order of the request.
     """
 
