@@ -64,7 +64,7 @@ class Services:
         try:
             return self.models[name]
         except KeyError:
-            raise ModelNotFound(f"model {name!r} is not served here; {', '.join(self.models)} is") from None
+            raise ModelNotFound(f"model {name!r} is not served here; served models: {', '.join(self.models)}") from None
 
 
 def services() -> Services:

@@ -24,7 +24,7 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
         errors.Unauthorized("this service wants a token: send `Authorization: Bearer …`"),
         errors.Forbidden("the token does not have the scope `write`", scope="write"),
         errors.ImageNotFound("no image of this id was uploaded, or it was deleted or forgotten"),
-        errors.ModelNotFound("model 'vit_x' is not served here; mobile_sam is"),
+        errors.ModelNotFound("model 'vit_x' is not served here; served models: mobile_sam"),
         errors.EmbeddingPending("the image is not encoded yet", retry_after=1),
         errors.ImageExpired("the image's bytes are no longer kept; upload it again"),
         errors.LengthRequired("send the image as the request's body, with a Content-Length"),
