@@ -23,9 +23,9 @@ class LoadedDecoder:
     """A model as this process serves it.
 
     Attributes:
-        model: with the digest of the weights that are there, which every key of an embedding repeats.
-        decoder: ready for prompts.
-        graphs: its files, for clients; None for a model without weights.
+        model: the model, with the digest of the weights in use. Every key of an embedding contains that digest.
+        decoder: its decoder, ready for prompts.
+        graphs: the decoder's files, for clients; None for a model without weights.
     """
 
     model: Model
@@ -34,24 +34,24 @@ class LoadedDecoder:
 
     @property
     def graph(self) -> Path | None:
-        """File of the unsplit graph."""
+        """The file of the unsplit graph, or None for a model without weights."""
         return None if self.graphs is None else self.graphs.unsplit
 
 
 def load_decoder(model: Model, settings: Settings) -> LoadedDecoder:
-    """The model's decoder, from its own ONNX export or from the file that the worker made of its checkpoint.
+    """Load the model's decoder, from its own ONNX export or from the file that the worker made of its checkpoint.
 
-    Graphs are built once per machine, in `SAM_WEIGHTS_DIR`. No session is made yet: the process may still fork.
+    Graphs are built once per machine, in `SAM_WEIGHTS_DIR`. No session is made yet, so the process may still fork.
 
     Raises:
-        WeightsError: weights are missing, damaged or cannot be kept.
+        WeightsError: weights are missing or damaged, or files cannot be written.
     """
     if model.checkpoint is not None:
         file = read_decoder(decoder_path(model, settings), model)
         model = file.model
         graphs = cached_graphs(lambda: checked(file.arrays), model.weights_digest, settings.weights_folder)
     elif model.decoder is not None:
-        # Weights are looked for only to build graphs: a machine that has those needs no weights.
+        # Weights are located only to build the graphs: a machine that has the graphs needs no weights.
         graphs = cached_graphs(
             lambda: read_export(locate_weights(model, settings).decoder),
             model.weights_digest,

@@ -1,4 +1,4 @@
-"""What a client asks of an image: prompts in pixels of the EXIF-oriented original."""
+"""The prompts of a client, in pixels of the EXIF-oriented original."""
 
 from __future__ import annotations
 
