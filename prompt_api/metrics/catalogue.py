@@ -5,21 +5,22 @@ from __future__ import annotations
 from shared.observe.metric import Metric, MetricKind
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Close around the 30 to 50 ms of a prompt, and up to the longest `wait`."""
+"""Limits of histogram buckets: close together around the 30 to 50 ms of a prompt, and up to the longest `wait`."""
 
 REQUESTS = Metric(
     name="sam_api_requests_total",
     kind=MetricKind.COUNTER,
     labels=("route", "method", "status", "code"),
-    meaning="Requests answered. `code` is the problem's, empty for an answer that is none: `rate-limited` and "
-    "`overloaded` count what was refused. What waitress refuses, and paths that are no route, have the route `other`",
+    meaning="Requests answered. `code` is that of the problem document, empty for other answers: `rate-limited` and "
+    "`overloaded` count refused requests. Requests that waitress refuses, and unknown paths, have the route `other`",
 )
 REQUEST_SECONDS = Metric(
     name="sam_api_request_duration_seconds",
     kind=MetricKind.HISTOGRAM,
     labels=("route", "method"),
     buckets=_SECONDS,
-    meaning="From the request's last byte to the answer's handing over to the socket; of event streams, to their end",
+    meaning="Time from the request's last byte until the answer is handed to the socket; for event streams, until "
+    "their end",
 )
 IN_FLIGHT = Metric(
     name="sam_api_requests_in_flight",
@@ -44,7 +45,7 @@ LOOKUPS = Metric(
     kind=MetricKind.COUNTER,
     labels=("tier",),
     meaning="Embeddings looked up for prompts: found in `memory`, in `redis`, or `absent` (not encoded yet, or lost); "
-    "who waits for one that is absent looks again",
+    "a prompt that waits for an absent one looks it up again",
 )
 LOST = Metric(
     name="sam_api_embeddings_lost_total",

@@ -42,8 +42,8 @@ def test_libraries_are_wanted_in_the_same_versions() -> None:
 
 
 def test_sizes_are_those_of_the_service() -> None:
-    assert (frame.FRAME_SIZE, frame.LOW_RES_SIZE) == (SAM1.frame.side, SAM1.low_res_side)
-    assert frame.EMBEDDING_SHAPE == SAM1.tensors[0].shape
+    assert (SAM1.frame.side, SAM1.low_res_side) == (frame.FRAME_SIZE, frame.LOW_RES_SIZE)
+    assert SAM1.tensors[0].shape == frame.EMBEDDING_SHAPE
 
 
 @given(st.tuples(st.integers(1, 70_000), st.integers(1, 70_000)))
