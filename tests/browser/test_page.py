@@ -168,7 +168,7 @@ def test_an_answer_to_an_undone_click_is_not_shown(page: Page, pictures: Picture
 def test_a_text_file_is_answered_by_a_sentence(page: Page, pictures: Pictures) -> None:
     page.choose_files(pictures.text())
     page.wait_until(lambda: page.is_shown("alert"))
-    sentence = "That is no picture this browser can open. Choose a JPEG, PNG or WEBP. Left out: notes.txt."
+    sentence = "This browser cannot open that file as a picture. Choose a JPEG, PNG or WEBP. Left out: notes.txt."
     assert page.text("alert-text") == sentence
     assert page.is_shown("welcome")
     page.button("alert-close").click()
@@ -178,7 +178,7 @@ def test_a_text_file_is_answered_by_a_sentence(page: Page, pictures: Pictures) -
 def test_a_picture_the_service_refuses_is_answered_by_the_contracts_sentence(page: Page, pictures: Pictures) -> None:
     page.choose_files(pictures.photo(name="moving.gif"))
     page.wait_until(lambda: page.is_shown("alert"))
-    assert page.text("alert-text").startswith("This service takes still JPEG, PNG and WEBP pictures.")
+    assert page.text("alert-text").startswith("This service accepts only still JPEG, PNG and WEBP pictures.")
     assert not page.is_shown("progress")
 
 
@@ -225,7 +225,7 @@ def test_after_a_reload_the_same_picture_is_not_uploaded_again(page: Page, pictu
     assert page.is_shown("welcome")
     page.open(photo)
     assert page.requests("POST", "v1/images") == []
-    assert page.text("origin") == "Known here: nothing was uploaded"
+    assert page.text("origin") == "Already known: nothing was uploaded"
     page.click(*IN_BLOCK)
     page.wait_for_masks(3)
 
