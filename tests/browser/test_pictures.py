@@ -1,4 +1,4 @@
-"""Opening many pictures, and removing some, in a real browser: nothing is lost, mixed up or left out in silence."""
+"""Opening and removing many pictures in a real browser: nothing is lost, mixed up or left out without a message."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_on_a_touch_screen_only_the_shown_pictures_cross_can_be_hit(page: Page, 
 
 
 def test_removing_a_picture_the_service_refused_shows_the_next_one(page: Page, pictures: Pictures) -> None:
-    """Its alert goes with it, so the stage grows and is painted while the next picture is still being opened."""
+    """The alert goes away too, so the stage grows and is painted while the next picture is still being opened."""
     refused = pictures.photo(name="moving.gif")
     others = [pictures.photo(name=f"{number}.jpg") for number in range(8)]
     page.choose_files(refused, *others)
