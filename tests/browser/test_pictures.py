@@ -22,7 +22,9 @@ def test_a_picture_whose_objects_are_in_no_file_is_removed_only_when_asked_twice
     _keep(page, "block")
     _remove(page, 0)
     assert page.is_shown("remove-dialog")
-    assert page.text("remove-text").startswith("You have not exported the latest changes to first.jpg, which has 1 object.")
+    assert page.text("remove-text").startswith(
+        "You have not exported the latest changes to first.jpg, which has 1 object."
+    )
     page.press("Escape")
     assert not page.is_shown("remove-dialog")
     assert page.labels() == ["block"]
