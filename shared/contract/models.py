@@ -95,12 +95,14 @@ class Checkpoint:
         url: where the file is published.
         size: bytes.
         sha256: lower-case hex digest of the whole file.
+        network: the network that these are weights of, by its name in segment_anything's `sam_model_registry`.
     """
 
     name: str
     url: str
     size: int
     sha256: str
+    network: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ def _segment_anything(name: str, title: str, file: str, *, size: int, sha256: st
         npm_sha256=None,
         encoder=None,
         decoder=None,
-        checkpoint=Checkpoint(file, f"https://dl.fbaipublicfiles.com/segment_anything/{file}", size, sha256),
+        checkpoint=Checkpoint(file, f"https://dl.fbaipublicfiles.com/segment_anything/{file}", size, sha256, name),
     )
 
 

@@ -16,26 +16,26 @@ from shared.contract.errors import WeightsError
 from shared.weights.decoder_file import PREFIXES
 
 _WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
-"""Models by the width of their image encoder."""
+"""segment_anything's networks by the width of their image encoder."""
 
 _POSITIONS = "image_encoder.pos_embed"
 
 
-def empty_sam(name: str) -> Any:
+def empty_sam(network: str) -> Any:
     """segment_anything's `Sam` of that name. Its weights have no memory yet: the caller assigns them."""
     ensure_torchvision_imports()
     from segment_anything import sam_model_registry  # noqa: PLC0415  # only now can it be imported
 
     with torch.device("meta"):
-        return sam_model_registry[name]()
+        return sam_model_registry[network]()
 
 
-def read_checkpoint(path: Path, name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def read_checkpoint(path: Path, network: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state dict in the file, on the CPU. Where the format allows it, the file is mapped into memory, not read.
 
     Args:
-        name: of the model that the file should be for.
-        expected: the state dict of that model; only its shapes matter.
+        network: the network that the file should have weights of.
+        expected: the state dict of that network; only its shapes matter.
 
     Raises:
         WeightsError: the file is damaged, holds more than tensors, or belongs to another model.
@@ -51,7 +51,7 @@ def read_checkpoint(path: Path, name: str, expected: Mapping[str, Tensor]) -> di
         raise WeightsError(f"{path} is damaged ({_first_line(error)}): fetch it again") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} is no checkpoint of segment_anything: it must be a state_dict of tensors")
-    _require_shapes(path, name, state, expected)
+    _require_shapes(path, network, state, expected)
     return {key: state[key] for key in expected}
 
 

@@ -42,8 +42,8 @@ def load(model: Model, settings: Settings) -> TorchEncoder:
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.torch_dtype, device)
     path, model = locate_checkpoint(model, settings)
-    sam = empty_sam(model.name)
-    state = read_checkpoint(path, model.name, sam.state_dict())
+    sam = empty_sam(_network(model))
+    state = read_checkpoint(path, _network(model), sam.state_dict())
     provide_decoder(model, state, settings)
     with explained_memory(device, model.name):
         network: Callable[[Tensor], Tensor] = Network(_on_device(sam.image_encoder, state, device), dtype)
@@ -66,7 +66,7 @@ def export_decoder(model: Model, settings: Settings) -> Model:
         WeightsError: the checkpoint is missing, damaged, of another model, or cannot be fetched.
     """
     path, model = locate_checkpoint(model, settings)
-    state = read_checkpoint(path, model.name, empty_sam(model.name).state_dict())
+    state = read_checkpoint(path, _network(model), empty_sam(_network(model)).state_dict())
     provide_decoder(model, state, settings)
     return model
 
@@ -81,6 +81,11 @@ def provide_decoder(model: Model, state: dict[str, Tensor], settings: Settings) 
         pass  # it is missing or damaged: write it
     write_decoder(path, model, decoder_arrays(state))
     _log.info("the mask decoder of this checkpoint is in %s", path)
+
+
+def _network(model: Model) -> str:
+    assert model.checkpoint is not None
+    return model.checkpoint.network
 
 
 def _on_device(image_encoder: Any, state: dict[str, Tensor], device: torch.device) -> Any:
