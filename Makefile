@@ -15,7 +15,7 @@ help:
 	@echo "make run    serve on http://127.0.0.1:8000 (PORT=8080 make run moves it), Ctrl-C stops it"
 	@echo "make demo   upload a photo, prompt it, write demo-overlay.png (IMAGE=photo.jpg POINT=x,y)"
 	@echo "make test   lint and every test"
-	@echo "make test-torch  the tests of the ViT models alone"
+	@echo "make test-torch  only the tests of the ViT models"
 	@echo "make bench  measure prompts against SamPredictor: ten minutes on a quiet machine (PHOTO=path adds yours)"
 	@echo "make bench-scale  measure replicas behind the gateway: prompts per second, hit rates, one replica more and less: ten minutes on a quiet machine"
 	@echo "make chaos  break the running service in every way it promises to survive: six minutes on a quiet machine (SEED=7 varies it)"
