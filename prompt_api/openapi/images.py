@@ -38,7 +38,11 @@ _LOOKING_UP = (
 _REFUSED = (errors.UnsupportedImage, errors.InvalidImage, errors.ImageTooLarge, errors.EncodeFailed)
 """Errors of an image that cannot be encoded, found by the API or by the worker."""
 
-_NPY = {"application/octet-stream": {"schema": {"maxLength": 2_097_280, "description": "An `.npy` file, version 1.0."}}}
+_ARRAYS = {
+    "application/octet-stream": {
+        "schema": {"description": "An `.npy` file, version 1.0; for a model with several tensors an `.npz` file."}
+    }
+}
 
 _EVENT: Fragment = {
     "description": "One event of the stream.",
@@ -165,11 +169,11 @@ OPERATIONS = (
         name="getEmbedding",
         tag=TAG,
         summary="Download the embedding",
-        description="Returns the image embedding as an `.npy` file: float16, (1, 256, 64, 64), for decoding on the "
+        description="Returns the image embedding in float16, for decoding on the "
         "client with the model's `decoder.onnx`. It does not change unless the weights change.",
         parameters=("image_id", "model", "weights", "If-None-Match"),
         answers={
-            200: answer("The file.", _NPY, headers=("ETag", "Cache-Control")),
+            200: answer("The file.", _ARRAYS, headers=("ETag", "Cache-Control")),
             304: answer("Your copy is still valid.", headers=("ETag", "Cache-Control")),
         },
         errors=(*_LOOKING_UP, *_REFUSED, errors.EmbeddingPending),
