@@ -82,7 +82,9 @@ class _Client:
 
     def run(self, until: float) -> None:
         try:
-            while (started := time.perf_counter()) < until:
+            ended = 0.0
+            while ended < until:
+                started = time.perf_counter()
                 self._ask()
                 ended = time.perf_counter()
                 self.answered.append((ended, ended - started))
@@ -115,8 +117,19 @@ def main() -> None:
     for client in clients:
         if client.failure is not None:
             raise client.failure
-    answered = [taken * 1000 for client in clients for at, taken in client.answered if begin <= at < end]
-    json.dump(asdict(Load(plan["seconds"], processor, answered)), sys.stdout)
+    seen = [one for client in clients for one in client.answered]
+    wall, answered = measured(seen, begin, end)
+    json.dump(asdict(Load(wall, processor, answered)), sys.stdout)
+
+
+def measured(answered: Sequence[tuple[float, float]], begin: float, end: float) -> tuple[float, list[float]]:
+    """Seconds measured, and the milliseconds of each request that was answered in them.
+
+    If the machine was so busy that nothing was answered, they last until the first answer after that. There is one:
+    the last request of each client is answered after `end`.
+    """
+    end = max(end, min(at for at, _ in answered if at >= begin))
+    return end - begin, [1000 * taken for at, taken in answered if begin <= at <= end]
 
 
 if __name__ == "__main__":

@@ -8,18 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.chaos.commands import LOADED
 from tests.chaos.scenery import Break, Scenery
 from tests.chaos.stack import WORKERS
 from tests.support.proxy import Link, Trap
 
 _SOON = 60.0
-
-POPPED = re.compile(rb"LMOVE\r\n")
-JOB = re.compile(rb"\w+-[0-9a-f]{16}-\w+-([0-9a-f]{64})")
-LOADED = re.compile(rb"GET\r\n\$\d+\r\nsam:image:[^\r\n]*?([0-9a-f]{64})}\r\n")
-STORED = re.compile(rb"SET\r\n\$\d+\r\nsam:embedding:[^\r\n]*?([0-9a-f]{64})}\r\n")
-"""What a worker says to Redis when it takes a job, and the reply with the job's id; when it loads an image, and when it
-stores an embedding."""
 
 
 def kill_worker(request: re.Pattern[bytes], role: str, *, reply: re.Pattern[bytes] | None = None) -> Break:

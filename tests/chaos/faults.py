@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from tests.chaos import break_images, break_network, break_redis, break_workers
+from tests.chaos.commands import JOB, POPPED, STORED
 from tests.chaos.ledger import Injected
 from tests.chaos.scenery import Break
 from tests.support.proxy import Weather
@@ -37,11 +38,9 @@ class Fault:
 
 
 FAULTS = (
-    Fault(
-        "worker killed after the pop", break_workers.kill_worker(break_workers.POPPED, "queue", reply=break_workers.JOB)
-    ),
+    Fault("worker killed after the pop", break_workers.kill_worker(POPPED, "queue", reply=JOB)),
     Fault("worker killed in mid-encode", break_workers.kill_worker_mid_encode),
-    Fault("worker killed after the write", break_workers.kill_worker(break_workers.STORED, "cache")),
+    Fault("worker killed after the write", break_workers.kill_worker(STORED, "cache")),
     Fault("only worker killed in mid-encode", break_workers.kill_the_only_worker),
     Fault("worker frozen beyond its lease", break_workers.freeze_worker),
     Fault("API process killed", break_workers.kill_api, cuts_clients=True),

@@ -75,7 +75,6 @@ QUICK = Plan(
     slack=3.0,
     faults=(
         "worker killed after the pop",
-        "worker killed in mid-encode",
         "worker killed after the write",
         "API process killed",
         "Redis stopped, cache and queue",
@@ -88,7 +87,8 @@ QUICK = Plan(
         "cache killed, back empty",
     ),
 )
-"""Without weights, and without the faults that take long to get over."""
+"""Without weights, and without the faults that take long to get over. With this model a kill in the middle of an
+encoding is one after the pop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import Self
 from bench.cores import children
 from deploy.local.process import Child, ProcessGroup, StackError, stop_all
 from deploy.local.stack import SERVICE_ENVIRON
+from tests.chaos.commands import STORED
 from tests.support.proxy import FAIR, Link, Proxy, Trap, Weather
 from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 
@@ -31,7 +32,6 @@ _START_SECONDS = 120.0
 _RESTART_SECONDS = 0.5
 _API_URL = re.compile(r"https?://[^\s/]+:\d+")
 _READY = re.compile(r"\bready:")
-_STORED = re.compile(rb"SET\r\n\$\d+\r\nsam:embedding:[^\r\n]*:{([0-9a-f]{64})}\r\n")
 _KEPT_LINES = 4_000
 
 WORKER = ("-m", "encoder_worker")
@@ -226,7 +226,7 @@ class ChaosStack:
         return [link for link in self._links.values() if link.name.endswith(role)]
 
     def _count(self, head: bytes) -> None:
-        for image_id in _STORED.findall(head):
+        for image_id in STORED.findall(head):
             self.encodes[image_id.decode()] += 1
 
     def _revive(self) -> None:

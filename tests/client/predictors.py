@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
 from prompt_api.models.sam1.weights import read_export
 from shared.contract.models import SAM1
+from tests.support.onnx import session
 from tests.support.reference import Reference
 
 
@@ -22,7 +22,7 @@ class OnnxImageEncoder(torch.nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        self._session = session(path)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(self._session.run(None, {"input": image.numpy()})[0])

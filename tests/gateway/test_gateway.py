@@ -61,8 +61,10 @@ def test_a_replica_that_is_killed_costs_no_prompt_and_moves_only_its_own_images(
     before = homes_of(fleet, images)
     with prompting(fleet, images) as load:
         load.wait_for(40)
-        fleet.kill_replica(fleet.replicas[0])
+        killed = fleet.replicas[0]
+        fleet.kill_replica(killed)
         load.wait_for(120)
+    fleet.wait_until_forgotten(killed)
     without = homes_of(fleet, images)
     moved = {before[image_id] for image_id in images if without[image_id] != before[image_id]}
     assert len(moved) == 1

@@ -14,6 +14,7 @@ import pytest
 
 from bench import summary
 from bench.accuracy import LEAST_IOU
+from bench.load import measured
 from bench.record import Bound, Quantity, Record, Row, Section, table
 from bench.samples import in_turns, joined
 from deploy.local.process import ROOT
@@ -92,6 +93,12 @@ def test_a_record_survives_its_json_and_says_what_fails() -> None:
     shown = table(record.sections)
     assert "ratio 12.00x   [ratio >= 10: pass]" in shown
     assert "more 400.0 MB   [more <= 300: FAIL]" in shown
+
+
+def test_a_load_that_got_no_answer_in_time_is_measured_until_the_first_one() -> None:
+    answered = [(1.0, 0.5), (2.5, 0.5), (3.5, 1.0)]
+    assert measured(answered, 2.0, 3.0) == (1.0, [500.0])
+    assert measured(answered, 2.6, 3.0) == (pytest.approx(0.9), [1000.0])
 
 
 def test_sides_are_measured_in_turns_and_the_warm_up_does_not_count() -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import skimage.data
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from prompt_api.models.sam1.graph_cache import DecoderGraphs, cached_graphs
 from prompt_api.models.sam1.weights import read_export
 from shared.contract.geometry import Size
 from shared.contract.models import MOBILE_SAM, SAM1
+from tests.support.onnx import session as session_of
 
 PHOTOS = ("astronaut", "coffee", "chelsea")
 """Square, landscape, landscape. `portrait` is an upright crop from the middle of the second."""
@@ -44,7 +44,7 @@ def graphs(
 
 @pytest.fixture(scope="session")
 def photos(weights: Path) -> Mapping[str, Photo]:
-    session = onnxruntime.InferenceSession(str(weights / "encoder.onnx"), providers=["CPUExecutionProvider"])
+    session = session_of(weights / "encoder.onnx")
     # Enlarged to the size of real photos: in a mask of few pixels, one pixel counts as much as a real error.
     images = {name: getattr(skimage.data, name)().repeat(2, axis=0).repeat(2, axis=1) for name in PHOTOS}
     images["portrait"] = np.ascontiguousarray(images["coffee"][:, 300:900])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from prompt_api.models.sam1.onnx_decoder import OnnxDecoder, sparse_prompt
 from shared.contract.geometry import Size
 from shared.contract.models import SAM1
 from tests.parity.conftest import Photo
+from tests.support.onnx import session as session_of
 from tests.support.reference import Answer, Click, Reference
 
 ROUNDS = 3
@@ -77,7 +77,7 @@ def split(graphs: DecoderGraphs, photos: Mapping[str, Photo]) -> Decode:
 
 @pytest.fixture(scope="module")
 def unsplit(graphs: DecoderGraphs, photos: Mapping[str, Photo]) -> Decode:
-    session = onnxruntime.InferenceSession(str(graphs.unsplit), providers=["CPUExecutionProvider"])
+    session = session_of(graphs.unsplit)
 
     def decode(case: Case) -> tuple[Floats, Floats]:
         inputs = _stock_inputs(case.prompt, photos[case.photo].embedding)
@@ -129,10 +129,7 @@ def test_the_unsplit_graph_equals_the_stock_export(
     weights: Path, graphs: DecoderGraphs, cases: list[Case], photos: Mapping[str, Photo]
 ) -> None:
     """The export returns one mask: the single mask from three sparse tokens on, otherwise the best of three."""
-    stock, ours = (
-        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        for path in (weights / "sam.onnx", graphs.unsplit)
-    )
+    stock, ours = (session_of(path) for path in (weights / "sam.onnx", graphs.unsplit))
     for case in cases[::9]:
         inputs = _stock_inputs(case.prompt, photos[case.photo].embedding)
         size = np.array(photos[case.photo].original, np.float32)

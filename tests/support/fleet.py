@@ -6,16 +6,17 @@ import json
 import os
 import re
 import shutil
+import socket
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx
 import redis
 
 from deploy.local.embedded_valkey import start_valkey
@@ -30,6 +31,10 @@ _NAME = "prompt-api.test"
 _LINES = 20_000
 _START_SECONDS = 60.0
 _READY = re.compile(r"\bready:")
+_ADDRESS, _STATE, _CHECKED = 4, 5, 11
+"""Columns of HAProxy's `show servers state`."""
+_RUNNING, _PASSED = "2", "3"
+"""A server's state, and the result of its last check, in these columns."""
 
 
 class Fleet:
@@ -64,6 +69,7 @@ class Fleet:
         self._workers: list[Child] = []
         self._gateway: Child | None = None
         self._valkeys: list[Child] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="fleet-")
         self._next = 11
         self._port = free_port()
         self.url = ""
@@ -79,6 +85,10 @@ class Fleet:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._close()
+
+    @property
+    def _socket(self) -> Path:
+        return Path(self._folder.name, "gateway")
 
     @property
     def replicas(self) -> tuple[str, ...]:
@@ -106,6 +116,12 @@ class Fleet:
         """SIGKILL, as a crash; its name goes afterwards, as on a real platform."""
         self._replicas[address].kill()
         self._publish()
+
+    def wait_until_forgotten(self, address: str) -> None:
+        """Return once the gateway has no such replica any more."""
+        self._wait(
+            lambda: address not in self._known_to_the_gateway(), "the gateway still knows a replica that is gone"
+        )
 
     def stop_replica(self, address: str) -> int | None:
         """SIGTERM, as a platform stops a container; its exit status."""
@@ -171,7 +187,9 @@ class Fleet:
             "MAX_REPLICAS": "8",
             "MAX_BODY": str(MAX_BODY),
         }
-        command = [haproxy(), "-f", str(self._configuration)]
+        more = Path(self._folder.name, "more.cfg")
+        more.write_text(f"global\n    stats socket {self._socket} mode 600 level user\n")
+        command = [haproxy(), "-f", str(self._configuration), "-f", str(more)]
         self._gateway = Child("gateway", command, environ=environ, group=self._group, sink=self._lines.append)
         self.url = f"http://127.0.0.1:{port}"
 
@@ -196,31 +214,36 @@ class Fleet:
         self._names.addresses = self.replicas
 
     def _wait_until_up(self, addresses: list[str]) -> None:
-        """Return once each replica answers, and the gateway's checks had the time to see it."""
+        """Return once the gateway sends requests to each of these replicas."""
+        self._wait(lambda: set(addresses) <= self._known_to_the_gateway(running=True), "the gateway misses a replica")
+
+    def _wait(self, happened: Callable[[], bool], otherwise: str) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        waiting = list(addresses)
-        pause = threading.Event()
-        while waiting:
-            self._replicas[waiting[0]].require_running()
+        while not happened():
+            for child in (self._gateway, *self._replicas.values()):
+                if child is not None and child.name in (*self.replicas, "gateway"):
+                    child.require_running()
             if time.monotonic() > deadline:
-                raise StackError(f"{waiting[0]} is not there in time:\n{self._replicas[waiting[0]].tail()}")
-            if _answers(f"http://{waiting[0]}:{self._port}/healthz"):
-                waiting.pop(0)
-            else:
-                pause.wait(0.05)
-        while not _answers(f"{self.url}/healthz"):
-            assert self._gateway is not None
-            self._gateway.require_running()
-            if time.monotonic() > deadline:
-                raise StackError(f"the gateway finds no replica:\n{self._gateway.tail()}")
-            pause.wait(0.05)
-        pause.wait(3.0)  # resolving and checking each take a second
+                raise StackError(otherwise)
+            threading.Event().wait(0.05)
+
+    def _known_to_the_gateway(self, *, running: bool = False) -> set[str]:
+        """Addresses that the gateway has; with `running` those that its checks find well."""
+        try:
+            lines = _asked(self._socket, "show servers state")
+        except OSError:  # it does not listen yet
+            return set()
+        servers = [line.split() for line in lines if line.count(" ") > _CHECKED]
+        known = {server[_ADDRESS] for server in servers}
+        poor = {server[_ADDRESS] for server in servers if (server[_STATE], server[_CHECKED]) != (_RUNNING, _PASSED)}
+        return known - poor if running else known
 
     def _close(self) -> None:
         gateway = [self._gateway] if self._gateway else []
         stop_all([*gateway, *self._replicas.values(), *self._workers, *self._valkeys])
         self._group.close()
         self._names.__exit__(None, None, None)
+        self._folder.cleanup()
 
 
 def haproxy() -> str:
@@ -235,11 +258,13 @@ def haproxy() -> str:
     return found
 
 
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
+def _asked(path: Path, command: str) -> list[str]:
+    """What HAProxy answers on its socket, line by line. Raises OSError."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_START_SECONDS)
+        connection.connect(str(path))
+        connection.sendall(f"{command}\n".encode())
+        return connection.makefile().read().splitlines()
 
 
 def _nobody(_line: str) -> None:

@@ -9,7 +9,6 @@ from threading import Barrier, Event
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from prompt_api.models.interface import Prompt
 from prompt_api.models.sam1.graph_cache import DecoderGraphs, cached_graphs
 from prompt_api.models.sam1.onnx_decoder import OnnxDecoder, sparse_prompt
 from prompt_api.models.sam1.onnx_image import ImageSide, OnnxImage
+from tests.support.onnx import session as session_of
 from tests.unit.decoder_material import random_embedding, random_weights
 
 Floats = NDArray[np.float32]
@@ -50,7 +50,7 @@ def prepared(decoder: OnnxDecoder, resized: tuple[int, int]) -> OnnxImage:
 
 def unsplit(graphs: DecoderGraphs, prompts: list[Prompt]) -> tuple[Floats, Floats]:
     """(B, 4, 256, 256) and (B, 4) of prompts with equally many points, all with a mask or all without."""
-    session = onnxruntime.InferenceSession(str(graphs.unsplit), providers=["CPUExecutionProvider"])
+    session = session_of(graphs.unsplit)
     points, labels = zip(*(sparse_prompt(prompt) for prompt in prompts), strict=True)
     masks = [prompt.mask for prompt in prompts if prompt.mask is not None]
     inputs = {

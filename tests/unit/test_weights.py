@@ -31,9 +31,10 @@ from shared.weights.progress import ProgressBar
 ROOT = Path(__file__).parents[2]
 ENCODER, DECODER = b"encoder " * 20_000, b"decoder " * 5_000
 DRIVER = """
-import pickle, resource, sys
+import pickle, resource, signal, sys
 from shared.weights.locate import locate_weights
 from shared.contract.errors import WeightsError
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have had it ignored
 model, settings, file_limit = pickle.load(sys.stdin.buffer)
 if file_limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
