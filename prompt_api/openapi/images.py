@@ -169,8 +169,9 @@ OPERATIONS = (
         name="getEmbedding",
         tag=TAG,
         summary="Download the embedding",
-        description="Returns the image embedding in float16: an `.npy` file for a model with one tensor, an `.npz` file for several. For decoding on the "
-        "client with the model's `decoder.onnx`. It does not change unless the weights change.",
+        description="Returns the image embedding in float16, for decoding on the client with the model's "
+        "`decoder.onnx`: an `.npy` file for a model with one tensor, an `.npz` file for several. It does not change "
+        "unless the weights change.",
         parameters=("image_id", "model", "weights", "If-None-Match"),
         answers={
             200: answer("The file.", _ARRAYS, headers=("ETag", "Cache-Control")),
