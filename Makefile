@@ -1,4 +1,4 @@
-# Everything a person types. A fresh machine needs Python 3.11+ and npm, nothing else.
+# The commands for people. A fresh machine needs Python 3.11+ and npm, nothing else.
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,16 +15,16 @@ help:
 	@echo "make run    serve on http://127.0.0.1:8000 (PORT=8080 make run moves it), Ctrl-C stops it"
 	@echo "make demo   upload a photo, prompt it, write demo-overlay.png (IMAGE=photo.jpg POINT=x,y)"
 	@echo "make test   lint and every test"
-	@echo "make test-torch  the tests of the ViT models alone"
-	@echo "make bench  what prompts cost here, against SamPredictor: ten quiet minutes (PHOTO=path adds yours)"
-	@echo "make bench-scale  replicas behind the gateway: prompts per second, hit rates, a replica more and less: ten quiet minutes"
-	@echo "make chaos  break the running service in every way it promises to survive: six quiet minutes (SEED=7 varies it)"
-	@echo "make fuzz   throw mutated bytes at whatever reads what clients send: TIME=60 seconds at each of five readers"
-	@echo "make soak   100,000 prompts and 2,000 uploads, watching what stays behind: half a quiet hour"
-	@echo "make label-studio-check  a real Label Studio and its editor in Chromium: a gigabyte, ten minutes (PICTURES=folder keeps screenshots)"
-	@echo "make images-check  build both container images without an engine and take a photo through them: root, twenty minutes"
+	@echo "make test-torch  only the tests of the ViT models"
+	@echo "make bench  measure prompts against SamPredictor: ten minutes on a quiet machine (PHOTO=path adds yours)"
+	@echo "make bench-scale  measure replicas behind the gateway: prompts per second, hit rates, one replica more and less: ten minutes on a quiet machine"
+	@echo "make chaos  break the running service in every way it promises to survive: six minutes on a quiet machine (SEED=7 varies it)"
+	@echo "make fuzz   send mutated bytes to the five functions that read what clients send: TIME=60 seconds each"
+	@echo "make soak   100,000 prompts and 2,000 uploads, to see what stays in memory: half an hour on a quiet machine"
+	@echo "make label-studio-check  run a real Label Studio and its editor in Chromium: a gigabyte, ten minutes (PICTURES=folder keeps screenshots)"
+	@echo "make images-check  build both container images without an engine and send a photo through them: needs root, twenty minutes"
 	@echo "make lint   ruff, mypy, import-linter"
-	@echo "make setup  only install what the others need"
+	@echo "make setup  only install what the other commands need"
 
 run: $(VENV)/.serving
 	@exec $(BIN)/python -m deploy.local.run
@@ -32,11 +32,11 @@ run: $(VENV)/.serving
 demo: $(VENV)/.serving
 	@exec $(BIN)/python -m deploy.local.demo $${IMAGE:+--image "$$IMAGE"} $${POINT:+--point "$$POINT"}
 
-# Most of the tests wait most of the time, for processes of the service: three at once take half the time on two cores.
+# Most tests wait most of the time for processes of the service. So three at once take half the time on two cores.
 test: lint
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
-# A part of `make test`: the ViT models, on a real ViT-B of random weights.
+# A part of `make test`: the ViT models, on a real ViT-B with random weights.
 test-torch: $(VENV)/.developing
 	$(BIN)/python -m pytest tests/torch
 
@@ -69,7 +69,7 @@ lint: $(VENV)/.developing
 
 setup: $(VENV)/.developing
 
-# An environment of its own: it wants other versions of much that this project uses.
+# Label Studio has an environment of its own, because it needs other versions of many packages.
 $(STUDIO)/.installed: $(VENV)/.created
 	$(PYTHON) -m venv $(STUDIO)
 	$(STUDIO)/bin/python -m pip install --quiet --disable-pip-version-check label-studio==1.23.2
@@ -85,7 +85,7 @@ $(VENV)/.serving: $(VENV)/.created $(INPUTS)
 	$(INSTALL) --editable '.[api,worker,local]' --editable ./client
 	@touch $@
 
-# torch first and by its exact version alone: any looser request pulls gigabytes of GPU libraries.
+# torch is installed first, alone and by its exact version: a looser request would install gigabytes of GPU libraries.
 $(VENV)/.developing: $(VENV)/.serving
 	$(INSTALL) torch==2.13.0
 	$(INSTALL) --editable '.[api,worker,local,torch,dev]' --editable ./client

@@ -224,7 +224,9 @@ def _onnx_rows(device: torch.device, images: int) -> list[Row]:
 def _sam(model: Model, tiny: bool) -> Any:
     """segment_anything's `Sam` on the CPU, with the checkpoint of SAM_WEIGHTS_PATH if set, else random weights."""
     settings = Settings.from_env()
-    sam = empty_sam(model.name)
+    assert model.checkpoint is not None
+    network = model.checkpoint.network
+    sam = empty_sam(network)
     if tiny:
         from segment_anything.modeling import ImageEncoderViT  # noqa: PLC0415  # importable since `empty_sam`
 
@@ -239,7 +241,7 @@ def _sam(model: Model, tiny: bool) -> Any:
         )
     elif settings.weights_path:
         path, _ = locate_checkpoint(model, settings)
-        sam.load_state_dict(read_checkpoint(path, model.name, sam.state_dict()), assign=True)
+        sam.load_state_dict(read_checkpoint(path, network, sam.state_dict()), assign=True)
     else:
         generator = torch.Generator().manual_seed(0)
         state = {key: _random(key, tensor, generator) for key, tensor in sam.state_dict().items()}

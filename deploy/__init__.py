@@ -1,1 +1,1 @@
-"""How the service is run: here on one machine; nothing in this package is part of the distribution."""
+"""Scripts and configuration that run the service. This package is not part of the distribution."""

@@ -1,7 +1,7 @@
 """`python -m encoder_worker`: encode images of `SAM_MODEL` until told to stop.
 
-Exit status: 0 stopped on request; 1 Redis stayed out of reach, or the encoder cannot run; 2 the settings or
-the weights are wrong. A supervisor restarts on 1 and on death: a hung encoding ends the process on purpose.
+Exit status: 0 it was told to stop; 1 Redis stayed out of reach, or the encoder cannot run; 2 the settings or the
+weights are wrong. A supervisor restarts it after 1 and after a death: a worker whose encoding hangs ends itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shared.observe import logs
 from shared.observe.open_tracer import opened_tracer
 
 SERVICE = "worker"
-"""What logs and traces call it."""
+"""What logs and traces call this process."""
 
 _log = logging.getLogger("encoder_worker")
 

@@ -36,13 +36,13 @@ from shared.tensors.embedding import TensorDtype
 _log = logging.getLogger(__name__)
 
 _STORE_TIMEOUT = 5.0
-"""Seconds one operation on the cache may take: nobody waits for it as they wait for a request."""
+"""Seconds one operation on the cache may take: longer than in the API, where a client waits for the answer."""
 
 _STORE_PATIENCE = 30.0
-"""Seconds of an outage that an encoding sits out before it is put back, which it is twice: a failover ends sooner."""
+"""Seconds that an encoding waits for a cache that is out of reach before it is put back. A failover ends sooner."""
 
 _START_PATIENCE = 30.0
-"""Seconds to wait for Redis before giving up."""
+"""Seconds that a worker waits for Redis before it gives up."""
 
 
 def prepare_encoder(settings: Settings) -> Encoder:
@@ -58,9 +58,9 @@ def prepare_encoder(settings: Settings) -> Encoder:
 def serve(
     settings: Settings, encoder: Encoder, tracer: Tracer = NO_TRACER, metrics: WorkerMetrics | None = None
 ) -> None:
-    """Encode jobs until SIGTERM or SIGINT; a job that runs is finished first.
+    """Encode jobs until SIGTERM or SIGINT. A job that runs is finished first.
 
-    A worker that lost Redis in the middle of something is replaced by a new one on the same encoder.
+    A worker that lost Redis is replaced by a new one, which takes over the loaded encoder.
 
     Raises:
         StoreUnavailable: Redis stayed out of reach.
@@ -88,7 +88,7 @@ def serve(
                 worker.work()
             except redis.RedisError as error:
                 _log.warning("the queue's Redis: %s", error)
-            exit_on_signals()  # RQ's handlers would tell a worker that has ended
+            exit_on_signals()  # RQ's handlers belong to a worker that has ended
             if worker is not None and worker.stopped:
                 return
             _log.warning("connecting to the queue again")
@@ -97,7 +97,7 @@ def serve(
 
 @contextmanager
 def _worker_maker(encode: EncodeImage, settings: Settings, tracer: Tracer) -> Iterator[Callable[[], EncodeWorker]]:
-    """Makes workers of the kind that suits the encoder, each on a connection of its own."""
+    """Gives a function that makes workers of the kind that suits the encoder, each with a connection of its own."""
     model = encode.encoder.model
     queue = queue_name(model.name, model.weights_digest)
     url = settings.effective_queue_url
@@ -122,7 +122,7 @@ def _worker_maker(encode: EncodeImage, settings: Settings, tracer: Tracer) -> It
             metrics=encode.metrics,
         )
     finally:
-        with deadline(settings.job_timeout):  # what hangs in one of its threads keeps no process
+        with deadline(settings.job_timeout):  # one of its threads may hang
             pipeline.close()
 
 
@@ -134,10 +134,10 @@ def wait_until_up(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Return once `ping` succeeds, trying with back-off.
+    """Call `ping` until it succeeds, with longer and longer pauses.
 
     Raises:
-        StoreUnavailable: it did not within `patience` seconds.
+        StoreUnavailable: it did not succeed within `patience` seconds.
     """
     deadline = clock() + patience
     pause = 0.2

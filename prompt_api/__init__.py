@@ -1,1 +1,1 @@
-"""The light stage: uploads in, prompts answered with masks. Never torch, never a GPU."""
+"""The light stage: it takes uploads and answers prompts with masks. It never needs torch or a GPU."""

@@ -20,14 +20,14 @@ from shared.observe import logs
 from shared.observe.open_tracer import opened_tracer
 
 SERVICE = "api"
-"""What logs and traces call it."""
+"""The name of this service in logs and traces."""
 
 
 def main() -> int:
-    """Serve until told to stop.
+    """Serve until a signal stops the process.
 
     Returns:
-        Exit status: 0 after a stop, 2 if the process must not start.
+        The exit status: 0 after a stop, 2 if the process must not start.
     """
     parser = argparse.ArgumentParser(prog="python -m prompt_api", description="Serve the prompt API.")
     parser.add_argument("--share-port", type=int, help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""The one place where the API's parts are put together."""
+"""Puts the parts of the API together. No other module does this."""
 
 from __future__ import annotations
 
@@ -50,18 +50,19 @@ from shared.store.interface import StoreWithSets
 from shared.store.redis_store import RedisStore
 
 UPLOADS = 8
-"""Uploads one process holds in memory at once."""
+"""Most uploads that one process holds in memory at once."""
 
 
 @contextmanager
 def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Iterator[Services]:
-    """The API's services over Redis, with the decoders of every served model loaded.
+    """Yield the API's services on Redis, with the decoder of every served model loaded. Close them afterwards.
 
     Args:
-        metrics: where they count; None for a process that counts alone.
+        metrics: the metrics of this process; None for a process that shares no metrics with others.
 
     Raises:
-        ConfigurationError, WeightsError: the process must not start.
+        ConfigurationError: a setting is wrong, so the process must not start.
+        WeightsError: the weights cannot be used, so the process must not start.
     """
     metrics = metrics or ApiMetrics()
 
@@ -70,11 +71,12 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
 
     queue_client = client("queue", settings.effective_queue_url)
     cache = cache_client(settings.cache_url, settings.redis_timeout, breaker_changed=metrics.breaker("cache"))
-    # Its own client, as each role and purpose has: what counts requests must not wait for what moves images. `limits`
-    # counts in two keys at once: not in a cluster, so there in the queue's Redis, which never is one.
+    # Rate limits have their own client, so that counting does not wait for the transfer of images. `limits` uses two
+    # keys in one operation, which a cluster does not allow. So with a cluster it counts in the queue's Redis, which is
+    # never a cluster.
     counting = client("rates", settings.effective_queue_url if isinstance(cache, Cluster) else settings.cache_url)
     queue = RqEncodeQueue(queue_client, settings)
-    with suppress(StoreUnavailable):  # away for now: then /readyz says what is wrong with it
+    with suppress(StoreUnavailable):  # Redis may be away for now; then /readyz says so
         queue.ping()
     loaded = [load_decoder(model, settings) for model in _served(settings)]
     decoders = {one.model.name: one.decoder for one in loaded}
@@ -83,7 +85,7 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
     _settle_memory()
     store = RedisStore(cache)
 
-    services: Services  # made below; nothing is heard before `events.start`
+    services: Services  # assigned below; no event arrives before `events.start`
 
     def on_event(topic: tuple[str, str], status: str) -> None:
         if status in ("deleted", "released"):
@@ -138,15 +140,15 @@ def assemble(
     background: Executor | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Services:
-    """`Services` around the given seams; tests pass in-memory ones.
+    """Build `Services` from the given parts. Tests pass in-memory ones.
 
     Args:
-        counting: where requests are counted for rate limits; None counts them in this process alone.
-        browser: what decoding in browsers needs; None where browsers cannot decode.
-        metrics: where everything counts; None for a process that counts alone.
-        queue_load: how the queue of a model is doing; None leaves it out of the metrics.
-        background: fetches images from Label Studio ahead of time; None: threads of its own.
-        clock: tells how long a known owner is believed.
+        counting: the Redis that counts requests for rate limits; None counts them in this process only.
+        browser: the files that decoding in browsers needs; None if browsers cannot decode.
+        metrics: the metrics of this process; None for a process that shares no metrics with others.
+        queue_load: returns the load of a model's queue; None leaves it out of the metrics.
+        background: fetches images from Label Studio ahead of time; None makes new threads for it.
+        clock: the clock for how long a known owner of an image is trusted, in seconds.
     """
     metrics = metrics or ApiMetrics()
     access = access_policy(settings, sets=store, owners_ttl=record_ttl(settings), client=counting, clock=clock)
@@ -166,7 +168,7 @@ def assemble(
         metrics=metrics,
     )
     checks = {"cache": store.ping, "queue": queue.ping}
-    # Half of the threads may wait; the other half always answers.
+    # At most half of the threads may wait. The others are always free to answer.
     waiters = BoundedSemaphore(max(1, settings.api_threads // 2))
     return Services(
         settings=settings,
@@ -221,19 +223,19 @@ def _served(settings: Settings) -> tuple[Model, ...]:
 
 
 def _warm_up(loaded: LoadedDecoder) -> None:
-    """Answer prompts with the decoder, so that the first client does not wait for its sessions to be made."""
+    """Answer two prompts with the decoder, so that the first client does not wait until its sessions are made."""
     prompt = Prompt(points=np.zeros((1, 2), np.float32), labels=np.ones(1, np.int64))
     decoder, architecture = loaded.decoder, loaded.model.architecture
     side = architecture.frame.side
     image = decoder.prepare(
         {spec.name: np.zeros(spec.shape, np.float32) for spec in architecture.tensors}, (side, side)
     )
-    for _ in range(2):  # the first prompt on an image takes another way than the next ones
+    for _ in range(2):  # the first prompt on an image runs other code than the next ones
         (masks,) = decoder.decode(image, [prompt], multimask=True)
     encode_masks(decoder.mask_runs, masks.logits, (1, 1), MaskFormat.RLE)
 
 
 def _settle_memory() -> None:
-    """What lives now lives as long as the process: keep it out of every later garbage collection."""
+    """Exclude all current objects from later garbage collections, because they live as long as the process."""
     gc.collect()
     gc.freeze()

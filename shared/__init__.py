@@ -1,1 +1,1 @@
-"""What the API and the worker agree on: keys, bytes in Redis, the job's name, errors and settings."""
+"""Code that both the API and the worker need, such as keys, stored formats, the queue, errors and settings."""

@@ -1,1 +1,1 @@
-"""A serverless function for CVAT."""
+"""A serverless function that lets CVAT get masks from the service."""

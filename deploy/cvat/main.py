@@ -1,7 +1,7 @@
-"""CVAT's interactor as a nuclio function: clicks and boxes on a frame in, the object's mask out.
+"""CVAT's interactor as a nuclio function. It takes clicks and boxes on a frame, and returns the object's mask.
 
-CVAT sends the frame with every click. It is uploaded once: its hash is asked for first. Standard library alone, so
-the function's image needs nothing installed.
+CVAT sends the frame with every click. The function asks the API by the frame's hash first, so it uploads a frame only
+once. It uses only the standard library, so the function's image needs no packages.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 from urllib.parse import quote
 
 WAIT = 25
-"""Seconds a first click waits for the encoding; CVAT itself waits 120 for the function."""
+"""Seconds that a first click waits for the encoding. CVAT itself waits 120 s for the function."""
 
 TIMEOUT = 40.0
 
 
 class Refused(Exception):
-    """The service cannot answer; the text says why, `status` in HTTP's terms."""
+    """The service cannot answer. The text says why, and `status` is the HTTP status."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -36,22 +36,22 @@ class MaskService:
 
     def __init__(self, url: str, token: str = "", model: str = "") -> None:
         """Args:
-        url: where it answers.
-        token: what it knows us by; empty for none.
-        model: one that it serves; empty for its default.
+        url: address of the API.
+        token: access token for the API; empty for none.
+        model: a model that the API serves; empty for its default.
         """
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._model = f"&model={quote(model)}" if model else ""
 
     def mask(self, image: bytes, prompt: dict[str, Any]) -> dict[str, Any]:
-        """The best mask of `prompt`, as the API answers it.
+        """Return the best mask for `prompt`, as the API sends it.
 
         Raises:
-            Refused: there is none to be had.
+            Refused: the API does not answer with masks.
         """
         image_id = hashlib.sha256(image).hexdigest()
-        # As SAM's authors advise: three masks to choose from where one point may mean a part or the whole.
+        # As SAM's authors advise: ask for three masks if one point may mean a part or the whole object.
         ambiguous = len(prompt.get("points", ())) == 1 and "box" not in prompt
         body = json.dumps({"prompts": [prompt], "multimask": ambiguous}).encode()
         path = f"/v1/images/{image_id}/masks?wait={WAIT}{self._model}"
@@ -79,7 +79,7 @@ class MaskService:
 
 
 def init_context(context: Any) -> None:
-    """Nuclio calls it once per worker."""
+    """Create the worker's `MaskService`. Nuclio calls this once per worker."""
     environ = os.environ
     context.user_data.service = MaskService(
         environ["SAM_CACHE_API"], environ.get("SAM_CACHE_TOKEN", ""), environ.get("SAM_CACHE_MODEL", "")
@@ -87,7 +87,7 @@ def init_context(context: Any) -> None:
 
 
 def handler(context: Any, event: Any) -> Any:
-    """Nuclio calls it for each request: `image` in base64, `pos_points`, `neg_points`, and `obj_bbox` or nothing."""
+    """Answer one request. Nuclio calls this with `image` in base64, `pos_points`, `neg_points` and maybe `obj_bbox`."""
     try:
         status, answer = 200, interact(context.user_data.service, event.body)
     except Refused as refused:
@@ -97,11 +97,11 @@ def handler(context: Any, event: Any) -> Any:
 
 
 def interact(service: MaskService, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What CVAT's page expects of an interactor.
+    """Return the answer that CVAT's page expects from an interactor.
 
     Returns:
         `mask`: rows of 0 and 1, only the part within `bounds`; `bounds`: its [left, top, right, bottom], inclusive.
-        Without an object also `points`, empty: else CVAT draws them around the mask itself.
+        If there is no object, also an empty `points`. Without it, CVAT draws points around the mask by itself.
 
     Raises:
         Refused: the request is malformed, or the service cannot answer.
@@ -120,7 +120,7 @@ def interact(service: MaskService, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prompt_of(positive: list[list[float]], negative: list[list[float]], box: list[list[float]]) -> dict[str, Any]:
-    """CVAT's points, and two corners of a box in any order, as a prompt of the API."""
+    """Convert CVAT's points and box (two corners in any order) to a prompt of the API."""
     prompt: dict[str, Any] = {}
     if positive or negative:
         prompt["points"] = [[float(x), float(y)] for x, y in [*positive, *negative]]
@@ -132,7 +132,7 @@ def prompt_of(positive: list[list[float]], negative: list[list[float]], box: lis
 
 
 def cropped(rle: dict[str, Any], bbox: list[int]) -> list[list[int]]:
-    """The rows of a mask within its box.
+    """Return the rows of a mask inside its box.
 
     Args:
         rle: COCO's compressed run-length encoding.
@@ -151,10 +151,10 @@ def cropped(rle: dict[str, Any], bbox: list[int]) -> list[list[int]]:
 
 
 def counts_of(text: str) -> list[int]:
-    """Lengths of alternating runs of background and mask.
+    """Return the lengths of alternating runs of background and mask.
 
-    Source: rleFrString in common/maskApi.c of cocodataset/cocoapi: base 32 in printable characters, lowest digit
-    first, from the third on as the difference to the last but one.
+    Source: rleFrString in common/maskApi.c of cocodataset/cocoapi. Each count is in base 32 in printable characters,
+    lowest digit first. From the fourth count on, the text holds the difference to the count two places before.
     """
     counts: list[int] = []
     value = shift = 0
@@ -172,7 +172,7 @@ def counts_of(text: str) -> list[int]:
 
 
 def _detail(error: urllib.error.HTTPError) -> str:
-    """The service's own words."""
+    """Return the service's own error message, or the status if there is no message."""
     try:
         return str(json.load(error)["detail"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,1 +1,1 @@
-"""Both container images, built and run without a container engine."""
+"""Builds, runs and checks both container images without a container engine."""

@@ -1,4 +1,7 @@
-"""Images from the Dockerfiles by `buildah`, on a Debian base made by `debootstrap`: no engine, no image registry."""
+"""Builds images from the Dockerfiles with `buildah`, on a Debian base from `debootstrap`.
+
+This needs no container engine and no image registry.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from deploy.local.process import ROOT, StackError
 _BASE = "localhost/sam-base"
 _SUITE = "bookworm"
 _SLOW = 1800.0
-"""Seconds for one build: it fetches a base system, or every dependency."""
+"""Seconds that one build may take: it fetches a base system or all dependencies."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _UNWANTED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists", "var/log")
@@ -28,8 +31,8 @@ class BuiltImage:
     """An image as a container engine would see it.
 
     Attributes:
-        root: its file system, mounted; not to be written.
-        config: what its Dockerfile declares: `Env`, `Cmd`, `User`, `Labels`, `Healthcheck`, `StopSignal`.
+        root: its mounted file system. Do not write to it.
+        config: the declarations of its Dockerfile: `Env`, `Cmd`, `User`, `Labels`, `Healthcheck`, `StopSignal`.
     """
 
     name: str
@@ -38,7 +41,7 @@ class BuiltImage:
 
     @property
     def megabytes(self) -> float:
-        """Bytes of its files, unpacked, each hard link once; in MB of 10^6."""
+        """Size of its unpacked files in MB of 10^6 bytes. A file with several hard links counts once."""
         seen: dict[tuple[int, int], int] = {}
         for folder, _, files in os.walk(self.root):
             for file in files:
@@ -52,12 +55,12 @@ class BuiltImage:
 
 
 class Builder:
-    """Builds into `folder`, which keeps layers for the next time. Needs root, buildah and debootstrap."""
+    """Builds images in `folder`, which keeps their layers for the next build. Needs root, buildah and debootstrap."""
 
     def __init__(self, folder: Path) -> None:
         """
         Raises:
-            StackError: something is missing; the message says what.
+            StackError: root or a tool is missing. The message says which.
         """
         if os.geteuid() != 0:
             raise StackError("images are built as root: file systems are mounted and owners kept")
@@ -69,14 +72,14 @@ class Builder:
         folder.mkdir(parents=True, exist_ok=True)
 
     def build(self, dockerfile: str, name: str) -> BuiltImage:
-        """The image of a Dockerfile in the checkout, mounted.
+        """Build a Dockerfile of the checkout and mount its image.
 
         Raises:
-            StackError: a step of it failed; the message ends with its last lines.
+            StackError: a build step failed. The message ends with its last lines of output.
         """
         self._ensure_base()
         command = ["build", "--format", "docker", "--isolation", "chroot", "--layers", "--build-arg", f"BASE={_BASE}"]
-        if bundle := os.environ.get("SSL_CERT_FILE"):  # a network with a certificate authority of its own
+        if bundle := os.environ.get("SSL_CERT_FILE"):  # a network with its own certificate authority
             command += ["--volume", f"{bundle}:{_CERTIFICATES}:ro"]
         self._buildah(*command, "--file", str(ROOT / dockerfile), "--tag", name, str(ROOT))
         container = self._buildah("from", "--pull-never", name)
@@ -86,7 +89,7 @@ class Builder:
         return BuiltImage(name, root, cast(dict[str, Any], inspected["Docker"]["config"]))
 
     def close(self) -> None:
-        """Unmount what was mounted; images and layers stay."""
+        """Unmount all images. Images and layers stay in the folder."""
         for container in self._containers:
             self._buildah("rm", container)
         self._containers.clear()
@@ -113,7 +116,7 @@ class Builder:
 
 
 def _run(*command: str) -> str:
-    """What the command wrote, its end cut off white space."""
+    """Run the command and return its output, without white space at the ends."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SLOW, check=False)
     except subprocess.TimeoutExpired:

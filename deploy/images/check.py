@@ -1,4 +1,4 @@
-"""`make images-check`: both images built, started, and a photo taken through them. `python -m deploy.images.check`."""
+"""`make images-check` (`python -m deploy.images.check`): build and start both images, and send a photo through them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _URL = re.compile(r"https?://[^\s/]+:(\d+)")
 
 @dataclass(slots=True)
 class Report:
-    """What was checked, one line each."""
+    """The results of the checks, one line for each."""
 
     failures: int = 0
     lines: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Report:
 
 
 def main() -> int:
-    """Exit status: 0 all is well, 1 something is not, 130 interrupted."""
+    """Run all checks. Exit status: 0 if all passed, 1 if one failed, 130 if interrupted."""
     report = Report()
     with stopped_by_signals():
         try:
@@ -96,7 +96,7 @@ def _masks_from(api: BuiltImage, encoder: BuiltImage, report: Report) -> list[Ma
         _, url = start_valkey(group, _nobody, deadline)
         environ = {"SAM_CACHE_URL": url, "SAM_QUEUE_URL": url}
         worker = start(encoder, "encoder", environ=environ, group=group, sink=_nobody)
-        # For this check alone: it listens where only this machine reaches it.
+        # Only for this check: the API listens on an address that only this machine can reach.
         serving = {**environ, "SAM_HOST": "127.0.0.1", "SAM_PORT": "0"}
         server = start(api, "api", environ=serving, group=group, sink=_nobody)
         worker.wait_for_line(_READY, deadline)
@@ -132,7 +132,7 @@ def _running_group() -> Iterator[ProcessGroup]:
 
 
 def _nobody(_line: str) -> None:
-    """Lines are kept by the child; nobody reads them as they come."""
+    """Ignore a line of output. The child keeps its last lines itself."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A built image's program on its own file system, as an engine would run it: its user, nothing writable."""
+"""Runs a built image's program on the image's file system as an engine would: as its user, read-only except /tmp."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def start(
     group: ProcessGroup,
     sink: Callable[[str], None],
 ) -> Child:
-    """The image's own command, with `environ` over its own variables; on this machine's network."""
+    """Start the image's own command on this machine's network. `environ` overrides the image's variables."""
     command = _entered(image, image.config["Cmd"])
     return Child(name, command, environ={**image.environ, **environ}, group=group, sink=sink)
 
 
 def run(image: BuiltImage, command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Another command inside the image, to its end (30 s)."""
+    """Run another command inside the image and wait for its end, at most 30 s."""
     return subprocess.run(
         _entered(image, command),
         env={**image.environ, **environ},

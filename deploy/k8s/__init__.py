@@ -1,1 +1,1 @@
-"""What `kustomize` makes of the overlays beside this, kept for whoever has no kustomize, tests among them."""
+"""Kubernetes manifests, and the command that renders the overlays for tests and for users without kustomize."""

@@ -1,4 +1,4 @@
-"""`python -m deploy.k8s.render`: write `rendered/`, what kustomize makes of the overlays. Wants it, or kubectl."""
+"""`python -m deploy.k8s.render`: render the overlays into `rendered/`. It needs kustomize or kubectl."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _SECONDS = 60.0
 
 
 def tool() -> list[str] | None:
-    """The command that renders a folder, or None where there is none."""
+    """Return the command that renders a folder, or None if no tool is installed."""
     if shutil.which("kustomize"):
         return ["kustomize", "build"]
     return ["kubectl", "kustomize"] if shutil.which("kubectl") else None
 
 
 def render(overlay: str, command: list[str]) -> str:
-    """The overlay's objects as YAML.
+    """Return the overlay's objects as YAML.
 
     Raises:
-        StackError: it is not valid; the message is the tool's.
+        StackError: the overlay is not valid. The message comes from the tool.
     """
     folder = str(HOME / "overlays" / overlay)
     done = subprocess.run([*command, folder], capture_output=True, text=True, timeout=_SECONDS, check=False)
@@ -39,18 +39,18 @@ def render(overlay: str, command: list[str]) -> str:
 
 
 def rendered(overlay: str) -> Path:
-    """Where the overlay's objects are kept."""
+    """Return the path of the overlay's rendered file."""
     return HOME / "rendered" / f"{overlay}.yaml"
 
 
 def header(overlay: str) -> str:
-    """The first lines of a kept file; they name the content of all that it is made of."""
+    """Return the first lines of a rendered file. They hold the digest of its sources."""
     origin = f"# Made of overlays/{overlay} by `python -m deploy.k8s.render`: change that, not this."
     return f"{origin}\n# from {sources_digest()}\n"
 
 
 def sources_digest() -> str:
-    """Names the content of every file that kustomize reads, lower-case hex."""
+    """Return one SHA-256, lower-case hex, over the name and content of every file that kustomize reads."""
     digest = hashlib.sha256()
     for path in _sources():
         digest.update(f"{path.relative_to(HOME.parent)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
@@ -65,7 +65,7 @@ def _sources() -> Iterator[Path]:
 def main() -> int:
     command = tool()
     if command is None:
-        print("kubectl or kustomize is needed", file=sys.stderr)
+        print("kubectl or kustomize is required", file=sys.stderr)
         return 1
     rendered(OVERLAYS[0]).parent.mkdir(exist_ok=True)
     for overlay in OVERLAYS:

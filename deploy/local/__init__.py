@@ -1,1 +1,1 @@
-"""The whole service on one machine: an embedded Valkey, workers and the API as child processes."""
+"""Runs the whole service on one machine, with an embedded Valkey, workers and the API as child processes."""

@@ -1,4 +1,4 @@
-"""`make demo`: a photo's whole way through the service, timed and drawn. `python -m deploy.local.demo`."""
+"""`make demo` (`python -m deploy.local.demo`): send a photo through the service, time each step, and draw the mask."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One line of the table: what was done, how long it took in seconds, what to see in it."""
+    """One line of the table: the name of the step, its seconds, and a note."""
 
     name: str
     seconds: float
@@ -35,7 +35,7 @@ class Stage:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; the exit status: 0 done, 1 it broke, 2 the photo or the point is unusable, 130 interrupted."""
+    """Run the demo. Exit status: 0 done, 1 failed, 2 the photo or the point is unusable, 130 interrupted."""
     options = _parse(arguments)
     try:
         data = options.image.read_bytes()
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def walk(service: SamCache, photo: bytes, point: Point, stages: list[Stage]) -> list[Mask]:
-    """Upload, wait, prompt, and the same again; appends each stage and returns the last prompt's masks.
+    """Upload, wait and prompt, then upload and prompt again. Append each stage and return the last masks.
 
     Raises:
         SamCacheError: the service refuses a step.
@@ -92,21 +92,21 @@ def walk(service: SamCache, photo: bytes, point: Point, stages: list[Stage]) -> 
 
 
 def _timed(do: Callable[[], T]) -> tuple[T, float]:
-    """What `do` returns, and the seconds it took."""
+    """Return the result of `do`, and the seconds that it took."""
     started = time.monotonic()
     return do(), time.monotonic() - started
 
 
 def table(stages: Sequence[Stage]) -> str:
-    """The stages as aligned lines."""
+    """Format the stages as aligned lines."""
     return "\n".join(f"{stage.name:<14}{stage.seconds * 1000:>9.1f} ms   {stage.note}" for stage in stages)
 
 
 def parse_point(text: str) -> Point:
-    """(x, y) of `x,y`.
+    """Parse `x,y` as (x, y).
 
     Raises:
-        argparse.ArgumentTypeError: it is not two finite numbers.
+        argparse.ArgumentTypeError: `text` is not two finite numbers.
     """
     try:
         x, y = (float(part) for part in text.split(","))
@@ -122,15 +122,17 @@ def _outcome(image: ImageInfo) -> str:
 
 
 def _timings(masks: Masks) -> str:
-    """`fetch;dur=1.2, decode;dur=33` as `fetch 1.2, decode 33 ms`."""
+    """Rewrite `fetch;dur=1.2, decode;dur=33` as `fetch 1.2, decode 33 ms`."""
     parts = [part.strip().replace(";dur=", " ") for part in masks.timing.split(",") if part.strip()]
     return f"in the API: {', '.join(parts)} ms" if parts else ""
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="demo", description="Run one photo through the whole service.")
-    parser.add_argument("--image", type=Path, default=PHOTO, help="JPEG, PNG or WEBP; a photo that ships by default")
-    parser.add_argument("--point", type=parse_point, help="x,y in pixels on the thing to cut out; default: the middle")
+    parser.add_argument(
+        "--image", type=Path, default=PHOTO, help="JPEG, PNG or WEBP; default: the photo of the project"
+    )
+    parser.add_argument("--point", type=parse_point, help="x,y in pixels on the object to cut out; default: the middle")
     parser.add_argument("--output", type=Path, default=Path("demo-overlay.png"), help="where the picture goes")
     return parser.parse_args(arguments)
 

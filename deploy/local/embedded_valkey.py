@@ -1,4 +1,4 @@
-"""The embedded Valkey: a Redis-compatible server in memory, on a free port of this machine alone."""
+"""Starts the embedded Valkey: an in-memory, Redis-compatible server on a free loopback port."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PORT_TRIES = 5
 
 
 def valkey_binary() -> Path:
-    """The server's program.
+    """Return the path of the server's binary.
 
     Raises:
-        StackError: there is none for this machine.
+        StackError: there is no binary for this machine.
     """
     try:
         return Path(get_binary_path())
@@ -31,28 +31,28 @@ def valkey_binary() -> Path:
 
 
 def start_valkey(group: ProcessGroup, sink: Callable[[str], None], deadline: float) -> tuple[Child, str]:
-    """Start it and wait until it answers.
+    """Start the server and wait until it accepts connections.
 
-    Only the package's binary is used: its own server class starts the process in the caller's group, where
-    Ctrl-C would end it before the API and the workers.
+    Only the package's binary is used. The package's server class would start the process in the caller's process group,
+    where Ctrl-C would end it before the API and the workers.
 
     Returns:
         The running child and its URL.
 
     Raises:
-        StackError: there is no binary for this machine, or it does not start before `deadline` (monotonic).
+        StackError: there is no binary for this machine, or the server does not start before `deadline` (monotonic).
     """
     binary = str(valkey_binary())
     for attempt in range(_PORT_TRIES):
         port = free_port()
-        # Jobs live in it: nothing may be evicted. Nothing is written to disk: it ends with the stack.
+        # The server holds jobs, so it must not evict. It ends with the stack, so it writes nothing to disk.
         command = [binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
         command += ["--maxmemory-policy", "noeviction", "--daemonize", "no"]
         child = Child("valkey", command, environ=dict(os.environ), group=group, sink=sink)
         try:
             child.wait_for_line(_READY, deadline)
         except StackError:
-            # Somebody else may have taken the port between the look and the start.
+            # Another process may have taken the port before the server started.
             if attempt == _PORT_TRIES - 1 or time.monotonic() > deadline:
                 raise
         else:

@@ -1,8 +1,8 @@
-"""A script that leads a process group and kills all of it once whoever started the script is gone.
+"""A script that leads a process group and kills the whole group when the process that started it is gone.
 
-Every child of the stack joins this group. The starter holds the only write end of the script's standard
-input: end of file means that it let go or died, by `kill -9` too. The terminal's Ctrl-C reaches only the
-foreground group, so the stack stops its children in its own order.
+Every child of the stack joins this group. The starting process holds the only write end of the script's standard
+input. End of file means that this process closed it or died, even by `kill -9`. The terminal's Ctrl-C reaches only the
+foreground group, so the stack can stop its children in its own order.
 """
 
 import os
@@ -14,7 +14,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     while os.read(0, 64):
         pass
-    # Its own id, not 0: run by hand, where it leads no group, this fails instead of killing the caller's.
+    # Use the own id, not 0: if somebody runs this by hand and it leads no group, it must not kill the caller's group.
     os.killpg(os.getpid(), signal.SIGKILL)
 
 

@@ -1,4 +1,4 @@
-"""The photo that ships with the project, see NOTICE, and a point on its subject."""
+"""The photo that ships with the project (see NOTICE), and a point on its subject."""
 
 from pathlib import Path
 

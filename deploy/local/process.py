@@ -1,4 +1,4 @@
-"""Child processes of the local stack: started in one group, their output read, stopped within a bound."""
+"""Child processes of the local stack. They run in one group, their output is read, and they stop in bounded time."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The checkout: services run from here, so that `python -m` finds them."""
+"""The checkout. Services run in this folder, so that `python -m` finds them."""
 
 STOP_SECONDS = 12.0
-"""How long a child may take to obey SIGTERM: the worker finishes its encoding, the API its requests."""
+"""Seconds that a child may take to obey SIGTERM: the worker finishes its encoding, the API its requests."""
 
 _TAIL_LINES = 30
-_LINE_BYTES = 8192  # a longer line is cut into several: a child cannot make its reader grow
+_LINE_BYTES = 8192  # a longer line is split, so that a child cannot make its reader's memory grow
 
 
 class StackError(Exception):
-    """The local stack cannot run; the message says why and what to do."""
+    """The local stack cannot run. The message says why and what to do."""
 
 
 class ProcessGroup:
-    """A process group that ends with this process, however this process ends."""
+    """A process group that is killed when this process ends, however it ends."""
 
     def __init__(self) -> None:
         guard = Path(__file__).with_name("guard.py")
@@ -40,7 +40,7 @@ class ProcessGroup:
         return self._guard.pid
 
     def close(self) -> None:
-        """Kill what is left of the group. Calling again does nothing."""
+        """Kill the remaining processes of the group. A second call does nothing."""
         if self._guard.stdin is not None:
             self._guard.stdin.close()
         try:
@@ -51,7 +51,7 @@ class ProcessGroup:
 
 
 class Child:
-    """One running child: its output goes line by line to `sink`, the last lines are kept."""
+    """One child process. Its output goes line by line to `sink`, and its last lines are kept."""
 
     def __init__(
         self,
@@ -89,10 +89,13 @@ class Child:
         return self._process.poll()
 
     def wait_for_line(self, pattern: re.Pattern[str], deadline: float) -> re.Match[str]:
-        """The first match of `pattern` among its last lines, waiting until `deadline` (monotonic seconds).
+        """Wait until one of its last lines matches `pattern`, and return the first match.
+
+        Args:
+            deadline: when to give up, in monotonic seconds.
 
         Raises:
-            StackError: it ended, or the time is over.
+            StackError: the child ended, or the deadline has passed.
         """
         with self._news:
             while True:
@@ -102,30 +105,30 @@ class Child:
                 self.require_running()
                 if time.monotonic() > deadline:
                     raise StackError(f"{self.name} did not get ready in time; its last lines:\n{self.tail()}")
-                # Short: the exit of a process whose children still hold its output brings no news.
+                # Wait only shortly: if the process ends while its children hold its output, nothing wakes this thread.
                 self._news.wait(0.1)
 
     def require_running(self) -> None:
-        """Return if it runs.
+        """Return if the child runs.
 
         Raises:
-            StackError: it ended; the message carries its last lines.
+            StackError: the child ended. The message has its last lines.
         """
         if self.exit_code is not None:
             self._reader.join(1.0)
             raise StackError(f"{self.name} ended with status {self.exit_code}; its last lines:\n{self.tail()}")
 
     def tail(self) -> str:
-        """Its last lines, indented."""
+        """Return its last lines, indented."""
         with self._news:
             return "\n".join(f"    {line}" for line in self._lines) or "    (it said nothing)"
 
     def signal(self, number: int) -> None:
-        """Send it a signal; nothing happens if it has ended."""
+        """Send a signal to the child. Nothing happens if it has ended."""
         self._process.send_signal(number)
 
     def wait(self, seconds: float) -> bool:
-        """True once it has ended, False if it still runs after `seconds`."""
+        """Wait for the end of the child. Return False if it still runs after `seconds`."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -133,12 +136,12 @@ class Child:
         return True
 
     def kill(self) -> None:
-        """End it with SIGKILL and return once it is gone."""
+        """Send SIGKILL and return when the child has ended."""
         self._process.kill()
         self._process.wait()
 
     def finish_reading(self) -> None:
-        """Return once its output is read to the end and closed; call it when its whole group is gone."""
+        """Wait until its output is read to the end. Call this when the whole group has ended."""
         self._reader.join(STOP_SECONDS)
 
     def _read(self) -> None:
@@ -153,7 +156,7 @@ class Child:
 
 
 def stop_all(children: Sequence[Child], seconds: float = STOP_SECONDS) -> None:
-    """SIGTERM to every child at once, SIGKILL to those that still run after `seconds`."""
+    """Send SIGTERM to all children at once, and SIGKILL to those that still run after `seconds`."""
     for child in children:
         child.signal(signal.SIGTERM)
     deadline = time.monotonic() + seconds

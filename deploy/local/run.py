@@ -1,4 +1,4 @@
-"""`make run`: the service on this machine until Ctrl-C. `python -m deploy.local.run`."""
+"""`make run` (`python -m deploy.local.run`): run the service on this machine until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.contract.settings import Settings
 
 
 def main() -> int:
-    """Serve until told to stop; the exit status: 0 stopped, 1 it broke, 2 it cannot start as asked."""
+    """Run the service until it is stopped. Exit status: 0 stopped, 1 failed, 2 settings or port are unusable."""
     try:
         settings = Settings.from_env()
         require_safe(settings)
@@ -43,16 +43,16 @@ def main() -> int:
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal, who may have closed it."""
+    """Print a line. A closed terminal is not an error."""
     with contextlib.suppress(OSError):
         print(text, flush=True)
 
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Within the block SIGINT, SIGTERM and SIGHUP raise `KeyboardInterrupt` once; a second one is ignored.
+    """Inside the block, the first SIGINT, SIGTERM or SIGHUP raises `KeyboardInterrupt`. Later signals are ignored.
 
-    The first starts the orderly stop, which is bounded; interrupting that would only make it a hard one.
+    The first signal starts the orderly stop, which takes bounded time. Another signal would only interrupt it.
     """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -70,7 +70,7 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def _show(name: str, line: str) -> None:
-    if name != "valkey":  # its banner says nothing to a person; its last lines come with its failure
+    if name != "valkey":  # its output does not help a person, and an error quotes its last lines
         say(f"{name:>8} | {line}")
 
 

@@ -1,4 +1,4 @@
-"""The running service on one machine: started as a whole, watched, stopped as a whole."""
+"""Starts the whole service on one machine, watches it, and stops it."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from deploy.local.process import Child, ProcessGroup, StackError, stop_all
 from deploy.local.weights import fetch_weights
 
 START_SECONDS = 180.0
-"""How long everything may take to get ready: the first start of a model also builds its decoder graph."""
+"""Seconds until all processes must be ready. The first start of a model also builds its decoder graph."""
 
 SERVICE_ENVIRON = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2", "ORT_DISABLE_TELEMETRY": "1"}
-"""Environment of the services' processes here, as in the container images. An arena of malloc per thread (glibc's
-default) keeps for each what any one of them needed once, which looks like a leak: two are enough under the GIL. ONNX
-Runtime would send its maker what it runs."""
+"""Environment of the services' processes, as in the container images. By default glibc's malloc has one arena per
+thread, and each keeps the memory that its thread needed once. That looks like a leak, and two arenas are enough under
+the GIL. Without the last variable, ONNX Runtime sends telemetry to its maker."""
 
 WORKER_READY = re.compile(r"\bready:")
-"""A line that a worker says once it listens."""
+"""Matches the line that a worker prints when it listens."""
 
 _API_URL = re.compile(r"https?://[^\s/]+:\d+")
 _WATCH_SECONDS = 0.2
 _FIRST_RESTART_SECONDS = 0.5
 _LAST_RESTART_SECONDS = 30.0
-_STABLE_SECONDS = 60.0  # a worker that lived this long is restarted at once again
+_STABLE_SECONDS = 60.0  # after this long a worker's restart delay starts small again
 
 
 @dataclass(slots=True)
 class _Worker:
     child: Child
     delay: float = _FIRST_RESTART_SECONDS
-    due: float | None = None  # monotonic seconds of its restart, None while it runs
+    due: float | None = None  # when it is restarted, in monotonic seconds; None while it runs
 
 
 class LocalStack:
     """Valkey, workers and the API as child processes; a context manager.
 
-    With `SAM_CACHE_URL` or `SAM_QUEUE_URL` set, those are used and no Valkey is started. A worker that dies
-    is started again, with growing pauses. Whatever ends this process, its children end with it.
+    If `SAM_CACHE_URL` or `SAM_QUEUE_URL` is set, no Valkey is started and those are used. A worker that dies is started
+    again, with growing pauses. The children always end with this process.
     """
 
     def __init__(
@@ -61,18 +61,19 @@ class LocalStack:
     ) -> None:
         """
         Args:
-            settings: environment variables over those of this process; `SAM_PORT` is 0 (a free port) by default.
-            workers: worker processes.
-            start_seconds: bound on the start, fetching weights aside.
-            announce: told one sentence after each stage of the start.
-            forward: given (name of the child, line) for each line a child says.
+            settings: environment variables that override those of this process. `SAM_PORT` is 0 (a free port) by
+                default.
+            workers: number of worker processes.
+            start_seconds: most seconds that the start may take, without fetching weights.
+            announce: called with one sentence after each stage of the start.
+            forward: called with (name of the child, line) for each line that a child prints.
         """
         self._environ = {**SERVICE_ENVIRON, **os.environ, "SAM_PORT": "0", **(settings or {})}
         self._worker_count = workers
         self._start_seconds = start_seconds
         self._announce = announce
         self._forward = forward
-        self._lock = threading.RLock()  # guards the children against the watching thread
+        self._lock = threading.RLock()  # guards the children, which the watching thread replaces
         self._closing = threading.Event()
         self._failed = threading.Event()
         self._failure = ""
@@ -82,7 +83,7 @@ class LocalStack:
         self._api: Child | None = None
         self._watcher = threading.Thread(target=self._watch, name="watch the stack", daemon=True)
         self.url = ""
-        """Where the API answers, without a trailing slash."""
+        """URL of the API, without a trailing slash."""
 
     def __enter__(self) -> Self:
         try:
@@ -99,13 +100,13 @@ class LocalStack:
         """Block while the service runs.
 
         Raises:
-            StackError: the API or Valkey ended by itself.
+            StackError: the API or Valkey has ended.
         """
         self._failed.wait()
         raise StackError(self._failure)
 
     def stop(self) -> None:
-        """End the API, then the workers, then Valkey, then whatever they left. Calling again does nothing."""
+        """Stop the API, then the workers, then Valkey, then any processes they left. A second call does nothing."""
         self._closing.set()
         if self._watcher.is_alive():
             self._watcher.join()
@@ -125,14 +126,14 @@ class LocalStack:
 
     @property
     def children(self) -> dict[str, Child]:
-        """`valkey`, `worker 1`… and `api`, as far as they were started, whether they still run or not."""
+        """Children by name (`valkey`, `worker 1`…, `api`) that were started, even if they have ended."""
         with self._lock:
             children = [self._valkey, *(worker.child for worker in self._workers), self._api]
         return {child.name: child for child in children if child is not None}
 
     def _start(self) -> None:
         self._group = ProcessGroup()
-        fetch_weights(self._group, self._environ)  # has its own, much longer bound
+        fetch_weights(self._group, self._environ)  # has its own, much longer time-out
         self._announce("weights: in place")
         started = time.monotonic()
         deadline = started + self._start_seconds

@@ -1,4 +1,4 @@
-"""Has the weights fetched before anything starts, so that one process does it, with its progress on the terminal."""
+"""Fetches the weights before anything starts. So one process does it, and shows its progress on the terminal."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from shared.contract.models import REGISTRY
 from shared.contract.settings import Settings
 
 _FETCH_SECONDS = 7200.0
-"""The largest checkpoint has 2.6 GB."""
+"""Most seconds for fetching. The largest checkpoint has 2.6 GB."""
 
 
 def fetch_weights(group: ProcessGroup, environ: Mapping[str, str]) -> None:
-    """Run the fetcher and wait for it; it returns at once when the files are there.
+    """Run the fetching command and wait for it. It ends at once if the files are there.
 
-    Of a model with a checkpoint the API's half is made as well, so that the API need not wait for a worker.
+    For a model with a checkpoint, the API's decoder file is made as well, so that the API does not wait for a worker.
 
     Raises:
-        StackError: it failed (and has said why) or took too long.
+        StackError: the command failed (and printed why) or took too long.
     """
     _run("shared.weights.locate", group, environ)
     model = REGISTRY.get(Settings.from_env(environ).model)

@@ -1,29 +1,25 @@
-"""The registry of backends: which module runs which models."""
+"""Loads the image encoder of a model, from the backend that its architecture and its runtime name.
+
+The module `encoder_worker.backends.<architecture>.on_<runtime>` runs every model of that architecture and runtime. It
+is imported only when a model needs it, because each brings a heavy runtime.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Protocol, cast
 
 from encoder_worker.encoding.encoder import Encoder
 from shared.contract.errors import ConfigurationError
-from shared.contract.models import FAKE, SAM1, Model
+from shared.contract.models import Model
 from shared.contract.settings import Settings
 
-BACKENDS: Mapping[tuple[str, str], str] = MappingProxyType(
-    {
-        (SAM1.name, "onnx"): "encoder_worker.backends.onnx.encoder",
-        (SAM1.name, "torch"): "encoder_worker.backends.sam1.load",
-        (FAKE.architecture.name, "none"): "encoder_worker.backends.fake",
-    }
-)
-"""The module that runs a model, by the model's architecture and runtime. It has the functions of `Backend`."""
+_BACKENDS = "encoder_worker.backends"
 
 
 class Backend(Protocol):
-    """What a module of `BACKENDS` offers."""
+    """What the module of a backend offers."""
 
     def load(self, model: Model, settings: Settings) -> Encoder: ...
 
@@ -57,15 +53,16 @@ def export_decoder(model: Model, settings: Settings) -> None:
 
 
 def _backend(model: Model) -> ModuleType:
-    name = BACKENDS.get((model.architecture.name, model.runtime))
-    if name is None:
-        raise ConfigurationError(
-            f"this worker has no encoder for {model.name}: {model.architecture.name} on {model.runtime}"
-        )
+    name = f"{_BACKENDS}.{model.architecture.name}.on_{model.runtime}"
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        extra = "torch" if model.checkpoint is not None else "worker"
+        missing = error.name or name
+        if missing.startswith(_BACKENDS):
+            raise ConfigurationError(
+                f"this worker has no encoder for {model.name}: {model.architecture.name} on {model.runtime}"
+            ) from None
+        extra = "torch" if model.runtime == "torch" else "worker"
         raise ConfigurationError(
-            f"{model.name} needs {error.name}, which is not installed: pip install '.[{extra}]' in the project's folder"
+            f"{model.name} needs {missing}, which is not installed: pip install '.[{extra}]' in the project's folder"
         ) from error

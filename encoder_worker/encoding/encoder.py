@@ -1,4 +1,4 @@
-"""The seam behind which an image encoder runs."""
+"""What the worker needs of an image encoder. The backends provide it."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ class Encoder(Protocol):
 
     @property
     def model(self) -> Model:
-        """The weights this encoder runs."""
+        """The model, with the digest of the weights that are loaded."""
         ...
 
     @property
     def batch(self) -> int:
-        """Images that are best encoded together."""
+        """How many images are best encoded together."""
         ...
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Tensors]:
-        """Image embeddings of images that the model's frame has resized.
+        """The tensors of images that the model's frame has resized.
 
         Args:
             images: each (H, W, 3) uint8 RGB, as `Frame.resize` gives it; sizes may differ.
 
         Returns:
             For each image the tensors of the model's architecture, float32, or float16 if that is how they will be
-            stored. Normalising and padding is the encoder's part (a GPU does it on the device), exactly as
-            `Sam.preprocess` does it.
+            stored. The encoder itself normalises and pads, exactly as `Sam.preprocess` does. A GPU does this on the
+            device.
 
         Raises:
-            EncodeFailed: the encoder could not run, or gave a result that is not finite, for at least one image.
+            EncodeFailed: the encoder could not run, or a result is not finite, for at least one image.
         """
         ...

@@ -1,4 +1,4 @@
-"""A store that outlasts short outages, so that a hiccup of the cache does not cost an encoding."""
+"""A store that waits through short outages, so that a hiccup of the cache does not cost an encoding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_PAUSE = 2.0
 class PatientStore:
     """A `Store` that tries again, with back-off, until `patience` seconds have passed.
 
-    Writing the same value twice does no harm here: values are immutable, and named by what they hold.
+    A write that failed may have happened all the same. Writing again does no harm: a key always has the same value.
     """
 
     def __init__(

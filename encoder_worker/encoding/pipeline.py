@@ -1,4 +1,4 @@
-"""Images through the three stages side by side, so that the encoder never waits while there is work.
+"""Runs the three stages of an encoding side by side, so that the encoder never waits while there is work.
 
 threads: load, decode, resize  →  one thread: the encoder, in batches  →  threads: pack, store, publish
 """
@@ -22,10 +22,10 @@ PATIENCE = 0.01
 """Seconds the encoder waits for a batch to fill up while images are on their way to it."""
 
 BATCHES = 3
-"""In flight: one in each stage."""
+"""That are in flight at once: one in each stage."""
 
 _MOST_DECODERS = 8
-"""Images decoded at once. Each may take 20 bytes per pixel meanwhile."""
+"""Images that are decoded at once. Each may take 20 bytes per pixel while it is."""
 
 _STORERS = 4
 
@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 class EncodePipeline:
     """Runs `EncodeImage` on many keys at once. Close it when done.
 
-    What fails fails alone: an image that cannot be prepared never reaches the encoder, and a batch that the encoder
-    fails on is run again image by image.
+    An image fails alone: one that cannot be prepared never reaches the encoder, and when the encoder fails on a batch,
+    the images of that batch are run again one by one.
     """
 
     def __init__(self, encode: EncodeImage) -> None:
@@ -53,7 +53,7 @@ class EncodePipeline:
         self._thread.start()
 
     def close(self) -> None:
-        """End the threads, once what they are at is done."""
+        """Let the threads finish what they do, then end them."""
         self._decoders.shutdown(cancel_futures=True)
         self._ready.put(None)
         self._thread.join()
@@ -70,9 +70,12 @@ class EncodePipeline:
         return BATCHES * self._encode.encoder.batch
 
     def submit(self, key: EmbeddingKey) -> Future[None]:
-        """Begin; the future ends when the embedding is stored, or with what `EncodeImage` raises.
+        """Begin to encode an image.
 
-        In every thread that it comes through, what is logged and traced is the caller's.
+        In every thread that works on it, what is logged and traced belongs to the caller.
+
+        Returns:
+            A future that ends when the embedding is stored, or with the error that `EncodeImage` raises.
         """
         done: Future[None] = Future()
         with self._lock:
@@ -83,7 +86,7 @@ class EncodePipeline:
     def _prepare(self, key: EmbeddingKey, done: Future[None]) -> None:
         try:
             prepared = self._encode.prepare(key)
-        except BaseException as error:  # whoever waits for the future gets it
+        except BaseException as error:  # the future hands it to the caller
             done.set_exception(error)
         else:
             if prepared is None:
@@ -113,7 +116,7 @@ class EncodePipeline:
     def _embed(self, batch: Sequence[_Entry]) -> None:
         try:
             results = self._encode.embed([prepared for prepared, _, _ in batch])
-        except Exception as error:  # the thread must outlive whatever one image does to the encoder
+        except Exception as error:  # the thread must go on, whatever one image does to the encoder
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
                 return
@@ -129,7 +132,7 @@ def _end(entry: _Entry, tensors: Tensors) -> None:
     prepared, done, finish = entry
     try:
         finish(prepared, tensors)
-    except BaseException as error:  # whoever waits for the future gets it
+    except BaseException as error:  # the future hands it to the caller
         done.set_exception(error)
     else:
         done.set_result(None)

@@ -25,27 +25,28 @@ JOBS = Metric(
     name="sam_worker_jobs_total",
     kind=MetricKind.COUNTER,
     labels=("outcome", "code"),
-    meaning="Attempts at an encoding that ended: `done`, `failed` for good, `retried` (back in the queue), `forgotten` "
-    "(deleted meanwhile); `code` is the error's, empty if there is none",
+    meaning="Attempts to encode that ended: `done`, `failed` for good, `retried` (back in the queue), `forgotten` "
+    "(the image was deleted meanwhile); `code` is the code of the error, empty without an error",
 )
 RECOVERED = Metric(
     name="sam_worker_recovered_jobs_total",
     kind=MetricKind.COUNTER,
     labels=("outcome",),
-    meaning="Encodings of workers that died, found by this one: `retried`, or `failed` as their retries were used up",
+    meaning="Encodings of dead workers that this worker found: `retried`, or `failed` because no retries were left",
 )
 QUEUE_SECONDS = Metric(
     name="sam_worker_queue_seconds",
     kind=MetricKind.HISTOGRAM,
     buckets=_QUEUE_BUCKETS,
-    meaning="From an encoding's queueing to its first start, by the clocks of API and worker",
+    meaning="Time from the queueing of an encoding to its first start, by the clocks of API and worker",
 )
 STAGE_SECONDS = Metric(
     name="sam_worker_stage_seconds",
     kind=MetricKind.HISTOGRAM,
     labels=("stage",),
     buckets=_STAGE_BUCKETS,
-    meaning="What encodings that succeeded spent their time on; together, from the start to the stored embedding",
+    meaning="What successful encodings spent their time on. The stages add up to the time from the start to the stored "
+    "embedding",
 )
 BATCH_IMAGES = Metric(
     name="sam_worker_batch_images",
@@ -57,18 +58,18 @@ BATCH_SECONDS = Metric(
     name="sam_worker_batch_seconds",
     kind=MetricKind.HISTOGRAM,
     buckets=_STAGE_BUCKETS,
-    meaning="The encoder's time for each of those batches; its rate of seconds per second is how busy the device is",
+    meaning="The encoder's time for each batch; its rate, in seconds per second, is how busy the device is",
 )
 MODEL_LOAD = Metric(
     name="sam_worker_model_load_seconds",
     kind=MetricKind.GAUGE,
-    meaning="How long the model took to load and to run for the first time; 0 while it still does",
+    meaning="How long the model took to load and to run for the first time; 0 until that is done",
 )
 GPU_MEMORY = Metric(
     name="sam_worker_gpu_memory_bytes",
     kind=MetricKind.GAUGE,
     labels=("kind",),
-    meaning="Memory of the GPU, where torch uses one: `allocated` and `reserved` by torch, `used` by all, `total`",
+    meaning="Memory of the GPU if torch uses one: `allocated` and `reserved` by torch, `used` by all programs, `total`",
 )
 RESIDENT = Metric(
     name="sam_worker_resident_memory_bytes",
@@ -79,7 +80,7 @@ BUILD = Metric(
     name="sam_worker_build_info",
     kind=MetricKind.GAUGE,
     labels=("version", "model"),
-    meaning="Always 1: the version, and the model it runs",
+    meaning="Always 1. The labels are the version and the model of the worker",
 )
 
 METRICS = (

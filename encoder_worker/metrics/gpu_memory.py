@@ -8,7 +8,7 @@ import sys
 def gpu_memory() -> dict[str, int]:
     """Bytes of the current CUDA device by kind: `allocated`, `reserved` (by torch), `used` (by all programs), `total`.
 
-    Empty where torch is not loaded or has not begun to use a GPU: asking loads nothing and begins nothing.
+    Empty where torch is not loaded, or does not use a GPU yet. This function neither loads torch nor starts a GPU.
     """
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():

@@ -1,4 +1,4 @@
-"""Serves the worker's `/metrics` and nothing else, on a thread of its own that runs on while a job does."""
+"""Serves the worker's `/metrics` and nothing else, in a thread of its own, also while a job runs."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import ConfigurationError
 
 PORTS = 16
-"""Ports that are tried, upwards from the one that is set: workers of one host with the same settings share them out."""
+"""Ports that are tried, upwards from the one that is set. So several workers on one host can have the same settings."""
 
 CLIENT_TIMEOUT = 2.0
-"""Seconds a client may keep the server waiting. There is one thread: whoever connects next waits as long."""
+"""Seconds a client may keep the server waiting. There is one thread, so the next client waits as well."""
 
 _Start = Callable[..., Any]
 
 
 @contextmanager
 def metrics_server(metrics: WorkerMetrics, host: str, port: int) -> Iterator[int | None]:
-    """Serve while the block runs; gives the port, the first free one from `port` on. With port 0 nothing is served.
+    """Serve while the block runs, on the first free port from `port` on, which the block is given.
+
+    With port 0 nothing is served.
 
     Raises:
-        ConfigurationError: the address is not ours, or all `PORTS` ports are taken.
+        ConfigurationError: this machine has no such address, or all `PORTS` ports are taken.
     """
     if port == 0:
         yield None
@@ -61,7 +63,7 @@ def _listening(host: str, port: int) -> WSGIServer:
 
 
 class _Server(WSGIServer):
-    # Else a port in use could be bound a second time on some systems.
+    # On some systems a port in use could otherwise be bound a second time.
     allow_reuse_port = False
 
 
@@ -69,7 +71,7 @@ class _Handler(WSGIRequestHandler):
     timeout = CLIENT_TIMEOUT
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base has it
-        """Scrapes are no news."""
+        """Log nothing: a scrape is no news."""
 
 
 def _only_metrics(application: Callable[[dict[str, Any], _Start], Iterable[bytes]]) -> Any:

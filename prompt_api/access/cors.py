@@ -1,7 +1,7 @@
-"""Browsers' pages of other origins: let in by an allow-list, exactly.
+"""CORS: an allow-list of the exact origins whose pages may call the API from a browser.
 
-Credentials are never allowed: the API has no cookies, and a page that has a token sends it as a header itself. So the
-few lines of the protocol that are left need no library.
+Credentials are never allowed: the API has no cookies, and a page that has a token sends it in a header itself. The rest
+of the protocol is a few lines, which need no library.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from shared.contract.errors import ConfigurationError
 METHODS = "GET, HEAD, POST, DELETE"
 REQUEST_HEADERS = "Authorization, Content-Type, If-None-Match, Range, Traceparent, X-Request-ID"
 RESPONSE_HEADERS = "Content-Range, ETag, Location, Retry-After, Server-Timing, WWW-Authenticate, X-Request-ID"
-"""What a script may read beyond the body and the few headers that are always readable."""
+"""Headers that a script may read, besides the few that it can always read."""
 
 PREFLIGHT_SECONDS = 600
 
@@ -23,24 +23,24 @@ _HOST = re.compile(r"[a-z0-9.:_-]+")
 
 
 def parse_origins(setting: str) -> frozenset[str]:
-    """The origins of `SAM_CORS_ORIGINS`, as browsers write them.
+    """Return the origins of `SAM_CORS_ORIGINS`, as browsers write them.
 
     Raises:
-        ConfigurationError: one of them is not an origin.
+        ConfigurationError: an entry is not an origin.
     """
     origins = frozenset(origin.strip() for origin in setting.split(",") if origin.strip())
     for origin in sorted(origins):
         if not _is_origin(origin):
             raise ConfigurationError(
                 f"SAM_CORS_ORIGINS: {origin!r} is not an origin; say for example https://tool.example or "
-                "http://localhost:5173, without a path; there is no wildcard, for any page on the web could then use "
-                "the API of whoever looks at it"
+                "http://localhost:5173, without a path. There is no wildcard, because it would let any page on the "
+                "web use the API through its visitors' browsers"
             )
     return origins
 
 
 def allowed(origin: str | None, origins: frozenset[str]) -> Mapping[str, str]:
-    """Headers for the answer to a request from a page of `origin`; none where that is not allowed."""
+    """Return the headers of an answer to a page of `origin`. They allow nothing if `origin` is not in `origins`."""
     if not origins:
         return {}
     if origin not in origins:
@@ -49,7 +49,7 @@ def allowed(origin: str | None, origins: frozenset[str]) -> Mapping[str, str]:
 
 
 def preflight(origin: str | None, origins: frozenset[str]) -> Mapping[str, str]:
-    """Headers for the answer to a browser that asks what it may send; none where the origin is not allowed."""
+    """Return the further headers of an answer to a preflight request; none if `origin` is not in `origins`."""
     if origin not in origins:
         return {}
     return {

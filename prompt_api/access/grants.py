@@ -1,7 +1,7 @@
-"""`SAM_TOKENS`: which tokens there are, what each is good for, and whether a request has one.
+"""`SAM_TOKENS`: which tokens exist, what each allows, and whether a request has one.
 
-The setting holds hashes, so whoever reads it cannot use it. They are plain SHA-256: salt and slowness protect what
-people choose, and a token is 256 random bits, which nobody finds by trying.
+The setting holds hashes, so a person who reads it cannot use the tokens. The hashes are plain SHA-256: salt and a slow
+hash protect passwords that people choose, but a token is 256 random bits, which nobody finds by trying.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Compare = Callable[[bytes, bytes], bool]
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One token, as the settings have it.
+    """One token, as the settings describe it.
 
     Attributes:
-        namespace: whose images it sees; several tokens may share one.
-        scopes: what it is good for.
+        namespace: the namespace whose images the token may use; several tokens may share one.
+        scopes: what the token allows.
         digest: SHA-256 of the token, 32 bytes.
     """
 
@@ -39,12 +39,12 @@ class Grant:
 
     @property
     def name(self) -> str:
-        """Tells it from others in counters and logs; says nothing of the token."""
+        """The grant's name in counters and logs. It does not reveal the token."""
         return f"{self.namespace}:{self.digest.hex()[:12]}"
 
     @property
     def entry(self) -> str:
-        """What goes into `SAM_TOKENS`."""
+        """The grant's entry in `SAM_TOKENS`."""
         scopes = "+".join(scope for scope in Scope if scope in self.scopes)
         return f"{self.namespace}:{scopes}:{self.digest.hex()}"
 
@@ -54,10 +54,10 @@ def digest_of(token: str) -> bytes:
 
 
 def parse_grants(setting: str) -> tuple[Grant, ...]:
-    """The tokens of `SAM_TOKENS`: entries `namespace:scopes:hash`, separated by commas.
+    """Return the grants of `SAM_TOKENS`: entries `namespace:scopes:hash`, separated by commas.
 
     Raises:
-        ConfigurationError: an entry is malformed, or a token is there twice.
+        ConfigurationError: an entry is malformed, or two entries have the same token.
     """
     entries = [entry.strip() for entry in setting.split(",")]
     grants = tuple(_parse(number, entry) for number, entry in enumerate(entries, start=1) if entry)
@@ -67,7 +67,7 @@ def parse_grants(setting: str) -> tuple[Grant, ...]:
 
 
 def _parse(number: int, entry: str) -> Grant:
-    # The entry itself is not repeated: somebody may have put the token where its hash belongs.
+    # Messages do not repeat the entry: somebody may have put the token where its hash belongs.
     where = f"SAM_TOKENS, entry {number}"
     parts = entry.split(":")
     if len(parts) != 3:
@@ -82,51 +82,51 @@ def _parse(number: int, entry: str) -> Grant:
     if not _HASH.fullmatch(digest):
         raise ConfigurationError(f"{where}: the hash is not the lower-case hex SHA-256 of a token, 64 digits")
     if bytes.fromhex(digest) == digest_of(""):
-        raise ConfigurationError(f"{where}: that is the hash of nothing, which everybody has")
+        raise ConfigurationError(f"{where}: that is the hash of an empty token, which everybody has")
     return Grant(namespace, frozenset(map(Scope, scopes.split("+"))), bytes.fromhex(digest))
 
 
 class Authenticator:
-    """Finds the grant that a request's `Authorization` header stands for."""
+    """Finds the grant of the token in a request's `Authorization` header."""
 
     def __init__(self, grants: Sequence[Grant], compare: Compare = hmac.compare_digest) -> None:
         """Args:
-        compare: whether two digests are equal, in a time that does not depend on where they differ.
+        compare: returns whether two digests are equal, in a time that does not depend on where they differ.
         """
         self._grants = tuple(grants)
         self._compare = compare
 
     @property
     def enabled(self) -> bool:
-        """False where there are no tokens: everybody may do everything."""
+        """False if there are no tokens: then everybody may do everything."""
         return bool(self._grants)
 
     def identify(self, header: str | None) -> Grant | None:
-        """The grant of the token in `header`; None if there is none, or one that is not known.
+        """Return the grant of the token in `header`, or None if the token is missing or unknown.
 
-        The token is a Bearer token, or the password of Basic authentication, whatever the user name: what
-        programs offer that have two fields for credentials.
+        The token is a Bearer token, or the password of Basic authentication with any user name: some programs
+        offer only a user name and a password.
         """
         token = _token_in(header)
         digest = digest_of("" if token is None else token)
         found = None
-        for grant in self._grants:  # all of them, always: the time says nothing of which one it was
+        for grant in self._grants:  # always all of them, so that the time does not reveal which one matched
             if self._compare(grant.digest, digest):
                 found = grant
         return None if token is None else found
 
     def require(self, header: str | None) -> Grant:
-        """`identify`, where a request without a known token is refused.
+        """Return what `identify` returns, or refuse the request.
 
         Raises:
-            Unauthorized: it has none.
+            Unauthorized: the request has no known token.
         """
         grant = self.identify(header)
         if grant is None:
             raise Unauthorized(
                 "this service wants a token: send `Authorization: Bearer …`"
                 if header is None
-                else "the token is not known here, or no longer"
+                else "the token is unknown here, or was removed"
             )
         return grant
 

@@ -11,8 +11,8 @@ EVERYWHERE: Mapping[str, str] = MappingProxyType(
         "Referrer-Policy": "no-referrer",
         # Pages of other origins may only read what CORS allows them, not embed it.
         "Cross-Origin-Resource-Policy": "same-origin",
-        # Of an answer that is no page nothing is run, loaded or framed, should a browser take it for one.
+        # If a browser takes an answer for a page, it must not run, load or frame anything.
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     }
 )
-"""What an answer has that does not say otherwise; the pages do, see `prompt_api.http.routes`."""
+"""The headers of every answer that does not set its own. The pages set their own, see `prompt_api.http.routes`."""

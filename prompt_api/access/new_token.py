@@ -11,7 +11,7 @@ from prompt_api.access.scopes import Scope
 from shared.contract.errors import ConfigurationError
 
 PREFIX = "samtok_"
-"""By which people, and programs that look for leaked secrets, know what they have found."""
+"""People, and programs that look for leaked secrets, recognise a token by this."""
 
 _BYTES = 32
 
@@ -22,7 +22,7 @@ def new_token() -> str:
 
 
 def main() -> int:
-    """Print a new token and its entry; exit status 2 if the namespace is no name."""
+    """Print a new token and its entry. The exit status is 2 if the namespace is malformed."""
     parser = argparse.ArgumentParser(prog="python -m prompt_api.access.new_token", description="Make a token.")
     parser.add_argument("namespace", help="whose images it sees: 1 to 32 of a-z, 0-9, - and _")
     parser.add_argument(

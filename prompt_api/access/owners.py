@@ -1,7 +1,7 @@
 """Who has uploaded which image.
 
-The embedding of an image is shared, for its id is the hash of its bytes. The image itself exists only for those
-namespaces of which somebody uploaded these bytes in full.
+All namespaces share the embedding of an image, because its id is the hash of its bytes. The image itself exists only
+for the namespaces that uploaded these bytes in full.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from shared.contract.keys import owners_key
 from shared.store.interface import Sets
 
 UNKNOWN = "no image of this id was uploaded, or it was deleted or forgotten"
-"""Said of an image that nobody has and of one that others have, in the same words."""
+"""One message for an image that nobody has and for one that only others have: a client cannot tell them apart."""
 
 RECHECK = 60.0
-"""Seconds after which a known owner is looked up again: how long a deletion can go unnoticed if its event was lost."""
+"""Seconds after which a known owner is looked up again. A deletion whose event was lost is noticed then."""
 
 OUTAGE_RECHECK = 5.0
-"""The same while Redis does not answer and the last answer stands, so that few requests wait for it in vain."""
+"""The same while Redis does not answer. Until then its last answer is used, so that few requests wait for Redis."""
 
 CAPACITY = 10_000
 """Pairs of image and namespace that one process remembers."""
@@ -34,44 +34,46 @@ class Owners(Protocol):
     """Which namespaces have which images."""
 
     def add(self, image_id: str, namespace: str) -> None:
-        """`namespace` has uploaded the image."""
+        """Record that `namespace` has uploaded the image."""
         ...
 
     def require(self, image_id: str, namespace: str) -> None:
         """Return if `namespace` has the image.
 
         Raises:
-            ImageNotFound: it has not.
+            ImageNotFound: the namespace does not have the image.
         """
         ...
 
     def release(self, image_id: str, namespace: str) -> bool:
-        """`namespace` no longer wants the image: True if others still do. False leaves it an owner, so that
-        whoever removes the image may fail and try again; `remove` comes last.
+        """Take the image from `namespace` and return True, if others still have it.
+
+        Otherwise, return False and keep `namespace` as an owner. The caller then deletes the image, which may fail and
+        be tried again, and calls `remove` last.
         """
         ...
 
     def remove(self, image_id: str, namespace: str) -> None:
-        """`namespace` has the image no more."""
+        """Record that `namespace` no longer has the image."""
         ...
 
     def forget(self, image_id: str) -> None:
-        """Look it up again, for every namespace: something changed."""
+        """Have the image looked up again for every namespace: its owners changed."""
         ...
 
     def doubt(self) -> None:
-        """Look everything up again before it is relied on: something may have changed unheard."""
+        """Have every image looked up again before its next use: the event of a change may have been missed."""
         ...
 
 
 class Everyone:
-    """`Owners` of a service without tokens: one namespace, which has everything and needs no records."""
+    """`Owners` of a service without tokens: there is one namespace, which has every image and needs no records."""
 
     def add(self, image_id: str, namespace: str) -> None: ...
 
     def require(self, image_id: str, namespace: str) -> None: ...
 
-    def release(self, image_id: str, namespace: str) -> bool:  # noqa: ARG002 - as the Protocol has it
+    def release(self, image_id: str, namespace: str) -> bool:  # noqa: ARG002 - the Protocol has it
         return False
 
     def remove(self, image_id: str, namespace: str) -> None: ...
@@ -82,20 +84,20 @@ class Everyone:
 
 
 class RecordedOwners:
-    """`Owners` as sets in the store; those who have an image are remembered here for a while. Safe for threads.
+    """`Owners` kept as sets in the store. This process remembers known owners for a while. Safe for threads.
 
-    Only that somebody has an image is remembered, never that he has not: an upload to any replica counts at once.
+    It never remembers that a namespace does not have an image, so an upload to any replica counts at once.
     """
 
     def __init__(self, *, sets: Sets, ttl: int, clock: Callable[[], float] = time.monotonic) -> None:
         """Args:
-        ttl: seconds that a set is kept after the last upload.
+        ttl: seconds for which a set is kept after the last upload.
         """
         self._sets = sets
         self._ttl = ttl
         self._clock = clock
         self._lock = Lock()
-        self._known: OrderedDict[tuple[str, str], float] = OrderedDict()  # to the time of the next look
+        self._known: OrderedDict[tuple[str, str], float] = OrderedDict()  # values: the time of the next look
         self._changes = 0
 
     def add(self, image_id: str, namespace: str) -> None:
@@ -140,7 +142,7 @@ class RecordedOwners:
                 del self._known[pair]
 
     def doubt(self) -> None:
-        # What is in doubt stays: in an outage the last answer stands.
+        # The entries stay, because in an outage the last answer is used.
         with self._lock:
             self._changes += 1
             self._known = OrderedDict.fromkeys(self._known, -math.inf)

@@ -1,4 +1,4 @@
-"""What the gate in front of the routes goes by: made once per process from the settings."""
+"""The access rules that the gate applies before each route, made once per process from the settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AccessPolicy:
     """Who may do what.
 
     Attributes:
-        origins: whose pages may call the API from a browser.
+        origins: origins of the pages that may call the API from a browser.
     """
 
     authenticator: Authenticator
@@ -40,12 +40,12 @@ def access_policy(
     client: redis.Redis | None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AccessPolicy:
-    """The policy that `settings` describe.
+    """Return the policy that `settings` describe.
 
     Args:
         sets: keeps who has which image, for `owners_ttl` seconds after an upload.
-        client: counts what is limited; None counts in this process alone.
-        clock: tells how long a known owner is believed.
+        client: the Redis client that counts for rate limits. If it is None, this process counts for itself.
+        clock: returns monotonic seconds; tells when a known owner is looked up again.
 
     Raises:
         ConfigurationError: a setting is malformed.
@@ -60,11 +60,11 @@ def access_policy(
 
 
 def require_safe(settings: Settings) -> None:
-    """Return if the API may start with what the settings say about access.
+    """Return if the API may start with its access settings.
 
     Raises:
-        ConfigurationError: a setting is malformed; or others than this machine could reach the API, it has no tokens,
-            and nothing says that this is meant.
+        ConfigurationError: a setting is malformed; or other machines could reach the API, it has no tokens, and
+            `SAM_ALLOW_ANONYMOUS` does not say that this is intended.
     """
     parse_rates(settings)
     parse_origins(settings.cors_origins)
@@ -73,18 +73,19 @@ def require_safe(settings: Settings) -> None:
         return
     raise ConfigurationError(
         f"SAM_HOST={settings.host} lets other machines in, and there is no token to tell who they are. Make one with "
-        "`python -m prompt_api.access.new_token NAMESPACE` and set SAM_TOKENS; or listen on 127.0.0.1; or, where "
-        "something in front decides who gets in, set SAM_ALLOW_ANONYMOUS=true"
+        "`python -m prompt_api.access.new_token NAMESPACE` and set SAM_TOKENS; or listen on 127.0.0.1; or, if a proxy "
+        "in front of the API decides who gets in, set SAM_ALLOW_ANONYMOUS=true"
     )
 
 
 def label_studio_namespace(settings: Settings) -> str | None:
-    """The namespace for whose tasks images are fetched from Label Studio; None for every one there is.
+    """Return the namespace whose clients may use images from Label Studio, or None if all clients may.
 
-    They are fetched as one user, that of the token in the settings, whoever asks: what that user sees, all would have.
+    The API always fetches as one Label Studio user, the one of the token in the settings. So a client that may use
+    these images can use every image that this user sees.
 
     Raises:
-        ConfigurationError: there are several namespaces, and none of them is named; or another one is.
+        ConfigurationError: the setting names an unknown namespace, or there are several namespaces and it names none.
     """
     named, namespaces = settings.label_studio_namespace, {grant.namespace for grant in parse_grants(settings.tokens)}
     if not settings.label_studio_url or not namespaces or (len(namespaces) == 1 and not named):
@@ -92,13 +93,13 @@ def label_studio_namespace(settings: Settings) -> str | None:
     if named in namespaces:
         return named
     raise ConfigurationError(
-        f"SAM_LABEL_STUDIO_NAMESPACE={named} is no namespace of SAM_TOKENS ({', '.join(sorted(namespaces))}). Name the "
-        "one whose clients may use every image that the user of SAM_LABEL_STUDIO_TOKEN sees"
+        f"SAM_LABEL_STUDIO_NAMESPACE={named} is not a namespace of SAM_TOKENS ({', '.join(sorted(namespaces))}). Name "
+        "the one whose clients may use every image that the user of SAM_LABEL_STUDIO_TOKEN sees"
     )
 
 
 def is_loopback(host: str) -> bool:
-    """True if only this machine reaches `host`. A name other than `localhost` counts as reachable by others."""
+    """Return True if only this machine reaches `host`. A name other than `localhost` counts as reachable by others."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,7 +1,7 @@
 """Rate limits: how much one client may ask for, counted over all API processes in Redis.
 
-`limits` does the counting: a sliding window of two counters per client, on Redis's clock. A request costs one round
-trip more. While Redis does not answer, each process counts for itself: a limit must not make an outage worse.
+The library `limits` counts: a sliding window of two counters per client, on Redis's clock. Each counted request takes
+one more round trip. While Redis does not answer, each process counts for itself: a limit must not make an outage worse.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shared.contract.settings import Settings
 PREFIX = "sam:rate"
 
 OUTAGE_PAUSE = 5.0
-"""Seconds after a failure of Redis before it is asked again; until then each process counts for itself."""
+"""Seconds after a failure of Redis before it is asked again. Until then, each process counts for itself."""
 
 _RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 
@@ -32,10 +32,10 @@ _log = logging.getLogger(__name__)
 
 
 def parse_rate(variable: str, text: str) -> RateLimitItem | None:
-    """The rate that a setting names, None if it is empty.
+    """Return the rate that a setting names, or None if it is empty.
 
     Raises:
-        ConfigurationError: it is no rate.
+        ConfigurationError: the setting is not a rate.
     """
     if not text:
         return None
@@ -45,10 +45,10 @@ def parse_rate(variable: str, text: str) -> RateLimitItem | None:
 
 
 def parse_rates(settings: Settings) -> dict[Quota, RateLimitItem]:
-    """What is limited, and how.
+    """Return the rate of each limited quota.
 
     Raises:
-        ConfigurationError: a setting is no rate.
+        ConfigurationError: a setting is not a rate.
     """
     rates = {
         Quota.PROMPTS: parse_rate("SAM_RATE_LIMIT_PROMPTS", settings.rate_limit_prompts),
@@ -58,7 +58,7 @@ def parse_rates(settings: Settings) -> dict[Quota, RateLimitItem]:
 
 
 class RateLimits:
-    """The shares of every client; safe for threads."""
+    """The rate limits of all clients; safe for threads."""
 
     def __init__(
         self,
@@ -67,8 +67,8 @@ class RateLimits:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
-        rates: what is limited; the rest is not.
-        client: with short time-outs; None counts in this process alone.
+        rates: the limited quotas; the others are not limited.
+        client: a Redis client with short time-outs. If it is None, this process counts for itself.
         """
         self._rates = dict(rates)
         self._clock = clock
@@ -87,12 +87,12 @@ class RateLimits:
         """Count `cost` against the client's share.
 
         Args:
-            client: what tells clients apart.
-            cost: more than the whole share counts as the whole share, or it could never be had.
+            client: the name that tells clients apart.
+            cost: a cost above the whole share counts as the whole share; otherwise the request could never pass.
 
         Raises:
-            RateLimited: it is used up. Nothing was counted; `retry_after` says when `cost` is free again if the
-                client asks for nothing else.
+            RateLimited: the share is used up. Nothing was counted; `retry_after` says when `cost` is free again if the
+                client sends nothing else.
         """
         rate = self._rates.get(quota)
         if rate is None or cost <= 0:
@@ -102,7 +102,7 @@ class RateLimits:
             pause = _hit(limiter, rate, quota, client, cost)
         except redis.RedisError as error:
             self._ask_again = self._clock() + OUTAGE_PAUSE
-            _log.warning("rate limits are counted by each process for itself: %s", error)
+            _log.warning("each process now counts rate limits for itself: %s", error)
             pause = _hit(self._limiter(), rate, quota, client, cost)
         if pause is not None:
             limit = f"{rate.amount}/{rate.GRANULARITY.name}"
@@ -120,7 +120,7 @@ class RateLimits:
 def _hit(
     limiter: SlidingWindowCounterRateLimiter, rate: RateLimitItem, quota: Quota, client: str, cost: int
 ) -> float | None:
-    """None if it was counted, else the seconds until there is room for it."""
+    """Return None if the cost was counted, otherwise the seconds until there is room for it."""
     cost = min(cost, rate.amount)
     if limiter.hit(rate, quota, client, cost=cost):
         return None

@@ -1,1 +1,1 @@
-"""The Flask application: HTTP in, use case, HTTP out."""
+"""The Flask application: it reads HTTP requests, calls a use case and writes HTTP answers."""

@@ -21,9 +21,9 @@ from shared.observe.tracing import NO_TRACER, Tracer
 
 
 def create_app(services: Services, tracer: Tracer = NO_TRACER) -> Flask:
-    """A WSGI application that serves `services`. It opens nothing by itself."""
+    """Return a WSGI application that serves `services`. It opens no connections and no files itself."""
     app = Flask("prompt_api", static_folder=None)
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider's own attribute
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # only the default provider has this attribute
     app.extensions["sam"] = services
     middleware.surround(app, middleware.layers(services, tracer))
     problem_answers.register(app)

@@ -1,4 +1,7 @@
-"""The gate that every request to the Flask application passes: who, allowed what, how often, on whose images."""
+"""The gate that every request to the Flask application passes.
+
+It checks the token, its scope, the rate limits and who has the image.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +25,21 @@ NOBODY = ""
 
 
 def layer(policy: AccessPolicy) -> Layer:
-    """The gate in front of every route.
+    """Return the gate in front of every route.
 
-    A route with an `image_id` in its path is reached only by requests of a namespace that has the image.
+    If a path contains an `image_id`, only requests of a namespace that has the image reach the route.
     """
 
     def admit() -> Response | None:
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return Response(status=204, headers=dict(cors.preflight(request.headers.get("Origin"), policy.origins)))
-        if request.url_rule is None:  # there is no such route
+        if request.url_rule is None:  # no route matches
             return None
         scope = needed_scope(request.method, request.url_rule.rule)
         g.namespace, g.client = _identified(policy.authenticator, scope)
-        # Only the body says how many prompts there are. Their routes count them, all at once: one here and the rest
-        # later would cost one where the whole is refused, and as many as the limit could never be had.
+        # Prompts are not counted here: their number is in the body, so the routes count them, all in one step.
+        # Counting one here and the rest later would charge one for a refused request, and would always refuse a
+        # request with more prompts than the limit: its cost is capped at the limit.
         if spent_quota(request.method, request.url_rule.rule) is Quota.UPLOADS:
             policy.rates.spend(Quota.UPLOADS, g.client)
         image_id = (request.view_args or {}).get("image_id")
@@ -45,7 +49,7 @@ def layer(policy: AccessPolicy) -> Layer:
 
     def finish(answer: Response) -> Response:
         if policy.authenticator.enabled:
-            answer.vary.add("Authorization")  # what a cache keeps for one token is not for another
+            answer.vary.add("Authorization")  # a cache must not give one token's answer to another token
         for name, value in headers.EVERYWHERE.items():
             answer.headers.setdefault(name, value)
         for name, value in cors.allowed(request.headers.get("Origin"), policy.origins).items():
@@ -59,23 +63,23 @@ def layer(policy: AccessPolicy) -> Layer:
 
 
 def namespace() -> str:
-    """Whose images the present request is about."""
+    """Return the namespace whose images the current request may use."""
     found: str = g.namespace
     return found
 
 
 def spend(quota: Quota, cost: int) -> None:
-    """Count `cost` against the present client's share; an upload has been counted before its route is called.
+    """Count `cost` against the current client's share. The gate has already counted an upload before its route runs.
 
     Raises:
-        RateLimited: that is more than is left.
+        RateLimited: the client has less than `cost` left.
     """
     services().access.rates.spend(quota, g.client, cost)
 
 
 @contextmanager
 def malformed_counted() -> Iterator[None]:
-    """Count prompts that turn out malformed inside the block as one: they were read all the same."""
+    """Count one prompt if the block finds the prompts malformed, because reading them took time all the same."""
     try:
         yield
     except InvalidPrompt:
@@ -84,10 +88,13 @@ def malformed_counted() -> Iterator[None]:
 
 
 def _identified(authenticator: Authenticator, scope: Scope | None) -> tuple[str, str]:
-    """The namespace of the present request, and what tells its client apart: token, or address without tokens.
+    """Return the namespace of the current request and the name of its client.
+
+    The name is that of the client's token. Without tokens, or on an open route, it is the client's address.
 
     Raises:
-        Unauthorized, Forbidden: the request may not be made.
+        Unauthorized: the request has no known token.
+        Forbidden: the token does not have `scope`.
     """
     if scope is None or not authenticator.enabled:
         return NOBODY, _address()
@@ -98,13 +105,13 @@ def _identified(authenticator: Authenticator, scope: Scope | None) -> tuple[str,
 
 
 def _address() -> str:
-    """The client's address; of IPv6 the network, all of which one client commands."""
+    """Return the client's address. For IPv6 it is the /64 network, because one client can use every address in it."""
     try:
         address = ipaddress.ip_address(request.remote_addr or "")
     except ValueError:
         return "unknown"
     if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address  # as IPv4 comes to a socket that listens on `::`
+        address = address.ipv4_mapped or address  # a socket that listens on `::` shows IPv4 addresses like this
     if address.version == 4:
         return str(address)
     return str(ipaddress.ip_network((address, 64), strict=False).network_address)

@@ -1,4 +1,4 @@
-"""One thing that surrounds every request, as the hooks it needs."""
+"""A layer: the hooks of one concern that surrounds every request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures every request to the Flask application: how it was answered, how long it took, and what on."""
+"""Measures every request to the Flask application: its status, its duration and the time of each stage."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from prompt_api.wire.problems import MEDIA_TYPE
 from shared.observe.stages import Stages
 
 ARRIVAL = "sam.arrival"
-"""Key of the WSGI environment: when the request's first and its last byte came, as `time.perf_counter` counts."""
+"""Key of the WSGI environment: the times of the request's first and last byte, from `time.perf_counter`."""
 
 OTHER = "other"
-"""Route of what is no route, and method of what is no usual method: nobody may invent labels."""
+"""The label for an unknown route or method, so that no client can invent labels."""
 
 
 @dataclass(slots=True)
 class _Measured:
-    """The present request.
+    """The measurements of the current request.
 
     Attributes:
-        arrived: when its last byte had come.
-        staged: its route says what the time was spent on.
+        arrived: when its last byte arrived, from `time.perf_counter`.
+        timings: the seconds of each stage.
+        staged: true if the route records its stages, which are then counted.
+        status: of the answer.
+        code: error code of the answer; empty if it is not a problem document.
     """
 
     arrived: float
@@ -38,7 +41,7 @@ class _Measured:
 
 
 def layer(metrics: ApiMetrics) -> Layer:
-    """Measures every request, and counts it in `metrics`."""
+    """Return the layer that measures every request and counts it in `metrics`."""
 
     def begin() -> None:
         now = time.perf_counter()
@@ -57,7 +60,7 @@ def layer(metrics: ApiMetrics) -> Layer:
 
     def end(_error: BaseException | None) -> None:
         measured: _Measured | None = g.pop("measured", None)
-        if measured is None:  # a context that no request began
+        if measured is None:  # `begin` did not run in this context
             return
         metrics.in_flight.dec()
         seconds = time.perf_counter() - measured.arrived
@@ -74,7 +77,7 @@ def layer(metrics: ApiMetrics) -> Layer:
 
 
 def admitted_layer() -> Layer:
-    """Ends the stage `admit`, in which the layers further out decided whether the request may go on."""
+    """Return the layer that ends the stage `admit`, in which the outer layers decide whether to let the request in."""
 
     def admitted() -> None:
         measured: _Measured = g.measured
@@ -84,7 +87,7 @@ def admitted_layer() -> Layer:
 
 
 def timings() -> Stages:
-    """For the present request, whose stages will be counted."""
+    """Return the timings of the current request, and have its stages counted."""
     measured: _Measured = g.measured
     measured.staged = True
     return measured.timings

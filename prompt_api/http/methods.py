@@ -1,4 +1,4 @@
-"""The HTTP methods that counts, logs and traces name."""
+"""The HTTP methods that appear by name in metrics, logs and traces."""
 
 from __future__ import annotations
 

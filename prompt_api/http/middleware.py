@@ -1,4 +1,4 @@
-"""All that surrounds a request, in one ordered list."""
+"""The layers around every request, in one ordered list."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from shared.observe.tracing import Tracer
 
 
 def layers(services: Services, tracer: Tracer) -> tuple[Layer, ...]:
-    """The layers around each route, the outermost first.
+    """Return the layers around each route, the outermost first.
 
     A request enters them from the first to the last, and leaves them from the last to the first.
     """
     return (
-        request_scope.layer(tracer),  # its id, its line in the log, its span: also for what the others refuse
-        measured.layer(services.metrics),  # its counts and times: the gate below is one of the times
-        redis_waits.layer(services.settings.redis_timeout),  # how long it may wait for Redis: the gate asks Redis too
-        gate.layer(services.access),  # who may do what, how often, on whose images
-        measured.admitted_layer(),  # the time that the layers above took
+        request_scope.layer(tracer),  # request id, log line and span, also for requests that the layers below refuse
+        measured.layer(services.metrics),  # counts and times; the gate below is one of the times
+        redis_waits.layer(services.settings.redis_timeout),  # limits the waits for Redis; the gate asks Redis too
+        gate.layer(services.access),  # token, scope, rate limits, owner of the image
+        measured.admitted_layer(),  # measures the time of the layers above
     )
 
 
@@ -33,7 +33,7 @@ def surround(app: Flask, ordered: Iterable[Layer]) -> None:
         if layer.wrap is not None:
             app.wsgi_app = layer.wrap(app.wsgi_app)  # type: ignore[method-assign, assignment]  # Flask's way
     for layer in listed:
-        # Flask calls the first kind in this order, and the other two in the reverse order.
+        # Flask calls `before_request` hooks in this order, and the other two kinds in reverse order.
         if layer.enter is not None:
             app.before_request(layer.enter)
         if layer.leave is not None:

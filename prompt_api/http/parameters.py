@@ -1,4 +1,4 @@
-"""Query parameters and the image resource, shared by the routes."""
+"""Query parameters and the image resource that several routes share."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from shared.contract.models import Model
 from shared.observe import log_context
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-"""A number as JSON writes it; `float` takes more, digits of other scripts for instance."""
+"""A number as JSON writes it. `float` alone would accept more, such as digits of other scripts."""
 
 
 def model() -> Model:
-    """The model named by `?model=`, or the default one.
+    """Return the model that `?model=` names, or the default model.
 
     Raises:
         ModelNotFound: this service does not serve it.
@@ -31,10 +31,10 @@ def model() -> Model:
 
 
 def wait() -> float:
-    """Seconds of `?wait=`, 0 to 30.
+    """Return the seconds of `?wait=`, from 0 to 30.
 
     Raises:
-        InvalidParameter: anything else.
+        InvalidParameter: it is not a number in that range.
     """
     text = request.args.get("wait", "0")
     seconds = float(text) if _NUMBER.fullmatch(text) else math.nan
@@ -44,7 +44,7 @@ def wait() -> float:
 
 
 def resource(state: ImageState) -> ImageResource:
-    """The image resource of the contract."""
+    """Return the image resource for `state`, as the HTTP contract defines it."""
     height, width = state.original
     image_id, model = state.key.image_id, state.key.model
     return {

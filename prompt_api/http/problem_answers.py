@@ -1,4 +1,4 @@
-"""Every error of the application, the framework's own included, answered with a problem document."""
+"""Answers every error with a problem document, Flask's own errors included."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def response(
 def from_error(error: errors.SamCacheError) -> Response:
     status = problems.STATUS.get(type(error))
     if status is None:
-        _log.error("an error that must not reach a client did", exc_info=error)
+        _log.error("an error without an HTTP status reached a route: answering 500", exc_info=error)
         return internal_error()
     if status == 503:
         _log.warning("%s: %s", error.code, error.detail)
@@ -39,7 +39,7 @@ def internal_error() -> Response:
 
 
 def register(app: Flask) -> None:
-    """Answer every error of `app`, the framework's own included, with a problem document."""
+    """Make `app` answer every error with a problem document, Flask's own errors included."""
 
     @app.errorhandler(errors.SamCacheError)
     def known(error: errors.SamCacheError) -> Response:
@@ -48,7 +48,7 @@ def register(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def framework(error: HTTPException) -> Response:
         status = error.code or 500
-        # Not the phrase of HTTPStatus, which changes with the version of Python.
+        # `HTTPStatus` phrases are not used, because they change between Python versions.
         code = error.name.lower().replace(" ", "-")
         answer = response(status, code, error.description or error.name)
         for name, value in error.get_headers():

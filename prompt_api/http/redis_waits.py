@@ -6,14 +6,14 @@ from prompt_api.http.layer import Layer
 from shared.redis import allowance
 
 ALL_OPERATIONS = 2.0
-"""What all operations of one request on Redis may take together, in time-outs of a single operation."""
+"""Longest time of all Redis operations of one request together, as a multiple of the time-out of one operation."""
 
 
 def layer(timeout: float) -> Layer:
-    """Bounds the waits for Redis of each request.
+    """Return the layer that limits how long each request waits for Redis.
 
     Args:
-        timeout: seconds that a single operation may take.
+        timeout: the longest time of a single operation, in seconds.
     """
 
     def enter() -> None:

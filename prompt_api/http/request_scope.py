@@ -1,4 +1,4 @@
-"""What surrounds every request, whatever becomes of it: its id, its line in the log, its span."""
+"""Gives every request its id, its log line and its span, also when it fails."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/label-studio/health"})
-"""Asked every second by whoever keeps the service alive: logged at DEBUG."""
+"""Routes that health checks and Prometheus call all the time. They are logged at DEBUG."""
 
 _TOLD = ("image_id", "model", "code")
-"""Fields of the log that a span has as well."""
+"""Log fields that are also attributes of the span."""
 
 _LONGEST_PATH = 256
 
@@ -35,7 +35,7 @@ _log = logging.getLogger("prompt_api.requests")
 
 
 def layer(tracer: Tracer) -> Layer:
-    """Gives each request its id, its line in the log and its span."""
+    """Return the layer that gives each request its id, its log line and its span."""
 
     def wrap(app: WSGIApplication) -> WSGIApplication:
         return _Surrounded(app, tracer)
@@ -53,7 +53,7 @@ def layer(tracer: Tracer) -> Layer:
 
 
 class _Surrounded:
-    """A WSGI application around another one."""
+    """A WSGI application that wraps another one."""
 
     def __init__(self, app: WSGIApplication, tracer: Tracer) -> None:
         self._app = app
@@ -71,14 +71,14 @@ class _Surrounded:
         except BaseException:
             present.end()
             raise
-        if type(body) is environ.get("wsgi.file_wrapper"):  # the server sends it by itself, if nothing is around it
+        if type(body) is environ.get("wsgi.file_wrapper"):  # the server sends the file only if it is not wrapped
             present.end()
             return body
         return ClosingIterator(body, present.end)
 
 
 class _Request:
-    """One request, from its arrival to the last byte of its answer, or until its client has left.
+    """One request, from its arrival until the last byte of its answer is sent or its client disconnects.
 
     Attributes:
         id: see `shared.observe.request_id`.
@@ -112,7 +112,7 @@ class _Request:
 
     def _write_line(self, route: str | None) -> None:
         elapsed = 1000 * (time.perf_counter() - self._began)
-        more = {} if route else {"path": self._path}  # of a route it would say no more, but for names of files
+        more = {} if route else {"path": self._path}  # for a known route the path adds only ids or file names
         _log.log(
             logging.DEBUG if route in _QUIET else logging.INFO,
             "%s %s %d in %.1f ms",

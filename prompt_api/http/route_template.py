@@ -1,4 +1,4 @@
-"""A route as the contract, the log, the metrics and the traces write it."""
+"""The form of a route in the HTTP contract, logs, metrics and traces."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ _PARAMETER = re.compile(r"<(?:[^<>]*:)?([^<>]+)>")
 
 @cache
 def template_of(rule: str) -> str:
-    """A Flask rule as documented: `/v1/images/<image_id>` becomes `/v1/images/{image_id}`."""
+    """Return a Flask rule in the documented form: `/v1/images/<image_id>` becomes `/v1/images/{image_id}`."""
     return _PARAMETER.sub(r"{\1}", rule)

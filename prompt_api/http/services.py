@@ -1,4 +1,4 @@
-"""What a route may call: the use cases and what goes with them."""
+"""What a route may call: the use cases, and the objects that they need."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from shared.contract.settings import Settings
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Services:
-    """Everything a route may call, wired once per process by `prompt_api.wiring`.
+    """Everything a route may call. `prompt_api.wiring` builds it once per process.
 
     Attributes:
         models: served models by name, the default first.
-        decoder_files: for each model that has one, the decoder graph clients may download.
-        access: who may do what.
-        browser: what decoding in browsers needs.
-        label_studio: answers as an ML backend, with the default model.
-        checks: for `/readyz`, by name of the dependency: returns, or raises `SamCacheError`.
-        metrics: where everything counts.
+        decoder_files: the decoder graph that clients may download, by model name; only models that have one.
+        access: the policy that says who may do what.
+        browser: the files that decoding in browsers needs.
+        label_studio: the ML backend for Label Studio, with the default model.
+        checks: for `/readyz`, by name of the dependency. A check raises `SamCacheError` if its dependency fails.
+        metrics: the counters of this process.
         scrape: answers `/metrics`.
-        uploads: slots for uploads held in memory at once.
-        waiters: slots for requests that hold their thread to wait.
+        uploads: slots for uploads that are in memory at the same time.
+        waiters: slots for requests that keep their thread while they wait.
     """
 
     settings: Settings
@@ -55,20 +55,20 @@ class Services:
     waiters: BoundedSemaphore
 
     def model(self, name: str | None) -> Model:
-        """The served model called `name`; None asks for the default.
+        """Return the served model called `name`, or the default model for None.
 
         Raises:
-            ModelNotFound: it is not served here.
+            ModelNotFound: this service does not serve it.
         """
         name = self.settings.model if name is None else name
         try:
             return self.models[name]
         except KeyError:
-            raise ModelNotFound(f"model {name!r} is not served here; {', '.join(self.models)} is") from None
+            raise ModelNotFound(f"model {name!r} is not served here; served models: {', '.join(self.models)}") from None
 
 
 def services() -> Services:
-    """Those of the application that answers the present request."""
+    """Return the services of the application that answers the current request."""
     found = current_app.extensions["sam"]
     assert isinstance(found, Services)
     return found

@@ -1,4 +1,4 @@
-"""Read an uploaded image from a request: hash and cap while it streams."""
+"""Reads an uploaded image from a request. It hashes the bytes and checks the size limit while they arrive."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ class Upload:
 
 
 def read_upload(request: Request, *, max_bytes: int) -> Upload:
-    """The image in the raw body, or in the multipart field `image`.
+    """Return the image in the raw body, or in the multipart field `image`.
 
     Raises:
-        LengthRequired: no body and no length declared.
-        ImageTooLarge: more than `max_bytes`, declared or found while reading; a form with large text fields.
-        InvalidImage: a multipart form without that field.
+        LengthRequired: the request declares no length and is not chunked.
+        ImageTooLarge: the image has more than `max_bytes`, declared or found while reading; or the form has large
+            text fields.
+        InvalidImage: the multipart form does not have that field.
     """
     chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
     if request.content_length is None and not chunked:

@@ -1,1 +1,1 @@
-"""Protocols of other tools, one folder each."""
+"""The protocols of other tools, one folder for each tool."""

@@ -1,1 +1,1 @@
-"""From low-res logits to what a client asked for: RLE, PNG, polygons, area, box."""
+"""Turns low-res logits into what a client asked for: RLE, PNG, polygons, area, box."""

@@ -1,4 +1,4 @@
-"""From the mask decoder's low-res logits to masks as an answer carries them."""
+"""Turns the mask decoder's low-res logits into masks as an answer carries them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ MaskWriter = Callable[[ColumnRuns], Any]
 """Makes the payload of a mask from its runs."""
 
 MaskRuns = Callable[[NDArray[np.float32], Size], ColumnRuns]
-"""A model's way from the low-res logits of one mask to the mask at the size of the original."""
+"""Turns the low-res logits of one mask into the mask at the size of the original. Each model has its own function."""
 
 
 def encode_masks(
     mask_runs: MaskRuns, logits: NDArray[np.float32], original: Size, form: MaskFormat | MaskWriter
 ) -> list[EncodedMask]:
-    """Each mask at the size of the original, in the form asked for.
+    """Return each mask at the size of the original, in the form asked for.
 
     Args:
-        mask_runs: the geometry of the model that gave the logits.
+        mask_runs: that of the model that computed the logits.
         logits: (K, S, S) float32, finite, S being the model's `low_res_side`. Not changed.
         original: (height, width) of the EXIF-oriented original.
     """
@@ -51,7 +51,7 @@ def _encode(runs: ColumnRuns, logits: NDArray[np.float32], form: MaskFormat | Ma
 
 
 def base64_logits(logits: NDArray[np.float32]) -> str:
-    """Base64 of the (S, S) logits as little-endian float16, row by row, held to float16's finite range."""
+    """Return the (S, S) logits as base64 of little-endian float16, row by row, clipped to float16's finite range."""
     return base64.b64encode(logits.clip(-_FLOAT16_MAX, _FLOAT16_MAX).astype("<f2").tobytes()).decode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""The vocabulary of the post-processing stage."""
+"""The types of post-processing: the formats of a mask, and an encoded mask."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EncodedMask:
     Attributes:
         area: pixels of the original that the mask covers.
         bbox: (x, y, width, height) of those pixels; all 0 for an empty mask.
-        payload: what `MaskFormat` says, JSON-serialisable.
+        payload: the mask in the format asked for, JSON-serialisable.
     """
 
     area: int

@@ -1,4 +1,4 @@
-"""A mask as a 1-bit greyscale PNG, written from its runs without ever unpacking a pixel."""
+"""A mask as a 1-bit greyscale PNG, written from its runs without an array of single pixels."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from prompt_api.masks.runs import ColumnRuns
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LEVEL = 1
-"""Fastest deflate: masks shrink well at any level, and this step dominates on large images."""
+"""The fastest level of deflate: masks shrink well at any level, and this step takes the most time on large images."""
 
 
 def encode_png(runs: ColumnRuns) -> bytes:
-    """A PNG of the mask's size, bit depth 1, greyscale: 1 (white) inside, 0 (black) outside.
+    """Return a PNG of the mask's size, bit depth 1, greyscale: 1 (white) inside, 0 (black) outside.
 
     Source: ISO/IEC 15948 (PNG), sections 11.2.2 and 12.
     """
@@ -26,17 +26,18 @@ def encode_png(runs: ColumnRuns) -> bytes:
 
 
 def _packed_rows(runs: ColumnRuns) -> bytes:
-    """The rows as PNG wants them: a filter byte of 0, then eight pixels a byte, the leftmost in the highest bit."""
+    """Return the rows in PNG layout: a filter byte of 0, then eight pixels a byte, the leftmost in the highest bit."""
     height, width = runs.size
     used = 1 + (width + 7) // 8
     words = np.zeros((height + 1, (used + 7) // 8), dtype=np.uint64)
     rows = words.view(np.uint8)
     byte = 1 + (runs.x >> 3)
     bit = (128 >> (runs.x & 7)).astype(np.uint8)
-    # Adding is or-ing here, as no bit is set twice, and numpy does it faster.
+    # No bit is set twice, so adding gives the same as OR, and numpy adds faster.
     for y in (runs.top, runs.bottom):
         np.add.at(rows.reshape(-1), y * rows.shape[1] + byte, bit)
-    # Each bit now says that the mask changes there; over whole words the sum down the rows is eight times faster.
+    # Each bit now marks a change of the mask. XOR down the rows fills the mask; over whole words it is eight times
+    # faster.
     np.bitwise_xor.accumulate(words, axis=0, out=words)
     return rows[:height, :used].tobytes()
 

@@ -1,10 +1,10 @@
-"""A mask as polygons along its pixels' edges: outer rings and their holes, nothing lost."""
+"""A mask as polygons along its pixels' edges: outer rings and their holes, without loss."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import TypedDict  # pydantic reads typing's own only from Python 3.12 on
+from typing_extensions import TypedDict  # pydantic accepts the one in typing only from Python 3.12 on
 
 from prompt_api.masks.runs import ColumnRuns
 
@@ -25,14 +25,14 @@ class Polygon(TypedDict):
 
 
 def encode_polygons(runs: ColumnRuns) -> list[Polygon]:
-    """The 4-connected parts of the mask, topmost first.
+    """Return the 4-connected parts of the mask, topmost first.
 
     Rings run along the edges between pixels, in the frame of prompts: pixel (x, y) is the square from (x, y) to
-    (x + 1, y + 1), so all coordinates are whole numbers, from 0 to width or height. A ring has only corners, no point
-    twice in a row, and is closed without repeating its first point. A pixel belongs to the mask if and only if its
-    centre lies inside an outer ring and in none of that ring's holes: filling gives back the same mask, and the rings'
-    areas add up to its area. Pixels that touch only by a corner are not connected; holes are 8-connected, and a
-    ring may touch itself or another at a corner.
+    (x + 1, y + 1), so all coordinates are whole numbers, from 0 to width or height. A ring lists only its corners,
+    never the same point twice in a row. It is closed: the first point is not repeated at the end. A pixel belongs to
+    the mask if and only if its centre lies inside an outer ring and outside that ring's holes. So filling the polygons
+    gives the same mask, and the mask's area is that of the outer rings minus that of the holes. Pixels that touch only
+    at a corner are not connected. Holes are 8-connected. A ring may touch itself or another ring at a corner.
     """
     if not runs.x.size:
         return []
@@ -50,8 +50,8 @@ def encode_polygons(runs: ColumnRuns) -> list[Polygon]:
             part = Polygon(outer=points, holes=[])
             polygons.append(part)
         else:
-            # The pixel above a hole's topmost edge belongs to the part around it, and so does the top of that pixel's
-            # run, which lies on a ring that starts higher and is known already.
+            # The pixel above a hole's topmost edge belongs to the part around the hole, and so does the top of that
+            # pixel's run. That top lies on a ring that starts higher, whose part is already known.
             part = parts[owner[edges.top_of_run_above[topmost]]]
             part["holes"].append(points)
         parts.append(part)
@@ -59,12 +59,14 @@ def encode_polygons(runs: ColumnRuns) -> list[Polygon]:
 
 
 class _Edges:
-    """The E horizontal edges of a mask's boundary, ordered by row: at tops of runs going right, at bottoms going left.
+    """The E horizontal edges of a mask's boundary, ordered by row.
+
+    An edge at the tops of runs goes right, an edge at the bottoms of runs goes left.
 
     Attributes:
         left, right, y: (E,) the edge is the line from (left, y) to (right, y).
-        is_top: (E,) whether the mask lies below it.
-        top_of_run_above: (E,) for an edge at bottoms, the edge at the top of its leftmost run.
+        is_top: (E,) whether the mask lies below the edge.
+        top_of_run_above: (E,) for an edge at bottoms of runs, the edge at the top of its leftmost run.
     """
 
     def __init__(self, runs: ColumnRuns) -> None:
@@ -87,16 +89,17 @@ class _Edges:
         self.top_of_run_above = edge[order[first] % count]
 
     def corners(self) -> Ints:
-        """(E, 2, 2): where each edge starts and ends, as (x, y)."""
+        """Return where each edge starts and ends, as (x, y): (E, 2, 2)."""
         start = np.where(self.is_top, self.left, self.right)
         end = np.where(self.is_top, self.right, self.left)
         return np.stack([start, self.y, end, self.y], axis=1).reshape(-1, 2, 2)
 
     def following(self) -> list[int]:
-        """For each edge the next one of its ring.
+        """Return, for each edge, the next edge of its ring.
 
-        On a vertical line the edges' ends, from top to bottom, pair up into vertical edges. Where two pixels touch by a
-        corner two ends share a point: the one at a bottom comes first and so belongs to the pixel above.
+        The ends of the edges that lie on one vertical line, from top to bottom, pair up into vertical edges. Where two
+        pixels touch at a corner, two ends share a point: the end at a bottom comes first, so that it pairs with the
+        pixel above.
         """
         count = len(self.y)
         x = np.concatenate([self.left, self.right])
@@ -112,7 +115,10 @@ class _Edges:
 
 
 def _trace(following: list[int]) -> tuple[list[list[int]], list[int]]:
-    """The cycles of a permutation, each from its least member, in their order; for each member its cycle's number."""
+    """Return the cycles of a permutation, and for each member the number of its cycle.
+
+    Each cycle starts with its least member, and the cycles are ordered by that member.
+    """
     owner = [-1] * len(following)
     cycles: list[list[int]] = []
     for start, known in enumerate(owner):

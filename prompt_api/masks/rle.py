@@ -11,9 +11,9 @@ from prompt_api.masks.runs import ColumnRuns, odd_ones
 
 
 def encode_rle(runs: ColumnRuns) -> dict[str, Any]:
-    """`{"size": [height, width], "counts": "…"}`, as `pycocotools.mask.encode` gives it, with `counts` as text.
+    """Return `{"size": [height, width], "counts": "…"}` as `pycocotools.mask.encode` does, with `counts` as text.
 
-    Source: common/maskApi.c of cocodataset/cocoapi; only its compression of counts is used, as the counts are known.
+    Source: common/maskApi.c of cocodataset/cocoapi. Only its compression is used, because the counts are already known.
     """
     height, width = runs.size
     flat = np.stack([runs.x * height + runs.top, runs.x * height + runs.bottom], axis=1).reshape(-1)

@@ -1,4 +1,4 @@
-"""A mask as its vertical runs: the form all the others are made from."""
+"""A mask as its vertical runs. All other forms are made from these."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class ColumnRuns:
 
 
 def odd_ones(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The values that occur an odd number of times in the sorted (N,) `ordered`, once each.
+    """Return the values that occur an odd number of times in the sorted (N,) `ordered`, each once.
 
-    Places where a mask changes are such values: changing twice in one place is not changing.
+    If `ordered` holds the places where a mask changes, two changes in one place cancel.
     """
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
     if starts.size == ordered.size:

@@ -1,1 +1,1 @@
-"""What the API counts, and how Prometheus reads it. Nothing else in the API knows prometheus_client."""
+"""What the API counts, and how Prometheus reads it. No other package of the API imports prometheus_client."""

@@ -1,4 +1,4 @@
-"""`python -m prompt_api.metrics`: the API's part of docs/observability.md."""
+"""`python -m prompt_api.metrics` prints the table of the API's metrics for docs/observability.md."""
 
 from __future__ import annotations
 

@@ -5,51 +5,51 @@ from __future__ import annotations
 from shared.observe.metric import Metric, MetricKind
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Close around the 30 to 50 ms of a prompt, and up to the longest `wait`."""
+"""Limits of histogram buckets: close together around the 30 to 50 ms of a prompt, and up to the longest `wait`."""
 
 REQUESTS = Metric(
     name="sam_api_requests_total",
     kind=MetricKind.COUNTER,
     labels=("route", "method", "status", "code"),
-    meaning="Requests answered. `code` is the problem's, empty for an answer that is none: `rate-limited` and "
-    "`overloaded` count what was refused. What waitress refuses, and paths that are no route, have the route `other`",
+    meaning="Answered requests. `code` is the code of the problem document, empty for other answers; `rate-limited` "
+    "and `overloaded` are refusals. Requests that waitress refuses, and unknown paths, have the route `other`",
 )
 REQUEST_SECONDS = Metric(
     name="sam_api_request_duration_seconds",
     kind=MetricKind.HISTOGRAM,
     labels=("route", "method"),
     buckets=_SECONDS,
-    meaning="From the request's last byte to the answer's handing over to the socket; of event streams, to their end",
+    meaning="From the request's last byte until the answer is handed to the socket; for event streams, until their end",
 )
 IN_FLIGHT = Metric(
     name="sam_api_requests_in_flight",
     kind=MetricKind.GAUGE,
-    meaning="Requests that hold a thread now, the scrape among them",
+    meaning="Requests that hold a thread now, including the scrape",
 )
 STAGE_SECONDS = Metric(
     name="sam_api_stage_seconds",
     kind=MetricKind.HISTOGRAM,
     labels=("route", "stage"),
     buckets=_SECONDS,
-    meaning="What uploads and prompts spend their time on; a stage that a request does not go through is not counted. "
+    meaning="What uploads and prompts spend their time on. A stage that a request does not enter is not counted. "
     "All stages but `receive` add up to the request's duration",
 )
 PROMPTS = Metric(
     name="sam_api_prompts_total",
     kind=MetricKind.COUNTER,
-    meaning="Prompts answered with masks; a batch counts each of its own",
+    meaning="Prompts answered with masks; each prompt of a batch counts",
 )
 LOOKUPS = Metric(
     name="sam_api_embedding_lookups_total",
     kind=MetricKind.COUNTER,
     labels=("tier",),
-    meaning="Embeddings looked up for prompts: found in `memory`, in `redis`, or `absent` (not encoded yet, or lost); "
-    "who waits for one that is absent looks again",
+    meaning="Embeddings looked up for prompts: found in `memory`, in `redis`, or `absent` (not encoded yet, or lost). "
+    "A prompt that waits for an absent one looks again",
 )
 LOST = Metric(
     name="sam_api_embeddings_lost_total",
     kind=MetricKind.COUNTER,
-    meaning="Encodings asked for again because an embedding was gone from Redis: evicted, expired or lost",
+    meaning="Encodings queued again because the embedding was no longer in Redis: evicted, expired or lost",
 )
 DAMAGED = Metric(
     name="sam_api_embeddings_damaged_total",
@@ -72,24 +72,24 @@ LRU_EVICTIONS = Metric(
     name="sam_api_lru_evictions_total",
     kind=MetricKind.COUNTER,
     labels=("cache",),
-    meaning="Entries that made room for others",
+    meaning="Entries that were evicted to make room for others",
 )
 UPLOADS = Metric(
     name="sam_api_uploads_total",
     kind=MetricKind.COUNTER,
     labels=("outcome",),
-    meaning="Uploads taken in: `queued` an encoding, `joined` one that was known already, or found the image `ready`",
+    meaning="Accepted uploads: each `queued` an encoding, `joined` an encoding under way, or found the image `ready`",
 )
 UPLOAD_BYTES = Metric(
     name="sam_api_upload_bytes_total",
     kind=MetricKind.COUNTER,
-    meaning="Bytes of images taken in",
+    meaning="Bytes of accepted uploads",
 )
 BREAKERS = Metric(
     name="sam_api_redis_breakers_open",
     kind=MetricKind.GAUGE,
     labels=("client",),
-    meaning="Redis servers known to hang, one per process that knows it, by client: `cache`, `queue`, `rates`",
+    meaning="Redis servers known to hang, counted once per process that knows it, by client: `cache`, `queue`, `rates`",
 )
 UP = Metric(
     name="sam_api_dependency_up",
@@ -101,13 +101,13 @@ WAITING = Metric(
     name="sam_queue_waiting_jobs",
     kind=MetricKind.GAUGE,
     labels=("model",),
-    meaning="Encodings that wait for a worker; every replica says the same, and nothing while Redis is away",
+    meaning="Encodings that wait for a worker. Every replica gives the same number; while Redis is away it is missing",
 )
 OLDEST = Metric(
     name="sam_queue_oldest_seconds",
     kind=MetricKind.GAUGE,
     labels=("model",),
-    meaning="How long the next encoding in the queue has been waiting; 0 if none is",
+    meaning="How long the next encoding in the queue has been waiting; 0 if the queue is empty",
 )
 RUNNING = Metric(
     name="sam_queue_running_jobs",
@@ -119,9 +119,9 @@ WORKERS = Metric(
     name="sam_queue_workers",
     kind=MetricKind.GAUGE,
     labels=("model",),
-    meaning="Workers registered with the queue; one that died leaves it within 90 s",
+    meaning="Workers registered with the queue; a worker that died disappears within 90 s",
 )
-PROCESSES = Metric(name="sam_api_processes", kind=MetricKind.GAUGE, meaning="API processes behind the scraped port")
+PROCESSES = Metric(name="sam_api_processes", kind=MetricKind.GAUGE, meaning="API processes on the scraped port")
 RESIDENT = Metric(
     name="sam_api_resident_memory_bytes",
     kind=MetricKind.GAUGE,
@@ -131,7 +131,7 @@ BUILD = Metric(
     name="sam_api_build_info",
     kind=MetricKind.GAUGE,
     labels=("version", "model"),
-    meaning="Always 1: the version, and the default model",
+    meaning="Always 1. The labels are the version and the default model",
 )
 
 METRICS = (

@@ -1,6 +1,6 @@
-"""The API's counts: what code that does something calls when it has done it.
+"""The API's metrics, with a method for each thing that other code reports.
 
-Children of labelled metrics are bound once and kept: looking one up costs more than counting it.
+The children of labelled metrics are looked up once and kept, because a lookup costs more than a count.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Taken(StrEnum):
 
 
 class LruCounts(Protocol):
-    """What an LRU holds now, and how much it has let go since its start."""
+    """What an LRU holds now, and how many entries it has evicted since its start."""
 
     @property
     def bytes(self) -> int: ...
@@ -47,12 +47,12 @@ class LruCounts(Protocol):
 
 
 class ApiMetrics:
-    """Counts of this process; safe for threads.
+    """The metrics of this process; safe for threads.
 
     Attributes:
         place: where this process and its siblings count together; None if it is alone.
-        registry: what this process counts.
-        in_flight: requests that hold a thread.
+        registry: holds the metrics of this process.
+        in_flight: the gauge of requests that hold a thread.
     """
 
     def __init__(self, place: Place | None = None) -> None:
@@ -82,15 +82,15 @@ class ApiMetrics:
         self._stage: Callable[[str, str], Histogram] = cache(self._stages.labels)
 
     def answered(self, route: str, method: str, status: int, code: str) -> None:
-        """A request was answered; `code` is that of the problem document, or empty."""
+        """Count an answered request. `code` is that of the problem document, or empty."""
         self._answers(route, method, status, code).inc()
 
     def took(self, route: str, method: str, seconds: float) -> None:
-        """How long a request took."""
+        """Record how long a request took."""
         self._duration(route, method).observe(seconds)
 
     def spent(self, route: str, stages: Mapping[str, float]) -> None:
-        """What a request took its seconds for, by stage."""
+        """Record how many seconds a request spent in each stage."""
         for name, part in stages.items():
             self._stage(route, name).observe(part)
 
@@ -101,19 +101,19 @@ class ApiMetrics:
         self._lookups[tier].inc()
 
     def lost(self) -> None:
-        """An embedding that should have been there was not; it is encoded again."""
+        """Count an embedding that should have been there and was not. It is encoded again."""
         self._lost.inc()
 
     def damaged(self) -> None:
         self._damaged.inc()
 
     def taken(self, outcome: Taken, size: int) -> None:
-        """An upload of `size` bytes was acknowledged."""
+        """Count an acknowledged upload of `size` bytes."""
         self._uploads[outcome].inc()
         self._upload_bytes.inc(size)
 
     def lru(self, name: str) -> Callable[[LruCounts], None]:
-        """What an LRU is to call after each change; it calls it from one thread at a time."""
+        """Return the function that an LRU calls after each change, from one thread at a time."""
         held, entries = self._lru_bytes.labels(name), self._lru_entries.labels(name)
         evictions = self._lru_evictions.labels(name)
         counted = 0
@@ -129,7 +129,7 @@ class ApiMetrics:
         return changed
 
     def breaker(self, client: str) -> Callable[[bool], None]:
-        """What a circuit breaker is to call when it opens (True) and when it closes (False)."""
+        """Return the function that a circuit breaker calls when it opens (True) and when it closes (False)."""
         gauge = self._breakers.labels(client)
 
         def changed(opened: bool) -> None:

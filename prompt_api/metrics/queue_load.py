@@ -1,4 +1,4 @@
-"""How an encode queue is doing, for whoever watches it."""
+"""How much work an encode queue holds, and how many workers it has."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from shared.redis.failures import translated_errors
 
 @dataclass(frozen=True, slots=True)
 class QueueLoad:
-    """A look at one model's queue.
+    """The load of one model's queue at one moment.
 
     Attributes:
         waiting: encodings that no worker has begun.
         running: encodings that a worker has begun.
-        workers: that are registered.
-        oldest: seconds since the next encoding was queued; 0 if none waits.
+        workers: registered workers.
+        oldest: seconds since the next encoding was queued; 0 if no encoding waits.
     """
 
     waiting: int
@@ -35,7 +35,7 @@ class QueueLoad:
 
 
 def queue_load(client: redis.Redis, model: Model) -> QueueLoad:
-    """How the queue of `model`, with exactly its weights, is doing, in two round trips.
+    """Return the load of the queue of `model` with exactly its weights, in two round trips.
 
     Raises:
         StoreUnavailable: Redis does not answer.
@@ -51,9 +51,9 @@ def queue_load(client: redis.Redis, model: Model) -> QueueLoad:
             waiting, first, running, workers = pipeline.execute()
         with client.pipeline(transaction=False) as pipeline:
             pipeline.hget(Job.key_for(first.decode() if first else ""), "enqueued_at")
-            for worker in workers:  # the set also names those that died a while ago
+            for worker in workers:  # the set also names workers that died a while ago
                 pipeline.exists(worker)
             queued_at, *living = pipeline.execute()
-    # Clocks differ between hosts.
+    # Clocks differ between hosts, so the age could come out negative.
     oldest = max(0.0, (now() - str_to_date(queued_at)).total_seconds()) if queued_at else 0.0
     return QueueLoad(waiting=waiting, running=running, workers=sum(living), oldest=oldest)

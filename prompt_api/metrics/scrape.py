@@ -1,4 +1,4 @@
-"""What Prometheus gets: the counts of all processes, and what is looked up at that moment."""
+"""What Prometheus gets: the counts of all processes, and values that are looked up during the scrape."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ class Scrape:
     """Answers a scrape.
 
     Attributes:
-        metrics: what is counted.
-        models: those served, the default first.
-        checks: by name of the dependency: returns, or raises `SamCacheError`.
-        queue_load: how the queue of a model is doing; may raise `StoreUnavailable`. None where nobody can say.
+        metrics: the metrics of this process.
+        models: the served models, the default first.
+        checks: one function per dependency, by its name. It raises `SamCacheError` if the dependency does not work.
+        queue_load: returns the load of a model's queue, or raises `StoreUnavailable`. None if there is no such
+            function.
     """
 
     metrics: ApiMetrics
@@ -40,9 +41,9 @@ class Scrape:
     queue_load: Callable[[Model], QueueLoad] | None
 
     def answer(self, accept: str) -> tuple[bytes, str]:
-        """The body and its media type: OpenMetrics or Prometheus's own text, as an `Accept` header asks.
+        """Return the body and its media type: OpenMetrics or Prometheus's own text, as the `Accept` header asks.
 
-        What Redis does not answer in time is left out.
+        Values that Redis does not return in time are left out.
         """
         encode, media_type = choose_encoder(accept)
         place = self.metrics.place
@@ -79,7 +80,7 @@ class Scrape:
 
 
 class _Of(Collector):
-    """A collector of what a function gives."""
+    """A collector of the metrics that a function returns."""
 
     def __init__(self, collect: Callable[[], Iterable[Family]]) -> None:
         self._collect = collect
@@ -96,7 +97,7 @@ def _gauge(metric: Metric, samples: Mapping[tuple[str, ...], float]) -> GaugeMet
 
 
 def _passes(check: Callable[[], None]) -> bool:
-    allowance.renew()  # one that hangs must not make the next look as if it did
+    allowance.renew()  # a check that hangs must not use up the time of the next one
     try:
         check()
     except SamCacheError:

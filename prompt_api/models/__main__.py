@@ -1,6 +1,7 @@
 """`python -m prompt_api.models` builds the decoder of every served model in `SAM_WEIGHTS_DIR` and prints the folders.
 
-For container images and shared volumes: an API that finds its decoders there needs no weights and writes nothing.
+Use it for container images and shared volumes: an API that finds its decoders there needs no weights and writes
+nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from shared.weights.command import print_folders
 
 
 def _folders(settings: Settings) -> Iterator[Path]:
-    """The folders of every served model's decoder, which are built."""
+    """Build the decoder of every served model, and yield its folder."""
     for name in settings.served_models:
         graph = load_decoder(find_model(name), settings).graph
         if graph is not None:

@@ -24,7 +24,7 @@ class BrowserRuntime:
         version: of the npm package.
         size: bytes of its tarball.
         sha256: lower-case hex digest of its tarball.
-        files: those that browsers load.
+        files: the files of the package that browsers load.
     """
 
     version: str
@@ -62,23 +62,23 @@ RUNTIME = BrowserRuntime(
         ),
     ),
 )
-"""What the page is made for. Of each build, for the processor and for WebGPU: the interface, what starts the
-WebAssembly and its threads, the WebAssembly."""
+"""The version that the page is made for. There are two builds, one for the processor and one for WebGPU. Each has three
+files: the interface, the script that starts the WebAssembly and its threads, and the WebAssembly."""
 
 
 def locate_runtime(settings: Settings, runtime: BrowserRuntime = RUNTIME) -> Path:
-    """The folder that holds the runtime's files as `.gz`, every byte checked; fetched if it is not there.
+    """Return the folder that holds the runtime's files as `.gz`, with every byte checked. Fetch it if it is missing.
 
-    Every browser takes them compressed, in a quarter of the bytes: nothing else is kept. The folder is in
-    `SAM_WEIGHTS_DIR`, under a name of its version. Processes that start together fetch once.
+    Only compressed files are kept: every browser accepts them, and they are a quarter of the size. The folder is in
+    `SAM_WEIGHTS_DIR`, and its name contains the version. Processes that start together fetch once.
 
     Raises:
-        WeightsError: there is no way to fetch or keep it.
+        WeightsError: the files cannot be fetched or written.
     """
     folder = settings.weights_folder / f"onnxruntime-web-{runtime.version}"
     if not _sound(folder, runtime):
         with fetch_lock(folder):
-            if not _sound(folder, runtime):  # not fetched while this process waited
+            if not _sound(folder, runtime):  # another process may have fetched it while this one waited
                 package = f"onnxruntime-web@{runtime.version}"
                 fetch_files(package, runtime.files, folder, size=runtime.size, sha256=runtime.sha256)
                 with explained_errors(folder):
@@ -88,7 +88,7 @@ def locate_runtime(settings: Settings, runtime: BrowserRuntime = RUNTIME) -> Pat
 
 
 def compressed(folder: Path, name: str) -> Path:
-    """Where a file of the runtime is kept."""
+    """Return the path of a file of the runtime."""
     return folder / f"{name}.gz"
 
 

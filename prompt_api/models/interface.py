@@ -1,4 +1,4 @@
-"""The seam behind which prompts on a cached embedding become low-res logits and masks."""
+"""The interface of a mask decoder: prompts on a cached embedding become low-res logits and masks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.contract.models import Model
 class Prompt:
     """One prompt in the model's frame, as `SamPredictor.predict` builds it.
 
-    At least one of the three is given.
+    At least one of points, box and mask is given.
 
     Attributes:
         points: (N, 2) float32, (x, y); N may be 0.
@@ -39,8 +39,8 @@ class DecodedMasks:
     """The masks of one prompt.
 
     Attributes:
-        logits: (K, S, S) float32 low-res logits over the model's frame, S being its architecture's `low_res_side`;
-            K = 3 with multimask, else 1.
+        logits: (K, S, S) float32 low-res logits over the model's frame, where S is its architecture's `low_res_side`.
+            K is 3 with multimask, otherwise 1.
         scores: (K,) float32, the IoU the model predicts for each mask.
     """
 
@@ -53,7 +53,7 @@ class PreparedImage(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Memory it holds, for the byte-capped cache."""
+        """Bytes of memory that it holds, for the byte-capped cache."""
         ...
 
 
@@ -64,11 +64,11 @@ class Decoder(Protocol[P]):
     """A loaded prompt encoder + mask decoder. Thread-safe: many requests share one."""
 
     def prepare(self, tensors: Mapping[str, NDArray[np.float32]], original: Size) -> P:
-        """The part of the computation that depends on the image alone.
+        """Compute the part that depends on the image alone.
 
         Args:
-            tensors: the embedding, by the names and shapes of the model's architecture. Not kept unless needed, never
-                changed.
+            tensors: the embedding, by the names and shapes of the model's architecture. The decoder keeps them only if
+                it needs them, and never changes them.
             original: (height, width) of the EXIF-oriented original.
         """
         ...
@@ -76,19 +76,20 @@ class Decoder(Protocol[P]):
     def decode(
         self, image: P, prompts: Sequence[Prompt], *, multimask: bool, padding: bool = True
     ) -> Iterator[DecodedMasks]:
-        """Masks for each prompt, in order; a prompt's masks do not depend on the others.
+        """Return the masks of each prompt, in order. They do not depend on the other prompts.
 
         The next prompts may be decoded while the caller works on the last one's masks.
 
         Args:
             multimask: True returns SAM's masks 1-3, False its mask 0, as `MaskDecoder.forward` selects.
-            padding: False leaves logits at 0 in the padding, which no mask at the image's own size shows, and is
-                faster the more padding there is. Such logits must not become a mask prompt: SAM reads all of them.
+            padding: False leaves the logits in the padding at 0. No mask at the image's own size shows them, and the
+                more padding there is, the faster this is. Such logits must not become a mask prompt, because SAM also
+                reads the padding.
         """
         ...
 
     def mask_runs(self, logits: NDArray[np.float32], original: Size) -> ColumnRuns:
-        """The mask of the original that the low-res logits of one mask stand for.
+        """Return the mask at the size of the original that the low-res logits of one mask stand for.
 
         Args:
             logits: (S, S) float32, finite. Not changed.

@@ -22,7 +22,7 @@ def load_decoder(model: Model, settings: Settings) -> LoadedDecoder:
     No session of ONNX Runtime is made yet, so the process may still fork.
 
     Raises:
-        WeightsError: weights are missing, damaged or cannot be kept.
+        WeightsError: weights are missing or damaged, or files cannot be written.
     """
     module = import_module(f"prompt_api.models.{model.architecture.name}.load")
     return cast(ArchitectureModule, module).load(model, settings)

@@ -1,4 +1,4 @@
-"""Operations as curl commands, for a shell with an image's id in `IMAGE_ID` and a token in `SAMCACHE_TOKEN`."""
+"""Writes operations as curl commands, for a shell with an image id in `IMAGE_ID` and a token in `SAMCACHE_TOKEN`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _VARIABLES = {"image_id": "$IMAGE_ID"}
 def commands(
     method: str, path: str, operation: dict[str, Any], parameters: list[dict[str, Any]], base: str
 ) -> list[str]:
-    """curl commands for an operation, one for each example of its body.
+    """Return curl commands for an operation, one for each example of its body.
 
     Args:
         parameters: the operation's parameters, resolved.
-        base: URL of the service without a slash at its end.
+        base: URL of the service without a final slash.
     """
     for parameter in parameters:
         if parameter["in"] == "path":
@@ -37,7 +37,7 @@ def commands(
 
 
 def program(operation: dict[str, Any]) -> str:
-    """`curl`, with the token if the operation needs one."""
+    """Return `curl`, with the token if the operation needs one."""
     return 'curl -H "Authorization: Bearer $SAMCACHE_TOKEN"' if operation.get("security") else "curl"
 
 

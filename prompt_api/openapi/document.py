@@ -1,4 +1,4 @@
-"""The whole document."""
+"""Builds the whole OpenAPI document."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 _TAGS = {
-    images.TAG: "Upload an image once, follow it until it is encoded, forget it.",
-    masks.TAG: "Points, boxes and earlier masks in; masks out. As often as you like, without encoding again.",
-    models.TAG: "What is served, and the decoder for decoding on the client.",
+    images.TAG: "Upload an image once, follow its encoding, download its embedding, delete it.",
+    masks.TAG: "Send points, boxes and earlier masks, and get masks. An image is not encoded again for more prompts.",
+    models.TAG: "The models that are served, and their decoders for decoding on the client.",
     label_studio.TAG: "An ML backend for Label Studio: smart keypoints and rectangles become brush or polygon regions.",
-    service.TAG: "Health, this document, the pages.",
+    service.TAG: "Health checks, metrics, this document and the pages.",
 }
 
 _ABOUT = """\
 Serves [Segment Anything](https://github.com/facebookresearch/segment-anything) to interactive tools: upload an image \
-once, prompt it many times. The heavy image encoder runs once per image, in a worker; every click is answered from the \
+once, prompt it many times. A worker runs the heavy image encoder once per image. Every click is answered from the \
 cached embedding.
 
 - **Coordinates** are pixels of the EXIF-oriented original: x to the right, y down.
 - **Images** are named by the lower-case hex SHA-256 of the uploaded bytes.
 - **Errors** are `application/problem+json` (RFC 9457) with a stable `code`. Any route may also answer 500 \
-`internal-error`, and what the framework refuses (`not-found`, `method-not-allowed`, `bad-request`) looks the same.
-- **Access**: a service may want a token, as `Authorization: Bearer …`, for everything but the pages, this document \
-and the health checks. Images that another tenant uploaded do not exist for you until you upload them too.
-- **Every answer** has an `X-Request-ID`, yours if you sent one of 1 to 64 letters, digits, `.`, `_` and `-`: the \
-service's logs have it.
-- **HEAD** is answered wherever `GET` is.
+`internal-error`. Errors of the web framework (`not-found`, `method-not-allowed`, `bad-request`) have the same form.
+- **Access**: a service may require a token, as `Authorization: Bearer …`, for everything except the pages, this \
+document and the health checks. Images that another tenant uploaded do not exist for you until you upload them too.
+- **Every answer** has an `X-Request-ID`. It is your own if you sent one of 1 to 64 letters, digits, `.`, `_` and `-`. \
+The service's logs contain it.
+- **HEAD** works on every route that has `GET`.
 """
 
 
 def build(settings: Settings, served: Sequence[str], base_path: str = "/") -> dict[str, Any]:
-    """The OpenAPI 3.1 document of a service.
+    """Return the OpenAPI 3.1 document of a service.
 
     Args:
-        settings: whose limits it states.
-        served: names of the models, the default first.
-        base_path: the path it is mounted at.
+        settings: the settings whose limits the document states.
+        served: names of the served models, the default first.
+        base_path: the path that the service is mounted at.
     """
     paths: dict[str, dict[str, Any]] = {}
     secured = bool(settings.tokens.strip())
@@ -77,8 +77,8 @@ def build(settings: Settings, served: Sequence[str], base_path: str = "/") -> di
                 SECURITY_SCHEME: {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token of this service. As the password of Basic authentication it is taken too, "
-                    "whatever the user name.",
+                    "description": "A token of this service. It is also accepted as the password of Basic "
+                    "authentication, with any user name.",
                 }
             },
         },

@@ -1,4 +1,4 @@
-"""The routes of an image, but for its masks."""
+"""The routes of an image, except its masks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ TAG = "Images"
 _FILE = {"$ref": "#/components/schemas/ImageFile"}
 _BODY: Fragment = {
     "required": True,
-    "description": "The image file, raw or as a form. The bytes decide what it is: the `Content-Type` of a raw "
-    "body is not looked at.",
+    "description": "The image file, raw or in a form. Its format is detected from the bytes. The `Content-Type` of a "
+    "raw body is ignored.",
     "content": {
         **{kind: {"schema": _FILE} for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream")},
         "multipart/form-data": {
@@ -33,12 +33,16 @@ _LOOKING_UP = (
     errors.StoreUnavailable,
     errors.Overloaded,
 )
-"""What asking for an image may end in; an embedding that was lost is queued again, which may find the queue full."""
+"""Errors of any request for an image. A lost embedding is queued again, which fails if the queue is full."""
 
 _REFUSED = (errors.UnsupportedImage, errors.InvalidImage, errors.ImageTooLarge, errors.EncodeFailed)
-"""What makes an image impossible to encode, found at once or by the worker."""
+"""Errors of an image that cannot be encoded, found by the API or by the worker."""
 
-_NPY = {"application/octet-stream": {"schema": {"maxLength": 2_097_280, "description": "An `.npy` file, version 1.0."}}}
+_ARRAYS = {
+    "application/octet-stream": {
+        "schema": {"description": "An `.npy` file, version 1.0; for a model with several tensors an `.npz` file."}
+    }
+}
 
 _EVENT: Fragment = {
     "description": "One event of the stream.",
@@ -51,7 +55,7 @@ _EVENT: Fragment = {
             "contentMediaType": "application/json",
             "contentSchema": {"$ref": "#/components/schemas/ImageResource"},
         },
-        "retry": {"description": "Milliseconds after which to connect again.", "type": "integer"},
+        "retry": {"description": "Milliseconds to wait before you reconnect.", "type": "integer"},
     },
     "required": ["event", "data"],
 }
@@ -61,7 +65,7 @@ _STREAM = {
         "schema": _EVENT,
         "examples": {
             status.value: {
-                "summary": f"An image that is {status.value}",
+                "summary": f"An image with the status {status.value}",
                 "value": {"event": status.value, "data": json.dumps(samples.image(status))},
             }
             for status in (ImageStatus.QUEUED, ImageStatus.ENCODING, ImageStatus.READY, ImageStatus.FAILED)
@@ -76,19 +80,21 @@ OPERATIONS = (
         name="uploadImage",
         tag=TAG,
         summary="Upload an image",
-        description="Stores the image and queues its encoding, once per image and model however many upload "
-        "it. `image_id` is the SHA-256 of the bytes. With `wait` the answer is held until the image can be "
-        "prompted.\n\n"
-        "Uploading the same bytes again is cheap: it finds the embedding, or the encoding under way. It also "
-        "tries a failed encoding again, unless the bytes themselves were the reason.",
+        description="Stores the image and queues its encoding. An image is encoded once per model, even if several "
+        "clients upload it. `image_id` is the SHA-256 of the bytes. With `wait`, the answer is held until the image "
+        "can be prompted.\n\n"
+        "Uploading the same bytes again is cheap, because it finds the embedding or the running encoding. It also "
+        "retries a failed encoding, unless the bytes themselves were the reason.",
         parameters=("model", "wait"),
         body=_BODY,
         answers={
             200: json_answer(
-                "Encoded: it can be prompted.", "ImageResource", {"Ready": samples.image(ImageStatus.READY)}
+                "The image is encoded and can be prompted.",
+                "ImageResource",
+                {"Ready": samples.image(ImageStatus.READY)},
             ),
             202: json_answer(
-                "Accepted: it will be encoded.",
+                "The image is accepted and will be encoded.",
                 "ImageResource",
                 {"Queued": samples.image(ImageStatus.QUEUED), "Encoding": samples.image(ImageStatus.ENCODING)},
                 headers=("Location", "Retry-After"),
@@ -101,14 +107,14 @@ OPERATIONS = (
         path="/v1/images/{image_id}",
         name="getImage",
         tag=TAG,
-        summary="Ask for an image",
-        description="The image resource. It asks for the encoding too, where the chosen model has none: an "
-        "embedding that was evicted comes back by itself while the bytes are kept. While `status` is `queued` or "
-        "`encoding` the answer has a `Retry-After`.",
+        summary="Get an image",
+        description="Returns the image resource. If the chosen model has no embedding of the image, this request also "
+        "queues the encoding. So an embedding that was evicted is made again while the bytes are kept. While `status` "
+        "is `queued` or `encoding`, the answer has a `Retry-After`.",
         parameters=("image_id", "model", "wait"),
         answers={
             200: json_answer(
-                "Where the image is on its way.",
+                "The image resource.",
                 "ImageResource",
                 {
                     "Ready": samples.image(ImageStatus.READY),
@@ -124,10 +130,10 @@ OPERATIONS = (
         path="/v1/images/{image_id}",
         name="hasImage",
         tag=TAG,
-        summary="Ask whether an image is known",
-        description="As `GET`, without a body: tells a client that has the file whether it must upload it.",
+        summary="Check whether an image is known",
+        description="The same as `GET`, without a body. A client that has the file learns whether it must upload it.",
         parameters=("image_id", "model", "wait"),
-        answers={200: answer("It is known.")},
+        answers={200: answer("The image is known.")},
         errors=(*_LOOKING_UP, errors.InvalidParameter),
     ),
     Operation(
@@ -136,10 +142,10 @@ OPERATIONS = (
         name="deleteImage",
         tag=TAG,
         summary="Delete an image",
-        description="The bytes, the embeddings of every served model, waiting jobs and what refining keeps in "
-        "memory are gone, on every replica. An image that other tenants uploaded too is gone for you alone.",
+        description="Deletes the bytes, the embeddings of every served model, waiting jobs and the logits kept for "
+        "refining, on every replica. If other tenants uploaded the image too, it is deleted only for you.",
         parameters=("image_id",),
-        answers={204: answer("Gone.")},
+        answers={204: answer("The image is deleted.")},
         errors=(errors.ImageNotFound, errors.StoreUnavailable),
     ),
     Operation(
@@ -148,13 +154,13 @@ OPERATIONS = (
         name="followImage",
         tag=TAG,
         summary="Follow an image",
-        description="Server-Sent Events, as a browser's `EventSource` reads them: one event at once and one at "
-        "each change, named after the `status`, its data the image resource as JSON on one line. The stream ends "
-        f"after `ready` or `failed`, at the latest after {EVENT_STREAM_SECONDS:.0f} seconds; a comment each second "
-        "keeps it open. A busy server ends it after the first event and sets a longer `retry`. Close an "
-        "`EventSource` on `ready` and `failed`: it connects again otherwise.",
+        description="Sends Server-Sent Events, as a browser's `EventSource` reads them: the first at once, then one "
+        "at each change. An event is named after the `status`. Its data is the image resource as JSON on one line.\n\n"
+        f"The stream ends after `ready` or `failed`, or after {EVENT_STREAM_SECONDS:.0f} seconds. A comment each "
+        "second keeps it open. A busy server ends it after the first event and sets a longer `retry`. Close an "
+        "`EventSource` on `ready` and `failed`, because it reconnects otherwise.",
         parameters=("image_id", "model"),
-        answers={200: answer("The stream; the schema is that of one event.", _STREAM)},
+        answers={200: answer("The stream. The schema describes one event.", _STREAM)},
         errors=_LOOKING_UP,
     ),
     Operation(
@@ -163,12 +169,13 @@ OPERATIONS = (
         name="getEmbedding",
         tag=TAG,
         summary="Download the embedding",
-        description="The image embedding as an `.npy` file: float16, (1, 256, 64, 64), for decoding on the "
-        "client with the model's `decoder.onnx`. It never changes while the weights do not.",
+        description="Returns the image embedding in float16, for decoding on the client with the model's "
+        "`decoder.onnx`: an `.npy` file for a model with one tensor, an `.npz` file for several. It does not change "
+        "unless the weights change.",
         parameters=("image_id", "model", "weights", "If-None-Match"),
         answers={
-            200: answer("The file.", _NPY, headers=("ETag", "Cache-Control")),
-            304: answer("The copy you have is still right.", headers=("ETag", "Cache-Control")),
+            200: answer("The file.", _ARRAYS, headers=("ETag", "Cache-Control")),
+            304: answer("Your copy is still valid.", headers=("ETag", "Cache-Control")),
         },
         errors=(*_LOOKING_UP, *_REFUSED, errors.EmbeddingPending),
     ),

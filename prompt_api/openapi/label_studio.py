@@ -50,7 +50,7 @@ def _predictions(*results: Any) -> Fragment:
 def _body(schema: str, examples: dict[str, Any]) -> Fragment:
     return {
         "required": True,
-        "description": "What Label Studio sends; members that are not described are let through.",
+        "description": "The message of Label Studio. Members that are not described are ignored.",
         "content": {
             "application/json": {
                 "schema": {"$ref": f"#/components/schemas/{schema}"},
@@ -70,9 +70,11 @@ OPERATIONS = (
         name="getLabelStudioHealth",
         tag=TAG,
         summary="Is there an ML backend?",
-        description="What Label Studio asks first.",
+        description="Label Studio sends this request first, to check that the backend is up.",
         answers={
-            200: json_answer("There is.", "BackendHealth", {"Health": {"status": "UP", "model_class": samples.MODEL}})
+            200: json_answer(
+                "The backend is up.", "BackendHealth", {"Health": {"status": "UP", "model_class": samples.MODEL}}
+            )
         },
     ),
     Operation(
@@ -81,9 +83,10 @@ OPERATIONS = (
         name="setUpLabelStudio",
         tag=TAG,
         summary="Connect a project",
-        description="Asked when a project is connected, and each time a task is opened. Nothing is kept of it.",
+        description="Label Studio sends this request when a project is connected and each time a task is opened. "
+        "Nothing of it is kept.",
         body=_body("ProjectSetup", {"A project": {"project": "1.1795371371"}}),
-        answers={200: json_answer("The model.", "SetupAnswer", {"Model": {"model_version": _VERSION}})},
+        answers={200: json_answer("The version of the model.", "SetupAnswer", {"Model": {"model_version": _VERSION}})},
         errors=(errors.InvalidPrompt, errors.RequestTooLarge),
     ),
     Operation(
@@ -92,11 +95,12 @@ OPERATIONS = (
         name="predictLabelStudio",
         tag=TAG,
         summary="Segment what an annotator pointed at",
-        description="With a context, the task's regions for the smart keypoints or rectangles in it: of the label "
-        "config's `BrushLabels` or `PolygonLabels` for the same image that has their label. An image that is not "
-        "encoded after some seconds gives none; the next click finds it.\n\n"
-        "Without a context, as when a task is opened, nothing is predicted, but its image is encoded ahead.\n\n"
-        "Images are data URLs, or lie on the Label Studio that the service is configured for; nothing else is fetched.",
+        description="With a context, returns regions for the smart keypoints or rectangles in it. The regions belong "
+        "to the `BrushLabels` or `PolygonLabels` tag of the same image that has the same label. If the image is not "
+        "encoded within some seconds, there are no regions yet. Click again to get them.\n\n"
+        "Without a context, as when a task is opened, nothing is predicted, but the task's images are encoded ahead of "
+        "time.\n\n"
+        "An image is a data URL or is on the Label Studio that the service is configured for. Nothing else is fetched.",
         body=_body(
             "PredictRequest",
             {
@@ -140,10 +144,10 @@ OPERATIONS = (
         path="/label-studio/webhook",
         name="noteLabelStudioEvent",
         tag=TAG,
-        summary="Take note of an event",
-        description="Label Studio tells what happens in a connected project. Nothing is learnt from it.",
+        summary="Receive an event",
+        description="Label Studio reports events in a connected project. The model does not learn from them.",
         body=_body("AnyEvent", {"An event": {}}),
-        answers={200: json_answer("Noted.", "Noted", {"Noted": {"status": "ok"}})},
+        answers={200: json_answer("The event was received.", "Noted", {"Noted": {"status": "ok"}})},
         errors=(errors.InvalidPrompt, errors.RequestTooLarge),
     ),
 )

@@ -31,16 +31,18 @@ OPERATIONS = (
         name="createMasks",
         tag=TAG,
         summary="Prompt an image",
-        description=f"1 to {MAX_PROMPTS} prompts on one image, answered in order and independently of each "
-        "other. The masks and scores are those of `SamPredictor.predict`.\n\n"
+        description=f"Answers 1 to {MAX_PROMPTS} prompts on one image, in order and independently of each other. The "
+        "masks and scores are the same as those of `SamPredictor.predict`.\n\n"
         f"- A prompt has at least one of `points` with `labels` (at most {MAX_POINTS}, and {MAX_REQUEST_POINTS} in one "
-        "request), `box`, `mask_token` and `mask_logits`; never both of the last two.\n"
-        "- Coordinates may lie up to one image size outside the image. Nothing is clamped: farther out is "
-        "`invalid-prompt`.\n"
-        "- `multimask: true` gives the three masks SAM proposes for an ambiguous prompt, `false` its single one.\n"
-        "- To refine a mask, send its `mask_token` with more points. A token is bound to its image and model; on "
-        "others it is `invalid-prompt`.\n"
-        "- `wait` holds the request until a pending embedding is there; without it that is 409.",
+        "request), `box`, `mask_token` and `mask_logits`, but never both of the last two.\n"
+        "- Coordinates may lie up to one image size outside the image. Coordinates farther out are refused with "
+        "`invalid-prompt`. They are not clamped.\n"
+        "- `multimask: true` returns the three masks that SAM proposes for an ambiguous prompt, `false` its single "
+        "mask.\n"
+        "- To refine a mask, send its `mask_token` with more points. A token is valid only for its own image and "
+        "model. Otherwise the answer is `invalid-prompt`.\n"
+        "- With `wait`, the request is held until a pending embedding is there. Without it, the answer is 409 "
+        "`embedding-pending`.",
         parameters=("image_id", "model", "wait"),
         body=_BODY,
         answers={

@@ -18,7 +18,7 @@ OPERATIONS = (
         name="listModels",
         tag=TAG,
         summary="List the models",
-        description="What this service serves, the default first.",
+        description="Returns the models that this service serves, the default model first.",
         answers={200: json_answer("The models.", "ModelList", {"One model": {"models": [samples.DESCRIPTION]}})},
     ),
     Operation(
@@ -27,7 +27,7 @@ OPERATIONS = (
         name="getModel",
         tag=TAG,
         summary="Describe a model",
-        description="One of them.",
+        description="Returns the description of one model.",
         parameters=("name",),
         answers={200: json_answer("The model.", "ModelDescription", {"MobileSAM": samples.DESCRIPTION})},
         errors=(ModelNotFound,),
@@ -38,15 +38,15 @@ OPERATIONS = (
         name="getDecoder",
         tag=TAG,
         summary="Download the decoder",
-        description="The prompt encoder and mask decoder as one ONNX graph, for decoding an embedding on the "
-        "client, in a browser for instance. 404 also where the model has no such graph: `links.decoder` is null "
-        "then.",
+        description="Returns the prompt encoder and mask decoder as one ONNX graph, for decoding an embedding on the "
+        "client, for example in a browser. The answer is 404 if the model has no such graph; its `links.decoder` is "
+        "then null.",
         parameters=("name", "If-None-Match", "Range"),
         answers={
             200: answer("The graph.", _GRAPH, headers=("ETag", "Cache-Control")),
             206: answer("The bytes asked for.", _GRAPH, headers=("ETag", "Cache-Control", "Content-Range")),
             304: answer("The copy you have is still right.", headers=("ETag", "Cache-Control")),
-            416: problem_response(416, ["requested-range-not-satisfiable"], "There are no such bytes."),
+            416: problem_response(416, ["requested-range-not-satisfiable"], "The graph does not have these bytes."),
         },
         errors=(ModelNotFound,),
     ),
@@ -55,13 +55,13 @@ OPERATIONS = (
         path="/v1/models/{name}/decoder",
         name="getBrowserDecoder",
         tag=TAG,
-        summary="What browsers decode with",
-        description="The split decoder that the service itself runs, for onnxruntime-web: an image side, run once per "
-        "image, a mask side for a mask that is refined, and a prompt side per prompt, three times faster than the one "
-        "graph of `decoder.onnx`. Its inputs follow the service's own needs: what works with it is the page of the "
-        "same service.",
+        summary="Describe the browser decoder",
+        description="Describes the split decoder that the service itself runs, for onnxruntime-web. It has three "
+        "graphs: the image side runs once per image, the mask side once per mask that is refined, and the prompt side "
+        "once per prompt. It is three times faster than the single graph of `decoder.onnx`. The inputs of the graphs "
+        "are internal and may change: only the page of the same service is made for them.",
         parameters=("name",),
-        answers={200: json_answer("What there is.", "BrowserDecoder", {"MobileSAM": samples.BROWSER_DECODER})},
+        answers={200: json_answer("The browser decoder.", "BrowserDecoder", {"MobileSAM": samples.BROWSER_DECODER})},
         errors=(ModelNotFound,),
     ),
     Operation(
@@ -69,14 +69,15 @@ OPERATIONS = (
         path="/v1/models/{name}/decoder/{digest}/{part}.onnx",
         name="getBrowserDecoderPart",
         tag=TAG,
-        summary="Download a part of it",
-        description="One graph of the split decoder. Its content never changes; 404 once the model has another.",
+        summary="Download a part of the browser decoder",
+        description="Returns one graph of the split decoder. Its content never changes. The answer is 404 once the "
+        "model has another decoder.",
         parameters=("name", "digest", "part", "If-None-Match", "Range"),
         answers={
             200: answer("The graph.", _GRAPH, headers=("ETag", "Cache-Control")),
             206: answer("The bytes asked for.", _GRAPH, headers=("ETag", "Cache-Control", "Content-Range")),
             304: answer("The copy you have is still right.", headers=("ETag", "Cache-Control")),
-            416: problem_response(416, ["requested-range-not-satisfiable"], "There are no such bytes."),
+            416: problem_response(416, ["requested-range-not-satisfiable"], "The graph does not have these bytes."),
         },
         errors=(ModelNotFound,),
     ),

@@ -1,4 +1,4 @@
-"""The vocabulary in which routes are described, and its translation to OpenAPI."""
+"""The types that describe routes, and their translation to OpenAPI."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Operation:
     """One method of one route.
 
     Attributes:
-        method: upper case.
-        path: with parameters in braces.
-        name: its `operationId`.
-        tag: the group it is listed under.
-        summary: a few words.
-        description: CommonMark.
-        parameters: keys of `parameters.PARAMETERS`.
-        body: its request body, or None.
-        answers: by status, the answers that are no problem documents.
-        errors: what it may refuse with, beside what the gate in front of all routes does.
+        method: HTTP method in upper case.
+        path: path with parameters in braces.
+        name: the `operationId`.
+        tag: the group that the operation is listed in.
+        summary: a title of a few words.
+        description: a description in CommonMark.
+        parameters: names of parameters in `prompt_api.openapi.parameters`.
+        body: the request body, or None.
+        answers: the answers by status, without problem documents.
+        errors: the errors that the route can raise. Those of the gate in front of all routes are added.
     """
 
     method: str
@@ -47,14 +47,14 @@ class Operation:
 
     @property
     def scope(self) -> Scope | None:
-        """What a token must be good for, where there are tokens; None if anybody may ask."""
+        """The scope that a token needs, or None if the operation needs no token."""
         return needed_scope(self.method, self.path)
 
     def fragment(self, *, secured: bool) -> Fragment:
-        """The OpenAPI operation object.
+        """Return the OpenAPI operation object.
 
         Args:
-            secured: the service has tokens.
+            secured: whether the service has tokens.
         """
         responses = {str(status): answer for status, answer in self.answers.items()} | refusals(self._all_errors())
         return {
@@ -77,11 +77,11 @@ class Operation:
 def json_answer(
     description: str, schema: str, examples: Mapping[str, Any], *, headers: tuple[str, ...] = ()
 ) -> Fragment:
-    """An answer in JSON.
+    """Return the description of an answer in JSON.
 
     Args:
-        schema: name of its type.
-        examples: by a few words each.
+        schema: name of the answer's type.
+        examples: the examples by title.
         headers: keys of `parameters.HEADERS`.
     """
     content = {
@@ -92,7 +92,7 @@ def json_answer(
 
 
 def answer(description: str, content: Fragment | None = None, *, headers: tuple[str, ...] = ()) -> Fragment:
-    """Any answer; without `content` it has no body."""
+    """Return the description of any answer. Without `content` it has no body."""
     return {
         "description": description,
         **({"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers}} if headers else {}),

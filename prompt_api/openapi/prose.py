@@ -1,4 +1,4 @@
-"""Writes descriptions and examples as HTML: the part of CommonMark that they use, and JSON in colours."""
+"""Writes descriptions and examples as HTML. It knows the part of CommonMark that they use, and colours JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LINE = 62
 
 
 def prose(text: str) -> Markup:
-    """Paragraphs, `- ` lists, code, bold and links."""
+    """Write text with paragraphs, `- ` lists, code, bold and links as HTML."""
     blocks = []
     for block in filter(None, text.strip().split("\n\n")):
         lines = block.split("\n")
@@ -30,7 +30,7 @@ def prose(text: str) -> Markup:
 
 
 def inline(text: str) -> Markup:
-    """Code, bold and links within a line."""
+    """Write a line with code, bold and links as HTML."""
     parts, at = [], 0
     for found in _INLINE.finditer(text):
         parts.append(escape(text[at : found.start()]))
@@ -46,7 +46,7 @@ def inline(text: str) -> Markup:
 
 
 def json_text(value: Any, indent: int = 0) -> str:
-    """JSON for people: an array or object that fits on one line stays there."""
+    """Write JSON for people. An array or object that fits on one line stays on one line."""
     flat = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or not value or len(flat) + indent <= _LINE:
         return flat
@@ -62,7 +62,7 @@ def json_text(value: Any, indent: int = 0) -> str:
 
 
 def json_markup(value: Any) -> Markup:
-    """`json_text` with its names, strings and other values in spans of the classes `k`, `s` and `n`."""
+    """Write `json_text` as HTML, with names, strings and other values in spans of the classes `k`, `s` and `n`."""
     text = json_text(value)
     parts, at = [], 0
     for found in _JSON.finditer(text):

@@ -1,4 +1,4 @@
-"""Turns the OpenAPI document into the variables of the reference page's template, with every reference resolved."""
+"""Turns the OpenAPI document into the variables of the reference page's template. It resolves every reference."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _BOUNDS = (
     ("pattern", "matches", ""),
     ("default", "default", ""),
 )
-"""Keywords of JSON Schema that a type's words leave out: each with the words before and after its value."""
+"""JSON Schema keywords that the page shows beside a type, each with the words before and after its value."""
 
 
 def reference(document: dict[str, Any], base: str) -> dict[str, Any]:
-    """Variables of `reference.html`.
+    """Return the variables of `reference.html`.
 
     Args:
-        base: URL of the service without a slash at its end, for the examples.
+        base: URL of the service without a final slash, for the examples.
     """
     page = _Page(document, base)
     return {
@@ -62,7 +62,7 @@ class _Page:
         }
 
     def type(self, name: str) -> dict[str, Any]:
-        """A type with its members, or with its possible values."""
+        """Return a type with its members or its possible values."""
         schema = self._document["components"]["schemas"][name]
         required = schema.get("required", [])
         members = [
@@ -83,7 +83,7 @@ class _Page:
         }
 
     def errors(self) -> list[dict[str, Any]]:
-        """Every problem document of the examples, by status."""
+        """Return every example of a problem document, ordered by status."""
         examples = self._document["components"]["examples"]
         rows = [
             {
@@ -134,7 +134,7 @@ class _Page:
             example["summary"] for described in content.values() for example in described.get("examples", {}).values()
         ]
         lines = commands(method, path, operation, parameters, self._base)
-        titles = examples or (["The file as it is", "As a form"] if content else ["Request"])
+        titles = examples or (["The raw file", "In a form"] if content else ["Request"])
         return [{"title": title, "text": line} for title, line in zip(titles, lines, strict=True)]
 
     def _body(self, body: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -148,7 +148,7 @@ class _Page:
         }
 
     def _reached(self, schema: Any) -> list[str]:
-        """Names of all types that a schema refers to, directly or through other types."""
+        """Return the names of all types that a schema refers to, directly or through other types."""
         found: list[str] = []
         pending: list[Any] = [schema]
         while pending:
@@ -198,7 +198,7 @@ class _Page:
         return dict(found)
 
     def _words(self, schema: dict[str, Any]) -> Markup:
-        """A value's type in a few words, with links to named types."""
+        """Return a value's type in a few words, with links to named types."""
         if "$ref" in schema:
             name = schema["$ref"].removeprefix(_SCHEMAS)
             return Markup('<a href="#type-{}">{}</a>').format(name, name)
@@ -217,7 +217,7 @@ class _Page:
 
 
 def _limits(schema: dict[str, Any]) -> list[Markup]:
-    """The bounds and the default of a value."""
+    """Return the bounds and the default of a value."""
     bounds = {**schema, **next((option for option in schema.get("anyOf", []) if option.get("type") != "null"), {})}
     return [
         Markup("{} <code>{}</code>{}").format(before, _literal(bounds[key]), after)
@@ -231,7 +231,7 @@ def _literal(value: Any) -> str:
 
 
 def _example(value: Any, kind: str) -> Markup | str:
-    """An answer as it is sent. Events are shown as their lines in the stream."""
+    """Return the text of an example. An event is shown as its lines in the stream."""
     if kind == "text/event-stream":
         return "".join(f"{name}: {line}\n" for name, line in value.items())
     return json_markup(value)

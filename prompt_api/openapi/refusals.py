@@ -1,4 +1,4 @@
-"""Errors as OpenAPI responses, made from the error tree and the one map to statuses."""
+"""Describes errors as OpenAPI responses, from the error tree and its map to statuses."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ErrorClass = type[SamCacheError]
 
 
 def refusals(kinds: Iterable[ErrorClass]) -> dict[str, Any]:
-    """Responses by status for an operation that may raise `kinds`."""
+    """Return the responses, by status, of an operation that may raise `kinds`."""
     ordered = sorted(set(kinds), key=lambda kind: (STATUS[kind], kind.code))
     return {str(status): _response(status, list(group)) for status, group in groupby(ordered, key=STATUS.__getitem__)}
 
 
 def problem_response(status: int, codes: list[str], description: str, *, retry_after: bool = False) -> dict[str, Any]:
-    """A response that is a problem document with one of `codes`, each of them in `components/examples`."""
+    """Return a response that is a problem document with one of `codes`. `components/examples` has one for each."""
     headers = [
         *(["Retry-After"] if retry_after else []),
         *(["WWW-Authenticate"] if status in CHALLENGE else []),
@@ -41,7 +41,7 @@ def problem_response(status: int, codes: list[str], description: str, *, retry_a
 
 
 def examples() -> dict[str, Any]:
-    """A problem document of every kind of error, by code."""
+    """Return an example problem document for every kind of error, by code."""
     found = {kind.code: _example(meaning(kind), _problem(kind)) for kind in STATUS}
     for status, (code, detail) in FRAMEWORK.items():
         found[code] = _example(f"{HTTPStatus(status).phrase}.", document(status, code, detail))
@@ -52,17 +52,17 @@ FRAMEWORK = {
     416: ("requested-range-not-satisfiable", "The server cannot provide the requested range."),
     500: ("internal-error", "the service failed; its log says why"),
 }
-"""Codes and details of documented errors that are not in the tree, by status."""
+"""Codes and details, by status, of documented errors that are not in the error tree."""
 
 
 def meaning(kind: ErrorClass) -> str:
-    """The first sentence of the error's own documentation."""
+    """Return the first line of the error class's docstring."""
     return (inspect.getdoc(kind) or "").partition("\n")[0]
 
 
 def _response(status: int, kinds: list[ErrorClass]) -> dict[str, Any]:
     described = "\n".join(f"- `{kind.code}`: {meaning(kind)}" for kind in kinds)
-    # What the service itself is waiting for, it can tell how long to wait for.
+    # `Retry-After` is documented only if every error of this status has it.
     retry_after = all(PROBLEMS[kind].retry_after is not None for kind in kinds)
     return problem_response(status, [kind.code for kind in kinds], described, retry_after=retry_after)
 

@@ -1,4 +1,4 @@
-"""Examples, typed as what they are examples of."""
+"""The examples in the document, with the types of the values that they show."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
         errors.Unauthorized("this service wants a token: send `Authorization: Bearer …`"),
         errors.Forbidden("the token does not have the scope `write`", scope="write"),
         errors.ImageNotFound("no image of this id was uploaded, or it was deleted or forgotten"),
-        errors.ModelNotFound("model 'vit_x' is not served here; mobile_sam is"),
+        errors.ModelNotFound("model 'vit_x' is not served here; served models: mobile_sam"),
         errors.EmbeddingPending("the image is not encoded yet", retry_after=1),
         errors.ImageExpired("the image's bytes are no longer kept; upload it again"),
         errors.LengthRequired("send the image as the request's body, with a Content-Length"),
@@ -49,11 +49,11 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
         errors.Overloaded("1000 encodings are waiting", retry_after=1),
     )
 }
-"""One of each error that a client can meet."""
+"""An example of each error that a client can get."""
 
 
 def image(status: ImageStatus) -> ImageResource:
-    """The image resource in `status`."""
+    """Return an example of the image resource in `status`."""
     path, query = f"/v1/images/{IMAGE_ID}", f"?model={MODEL}"
     failed = status is ImageStatus.FAILED
     return {
@@ -92,7 +92,7 @@ BATCH: dict[str, Any] = {
 
 REQUESTS = {
     "One click": CLICK,
-    "A box, and a point that is not part of it": BOX,
+    "A box, and a point that is not part of the object": BOX,
     "Refining the mask of an earlier answer": REFINEMENT,
     f"Several prompts at once, up to {MAX_PROMPTS}": BATCH,
 }
@@ -119,7 +119,7 @@ ANSWERS = {
     "format: png (shortened)": _mask("png", "iVBORw0KGgoAAAANSUhEUgAABwgAAASwAQAAAAD…"),
     "format: logits (shortened)": _mask("logits", "TsxPzE/MT8xPzE/MTsxOzE3MTcxNzE3MTcxNzE7M…"),
 }
-"""The same mask, twelve pixels wide and a hundred high, in each format."""
+"""The same mask in each format. It is 12 pixels wide and 100 pixels high."""
 
 DESCRIPTION: ModelDescription = {
     "name": MODEL,

@@ -1,4 +1,4 @@
-"""JSON Schemas from the types of requests and answers, described by the types' own docstrings."""
+"""Makes JSON Schemas from the types of requests and answers. The descriptions come from the types' docstrings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ATTRIBUTE = re.compile(r"^(\w+): ", re.MULTILINE)
 
 
 def schemas(settings: Settings) -> dict[str, Any]:
-    """`components/schemas`: every type by name, and the image file that no JSON type describes."""
+    """Return `components/schemas`: every type by name, and the image file, which is not JSON."""
     wanted: list[tuple[type, JsonSchemaMode]] = [(kind, "validation") for kind in _REQUESTS]
     wanted += [(kind, "serialization") for kind in _ANSWERS]
     _, generated = TypeAdapter.json_schemas(
@@ -48,15 +48,15 @@ def schemas(settings: Settings) -> dict[str, Any]:
 def _image_file(settings: Settings) -> dict[str, Any]:
     return {
         "description": f"A still JPEG, PNG or WEBP of at most {settings.max_upload_bytes:,} bytes and "
-        f"{settings.max_image_pixels:,} pixels. EXIF orientation is applied, transparency composited over white, "
-        "16-bit scaled to 8, CMYK and grey converted.",
-        # For bytes that are not text, OpenAPI 3.1 leaves the type out and counts length in bytes.
+        f"{settings.max_image_pixels:,} pixels. EXIF orientation is applied, transparency is composited over white, "
+        "16-bit values are scaled to 8 bits, CMYK and grey are converted to RGB.",
+        # For binary data, OpenAPI 3.1 leaves `type` out and counts `maxLength` in bytes.
         "maxLength": settings.max_upload_bytes,
     }
 
 
 def _described(schema: dict[str, Any]) -> dict[str, Any]:
-    """`schema` with its `Attributes:` moved to the members they describe, and without the titles pydantic makes up."""
+    """Move the `Attributes:` of `schema` to the members that they describe, and drop the titles that pydantic adds."""
     text, _, attributes = schema.pop("description", "").partition("Attributes:\n")
     known = _sections(inspect.cleandoc(attributes))
     schema.pop("title", None)
@@ -74,6 +74,6 @@ def _sentence(text: str) -> str:
 
 
 def _sections(text: str) -> dict[str, str]:
-    """Descriptions by attribute, from `name: description` lines and their continuations."""
+    """Return descriptions by attribute, from `name: description` lines and their continuation lines."""
     _, *parts = _ATTRIBUTE.split(text)
     return {name: _sentence(words) for name, words in zip(parts[::2], parts[1::2], strict=True)}

@@ -1,4 +1,4 @@
-"""The routes about the service itself."""
+"""The routes of the service itself."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ OPERATIONS = (
         name="getHealth",
         tag=TAG,
         summary="Is it alive?",
-        description="The process answers. It says nothing of what it depends on: restart it when this fails.",
-        answers={200: json_answer("It is.", "Alive", {"Alive": {"status": "ok"}})},
+        description="Answers while the process is alive. It does not check Redis. Restart the process when this fails.",
+        answers={200: json_answer("The process is alive.", "Alive", {"Alive": {"status": "ok"}})},
     ),
     Operation(
         method="GET",
@@ -31,10 +31,10 @@ OPERATIONS = (
         name="getReadiness",
         tag=TAG,
         summary="Can it serve?",
-        description="Asks every dependency and names those that fail: send no requests while this is 503.",
+        description="Checks every dependency and names those that fail. Send no requests while this is 503.",
         answers={
-            200: json_answer("It can.", "Readiness", {"Ready": _READY}),
-            503: json_answer("Something fails.", "Readiness", {"Redis is away": _UNREADY}),
+            200: json_answer("The service can serve.", "Readiness", {"Ready": _READY}),
+            503: json_answer("A dependency fails.", "Readiness", {"Redis is away": _UNREADY}),
         },
     ),
     Operation(
@@ -42,9 +42,9 @@ OPERATIONS = (
         path="/metrics",
         name="getMetrics",
         tag=TAG,
-        summary="What has been counted",
-        description="For Prometheus, over all processes of this replica and all its clients; `Accept` decides between "
-        "its own format and OpenMetrics. What Redis does not answer in time is left out.",
+        summary="Metrics",
+        description="Metrics for Prometheus, over all processes and clients of this replica. `Accept` chooses between "
+        "the Prometheus text format and OpenMetrics. Values that Redis does not return in time are left out.",
         answers={200: answer("The metrics.", _METRICS)},
     ),
     Operation(
@@ -53,7 +53,7 @@ OPERATIONS = (
         name="getDocument",
         tag=TAG,
         summary="This document",
-        description="OpenAPI 3.1, made for the models and limits of this very service.",
+        description="The OpenAPI 3.1 document, with the models and limits of this service.",
         answers={200: answer("The document.", {"application/json": {"schema": {"type": "object"}}}, headers=("ETag",))},
     ),
     Operation(
@@ -62,7 +62,7 @@ OPERATIONS = (
         name="getDocumentation",
         tag=TAG,
         summary="This page",
-        description="The document for people.",
+        description="This document as a page for people.",
         answers={200: answer("The page.", _PAGE)},
     ),
     Operation(
@@ -71,7 +71,7 @@ OPERATIONS = (
         name="getPage",
         tag=TAG,
         summary="Click to segment",
-        description="The page that uploads a picture and prompts it, made of the routes above.",
+        description="The page that uploads a picture and prompts it. It uses the routes above.",
         answers={200: answer("The page.", _PAGE)},
     ),
 )

@@ -1,1 +1,1 @@
-"""The use cases of the API. They know neither flask nor pydantic."""
+"""The use cases of the API. They do not depend on flask or pydantic."""

@@ -1,4 +1,7 @@
-"""What decoding in browsers needs: the split decoder of each model, and the runtime, fetched while the service runs."""
+"""The files that browsers need to decode: the split decoder of each model, and the runtime.
+
+The runtime is fetched while the service runs.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from shared.contract.errors import ModelNotFound, SamCacheError
 from shared.contract.models import Model
 
 RETRY_SECONDS = 300.0
-"""How long a runtime that could not be fetched is given up before whoever asks has it tried again."""
+"""Seconds after a failed fetch of the runtime during which it is not tried again."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ class BrowserStatus(StrEnum):
 
 
 class BrowserDecoding:
-    """Safe for threads."""
+    """The decoders and the runtime for browsers, and whether they are ready. Safe for threads."""
 
     def __init__(
         self,
@@ -39,9 +42,9 @@ class BrowserDecoding:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
-        decoders: of each model that has one, by model name.
-        locate_runtime: gives the folder of the runtime's files; may take minutes, may raise `SamCacheError`.
-        clock: seconds.
+        decoders: by model name, the split decoder of each model that has one.
+        locate_runtime: returns the folder of the runtime's files. It may take minutes, and may raise `SamCacheError`.
+        clock: returns monotonic seconds.
         """
         self._decoders = dict(decoders)
         self._locate = locate_runtime
@@ -53,14 +56,14 @@ class BrowserDecoding:
         self._failed_at = 0.0
 
     def start(self) -> None:
-        """Look for the runtime, on a thread of its own; nothing waits for it. Without any decoder nothing happens."""
+        """Fetch the runtime on a thread of its own, and return at once. Do nothing if no model has a decoder."""
         with self._lock:
             if self._decoders and self._fetching is None and self._folder is None:
                 self._fetching = Thread(target=self._fetch, name="fetch the browser runtime", daemon=True)
                 self._fetching.start()
 
     def status(self, model: Model) -> tuple[BrowserStatus, str | None]:
-        """Whether browsers can decode with `model`, and if they cannot (yet), why: a sentence."""
+        """Return whether browsers can decode with `model`, and if they cannot (yet), a sentence that says why."""
         if model.name not in self._decoders:
             return BrowserStatus.UNAVAILABLE, f"model {model.name} has no decoder for browsers"
         with self._lock:
@@ -71,24 +74,24 @@ class BrowserDecoding:
         if given_up and failure:
             return BrowserStatus.UNAVAILABLE, failure
         self.start()
-        return BrowserStatus.FETCHING, "the service is fetching what browsers need"
+        return BrowserStatus.FETCHING, "the service is fetching the files that browsers need"
 
     def decoder(self, model: Model) -> SplitDecoder | None:
         return self._decoders.get(model.name)
 
     def part(self, model: Model, digest: str, name: str) -> Path:
-        """One file of the split decoder.
+        """Return the path of one file of the split decoder.
 
         Raises:
-            ModelNotFound: there is none of that name, or it is another one now.
+            ModelNotFound: there is no file of that name, or the model has another decoder now.
         """
         decoder = self._decoders.get(model.name)
         if decoder is None or decoder.digest != digest or name not in decoder.parts:
-            raise ModelNotFound(f"model {model.name!r} has no such decoder, or another one now")
+            raise ModelNotFound(f"model {model.name!r} has no such decoder file, or has another decoder now")
         return decoder.parts[name]
 
     def runtime_folder(self, version: str) -> Path | None:
-        """Folder of the runtime's files, None if that version is not there."""
+        """Return the folder of the runtime's files, or None if that version is not there."""
         with self._lock:
             return self._folder if version == RUNTIME.version else None
 
@@ -100,7 +103,7 @@ class BrowserDecoding:
             failure = error.detail
             _log.warning("browsers cannot decode: %s", failure)
         except Exception:
-            failure = "what browsers need could not be fetched; the service's log says why"
+            failure = "the files that browsers need could not be fetched; the service's log says why"
             _log.exception("browsers cannot decode")
         with self._lock:
             self._folder, self._failure, self._failed_at, self._fetching = folder, failure, self._clock(), None

@@ -1,4 +1,4 @@
-"""Embeddings ready to be prompted: from memory, else from Redis in one round trip."""
+"""Embeddings ready for prompts: from memory, otherwise from Redis in one round trip."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptableImage:
-    """An image the decoder can be asked about.
+    """An image that the decoder can take prompts on.
 
     Attributes:
         original: (height, width) of the EXIF-oriented original.
-        prepared: what the decoder keeps of it.
+        prepared: what the decoder keeps of the image.
     """
 
     original: Size
@@ -55,14 +55,14 @@ class EmbeddingCache:
     def get(
         self, key: EmbeddingKey, architecture: Architecture, decoder: Decoder[Any], timings: Stages
     ) -> PromptableImage | None:
-        """The image, or None where no (sound) embedding of it is stored.
+        """Return the image, or None if no intact embedding of it is stored.
 
         Args:
-            architecture: of the model that `key` names.
-            decoder: of that model.
+            architecture: that of the model that `key` names.
+            decoder: that of the same model.
 
         Raises:
-            StoreUnavailable: it is not in memory, and Redis does not answer.
+            StoreUnavailable: the image is not in memory, and Redis does not answer.
         """
 
         tier = Tier.MEMORY
@@ -91,10 +91,10 @@ class EmbeddingCache:
         return image
 
     def file(self, key: EmbeddingKey, architecture: Architecture) -> bytes | None:
-        """The embedding as a file of numpy, see `embedding_as_file`; None where no (sound) one is stored.
+        """Return the embedding as a numpy file (see `embedding_as_file`), or None if no intact one is stored.
 
         Args:
-            architecture: of the model that `key` names.
+            architecture: that of the model that `key` names.
 
         Raises:
             StoreUnavailable: Redis does not answer.
@@ -107,7 +107,10 @@ class EmbeddingCache:
         architecture: Architecture,
         decode: Callable[[bytes, EmbeddingKey, Sequence[TensorSpec]], T],
     ) -> T | None:
-        """What is stored, decoded; a damaged value is deleted and counts as absent, so that it is encoded again."""
+        """Return the stored value, decoded, or None.
+
+        A damaged value is deleted and counts as absent, so that the image is encoded again.
+        """
         value = self._store.get(key.redis_key)
         if value is None:
             return None
@@ -124,15 +127,15 @@ class EmbeddingCache:
         self._lru.discard(lambda key: key.image_id == image_id)
 
     def doubt(self) -> None:
-        """See to it that each image in memory is looked up before its next use: it may have been deleted."""
-        self._lru.discard(lambda _key: False)  # what is being loaded now is not kept
+        """Have each image in memory looked up in the store before its next use: it may have been deleted."""
+        self._lru.discard(lambda _key: False)  # drops nothing, but values that are loading now will not be kept
         self._doubted = set(self._lru.keys())
 
     def _settle(self, key: EmbeddingKey) -> None:
         try:
             known = self._store.exists(record_key(key.image_id))
         except errors.StoreUnavailable:
-            return  # an outage: what is in memory goes on working, in doubt
+            return  # in an outage the image stays usable, and is looked up again at its next use
         self._doubted.discard(key)
         if not known:
             self.forget(key.image_id)
@@ -142,4 +145,4 @@ class EmbeddingCache:
 
 
 class _Absent(Exception):
-    """Internal: there is nothing to load."""
+    """Internal: no embedding is stored."""

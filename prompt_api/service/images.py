@@ -1,4 +1,4 @@
-"""Upload, follow, forget: the life of an image from its bytes to its embedding."""
+"""The life of an image, from its uploaded bytes to its embedding, until it is deleted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from shared.redis import allowance
 from shared.store.interface import Store
 
 POLL = 1.0
-"""Seconds after which whoever waits looks again by itself: what a lost wake-up costs at most."""
+"""Seconds after which a waiting request looks again by itself. A lost wake-up costs at most this."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ class ImageState:
 
     Attributes:
         original: (height, width) of the EXIF-oriented original.
-        queue_position: encodings before this one, while queued and known.
-        error: the recorded failure, when failed.
+        queue_position: how many encodings come before this one; None if the image is not queued or this is not known.
+        error: the recorded failure, if the status is `FAILED`.
     """
 
     key: EmbeddingKey
@@ -59,7 +59,7 @@ class ImageState:
 
 
 class ImageService:
-    """All that can be done with an image but prompting it."""
+    """Everything that a client can do with an image, except prompting it."""
 
     def __init__(
         self,
@@ -81,18 +81,18 @@ class ImageService:
         self._clock = clock
 
     def upload(self, image_id: str, data: bytes, model: Model, *, namespace: str = "") -> ImageState:
-        """Take an image in: keep its bytes, and ask for its embedding unless that is there.
+        """Keep an image's bytes, and queue its encoding unless its embedding is there.
 
-        A failure recorded for the same bytes earlier is forgotten and the encoding tried again, unless
-        the bytes themselves were the reason.
+        If an earlier encoding of the same bytes failed, that failure is forgotten and the encoding is tried again,
+        unless the bytes themselves were the reason.
 
         Args:
             image_id: lower-case hex SHA-256 of `data`.
-            namespace: whose image it is from now on, too.
+            namespace: becomes an owner of the image. Other owners stay.
 
         Raises:
-            UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are not an image this service takes.
-            Overloaded: as many encodings as allowed are waiting. Nothing is queued.
+            UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are not an image that this service accepts.
+            Overloaded: the queue is full. Nothing is queued.
             StoreUnavailable: nothing was acknowledged; uploading again is safe.
         """
         info = inspect_image(data, max_pixels=self._settings.max_image_pixels)
@@ -113,10 +113,10 @@ class ImageService:
         return self._from_queue(key, info.original)
 
     def state(self, image_id: str, model: Model) -> ImageState:
-        """Where the image is. An embedding that was lost is asked for again, from the kept bytes.
+        """Return the state of the image. If its embedding was lost, queue its encoding again from the kept bytes.
 
         Raises:
-            ImageNotFound: never uploaded, deleted, or forgotten.
+            ImageNotFound: the image was never uploaded, or was deleted or forgotten.
             ImageExpired: its embedding and its bytes are gone.
         """
         original = self._read_record(image_id)
@@ -126,7 +126,7 @@ class ImageService:
         return self._from_queue(key, original)
 
     def wait(self, image_id: str, model: Model, seconds: float) -> ImageState:
-        """`state`, held back until it is settled or `seconds` have passed."""
+        """Return `state` as soon as it is settled, or after `seconds`."""
         if seconds <= 0:
             return self.state(image_id, model)
         deadline = self._clock() + seconds
@@ -140,9 +140,9 @@ class ImageService:
         return state
 
     def follow(self, image_id: str, model: Model, seconds: float) -> Iterator[ImageState | None]:
-        """Each change of `state`, the first at once, until it is settled or `seconds` have passed.
+        """Yield the current `state`, then each change, until it is settled or `seconds` have passed.
 
-        Yields None about each second without a change, so that whoever sends can find its client gone.
+        About once a second without a change, yield None, so that the sender can notice that its client is gone.
         """
         deadline = self._clock() + seconds
         state = self.state(image_id, model)
@@ -155,23 +155,23 @@ class ImageService:
                 yield state if state != before else None
 
     def delete(self, image_id: str, models: tuple[Model, ...], *, namespace: str = "") -> bool:
-        """Take the image from `namespace`. With its last owner go its bytes, its embeddings and its jobs, here and on
+        """Take the image from `namespace`. If no owner is left, delete its bytes, embeddings and jobs, here and on
         every replica.
 
-        An upload of the same bytes meanwhile may lose them too; it ends in `ImageNotFound` or `ImageExpired`, never in
-        a wrong answer.
+        An upload of the same bytes at the same moment may lose them too. Its client then gets `ImageNotFound` or
+        `ImageExpired`, never a wrong answer.
 
         Returns:
             True if the image is gone, False if others still have it.
 
         Raises:
-            ImageNotFound: it is not known.
+            ImageNotFound: the image is not known.
         """
         keys = [EmbeddingKey.of(image_id, model) for model in models]
         if self._owners.release(image_id, namespace):
             self._events.publish(keys[0], "released")
             return False
-        # The record goes first: a worker that finds it gone after it stored an embedding removes that itself.
+        # The record is deleted first: a worker that stores an embedding and then finds no record deletes the embedding.
         known = self._store.delete(record_key(image_id))
         for key in keys:
             self._queue.forget(key)
@@ -185,7 +185,7 @@ class ImageService:
         return True
 
     def _from_queue(self, key: EmbeddingKey, original: Size) -> ImageState:
-        """The state of an image without an embedding a moment ago."""
+        """Return the state of an image that had no embedding a moment ago."""
         job = self._queue.state(key)
         match job.status:
             case JobStatus.QUEUED:
@@ -224,9 +224,9 @@ class ImageService:
 
 
 def record_ttl(settings: Settings) -> int:
-    """Seconds for which it is known that there was an image, and whose.
+    """Return the seconds for which the records of an image and of its owners are kept.
 
-    They outlive bytes and embedding, so that "expired" can be told from "never seen".
+    The records outlive the bytes and the embedding, so that "expired" can be told from "never seen".
     """
     return max(settings.image_ttl, settings.embedding_ttl) + 7 * 86_400
 

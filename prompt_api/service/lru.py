@@ -33,12 +33,12 @@ class LruStats:
 class ByteLru(Generic[K, V]):
     """Keeps the most recently used values whose `nbytes` sum to at most `capacity`.
 
-    A value larger than the capacity is handed through and not kept.
+    A value larger than the capacity is not kept.
     """
 
     def __init__(self, capacity: int, changed: Callable[[LruStats], None] = lambda _: None) -> None:
         """Args:
-        changed: told after each change of what is held; must be quick, and must not call back.
+        changed: called after each change of what is held. It must be quick, and must not use this cache.
         """
         self._capacity = capacity
         self._changed = changed
@@ -64,9 +64,9 @@ class ByteLru(Generic[K, V]):
             self._tell()
 
     def get_or_load(self, key: K, load: Callable[[], V], *, timeout: float) -> V:
-        """The value kept, or `load()`'s, kept from now on; threads that miss together load once.
+        """Return the kept value, or load and keep it. Threads that miss at the same time load it once.
 
-        What `load` raises reaches every thread that waited for it. A value that was discarded while it
+        An error of `load` reaches every thread that waited for it. A value that was discarded while it
         loaded is returned but not kept.
 
         Raises:
@@ -108,7 +108,7 @@ class ByteLru(Generic[K, V]):
             self._tell()
 
     def keys(self) -> list[K]:
-        """Of what is kept, the least recently used first."""
+        """Return the keys of the kept values, the least recently used first."""
         with self._lock:
             return list(self._values)
 

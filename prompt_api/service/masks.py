@@ -31,10 +31,10 @@ TURN_WAIT = 5.0
 """Seconds a request waits for its turn to decode before it is refused."""
 
 LONGEST_TURN = 10.0
-"""Seconds after which a turn decodes no more of what mask tokens stand for; 64 deep ones take most of a minute."""
+"""Seconds after which a turn decodes no more mask tokens. 64 deeply nested tokens take most of a minute."""
 
 PENDING_RETRY = 1.0
-"""Seconds after which asking again for a pending embedding makes sense."""
+"""Seconds after which a client should ask again for a pending embedding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class MaskAnswer:
     """One mask of one prompt.
 
     Attributes:
-        score: IoU the model predicts.
-        mask: area, box and the format asked for.
-        token: for refining it.
-        logits: its low-res logits as `MaskFormat.LOGITS` writes them, where they were asked for besides the format.
+        score: the IoU that the model predicts.
+        mask: area, box, and the mask in the format asked for.
+        token: the mask token that refines this mask.
+        logits: its low-res logits as `MaskFormat.LOGITS` writes them, or None if the request did not add them.
     """
 
     score: float
@@ -56,7 +56,11 @@ class MaskAnswer:
 
 @dataclass(frozen=True, slots=True)
 class MasksAnswer:
-    """Masks of every prompt, in the order asked; sizes as (height, width) of the oriented original."""
+    """The masks of every prompt, in the order of the prompts.
+
+    Attributes:
+        original: (height, width) of the EXIF-oriented original.
+    """
 
     key: EmbeddingKey
     original: Size
@@ -65,12 +69,12 @@ class MasksAnswer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Subject:
-    """What all prompts of a request are about.
+    """What all prompts of a request share.
 
     Attributes:
-        decoder: of `model`.
-        namespace: whose request it is.
-        until: monotonic seconds after which nothing that mask tokens stand for is decoded any more.
+        decoder: that of `model`.
+        namespace: that of the client.
+        until: monotonic time in seconds after which no more mask tokens are decoded.
     """
 
     key: EmbeddingKey
@@ -96,7 +100,7 @@ class MaskService:
     ) -> None:
         """Args:
         decoders: one per served model, by model name.
-        concurrency: requests that may decode at once; the rest wait their turn.
+        concurrency: requests that may decode at the same time; the others wait for their turn.
         """
         self._images = images
         self._embeddings = embeddings
@@ -116,19 +120,20 @@ class MaskService:
         namespace: str = "",
         write: MaskWriter | None = None,
     ) -> MasksAnswer:
-        """Masks for each prompt of `request`.
+        """Return the masks for each prompt of `request`.
 
         Args:
             wait: seconds to wait for an embedding that is not there yet.
-            namespace: who asks, and is known to have the image; mask tokens of others are refused.
-            write: makes each mask's payload, in place of the format that `request` names.
+            namespace: that of the client, which is known to have the image. Mask tokens of other namespaces are
+                refused.
+            write: makes each mask's payload, instead of the format in `request`.
 
         Raises:
-            ImageNotFound, ImageExpired, EmbeddingPending: there is no embedding (yet, or any more).
-            EncodeFailed, InvalidImage, UnsupportedImage, ImageTooLarge: the recorded reason why there is none.
+            ImageNotFound, ImageExpired, EmbeddingPending: there is no embedding, or not yet.
+            EncodeFailed, InvalidImage, UnsupportedImage, ImageTooLarge: the recorded reason why there is no embedding.
             InvalidPrompt: a prompt makes no sense for this image.
-            Overloaded: too many decode, or the mask tokens take too long at once, and what was decoded of them is
-                remembered; try again.
+            Overloaded: too many requests decode, or the mask tokens of this request take too long; try again. Tokens
+                that were decoded are remembered.
             StoreUnavailable: nothing is wrong with the request; try again.
         """
         key = EmbeddingKey.of(image_id, model)
@@ -143,13 +148,13 @@ class MaskService:
                 subject = _Subject(key, model, self._decoders[model.name], image, namespace, until)
                 answers = self._decode(subject, request.prompts, request.multimask, MAX_NESTING, padding=whole)
             for prompt in request.prompts:
-                with timings.stage("decode"):  # in a batch, what is left to wait for
+                with timings.stage("decode"):  # in a batch, this waits until the prompt is decoded
                     answer = next(answers)
                 with timings.stage("encode"):
                     masks, keep = self._encode(subject, prompt, answer, request, whole=whole, write=write)
                     results.append(masks)
                     unkept.append(keep)
-        # Not in its turn: others decode while this waits for the store.
+        # This comes after the turn, so that other requests decode while this one waits for the store.
         with timings.stage("keep"):
             for keep in unkept:
                 keep()
@@ -162,9 +167,7 @@ class MaskService:
         self._refinement.forget(image_id)
 
     def doubt(self) -> None:
-        """Make sure, before the next answer on each image in memory, that it was not deleted: news of that may have
-        been missed.
-        """
+        """Have each image in memory checked before its next answer: it may have been deleted, and the event missed."""
         self._embeddings.doubt()
 
     def _promptable(self, key: EmbeddingKey, model: Model, wait: float, timings: Stages) -> PromptableImage:
@@ -184,7 +187,7 @@ class MaskService:
 
     @contextmanager
     def _turn(self, timings: Stages) -> Iterator[float]:
-        """A turn, and the monotonic time at which it has lasted long enough."""
+        """Hold a turn, and yield the monotonic time after which it decodes no more mask tokens."""
         with timings.stage("turn"):
             granted = self._turns.acquire(timeout=TURN_WAIT)
         if not granted:
@@ -202,10 +205,11 @@ class MaskService:
         def decode_nested(prompt: ImagePrompt, nested_multimask: bool, nesting_left: int) -> DecodedMasks:
             if time.monotonic() > subject.until:
                 raise errors.Overloaded(
-                    "so many mask_tokens take too long at once; some are decoded now: ask again, or send fewer",
+                    "the mask_tokens take too long to decode in one request; some are decoded now: ask again, or "
+                    "send fewer",
                     retry_after=1,
                 )
-            check_position(prompt, image.original, "mask_token")  # anybody can write one
+            check_position(prompt, image.original, "mask_token")  # a client may have made up the token
             return next(self._decode(subject, [prompt], nested_multimask, nesting_left, padding=True))
 
         def mask_of(prompt: ImagePrompt) -> NDArray[np.float32] | None:

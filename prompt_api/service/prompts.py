@@ -1,4 +1,4 @@
-"""What a client asks of an image: prompts in pixels of the EXIF-oriented original."""
+"""The prompts of a client, in pixels of the EXIF-oriented original."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ MAX_TOKEN = 8192
 
 @dataclass(frozen=True, slots=True)
 class ImagePrompt:
-    """One prompt. It has a point, a box, a mask token or mask logits, and never both of the last two.
+    """One prompt. It has points, a box, a mask token or mask logits, and never both of the last two.
 
-    Two prompts are equal if all but their logits are.
+    Mask logits do not count when two prompts are compared.
 
     Attributes:
         points: each (x, y).
         labels: one per point, 1 foreground, 0 background.
-        box: or None.
+        box: a box, or None.
         mask_token: the token of an earlier mask of the same image and model, or None.
         mask_logits: (S, S) float32 low-res logits to refine, finite, or None.
     """
@@ -50,13 +50,13 @@ class ImagePrompt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MasksQuery:
-    """Prompts on one image, and how their masks are wanted.
+    """Prompts on one image, and the form of their masks.
 
     Attributes:
         prompts: answered in order, independently of each other.
-        multimask: True asks for SAM's three masks for each prompt, False for its single one.
+        multimask: True asks for SAM's three masks for each prompt, False for its single mask.
         format: how each mask is written.
-        logits: True adds each mask's low-res logits, whatever the format.
+        logits: True adds each mask's low-res logits to any format.
     """
 
     prompts: tuple[ImagePrompt, ...]
@@ -66,7 +66,7 @@ class MasksQuery:
 
 
 def check_position(prompt: ImagePrompt, original: Size, where: str) -> None:
-    """Refuse coordinates more than one image size outside the image.
+    """Refuse coordinates that are more than one image size outside the image.
 
     Args:
         original: (height, width) of the EXIF-oriented original.
@@ -87,7 +87,7 @@ def check_position(prompt: ImagePrompt, original: Size, where: str) -> None:
 
 
 def to_decoder_frame(prompt: ImagePrompt, frame: Frame, original: Size, mask: NDArray[np.float32] | None) -> Prompt:
-    """`prompt` as the decoder takes it: pixels of the original become pixels of the model's frame.
+    """Return `prompt` for the decoder, with pixels of the original moved to pixels of the model's frame.
 
     Args:
         original: (height, width).
@@ -104,7 +104,7 @@ def to_decoder_frame(prompt: ImagePrompt, frame: Frame, original: Size, mask: ND
 
 
 def as_fields(prompt: ImagePrompt) -> dict[str, Any]:
-    """A prompt without logits as plain JSON; `from_fields` reads it back."""
+    """Return a prompt without logits as plain JSON; `from_fields` reads it back."""
     fields: dict[str, Any] = {}
     if prompt.points:
         fields |= {"points": prompt.points, "labels": prompt.labels}
@@ -116,10 +116,10 @@ def as_fields(prompt: ImagePrompt) -> dict[str, Any]:
 
 
 def from_fields(fields: Any) -> ImagePrompt:
-    """The prompt that `as_fields` wrote. A client may have changed it on the way.
+    """Return the prompt that `as_fields` wrote. A client may have changed the fields on the way.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: the fields are not a prompt.
     """
     if not isinstance(fields, Mapping) or fields.keys() - {"points", "labels", "box", "mask_token"}:
         raise ValueError("not the fields of a prompt")
@@ -130,7 +130,7 @@ def from_fields(fields: Any) -> ImagePrompt:
     if "mask_token" in fields and not (isinstance(token, str) and 0 < len(token) <= MAX_TOKEN):
         raise ValueError("not a token")
     if len(points) != len(labels) or not (points or box or token):
-        raise ValueError("a prompt needs a label for each point, and something to go by")
+        raise ValueError("a prompt needs a label for each point, and a point, a box or a token")
     if box is not None and not (box[0] < box[2] and box[1] < box[3]):
         raise ValueError("not a box")
     return ImagePrompt(
@@ -143,7 +143,7 @@ def from_fields(fields: Any) -> ImagePrompt:
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise ValueError("not a list")  # noqa: TRY004 - one exception type for all that is malformed
+        raise ValueError("not a list")  # noqa: TRY004 - one exception type for every malformed prompt
     return value
 
 

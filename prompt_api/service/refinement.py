@@ -1,4 +1,4 @@
-"""Mask tokens turned into low-res logits, and answers into mask tokens."""
+"""Turns mask tokens into low-res logits, and answers into mask tokens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shared.store.interface import Store
 from shared.tensors.logits import decode_logits, encode_logits
 
 DecodePrompt = Callable[[ImagePrompt, bool, int], DecodedMasks]
-"""Decodes one prompt (prompt, multimask, nesting left) of the image at hand."""
+"""Decodes one prompt (prompt, multimask, nesting left) on the current image."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ class _Logits:
 class Issued:
     """Attributes:
     tokens: one per mask.
-    keep: stores the logits that no recipe can give back, for other processes; must be called, and may take as long
-        as the store. Raises nothing.
+    keep: stores the logits that no recipe can reproduce, for other processes. The caller must call it. It may take as
+        long as the store, and raises nothing.
     """
 
     tokens: list[str]
@@ -49,11 +49,11 @@ class Issued:
 
 
 def must_be_whole(prompt: ImagePrompt) -> bool:
-    """True if the answer to `prompt` must be decoded with its padding, as its logits are likely to be refined.
+    """Return True if the answer to `prompt` must be decoded with its padding, because it is likely to be refined.
 
-    SAM reads a mask prompt with its padding, which nobody sees and which costs up to a third of the upscaling. Most
-    answers are never refined (a pointer hovers, a batch is run), so a first prompt does without; whoever refines does
-    so again, and a prompt too large for a recipe cannot be decoded again.
+    SAM reads the padding of a mask prompt. Nobody sees the padding, and it costs up to a third of the upscaling. Most
+    answers are never refined (a pointer hovers, a batch runs), so a first prompt is decoded without padding. An answer
+    that refines another is likely to be refined again. A prompt too large for a recipe cannot be decoded again.
     """
     return prompt.mask_token is not None or not tokens.fits_recipe(prompt, depth=0)
 
@@ -64,8 +64,8 @@ class Refinement:
     def __init__(self, *, store: Store, capacity: int, ttl: int, changed: Callable[[LruStats], None]) -> None:
         """Args:
         capacity: bytes of logits kept in memory.
-        changed: told after each change of what is kept.
-        ttl: seconds for which logits that no recipe can give back are stored.
+        changed: called after each change of what is kept.
+        ttl: seconds for which logits that no recipe can reproduce are stored.
         """
         self._store = store
         self._ttl = ttl
@@ -74,16 +74,17 @@ class Refinement:
     def resolve(
         self, token: str, key: EmbeddingKey, decode: DecodePrompt, *, side: int, nesting: int, namespace: str = ""
     ) -> NDArray[np.float32]:
-        """(side, side) float32: the low-res logits that `token` names.
+        """Return the low-res logits that `token` names, (side, side) float32.
 
         Args:
-            side: of the model's low-res logits.
-            decode: used when they are not in memory and must be computed again.
-            nesting: how many more tokens may be resolved on the way.
-            namespace: of whoever sent the token.
+            side: side of the model's low-res logits.
+            decode: computes logits again that are not in memory.
+            nesting: how many more nested tokens may be resolved.
+            namespace: that of the client that sent the token.
 
         Raises:
-            InvalidPrompt: malformed, another image's, model's or namespace's, nested too deep, or expired.
+            InvalidPrompt: the token is malformed, belongs to another image, model or namespace, is nested too deep, or
+                has expired.
         """
         parsed = tokens.parse(token, key, namespace)
         kept = self._lru.get((key.image_id, token))
@@ -111,12 +112,12 @@ class Refinement:
         whole: bool,
         namespace: str = "",
     ) -> Issued:
-        """One token per mask of `answer`. Asks the store nothing.
+        """Return one token per mask of `answer`, without a request to the store.
 
         Args:
-            whole: the logits of `answer` have their padding: they are kept for refining. Without it the prompt must
-                not be one that `must_be_whole`, and its first refinement decodes it once more.
-            namespace: whom the tokens are for.
+            whole: True if the logits of `answer` have their padding. They are then kept for refining. If it is False,
+                `must_be_whole` must be False for the prompt, and its first refinement decodes it again.
+            namespace: the namespace that may use the tokens.
         """
         count = len(answer.logits)
         depth = tokens.depth_of(prompt, key, namespace)
@@ -145,7 +146,7 @@ class Refinement:
         try:
             self._store.put(stored_key, value, self._ttl)
         except errors.StoreUnavailable as error:
-            # The masks are computed and the token works on this process: worth more than a 503.
+            # The masks are computed, and the token works in this process: that is better than a 503.
             _log.warning("low-res logits kept in memory only: %s", error.detail)
 
     def _load(self, stored_key: str, key: EmbeddingKey, side: int) -> NDArray[np.float32]:
@@ -160,9 +161,9 @@ class Refinement:
 
 
 def _nothing() -> None:
-    """A recipe needs no keeping."""
+    """Do nothing: a recipe needs no stored logits."""
 
 
 def _stored_key(name: str, namespace: str) -> str:
-    # Tokens are not signed: one that was made over for another namespace must find nothing.
+    # Tokens are not signed: a token that was rewritten for another namespace must find nothing.
     return logits_key(f"{namespace}:{name}" if namespace else name)

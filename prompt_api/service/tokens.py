@@ -1,13 +1,13 @@
-"""Mask tokens: what a client hands back to refine a mask.
+"""Mask tokens: a client sends one back to refine a mask.
 
-A token names low-res logits that this service computed. Storing those of every answer would write 400 kB
-to Redis per prompt, for each movement of a hovering pointer; so a token carries the *recipe* instead: the
-prompt and the number of the mask. Whoever gets it takes the logits from memory, or decodes the recipe once
-more and has the same logits, but for rounding. Only an answer whose recipe would be large (a prompt with
-`mask_logits`, a long chain of refinements) has its logits stored in Redis under a TTL.
+A token names low-res logits that this service computed. Storing the logits of every answer would write 400 kB to Redis
+per prompt, for each movement of a hovering pointer. So a token carries the *recipe* instead: the prompt and the number
+of the mask. The process that receives the token takes the logits from memory, or decodes the recipe again and gets the
+same logits, except for rounding. Only if the recipe would be large (a prompt with `mask_logits`, a long chain of
+refinements) are the logits stored in Redis under a TTL.
 
-A token is bound to its image, model and weights and to the namespace it was issued to, and grants nothing that sending
-its prompt would not.
+A token is bound to its image, model and weights, and to the namespace that it was issued to. It allows nothing that
+sending its prompt would not allow.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from shared.contract.errors import InvalidPrompt
 from shared.contract.keys import EmbeddingKey
 
 MAX_NESTING = 4
-"""Refinements a recipe may nest: bounds the decodings that a cold replica does for one token."""
+"""Refinements that a recipe may nest. This limits how often a replica with nothing in memory decodes for one token."""
 
 MAX_RECIPE_POINTS = 32
-"""Points of a prompt that a recipe can hold."""
+"""The most points of a prompt that a recipe can hold."""
 
 MAX_INDEX = 3
-"""The largest number of a mask within its answer: SAM has at most four masks for a prompt."""
+"""The largest index of a mask within its answer: SAM has at most four masks for a prompt."""
 
 _MAX_RECIPE = 16 * 1024  # bytes of JSON after inflating
 _RECIPE, _STORED = "r", "s"
 _NAME_BYTES = 16
-_NAME = re.compile(r"[A-Za-z0-9_-]{22}")  # what so many bytes are in URL-safe base64
+_NAME = re.compile(r"[A-Za-z0-9_-]{22}")  # _NAME_BYTES bytes in URL-safe base64
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Low-res logits as the mask `index` of what `prompt` decodes to."""
+    """Low-res logits, given as mask `index` of the answer to `prompt`."""
 
     prompt: ImagePrompt
     multimask: bool
@@ -52,19 +52,19 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Low-res logits as mask `index` of the answer stored under `name`."""
+    """Low-res logits, given as mask `index` of the answer that is stored under `name`."""
 
     name: str
     index: int
 
 
 def binding(key: EmbeddingKey, namespace: str = "") -> str:
-    """What ties a token to its image, model and weights, in 32 characters, and to its namespace."""
+    """Return the text that ties a token to its image, model and weights (32 characters) and to its namespace."""
     return f"{key.image_id[:16]}{key.weights_digest[:16]}{namespace}"
 
 
 def depth_of(prompt: ImagePrompt, key: EmbeddingKey, namespace: str = "") -> int:
-    """How many recipes `prompt` nests: 0 without a token."""
+    """Return how many recipes `prompt` nests: 0 without a token."""
     if prompt.mask_token is None:
         return 0
     parsed = parse(prompt.mask_token, key, namespace)
@@ -72,21 +72,21 @@ def depth_of(prompt: ImagePrompt, key: EmbeddingKey, namespace: str = "") -> int
 
 
 def fits_recipe(prompt: ImagePrompt, depth: int) -> bool:
-    """True if tokens of this prompt's masks can carry it; its own nesting is `depth`."""
+    """Return True if the tokens of this prompt's masks can carry the prompt. `depth` is the prompt's own nesting."""
     return prompt.mask_logits is None and depth < MAX_NESTING and len(prompt.points) <= MAX_RECIPE_POINTS
 
 
 def recipe_tokens(
     prompt: ImagePrompt, key: EmbeddingKey, *, multimask: bool, count: int, depth: int, namespace: str = ""
 ) -> list[str]:
-    """One token per mask of the answer to `prompt`."""
+    """Return one token per mask of the answer to `prompt`."""
     fields = as_fields(prompt)
     owner = binding(key, namespace)
     return [pack(_RECIPE, [owner, fields, multimask, index, depth + 1]) for index in range(count)]
 
 
 def stored_tokens(key: EmbeddingKey, name: str, count: int, namespace: str = "") -> list[str]:
-    """One token per mask of the answer whose logits are stored under `name`."""
+    """Return one token per mask of the answer whose logits are stored under `name`."""
     return [pack(_STORED, [binding(key, namespace), name, index]) for index in range(count)]
 
 
@@ -95,10 +95,10 @@ def new_name() -> str:
 
 
 def parse(token: str, key: EmbeddingKey, namespace: str = "") -> Recipe | Stored:
-    """What `token` stands for.
+    """Return the recipe, or the name of the stored logits, that `token` carries.
 
     Raises:
-        InvalidPrompt: it is malformed, or belongs to another image, model, weights or namespace.
+        InvalidPrompt: the token is malformed, or belongs to another image, model, weights or namespace.
     """
     try:
         kind, fields = unpack(token)
@@ -135,16 +135,16 @@ def _name(text: Any) -> str:
 
 
 def pack(kind: str, fields: list[Any]) -> str:
-    """A token of `kind`, `r` for a recipe or `s` for stored logits, that says `fields`."""
+    """Return a token of `kind` (`r` for a recipe, `s` for stored logits) that carries `fields`."""
     packed = zlib.compress(json.dumps(fields, separators=(",", ":")).encode(), 6, wbits=-15)
     return kind + base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
 def unpack(token: str) -> tuple[str, list[Any]]:
-    """The kind and the fields of a token; what they mean is not looked at.
+    """Return the kind and the fields of a token, without checking what the fields mean.
 
     Raises:
-        ValueError: it is no token.
+        ValueError: the text is not a token.
     """
     kind, text = token[:1], token[1:]
     if kind not in (_RECIPE, _STORED):

@@ -1,1 +1,1 @@
-"""waitress: sockets, connections and the bytes of requests."""
+"""The waitress server: sockets, connections and reading requests."""

@@ -1,8 +1,8 @@
-"""How many bytes of requests' bodies one process takes in at once.
+"""Limits the bytes of request bodies that one process holds at once.
 
-A body lies in memory, or from half a megabyte in `/tmp`, from its first byte until its request is answered; a slow
-client needs neither a thread nor a slot for it. So the sum of what has arrived is bounded here. What is only announced
-takes nothing: else a few silent clients would keep the room for bodies that never come.
+A body is kept from its first byte until its request is answered: in memory, or in `/tmp` if it is larger than half a
+megabyte. A slow client occupies no thread and no slot meanwhile, so only this limit bounds the sum of all bodies.
+Only bytes that have arrived count. Otherwise a few silent clients could reserve the room for bodies that never come.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from threading import Lock
 from shared.contract.errors import Overloaded
 
 MOST = 256 * 1024 * 1024
-"""Bytes of all bodies together; more where a single one may be as large."""
+"""Most bytes of all bodies together. It is more if a single body may be as large."""
 
 SMALL = 64 * 1024
 RESERVED = 32 * 1024 * 1024
-"""Bytes that only bodies of `SMALL` at most may take: prompts go on while uploads fill the rest."""
+"""Bytes reserved for bodies of at most `SMALL` bytes, so that prompts still work when uploads fill the rest."""
 
 RETRY_AFTER = 2.0
 
 
 class BodyBudget:
-    """What all requests of a process have taken together; safe for threads."""
+    """The bytes that all requests of a process hold together. Thread-safe."""
 
     def __init__(self, largest: int) -> None:
         """Args:
-        largest: bytes of the largest body that is ever taken. One always finds room where there is no other.
+        largest: bytes of the largest body that is accepted. One such body always fits if there is no other body.
         """
         self._most = max(MOST, largest + RESERVED)
         self._taken = 0
@@ -34,19 +34,23 @@ class BodyBudget:
 
     @property
     def taken(self) -> int:
-        """Bytes."""
+        """Bytes held now."""
         return self._taken
 
     def share(self) -> Share:
-        """An empty share, for one request."""
+        """Return an empty share for one request."""
         return Share(self)
 
     def has_room(self, size: int) -> bool:
-        """Whether a whole body of `size` bytes would find room now."""
+        """Return whether a whole body of `size` bytes would fit now."""
         return self._taken + size <= self._most_for(size)
 
     def resize(self, share: Share, size: int, announced: int = 0) -> bool:
-        """Let `share` hold `size` bytes; False where that is more than before and there is no room."""
+        """Change `share` to `size` bytes. Return False, and change nothing, if it must grow and there is no room.
+
+        Args:
+            announced: declared bytes of the whole body. A body larger than `SMALL` may not use the reserved room.
+        """
         with self._lock:
             taken = self._taken - share.held + size
             if size > share.held and taken > self._most_for(max(size, announced)):
@@ -59,10 +63,10 @@ class BodyBudget:
 
 
 class Share:
-    """What one request has taken.
+    """The bytes that one request holds.
 
     Attributes:
-        held: bytes.
+        held: bytes held now.
     """
 
     def __init__(self, budget: BodyBudget) -> None:
@@ -71,26 +75,26 @@ class Share:
         self.held = 0
 
     def announce(self, size: int) -> None:
-        """Nothing is held yet.
+        """Note the declared size of the body. This holds no bytes yet.
 
         Raises:
-            Overloaded: a body of `size` bytes would find no room now.
+            Overloaded: a body of `size` bytes would not fit now.
         """
         if not self._budget.has_room(size):
             raise _overloaded()
         self._announced = size
 
     def hold(self, size: int) -> None:
-        """Have at least `size` bytes.
+        """Make the share hold at least `size` bytes.
 
         Raises:
-            Overloaded: so much is not left; the share is as it was.
+            Overloaded: there is no room for them; the share is unchanged.
         """
         if size > self.held and not self._budget.resize(self, size, self._announced):
             raise _overloaded()
 
     def release(self) -> None:
-        """Give everything back; again does nothing."""
+        """Give all bytes back. A second call does nothing."""
         self._budget.resize(self, 0)
 
 

@@ -1,4 +1,4 @@
-"""waitress's connection, taught the service's error format and to hang up politely."""
+"""A waitress connection that answers with the service's error format and lets the client read a refusal."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from shared.observe.request_id import HEADER, request_id_of
 
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
-"""How long, and for how much, a refused upload is read and thrown away after it was answered."""
+"""After a refusal is answered, the rest of the upload is read and discarded up to these limits."""
 
 LOCK_SECONDS = 0.1
-"""Far longer than a thread keeps a connection's list of requests to itself."""
+"""Far longer than a thread normally holds the lock of a connection's list of requests."""
 
 _log = logging.getLogger(__name__)
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
-    """Answers what is refused unread (malformed, oversized, not admitted, no room) with a problem document."""
+    """Answers a request refused unread (malformed, too large, not admitted, no room) with a problem document."""
 
     def execute(self) -> None:
         error = self.request.error
@@ -48,7 +48,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
         self.response_headers += cors.allowed(self.request.headers.get("ORIGIN"), self.channel.origins).items()
         self.set_close_on_finish()
         self.content_length = len(body)
-        # Before it is written: a client that has read enough may be gone in the middle of that.
+        # Count before writing, because the client may disconnect while the answer is written.
         self.channel.count_refusal(OTHER, OTHER, error.code, code)
         with log_context.scope(request_id=request_id):
             _log.info("refused unread: %d %s", error.code, code, extra={"status": error.code, "code": code})
@@ -58,17 +58,17 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
 
 
 def _code_and_pause(error: Error) -> tuple[str, float | None]:
-    """The stable code of what is answered, and the seconds after which trying again makes sense."""
+    """Return the error code of the answer, and the seconds after which a retry makes sense."""
     if isinstance(error, Refusal):
         return error.problem.code, error.problem.retry_after
     return ImageTooLarge.code if error.code == 413 else error.reason.lower().replace(" ", "-"), None
 
 
 class TimedTask(WSGITask):  # type: ignore[misc]  # waitress is untyped
-    """Tells the application when the request came, and sends the head of an answer with the start of its body.
+    """Tells the application when the request arrived, and sends the head of an answer together with the first data.
 
-    waitress sends the head by itself. Under load its thread may then wait for the others before it sends the rest, and
-    an answer that was begun is one that a gateway cannot ask another replica for when this process dies.
+    waitress sends the head separately. Under load, its thread may then wait for other threads before it sends the
+    rest. If the process dies in between, a gateway cannot retry on another replica, because the answer has begun.
     """
 
     def get_environment(self) -> dict[str, Any]:
@@ -85,23 +85,23 @@ class TimedTask(WSGITask):  # type: ignore[misc]  # waitress is untyped
 
 
 class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
-    """Closes a connection whose request was refused in the way that lets the client read why.
+    """Closes a connection after a refusal in a way that lets the client read the answer.
 
-    Closing a socket that still has unread data makes the kernel send a reset, which destroys the answer
-    on its way. So after a refusal only the sending side is closed, and what the client is still sending
-    is thrown away, within bounds (nginx calls this a lingering close).
+    If a socket with unread data is closed, the kernel sends a reset, which can destroy the answer on its way.
+    So after a refusal only the sending side is closed, and further data from the client is read and discarded
+    within limits (nginx calls this a lingering close).
     """
 
     task_class = TimedTask
     error_task_class = ProblemTask
 
-    # `door` sets these.
+    # `door.channel_class` sets these.
     parser_class: Callable[[Adjustments], BoundedParser]
     origins: frozenset[str]
-    """Whose pages may read why they were refused."""
+    """The origins whose pages may read a refusal."""
 
     count_refusal: Callable[[str, str, int, str], None]
-    """Told route, method, status and code of each request that never reaches the application."""
+    """Called with route, method, status and code of each request that never reaches the application."""
 
     refused = False
     _linger_until: float | None = None
@@ -110,7 +110,7 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
 
     @contextlib.contextmanager
     def in_one_piece(self) -> Iterator[None]:
-        """What is written inside the block is sent at its end. For the one thread that answers the request."""
+        """Send everything written inside the block at its end. Only the thread that answers may use this."""
         held = self._held = []
         try:
             yield
@@ -149,7 +149,7 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
             super().handle_read()
             return
         try:
-            data = self.recv(self.adj.recv_bytes)  # an empty read means the client is done, and closes
+            data = self.recv(self.adj.recv_bytes)  # empty if the client has closed its side
         except OSError:
             data = b""
         self._lingered += len(data)
@@ -157,14 +157,15 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
             self.will_close = True
 
     def handle_close(self) -> None:
-        """waitress leaves what nobody will answer any more to the garbage collector, which may find it much later."""
+        """Close the unanswered requests, which waitress leaves to the garbage collector. It may run much later."""
         if self.request is not None:
             self.request.close()
-        # Where `requests` is empty this thread may have the lock. Who else has it for long has no requests, waits for
-        # this thread, and is left to it.
+        # Two cases must not end in a deadlock. If `requests` is empty, this thread may hold the lock already, so it is
+        # not taken. A thread that holds the lock for long has no requests left and waits for this thread, so the wait
+        # for the lock is limited.
         if self.requests and self.requests_lock.acquire(timeout=LOCK_SECONDS):
             try:
-                for request in self.requests[1:]:  # the first one is a thread's, which closes it
+                for request in self.requests[1:]:  # the thread that answers the first one closes it
                     request.close()
                 del self.requests[1:]
             finally:

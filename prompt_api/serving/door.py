@@ -1,4 +1,4 @@
-"""Turns a request away before its body is read, if no token admits it: strangers fill no memory and no disk."""
+"""Refuses a request without a valid token before its body is read, so that strangers cannot fill memory or disk."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from prompt_api.serving.request_parser import BoundedParser
 def channel_class(
     policy: AccessPolicy, budget: BodyBudget, count_refusal: Callable[[str, str, int, str], None]
 ) -> type[PoliteChannel]:
-    """What waitress is to make for each connection.
+    """Return the class that waitress makes for each connection.
 
     Args:
-        budget: bounds the bodies of all connections together.
-        count_refusal: told route, method, status and code of each request that never reaches the application.
+        policy: its authenticator checks the token; its origins may read a refusal.
+        budget: limits the bodies of all connections together.
+        count_refusal: called with route, method, status and code of each request that never reaches the application.
     """
 
     def admit(headers: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""waitress's parser of requests, with the bounds it lacks and a look at the clock."""
+"""The request parser of waitress, with limits that it lacks and the arrival times of each request."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from prompt_api.wire.problems import STATUS
 from shared.contract.errors import SamCacheError
 
 CHUNKING_OVERHEAD = 64 * 1024
-"""Bytes of sizes, extensions and trailers that a chunked body may have, and as many again as it has content."""
+"""A chunked body may have this many bytes of sizes, extensions and trailers more than it has bytes of content."""
 
 Admit = Callable[[Mapping[str, str]], None]
-"""Told the headers of a request with a body, named as in WSGI; raises a `SamCacheError` if that is not to be read."""
+"""Takes the headers of a request with a body, named as in WSGI. It raises a `SamCacheError` to refuse the body."""
 
 
 class Refusal(Error):  # type: ignore[misc]  # waitress is untyped
-    """One of the service's own errors, in the shape that waitress answers with.
+    """One of the service's own errors, as an error of waitress.
 
     Attributes:
         problem: the error.
@@ -36,29 +36,31 @@ class Refusal(Error):  # type: ignore[misc]  # waitress is untyped
 
 
 class BoundedParser(HTTPRequestParser):  # type: ignore[misc]  # waitress is untyped
-    """Refuses a body unread that is not admitted or for which there is no room, a chunked one that is mostly chunking,
-    and a Content-Length too long to be read as a number.
+    """A parser that refuses four kinds of request before it reads the whole body.
 
-    waitress searches an unfinished line of sizes or trailers from its start whenever more of it arrives: a
-    line of 32 MB would keep its loop, which serves every connection, busy for a minute.
+    It refuses a body that is not admitted, a body for which there is no room, a chunked body that is mostly chunking,
+    and a Content-Length with too many digits.
+
+    Chunking is limited because waitress searches an unfinished line of sizes or trailers from its start whenever more
+    of it arrives. A line of 32 MB would keep its loop, which serves every connection, busy for a minute.
 
     Attributes:
-        began: when the first byte came, as `time.perf_counter` counts.
-        arrived: when the last one had come.
+        began: when the first byte arrived, from `time.perf_counter`.
+        arrived: when the last byte arrived.
     """
 
     completed: bool
 
     def __init__(self, adjustments: Adjustments, budget: BodyBudget, admit: Admit) -> None:
         super().__init__(adjustments)
-        self.began = self.arrived = time.perf_counter()  # of the first byte, and of the last
+        self.began = self.arrived = time.perf_counter()  # `arrived` is set again with the last byte
         self._admit = admit
         self._admitted = False
         self._share = budget.share()
         self._closed = False
 
     def received(self, data: bytes) -> int:
-        if self._closed:  # the connection broke while the client was told to go on
+        if self._closed:  # the connection broke while the 100 Continue was sent
             return len(data)
         consumed = int(super().received(data))
         if self.body_rcv is not None and not self.completed:
@@ -73,11 +75,11 @@ class BoundedParser(HTTPRequestParser):  # type: ignore[misc]  # waitress is unt
     def parse_header(self, header_plus: bytes) -> None:
         try:
             super().parse_header(header_plus)
-        except ValueError:  # Python refuses to read numbers of thousands of digits
+        except ValueError:  # Python does not parse numbers of thousands of digits
             raise ParsingError("Content-Length is invalid") from None
 
     def close(self) -> None:
-        """Let the body go: the request was answered, or never will be."""
+        """Release the body: the request was answered, or it never will be."""
         self._closed = True
         super().close()
         self._share.release()
@@ -97,5 +99,5 @@ class BoundedParser(HTTPRequestParser):  # type: ignore[misc]  # waitress is unt
     def _refuse(self, error: Error) -> None:
         self.error = error
         self.completed = True
-        self.expect_continue = False  # or the client would be told to go on
-        self.close()  # what has come of the body leaves its room to others before this is answered
+        self.expect_continue = False  # otherwise waitress would send 100 Continue
+        self.close()  # gives the room of the body to others before the refusal is sent

@@ -1,8 +1,8 @@
-"""The API's processes: waitress in each, one port for all.
+"""The processes of the API. Each runs waitress, and all share one port.
 
-waitress reads requests and writes answers in one asynchronous loop and lends a thread only to a request
-that has arrived whole: fifty slow clients cost fifty buffers and no thread. (gunicorn's threaded worker
-gives each connection its thread, and a handful of slow clients stops it.)
+waitress reads requests and writes answers in one asynchronous loop, and uses a thread only for a request that has
+arrived completely. So fifty slow clients cost fifty buffers and no thread. (gunicorn's threaded worker gives each
+connection a thread, so a handful of slow clients stops it.)
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from shared.contract.settings import Settings
 
 BACKLOG = 1024
 CONNECTIONS = 2000
-"""Open connections per process; beyond, new ones wait in the backlog."""
+"""Most open connections per process. Further ones wait in the backlog."""
 
 MAX_HEADER_BYTES = 64 * 1024
-"""Of a request line and its headers together. Proxies pass on less."""
+"""Most bytes of a request line and its headers together. The limits of common proxies are lower."""
 
 IDLE_TIMEOUT = 60
 """Seconds after which a silent connection is closed."""
 
 STOP_SECONDS = 10.0
-"""Seconds the supervisor gives its processes to end by themselves."""
+"""Seconds that the supervisor waits for its processes to end before it kills them."""
 
 RESTART_PAUSE = 1.0
 
@@ -51,14 +51,14 @@ _log = logging.getLogger(__name__)
 
 
 def reserve(settings: Settings) -> socket.socket:
-    """A socket bound to the settings' address; with several processes, `serve` makes it listen.
+    """Return a socket bound to the settings' address. With several processes, it listens only from `serve` on.
 
-    With several processes each has its own on the same port, and the kernel spreads connections over those
-    that listen. (One listening socket for all lets an idle loop take every connection: while its threads
-    decode, it is always the first to accept.)
+    With several processes, each has its own socket on the same port, and the kernel spreads connections over the
+    sockets that listen. (With one listening socket for all, one idle loop could take every connection: while its
+    threads decode, it is always the first to accept.)
 
     Raises:
-        ConfigurationError: the address is taken or not ours.
+        ConfigurationError: another process has the address, or it is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -68,7 +68,7 @@ def reserve(settings: Settings) -> socket.socket:
     try:
         listener.bind((settings.host, settings.port))
         if settings.api_processes == 1:
-            listener.listen(BACKLOG)  # whoever connects while the decoder loads is served after it
+            listener.listen(BACKLOG)  # clients that connect while the decoder loads are served afterwards
     except OSError as error:
         listener.close()
         raise ConfigurationError(
@@ -80,11 +80,11 @@ def reserve(settings: Settings) -> socket.socket:
 def serve(
     app: Flask, listener: socket.socket, settings: Settings, *, policy: AccessPolicy, metrics: ApiMetrics
 ) -> None:
-    """Serve `app` until SIGTERM or SIGINT; requests under way are given five seconds to end.
+    """Serve `app` until SIGTERM or SIGINT. Running requests then get five seconds to end.
 
     Args:
-        policy: turns strangers away before their bodies are read.
-        metrics: counts what never reaches `app`.
+        policy: refuses requests without a valid token before their bodies are read.
+        metrics: counts requests that never reach `app`.
     """
     proxies: dict[str, Any] = {}
     if settings.trusted_proxies:
@@ -93,7 +93,7 @@ def serve(
             "trusted_proxy_count": settings.trusted_proxies,
             "trusted_proxy_headers": {"x-forwarded-for"},
         }
-    # The application answers for bodies a little too large; past this, the channel refuses unread.
+    # The application refuses bodies that are a little too large. The channel refuses larger ones unread.
     largest = max(settings.max_upload_bytes, MAX_PROMPT_BODY) + 1024 * 1024
     server = create_server(
         app,
@@ -118,10 +118,11 @@ def serve(
 def supervise(port: int, processes: int) -> None:
     """Run `processes` servers on `port` and replace those that die, until SIGTERM or SIGINT.
 
-    They are started afresh, not forked: ONNX Runtime sessions do not survive a fork. Each counts in a slot of its own.
+    They are new processes, not forks, because ONNX Runtime sessions do not survive a fork. Each has its own slot in
+    the shared metrics.
 
     Raises:
-        ConfigurationError: one of them must not start, and nor would the next.
+        ConfigurationError: one of them refused to start. A replacement would refuse too.
     """
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
@@ -146,7 +147,7 @@ def _supervise(port: int, processes: int, folder: SharedFolder) -> None:
             for slot, child in enumerate(children):
                 if child.poll() is not None:
                     if child.returncode == REFUSED:
-                        raise ConfigurationError("an API process refused to start, and said why")
+                        raise ConfigurationError("an API process refused to start; its own message says why")
                     _log.error("API process %d ended with status %d; starting another", child.pid, child.returncode)
                     folder.vacate(slot)
                     children[slot] = start(slot)

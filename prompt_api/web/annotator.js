@@ -1,4 +1,4 @@
-/** What a person does to the open picture: each deed changes its timeline, shows that, and asks what must be asked. */
+/** What a person does to the open picture. Each action changes its timeline, shows the change, and asks for masks. */
 
 import { sentenceOf } from "./choices.js";
 import { announce, hideAlert } from "./notices.js";
@@ -34,7 +34,7 @@ export class Annotator {
     this.#commit((state) => ({ step: prompts.withBox(state.step, box) }));
   }
 
-  /** The prompt away; an object that was being changed stays as it was. */
+  /** Clears the prompt. An object that was being edited stays as it was. */
   clear() {
     this.#commit(({ step }) => (prompts.isBlank(step) ? null : { step: prompts.BLANK, editing: null }));
   }
@@ -49,7 +49,7 @@ export class Annotator {
     announce(`${now.editing === null ? "Kept" : "Updated"}. ${length === 1 ? "1 object" : `${length} objects`}.`);
   }
 
-  /** Takes a kept object up again; a second time puts it back as it was. */
+  /** Starts to edit a kept object. A second call ends that and leaves the object as it was. */
   select(id) {
     this.#commit((state) => (state.editing === id ? { step: prompts.BLANK, editing: null } : objects.reselect(state, id)));
   }
@@ -111,7 +111,7 @@ export class Annotator {
     }
   }
 
-  /** Asks what the present step still has to be asked. */
+  /** Asks for the masks of the present step, if they are missing. */
   askCurrent() {
     const entry = this.#gallery.current;
     const step = entry?.timeline.now.step;

@@ -1,4 +1,4 @@
-/** The service's HTTP contract, one function per call. Every failure is a `Problem`; an abort stays an AbortError. */
+/** The service's HTTP contract, one function per call. A failure is a `Problem`, and an abort is an AbortError. */
 
 import { authorization, renew } from "./credentials.js";
 import { eventData } from "./event-stream.js";
@@ -7,11 +7,11 @@ import { Problem } from "./problems.js";
 const POLL_SECONDS = 15;
 const LOST_POLLS = 4;
 
-/** Seconds: no `Retry-After` makes a person wait longer. */
+/** The longest pause in seconds, even if `Retry-After` asks for more. */
 export const LONGEST_PAUSE = 30;
 
 /**
- * Lower-case hex SHA-256 of a file, or null where the browser offers none (a page without HTTPS).
+ * Lower-case hex SHA-256 of a file, or null if the browser cannot compute it (on a page without HTTPS).
  * @param {Blob} file
  */
 export async function digest(file) {
@@ -20,14 +20,14 @@ export async function digest(file) {
   return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** The image resource. `wait`: seconds the service may hold the answer until the embedding is there. */
+/** Returns the image resource. `wait`: seconds the service may hold the answer until the embedding is ready. */
 export async function getImage(id, { signal, wait = 0 } = {}) {
   const response = await request(`v1/images/${id}?wait=${wait}`, { signal });
   return response.json();
 }
 
 /**
- * Uploads a file and gives the image resource.
+ * Uploads a file and returns the image resource.
  * @param {Blob} file
  * @param {{signal?: AbortSignal, onProgress?: (share: number) => void}} options share is 0-1
  */
@@ -59,7 +59,7 @@ function send(file, { headers, signal, onProgress }) {
 }
 
 /**
- * Follows an image until it is `ready` or `failed`: by server-sent events, else by asking again and again.
+ * Follows an image until it is `ready` or `failed`: by server-sent events, or by polling if they fail.
  * @returns {Promise<object>} the image resource at the end
  */
 export async function followImage(id, { signal, onChange = () => {} } = {}) {
@@ -67,8 +67,8 @@ export async function followImage(id, { signal, onChange = () => {} } = {}) {
 }
 
 /**
- * The answer to one request of prompts.
- * @returns {Promise<object>} the body of the answer and `times`, in ms: `total` as seen here, `inside` the service
+ * Sends one request of prompts.
+ * @returns {Promise<object>} the body of the answer and `times` in ms: `total` of the call, `inside` of the service
  */
 export async function promptMasks(id, body, { signal } = {}) {
   const start = performance.now();
@@ -83,18 +83,18 @@ export async function promptMasks(id, body, { signal } = {}) {
   return { ...answer, times: { total: performance.now() - start, inside } };
 }
 
-/** Sum of the durations in a `Server-Timing` header, in ms; null without any. */
+/** Sum of the durations in a `Server-Timing` header in ms, or null if it has none. */
 export function totalServerTiming(header) {
   const durations = [...(header ?? "").matchAll(/;\s*dur=([0-9.]+)/g)].map((match) => Number(match[1]));
   return durations.length > 0 ? durations.reduce((sum, duration) => sum + duration, 0) : null;
 }
 
-/** True when the image needs no more following. */
+/** True if the image is ready or failed, so that it needs no more following. */
 export function isSettled(image) {
   return image.status === "ready" || image.status === "failed";
 }
 
-/** The settled image, or null when the stream cannot be had or breaks. */
+/** Returns the settled image, or null if the stream cannot be opened or breaks off. */
 async function streamImage(id, signal, onChange) {
   try {
     const response = await request(`v1/images/${id}/events`, { signal, headers: { Accept: "text/event-stream" } });
@@ -118,7 +118,7 @@ async function pollImage(id, signal, onChange) {
       lost = 0;
       onChange(image);
       if (isSettled(image)) return image;
-      // A service with no thread to spare answers at once, whatever `wait` says.
+      // A service without a free thread answers at once and ignores `wait`.
       await pause(1, signal);
     } catch (error) {
       const canWait = error instanceof Problem && (error.code === "offline" || error.status === 503);
@@ -145,7 +145,7 @@ export function pause(seconds, signal) {
 }
 
 /**
- * `fetch` for the service: with the access token, and with a Problem for every answer that is not a success.
+ * `fetch` for the service: sends the access token, and throws a Problem for every answer that is not a success.
  * @param {string} path relative to the page, such as "v1/models"
  * @param {RequestInit} [options]
  * @returns {Promise<Response>}
@@ -164,7 +164,7 @@ export function request(path, options = {}) {
   });
 }
 
-/** Calls with the token there is; after a refusal asks for another one and calls again. */
+/** Calls with the current token. After a refusal, asks for another token and calls again. */
 async function withToken(call) {
   for (;;) {
     const headers = authorization();

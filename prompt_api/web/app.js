@@ -1,4 +1,4 @@
-/** Wires the page: what each part of it may wish, and who fulfils it. */
+/** Wires the page: connects what each part reports to the part that handles it. */
 
 import { Annotator } from "./annotator.js";
 import { Conversation } from "./conversation.js";
@@ -68,7 +68,7 @@ function onShown() {
   cursor.reset();
 }
 
-/** The open picture can be prompted. */
+/** Called when the open picture can be prompted. */
 async function onReady(entry) {
   annotator.askCurrent();
   const { image } = entry;
@@ -79,7 +79,7 @@ async function onReady(entry) {
   try {
     await decoder.prepare(image, { signal, report });
   } catch (error) {
-    // Other failures come back when a prompt is asked, and are dealt with there.
+    // Other failures happen again at the next prompt, which handles them.
     if (error.code === "local-decoding" && decoder === conversation.decoder) {
       localSwitch.turnOff();
       showAlert(error);
@@ -88,7 +88,7 @@ async function onReady(entry) {
   if (entry === gallery.current) showProgress(entry.progress);
 }
 
-/** @returns {Promise<boolean>} whether the picture is gone */
+/** @returns {Promise<boolean>} true if the picture was removed */
 async function remove(entry) {
   const { length } = entry.timeline.now.objects;
   if (!gallery.isSaved(entry) && !(await dialogs.confirmRemoval(entry.name, plural(length, "object")))) return false;
@@ -116,7 +116,7 @@ function plural(number, word) {
 }
 
 async function exportFile(format) {
-  // Writing takes a while, in which the person may go on.
+  // Writing takes a while, and the person may change objects meanwhile.
   const exported = gallery.entries.map((entry) => [entry, entry.timeline.now.objects]);
   const file = await exportAs(format, annotated(), new Date());
   save(file);
@@ -133,7 +133,7 @@ function showTool() {
   stage.element.dataset.tool = wishes.tool();
 }
 
-/** An action for when a picture is open. */
+/** An action that does nothing unless a picture is open. */
 function onPicture(action) {
   return () => gallery.current && action();
 }
@@ -180,7 +180,7 @@ function listen() {
   });
   find("alert-close").addEventListener("click", hideAlert);
   for (const input of document.querySelectorAll('input[name="tool"]')) input.addEventListener("change", showTool);
-  // A reload may keep the radio that was chosen before.
+  // After a reload the browser may keep the tool that was chosen before.
   showTool();
   listenToPointers(stage, wishes);
   cursor = listenToCursor(stage, wishes);

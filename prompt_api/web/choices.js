@@ -1,4 +1,4 @@
-/** The masks of the present step to choose from, in pictures and in words. */
+/** Offers the masks of a step to choose from, as pictures and in words. */
 
 import { chosenMask } from "./prompts.js";
 
@@ -7,8 +7,8 @@ const THUMBNAIL = { width: 176, height: 132 };
 let drawn = null;
 
 /**
- * @param {import("./prompts.js").Step} step whose masks are to be seen
- * @param {boolean} busy a newer step is not answered yet
+ * @param {import("./prompts.js").Step} step the step whose masks are shown
+ * @param {boolean} busy true if a newer step is not answered yet
  * @param {import("./stage.js").Stage} stage
  * @param {(index: number) => void} onChoose
  */
@@ -24,7 +24,7 @@ export function showChoices(step, busy, stage, onChoose) {
   if (radio) radio.checked = true;
 }
 
-/** The outcome of a step as a sentence for a screen reader; null before its answer. */
+/** The result of a step as a sentence for a screen reader, or null before its answer. */
 export function sentenceOf(step, size) {
   const mask = chosenMask(step);
   if (!mask) return null;
@@ -32,7 +32,7 @@ export function sentenceOf(step, size) {
   return `${more}${describe(mask, step.chosen, size)}.`;
 }
 
-/** How much of the picture a mask covers, such as "12 %". */
+/** The share of the picture that a mask covers, such as "12 %". */
 export function shareOf(mask, { width, height }) {
   const percent = (mask.area / (width * height)) * 100;
   return percent < 1 ? "less than 1 %" : `${Math.round(percent)} %`;
@@ -55,7 +55,7 @@ function describe(mask, index, size) {
   return `Mask ${index + 1}, score ${mask.score.toFixed(2)}, ${shareOf(mask, size)} of the picture`;
 }
 
-/** The window of the picture, 4:3 where it fits, that shows all masks with some room around them. */
+/** The 4:3 part of the picture that shows all masks with some room around them. */
 function around(masks, { width, height }) {
   const boxes = masks.map((mask) => mask.bbox).filter(([, , w, h]) => w > 0 && h > 0);
   if (boxes.length === 0) boxes.push([0, 0, width, height]);
@@ -66,7 +66,7 @@ function around(masks, { width, height }) {
   const ratio = THUMBNAIL.width / THUMBNAIL.height;
   let w = Math.max((right - left) * 1.2, (bottom - top) * 1.2 * ratio, 24);
   const most = Math.min(width, height * ratio);
-  // A mask wider or taller than any 4:3 window inside the picture is cut at its ends rather than squeezed.
+  // A mask that is wider or taller than any 4:3 window in the picture is cut off at its ends, not squeezed.
   w = Math.min(w, most);
   const h = w / ratio;
   const clamp = (value, limit) => Math.min(Math.max(value, 0), limit);

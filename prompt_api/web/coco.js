@@ -1,4 +1,4 @@
-/** Kept objects as a COCO dataset, with the service's own run-length masks: nothing is lost on the way. */
+/** Writes kept objects as a COCO dataset, with the run-length masks of the answers, so that nothing is lost. */
 
 import { labelsOf, maskOf } from "./objects.js";
 

@@ -1,4 +1,4 @@
-/** From a prompt to its answer: one in flight, the latest waiting, and what to do about each kind of failure. */
+/** Sends prompts to the decoder, one at a time; only the latest one waits. Handles each kind of failure. */
 
 import { LONGEST_PAUSE, pause } from "./api.js";
 import { LatestOnly } from "./latest.js";
@@ -12,7 +12,7 @@ const RECOVERIES = 3;
 /**
  * @typedef {import("./gallery.js").Entry} Entry
  * @typedef {{entry: Entry, step: import("./prompts.js").Step, isHover: boolean, since: number}} Job `since`: when the
- *   person did it, on the clock of performance.now()
+   person acted, on the clock of performance.now()
  * @typedef {object} Listener
  * @property {(job: Job, answer: import("./decoding.js").Answer) => void} onAnswer
  * @property {(entry: Entry, error: Error) => void} onProblem
@@ -40,12 +40,12 @@ export class Conversation {
     if (!job.isHover || performance.now() >= this.#noHoverBefore) this.#queue.submit(job);
   }
 
-  /** Forgets the job that waits. The one in flight ends by itself. */
+  /** Forgets the job that waits. The running job ends by itself. */
   forget() {
     this.#queue.forget();
   }
 
-  /** Ends without throwing, whatever it meets on the way. */
+  /** Never throws: it handles or reports each failure. */
   async #ask(job) {
     const { entry } = job;
     const { signal } = entry.controller;
@@ -61,19 +61,19 @@ export class Conversation {
       } catch (error) {
         if (signal.aborted) return;
         if (error.code === "local-decoding") {
-          // One that was switched off meanwhile has not failed.
+          // A decoder that was switched off meanwhile has not failed.
           if (decoder === this.decoder) this.#listener.onLocalFailure(error);
           if (this.#queue.superseded) return;
         } else if (job.isHover) {
           this.#noHoverBefore = performance.now() + Math.max(1, error.retryAfter ?? 1) * 1000;
           return;
         } else if (attempt < TRIES && step.base && error.code === "invalid-prompt") {
-          // The mask it refined has been forgotten: the points alone still say what is meant.
+          // The decoder has forgotten the mask that this step refines. The points alone still describe the object.
           entry.timeline = amend(entry.timeline, step.id, { base: null });
           step = { ...step, base: null };
         } else if (entry.recoveries < RECOVERIES && (isForgotten(error) || error.code === "embedding-pending")) {
           entry.recoveries++;
-          // Not waited for: other pictures can be prompted meanwhile. This one is asked again when it is ready.
+          // Not awaited: the person can prompt other pictures. This prompt is sent again when the picture is ready.
           this.#listener.encodeAgain(entry);
           return;
         } else if (attempt < TRIES && isTemporary(error)) {
@@ -87,7 +87,7 @@ export class Conversation {
     }
   }
 
-  /** A click where the pointer rested is what the hover asked already. */
+  /** Returns the preview's answer without a request if the hover already asked for the same. */
   async #answer(decoder, entry, step, isHover, signal) {
     const request = requestFor(step);
     const key = JSON.stringify(request);

@@ -1,11 +1,11 @@
-/** The access token of a service that asks for one: kept for this tab, asked for once however many calls need it. */
+/** The access token of a service that requires one. It is kept for this tab. All calls that wait for it ask once. */
 
 const KEY = "access-token";
 
 let ask = async () => null;
 let asking = null;
 
-/** @param {(isAgain: boolean) => Promise<string|null>} askPerson resolves with a token, or with null if there is none */
+/** @param {(isAgain: boolean) => Promise<string|null>} askPerson resolves with null if the person has no token */
 export function useDialog(askPerson) {
   ask = askPerson;
 }
@@ -17,9 +17,9 @@ export function authorization() {
 }
 
 /**
- * After a refusal: a token that differs from the one refused.
- * @param {{Authorization?: string}} refused the headers that were not good enough
- * @returns {Promise<boolean>} false if the person has none: the refusal stands
+ * Gets another token after the service refused a call.
+ * @param {{Authorization?: string}} refused the headers of the refused call
+ * @returns {Promise<boolean>} false if the person has no token, so that the refusal stands
  */
 export async function renew(refused) {
   // Another call may have been given a token while this one was on its way.

@@ -1,4 +1,4 @@
-/** A cursor on the picture that the keyboard moves: what the mouse can point at, the arrow keys can, too. */
+/** A cursor on the picture that the arrow keys move, so that the keyboard can point wherever the mouse can. */
 
 import { boxBetween, hasArea } from "./gestures.js";
 

@@ -1,14 +1,14 @@
 /**
- * Who answers prompts: the service, or this browser.
+ * The two decoders that answer prompts: the service and this browser.
  *
  * @typedef {{image_id: string, model: string, width: number, height: number}} Image the image resource
  * @typedef {{results: {masks: import("./prompts.js").Mask[]}[], times: {total: number|null, inside: number|null}}} Answer
- *   as the service answers, and how long it took in ms: in all, and inside the decoder
+ *   `results` as the service answers them; `times` in ms: of the whole request, and inside the decoder
  * @typedef {object} Decoder
  * @property {(image: Image, options: {signal: AbortSignal, report: (share: number) => void}) => Promise<void>} prepare
- *   gets all that prompts on an image need; `share` (0-1) of it is there
+ *   loads everything that prompts on an image need; `report` is told which share (0-1) is loaded
  * @property {(image: Image, request: object, options: {signal: AbortSignal}) => Promise<Answer>} masks
- *   rejects with a Problem: `invalid-prompt` for a mask token it does not know, `local-decoding` when it cannot go on
+ *   rejects with a Problem: `invalid-prompt` for an unknown mask token, `local-decoding` when it cannot go on
  * @property {() => void} close frees what it holds
  */
 
@@ -21,7 +21,7 @@ export const service = {
   close: () => {},
 };
 
-/** The module that decodes here, or null where this browser cannot. Nothing heavy is loaded yet. */
+/** Returns the module that decodes in this browser, or null if the browser cannot. Loads nothing heavy yet. */
 export async function findLocal() {
   try {
     const local = await import("./local/index.js");
@@ -33,7 +33,7 @@ export async function findLocal() {
 
 /**
  * Whether the service has what this browser needs.
- * @returns {Promise<{available: boolean, reason: string}>} `reason`: a sentence where it has not
+ * @returns {Promise<{available: boolean, reason: string}>} `reason`: a sentence, if the model is not available
  */
 export function localAvailability(local, model) {
   return local.availability({ request }, model);

@@ -1,4 +1,4 @@
-/** Shows the state of the open picture: marks, masks, objects, buttons, facts. Reads state, changes none. */
+/** Shows the state of the open picture: marks, masks, objects, buttons, facts. Reads the state and never changes it. */
 
 import { showChoices } from "./choices.js";
 import { setText, showProgress } from "./notices.js";
@@ -29,14 +29,14 @@ export class Desk {
     this.#wishes = { ...wishes, onHighlight: (id) => this.#highlight(id) };
   }
 
-  /** The place for a picture, or the welcome. The stage takes its measures from it before it shows anything. */
+  /** Shows the room for a picture, or the welcome. The stage measures this room before it shows a picture. */
   showRoom() {
     const isOpen = this.#gallery.current !== null;
     for (const id of ["desk", "add", "export"]) find(id).hidden = !isOpen;
     find("welcome").hidden = isOpen;
   }
 
-  /** Everything, after any change of state. */
+  /** Shows everything again, after any change of state. */
   render() {
     const entry = this.#gallery.current;
     this.showRoom();
@@ -56,26 +56,26 @@ export class Desk {
     this.#renderFacts(entry);
   }
 
-  /** The strip and the progress card, after a step of some encoding. */
+  /** Shows the strip and the progress card again, after a step of some encoding. */
   renderStrip() {
     const { entries, current } = this.#gallery;
     showStrip(entries, current, this.#wishes);
     showProgress(current?.progress ?? null);
   }
 
-  /** A mask that nobody has asked for yet, under the pointer; null takes it away. */
+  /** Shows the mask under the pointer before the person asks for it. Null removes it. */
   showPreview(mask) {
     this.#stage.drawMask(mask, { faint: true });
   }
 
-  /** A box that is being drawn; null shows the one there is. */
+  /** Shows a box that is being drawn. Null shows the box of the prompt. */
   showDraft(box) {
     if (!this.#gallery.current) return;
     const { step } = this.#gallery.current.timeline.now;
     this.#stage.drawPrompt(step.points, box ?? step.box);
   }
 
-  /** How long the last prompt took, in milliseconds. */
+  /** Shows how long the last prompt took, in milliseconds. */
   showTimes({ total, inside }, isLocal) {
     const part = inside === null ? "" : ` · ${isLocal ? "decoding" : "service"} ${round(inside)} ms`;
     setText("latency", total === null ? "" : `Last prompt ${round(total)} ms${part}`);
@@ -86,7 +86,7 @@ export class Desk {
     if (this.#gallery.current) this.#drawObjects(this.#gallery.current);
   }
 
-  /** The one being changed is drawn as the present mask instead. */
+  /** Draws the kept objects without the one being edited, which is drawn as the present mask. */
   #drawObjects({ timeline, hidden }) {
     const { objects, editing } = timeline.now;
     const drawn = objects.filter(({ id }) => id !== editing && (!hidden.has(id) || id === this.#highlighted));
@@ -105,7 +105,7 @@ export class Desk {
     setText("hint", hintFor(step, image !== null));
   }
 
-  /** Whoever takes an object up gets its label, and the new one if it is renamed in the list meanwhile. */
+  /** Fills in the label of an object when its editing starts, and again if it is renamed in the list meanwhile. */
   #fillLabel({ id, timeline }, editing) {
     const object = timeline.now.objects.find((other) => other.id === editing);
     const edited = object ? JSON.stringify([id, object.id, object.label]) : null;
@@ -120,7 +120,7 @@ export class Desk {
   }
 }
 
-/** A button that goes out while it has the focus hands it to the picture, so that the keyboard does not get lost. */
+/** A button that is disabled while it has the focus passes it to the picture, so that the keyboard still works. */
 function enable(id, enabled) {
   const button = find(id);
   if (!enabled && document.activeElement === button) find("stage").focus({ preventScroll: true });

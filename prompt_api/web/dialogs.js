@@ -17,7 +17,7 @@ export function prepareHelp() {
   closeOnBackdrop(find("help-dialog"));
 }
 
-/** Whether keys without Ctrl are wanted: a person who dictates may not want them. */
+/** Whether keys without Ctrl act as shortcuts. A person who dictates text may turn them off. */
 export function lettersWanted() {
   return find("letters").checked;
 }
@@ -43,7 +43,7 @@ export function prepareExport(onFormat) {
   }
 }
 
-/** @param {string} summary what would be exported */
+/** @param {string} summary what the export contains */
 export function showExport(summary) {
   find("export-summary").textContent = summary;
   find("export-dialog").showModal();
@@ -52,12 +52,12 @@ export function showExport(summary) {
 /**
  * Asks before work is lost.
  * @param {string} name of the picture
- * @param {string} lost what would go with it
- * @returns {Promise<boolean>} whether it is to go
+ * @param {string} lost what is lost with the picture
+ * @returns {Promise<boolean>} true if the person confirms
  */
 export function confirmRemoval(name, lost) {
   const dialog = find("remove-dialog");
-  find("remove-text").textContent = `${name}, with ${lost}, is not exported as it is now. Undo does not bring it back.`;
+  find("remove-text").textContent = `You have not exported the latest changes to ${name}, which has ${lost}. Undo does not bring it back.`;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -67,14 +67,14 @@ export function confirmRemoval(name, lost) {
 
 /**
  * Asks for an access token.
- * @param {boolean} isAgain the service refused the one before
+ * @param {boolean} isAgain true if the service refused the token before
  * @returns {Promise<string|null>} null when the person cancels
  */
 export function askForToken(isAgain) {
   const dialog = find("token-dialog");
   find("token-text").textContent = isAgain
     ? "The service did not accept that token. Try another one."
-    : "This service answers only with an access token. Ask whoever runs it.";
+    : "This service needs an access token. Ask the people who run it.";
   find("token").value = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -89,7 +89,7 @@ export function askForToken(isAgain) {
       "submit",
       (event) => {
         event.preventDefault();
-        // A header takes printable ASCII alone; anything else came with copying.
+        // A header allows only printable ASCII. Other characters come from copying.
         finish(find("token").value.replace(/[^\x21-\x7e]/g, "") || null);
       },
       { signal },
@@ -103,7 +103,7 @@ function closeOnBackdrop(dialog) {
   dialog.addEventListener("click", (event) => {
     const { left, right, top, bottom } = dialog.getBoundingClientRect();
     const outside = event.clientX < left || event.clientX > right || event.clientY < top || event.clientY > bottom;
-    // A key that presses a button inside is a click at (0, 0).
+    // When a key presses a button in the dialog, the browser reports a click at (0, 0).
     if (outside && event.target === dialog) dialog.close();
   });
 }

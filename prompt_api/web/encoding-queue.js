@@ -1,4 +1,4 @@
-/** Encodes many pictures a few at a time: each follows its progress over a connection, and a browser has six. */
+/** Encodes a few pictures at a time. Each holds a connection to follow its progress, and a browser allows only six. */
 
 const AT_ONCE = 2;
 
@@ -17,7 +17,7 @@ export class EncodingQueue {
     this.#fill();
   }
 
-  /** Starts a waiting picture at once: a person is looking at it. */
+  /** Starts a waiting picture at once, because a person is looking at it. */
   hurry(entry) {
     if (this.drop(entry)) this.#start(entry);
   }

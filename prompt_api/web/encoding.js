@@ -1,4 +1,4 @@
-/** Brings a picture to the state "its embedding is there": ask by hash, else upload, then follow. */
+/** Makes sure that the service has a picture's embedding: asks by hash, uploads if needed, follows the encoding. */
 
 import { Problem, isForgotten, isTemporary } from "./problems.js";
 
@@ -13,7 +13,7 @@ const TRIES = 5;
  * @param {typeof import("./api.js")} api
  * @param {Blob} file
  * @param {{signal: AbortSignal, report: (progress: Progress) => void}} options
- * @returns {Promise<{image: object, uploaded: boolean}>} `uploaded` is false for a picture the service knew
+ * @returns {Promise<{image: object, uploaded: boolean}>} `uploaded` is false if the service already had the picture
  */
 export async function ensureEncoded(api, file, { signal, report }) {
   report({ step: "reading" });
@@ -23,7 +23,7 @@ export async function ensureEncoded(api, file, { signal, report }) {
   const find = async () => {
     try {
       const image = await api.getImage(id, { signal });
-      // A recorded failure is not an answer to someone who asks again: uploading starts a new attempt.
+      // A recorded failure counts as unknown, because uploading starts a new attempt.
       return image.status === "failed" ? null : image;
     } catch (error) {
       if (isForgotten(error)) return null;

@@ -1,5 +1,5 @@
 /**
- * The EXIF orientation of WEBP and PNG files, which browsers obey for some formats only, as the service reads it.
+ * Reads the EXIF orientation of WEBP and PNG files as the service does. Browsers apply it for some formats only.
  * Sources: RFC 9649, section 2; PNG, third edition, section 5; TIFF 6.0, section 2; Exif 2.32, section 4.6.4.
  */
 
@@ -8,7 +8,7 @@ const SHORT = 3;
 const LONG = 4;
 const EXIF_HEADER = "Exif\0\0";
 
-/** Two pixels beside each other, with the orientation that puts them one above the other. */
+/** Pictures of two pixels side by side, with the orientation that puts one above the other. */
 const PROBES = {
   webp: "UklGRk4AAABXRUJQVlA4WAoAAAAIAAAAAQAAAAAAVlA4TA4AAAAvAQAAAAcQEf0PRET/A0VYSUYaAAAATU0AKgAAAAgAAQESAAMAAAABAAYAAAAAAAA=",
   png: "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAAGmVYSWZNTQAqAAAACAABARIAAwAAAAEABgAAAAAAANZnS2kAAAAPSURBVHicY2BgYGBgYAAAAAcAAVchYhkAAAAASUVORK5CYII=",
@@ -17,9 +17,9 @@ const PROBES = {
 const obeyed = {};
 
 /**
- * What is left to do with the pixels that `createImageBitmap` gives for a file.
+ * Returns the orientation that still has to be applied to the pixels that `createImageBitmap` gives for a file.
  * @param {Blob} file
- * @returns {Promise<number>} EXIF orientation, 1 to 8; 1 where there is nothing to do
+ * @returns {Promise<number>} EXIF orientation, 1 to 8; 1 if nothing is left to do
  */
 export async function remainingOrientation(file) {
   const format = formatOf(textOf(new Uint8Array(await file.slice(0, 12).arrayBuffer())));
@@ -33,7 +33,7 @@ export async function remainingOrientation(file) {
 /**
  * @param {ArrayBuffer} buffer a whole file
  * @param {"webp"|"png"} format
- * @returns {number} 1 to 8; 1 where it has none that can be read
+ * @returns {number} 1 to 8; 1 if no orientation can be read
  */
 export function orientationIn(buffer, format) {
   try {

@@ -1,8 +1,8 @@
 /**
- * Kept objects as one file to save, in each format on offer.
+ * Writes kept objects as one file to save, in one of several formats.
  *
  * @typedef {{name: string, stem: string, width: number, height: number, objects: import("./objects.js").Kept[]}}
- *   Annotated a picture; `stem` is its name without extension, unlike that of any other
+ *   Annotated a picture; `stem` is its name without extension, made unique
  */
 
 import { cocoDataset } from "./coco.js";
@@ -27,7 +27,7 @@ const WRITERS = {
 
 /**
  * @param {keyof typeof WRITERS} format
- * @param {{name: string, width: number, height: number, objects: object[]}[]} pictures those without objects are left out
+ * @param {{name: string, width: number, height: number, objects: object[]}[]} pictures one without objects is left out
  * @param {Date} date
  */
 export function exportAs(format, pictures, date) {
@@ -38,7 +38,7 @@ export function exportAs(format, pictures, date) {
 export function save({ name, blob }) {
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
   link.click();
-  // The browser has taken hold of the blob once the click's task is over.
+  // The browser holds the blob itself when the click's task has ended.
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
@@ -65,7 +65,7 @@ function withStems(pictures) {
   });
 }
 
-/** Without what some file system refuses. */
+/** Replaces what some file system refuses in a name. */
 function safeName(text) {
   return text.replace(/[\\/:*?"<>|\p{Cc}]/gu, "_").replace(/^\.+|[. ]+$/g, "_") || "_";
 }

@@ -8,7 +8,7 @@ export function listenToFiles(onFiles) {
   for (const id of ["choose", "add"]) find(id).addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
     give(input.files);
-    // So that choosing the same file again is a change again.
+    // Without this, choosing the same file again does not fire `change`.
     input.value = "";
   });
   document.addEventListener("paste", (event) => give(event.clipboardData?.files ?? []));

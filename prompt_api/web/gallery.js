@@ -5,7 +5,7 @@ import { Problem } from "./problems.js";
 import { START } from "./timeline.js";
 
 const MOST_PICTURES = 100;
-/** Pictures whose bitmap is kept, 10 MB each: those shown last. */
+/** How many bitmaps are kept, of the pictures shown last. Each takes about 10 MB. */
 const MOST_BITMAPS = 6;
 
 /**
@@ -22,7 +22,7 @@ const MOST_BITMAPS = 6;
  * @property {number} recoveries times it was encoded again since the last answer
  * @property {import("./timeline.js").Timeline} timeline
  * @property {Set<number>} hidden ids of kept objects that are not drawn
- * @property {import("./viewport.js").View|null} view as it was left
+ * @property {import("./viewport.js").View|null} view the view when the picture was last left
  * @property {{key: string, answer: object}|null} preview the last hover's request and its answer
  * @property {object[]} savedObjects the objects of the last export
  */
@@ -36,7 +36,7 @@ export class Gallery {
   #bitmaps = new Map();
 
   /**
-   * Opens a file, or gives the entry it already has.
+   * Opens a file, or returns the entry that it already has.
    * @returns {Promise<{entry: Entry, isNew: boolean}>}
    * @throws {Problem} `unreadable`, `too-many-pictures`
    */
@@ -68,19 +68,19 @@ export class Gallery {
     return { entry, isNew: true };
   }
 
-  /** The picture's bitmap, opened again if it was let go. The gallery closes it. */
+  /** Returns the picture's bitmap, and opens it again if it was closed. Only the gallery closes it. */
   async bitmapOf(entry) {
     const bitmap = this.#bitmaps.get(entry) ?? (await openPicture(entry.file)).bitmap;
     this.#keep(entry, bitmap);
     return bitmap;
   }
 
-  /** Whether the picture's kept objects are all in a file. */
+  /** True if the last export contains the picture's kept objects, or there are none. */
   isSaved({ timeline: { now }, savedObjects }) {
     return now.objects.length === 0 || now.objects === savedObjects;
   }
 
-  /** Closes a picture. @returns {Entry|null} the one to show in its place */
+  /** Closes a picture. @returns {Entry|null} the picture to show instead */
   remove(entry) {
     const index = this.entries.indexOf(entry);
     this.entries.splice(index, 1);
@@ -90,7 +90,7 @@ export class Gallery {
     return this.entries[Math.min(index, this.entries.length - 1)] ?? null;
   }
 
-  /** The picture `by` places after the current one, around the end. */
+  /** The picture `by` places after the current one. The first follows the last. */
   neighbour(by) {
     const count = this.entries.length;
     return this.entries[(this.entries.indexOf(this.current) + by + count) % count];

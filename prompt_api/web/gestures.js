@@ -1,8 +1,8 @@
-/** Turns mouse, pen and fingers on the picture into wishes: point, box, box being drawn, hover; zooms and pans by itself. */
+/** Turns mouse, pen and touch on the picture into points, boxes and hovers. Zooms and pans the stage itself. */
 
 const DRAG_PIXELS = 6;
 const TAP_PIXELS = 12;
-/** Zoom per pixel of the wheel; a pinch on a touchpad arrives as a wheel with Ctrl and small steps. */
+/** Zoom per pixel of the wheel. A pinch on a touchpad arrives as a wheel event with Ctrl and small steps. */
 const WHEEL_RATE = 0.0018;
 const PINCH_RATE = 0.01;
 const LINE_PIXELS = 16;
@@ -127,7 +127,7 @@ export function listenToPointers(stage, { tool, onPoint, onBox, onBoxDraft, onHo
 
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && gesture) end();
-    // On a button or in a text, the space bar has a meaning of its own.
+    // On a button or in a text field, the space bar has a meaning of its own.
     if (event.key !== " " || (event.target !== element && event.target !== document.body)) return;
     event.preventDefault();
     spaceHeld = true;

@@ -1,4 +1,4 @@
-/** At most one job at a time, and only the newest of those that wait. */
+/** Runs at most one job at a time, and keeps only the newest job that waits. */
 
 export class LatestOnly {
   #run;
@@ -10,18 +10,18 @@ export class LatestOnly {
     this.#run = run;
   }
 
-  /** True while a newer job waits for the running one: the running one need not try again. */
+  /** True while a newer job waits. The running job need not try again then. */
   get superseded() {
     return this.#waiting !== null;
   }
 
-  /** Runs `job` now, or when the running one ends unless a newer one came in between. */
+  /** Runs `job` now, or after the running job unless a newer job replaces it first. */
   submit(job) {
     this.#waiting = job;
     if (!this.#running) this.#drain();
   }
 
-  /** Forgets the waiting job. The running one ends by itself. */
+  /** Forgets the waiting job. The running job ends by itself. */
   forget() {
     this.#waiting = null;
   }

@@ -14,7 +14,7 @@ export class LocalSwitch {
   #checked = null;
   #decoder = service;
 
-  /** @param {(decoder: import("./decoding.js").Decoder) => void} onDecoder told of each decoder chosen */
+  /** @param {(decoder: import("./decoding.js").Decoder) => void} onDecoder called with each decoder that is chosen */
   constructor(onDecoder) {
     this.#onDecoder = onDecoder;
     this.#input.addEventListener("change", () => this.#turn(this.#input.checked));
@@ -28,11 +28,11 @@ export class LocalSwitch {
     if (recall(KEY) === "on") this.#turn(true);
   }
 
-  /** Once a model is known: disables the switch, with the reason, if the service cannot give that model away. */
+  /** Disables the switch, and shows the reason, if the service cannot give this model to the browser. */
   async check(model) {
     if (!this.#local || model === this.#checked) return;
     this.#checked = model;
-    // Out of reach is no reason for good: whoever turns it on meets it again.
+    // A failed request may pass, so the switch stays enabled. Turning it on reports the problem if it remains.
     const { available, reason } = await localAvailability(this.#local, model).catch(() => ({ available: true, reason: "" }));
     this.#input.disabled = !available;
     setText("local-note", asSentence(reason));

@@ -1,10 +1,10 @@
-/** What the page tells in words: a message to act on, a sentence for screen readers, how far an encoding is. */
+/** The page's messages: alerts to act on, sentences for screen readers, and the progress of an encoding. */
 
 import { sentenceFor } from "./problems.js";
 
 const find = (id) => document.getElementById(id);
 
-/** A message to act on; `retry` adds a button. */
+/** Shows a message to act on. `retry` adds a button. */
 export function showAlert(error, retry = null) {
   find("alert").hidden = false;
   find("alert-text").textContent = sentenceFor(error);
@@ -19,12 +19,12 @@ export function hideAlert() {
   find("alert").hidden = true;
 }
 
-/** Says a sentence to a screen reader, after what it is saying now. */
+/** Gives a screen reader a sentence to say after the present one. */
 export function announce(sentence) {
   setText("announce", sentence);
 }
 
-/** What is going on before the next answer; null when all is done. */
+/** Shows what happens before the next answer. Null hides it when all is done. */
 export function showProgress(progress) {
   find("progress").hidden = progress === null;
   if (progress === null) return;
@@ -37,7 +37,7 @@ export function showProgress(progress) {
 }
 
 /**
- * A step of the way in words, and how much of it is done (0-1, null: not known).
+ * Returns a progress step in words, and the share of it that is done (0-1; null if not known).
  * @param {import("./encoding.js").Progress} progress
  */
 export function wordsFor(progress) {
@@ -53,21 +53,21 @@ export function wordsFor(progress) {
     case "queued":
       return { text: "Waiting for its turn", note: aheadText(progress.position), share: null };
     case "encoding":
-      return { text: "Encoding", note: "only this once", share: null };
+      return { text: "Encoding", note: "only once for each picture", share: null };
     case "preparing":
-      return { text: "Getting ready to decode here", note: `${Math.floor(progress.share * 100)} %`, share: progress.share };
+      return { text: "Preparing to decode in this browser", note: `${Math.floor(progress.share * 100)} %`, share: progress.share };
     default:
       return { text: sentenceFor(progress.error), note: `Trying again in ${Math.ceil(progress.seconds)} s.`, share: null };
   }
 }
 
-/** @param {number|null} ahead encodings before this one; null: not known */
+/** @param {number|null} ahead encodings before this one; null if not known */
 function aheadText(ahead) {
   if (ahead === null) return "";
   return ahead === 0 ? "next in the queue" : `${ahead} ahead of it`;
 }
 
-/** Changes a text only if it differs, so that nothing is laid out or read out twice. */
+/** Changes a text only if it differs, so that nothing is laid out or read aloud twice. */
 export function setText(id, text) {
   const element = find(id);
   if (element.textContent !== text) element.textContent = text;

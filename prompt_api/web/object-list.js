@@ -35,7 +35,7 @@ export function showObjects(objects, state, wishes) {
   find("object-count").textContent = String(objects.length);
 }
 
-/** Labels in use, offered wherever one is typed. */
+/** Offers the labels in use in every field for a label. */
 export function offerLabels(objects) {
   const options = labelsOf(objects).map((value) => Object.assign(document.createElement("option"), { value }));
   find("labels").replaceChildren(...options);

@@ -1,5 +1,5 @@
 /**
- * The objects kept on one picture: pure functions from a state of the timeline to what changes in it.
+ * The objects kept on one picture. Pure functions take a state of the timeline and return what changes in it.
  *
  * @typedef {{id: number, label: string, colour: string, step: import("./prompts.js").Step}} Kept
  *   colour is "#rrggbb"; the mask is the step's chosen one
@@ -7,13 +7,13 @@
 
 import { BLANK, chosenMask } from "./prompts.js";
 
-/** Told apart on light and dark photos, and by most people who see colours differently. */
+/** Colours that differ on light and dark photos, also for most people with a colour vision deficiency. */
 export const PALETTE = ["#ff8c1a", "#00b3a4", "#e0359a", "#8fd14f", "#7a5cff", "#ffd400", "#00a2ff", "#ff5a4f"];
 
 export const FIRST_LABEL = "object";
 export const LONGEST_LABEL = 60;
 
-/** The present mask joins the objects, or takes the place of the one being edited. Null without a mask. */
+/** Adds the present mask to the objects, or replaces the object being edited. Returns null if there is no mask. */
 export function keep({ step, objects, editing }, { id, label }) {
   if (!chosenMask(step)) return null;
   const before = objects.find((object) => object.id === editing);
@@ -22,7 +22,7 @@ export function keep({ step, objects, editing }, { id, label }) {
   return { step: BLANK, objects: next, editing: null };
 }
 
-/** The prompt of a kept object becomes the present one again. */
+/** Makes the prompt of a kept object the present one again. */
 export function reselect({ objects }, id) {
   const object = objects.find((other) => other.id === id);
   return object ? { step: object.step, editing: id } : null;
@@ -36,7 +36,7 @@ export function recolour({ objects }, id, colour) {
   return change(objects, id, { colour });
 }
 
-/** Without an object; its prompt goes too if it was being edited. */
+/** Removes an object. Its prompt is cleared too if it was being edited. */
 export function remove({ objects, editing }, id) {
   const next = objects.filter((object) => object.id !== id);
   return editing === id ? { step: BLANK, objects: next, editing: null } : { objects: next };
@@ -60,7 +60,7 @@ function cleanLabel(label) {
   return label.replace(/\s+/g, " ").trim().slice(0, LONGEST_LABEL) || FIRST_LABEL;
 }
 
-/** The colour used least so far, the earliest of those. */
+/** The colour used least so far; of several, the first in the palette. */
 function freshColour(objects) {
   const uses = (colour) => objects.filter((object) => object.colour === colour).length;
   return PALETTE.reduce((best, colour) => (uses(colour) < uses(best) ? colour : best));

@@ -12,14 +12,14 @@ import { rasterize } from "./rle.js";
 const INSIDE = 1;
 const TRACED = 2;
 
-// Right, down, left, up: with the mask to the right hand.
+// Right, down, left, up. The mask is always on the right-hand side.
 const STEPS = [
   [1, 0],
   [0, 1],
   [-1, 0],
   [0, -1],
 ];
-// Where on the pixel an edge of each direction starts.
+// For each direction, the corner of the pixel where its edge starts.
 const STARTS = [
   [0, 0],
   [1, 0],
@@ -29,9 +29,9 @@ const STARTS = [
 
 /**
  * The parts of a mask, each an outer ring and its holes. Pixels that touch only at a corner are separate.
- * @param {ArrayLike<number>} runs as `decodeRuns` gives them
+ * @param {ArrayLike<number>} runs as `decodeRuns` returns them
  * @param {[number, number]} size [height, width]
- * @param {[number, number, number, number]} bbox [x, y, width, height] of the mask: nothing outside is looked at
+ * @param {[number, number, number, number]} bbox [x, y, width, height] of the mask; only its pixels are read
  * @returns {{outer: Ring, holes: Ring[]}[]}
  */
 export function outlines(runs, size, [x, y, width, height]) {
@@ -53,8 +53,8 @@ export function outlines(runs, size, [x, y, width, height]) {
 }
 
 /**
- * The ring without the points that lie within `tolerance` pixels of the line through the others (Douglas, Peucker
- * 1973). A ring that would collapse stays as it is.
+ * Removes the points of a ring that lie within `tolerance` pixels of the line through the points that stay (Douglas,
+ * Peucker 1973). Returns a ring unchanged if it would collapse.
  */
 export function simplify(ring, tolerance) {
   let far = 0;
@@ -84,13 +84,13 @@ export function simplify(ring, tolerance) {
   return slim.length < 3 || signedArea(slim) * signedArea(ring) <= 0 ? ring : slim;
 }
 
-/** One ring through all rings, joined by cuts of no width, for formats that allow one polygon per object. */
+/** Joins all rings into one by cuts of zero width, for formats that allow one polygon per object. */
 export function joined(parts) {
   const rings = parts.map(({ outer, holes }) => holes.reduce(join, outer));
   return rings.reduce(join);
 }
 
-/** Square pixels inside the ring; negative for a ring that runs counterclockwise on the screen. */
+/** The area of a ring in square pixels. It is negative if the ring runs counterclockwise on the screen. */
 export function signedArea(ring) {
   let twice = 0;
   for (let i = 0, [px, py] = ring.at(-1); i < ring.length; [px, py] = ring[i++]) {
@@ -107,7 +107,7 @@ function framedGrid(cells, width, height) {
   return { cells: framed, column };
 }
 
-/** The ring that starts along the upper edge of a pixel. Marks every upper edge it passes. */
+/** Traces the ring that starts along the upper edge of a pixel. Marks every upper edge on its way. */
 function trace({ cells, column }, startX, startY) {
   const inside = (x, y) => cells[x * column + y] & INSIDE;
   const ring = [];
@@ -127,7 +127,7 @@ function trace({ cells, column }, startX, startY) {
       [x, y] = [aheadX, aheadY];
     }
   } while (x !== startX || y !== startY || way !== 0);
-  // A start in the middle of a straight edge is no corner.
+  // A start in the middle of a straight edge is not a corner.
   if (before === 0) ring.shift();
   return ring;
 }
@@ -138,7 +138,7 @@ function partAround(parts, hole) {
   return around.reduce((best, part) => (signedArea(part.outer) < signedArea(best.outer) ? part : best));
 }
 
-/** Even-odd rule, half a pixel inside the hole's first corner to stay off the lines. */
+/** Even-odd rule. Tests the place half a pixel inside the hole's first corner, which lies on no line of the ring. */
 function contains(ring, [cornerX, cornerY]) {
   const [x, y] = [cornerX + 0.5, cornerY - 0.5];
   let within = false;
@@ -150,7 +150,7 @@ function contains(ring, [cornerX, cornerY]) {
   return within;
 }
 
-/** Both rings as one, cut open where they come closest. */
+/** Joins two rings into one by a cut where they come closest. */
 function join(a, b) {
   let best = Infinity;
   let [from, to] = [0, 0];

@@ -1,9 +1,9 @@
-/** Paints masks into a canvas: tinted inside, a bright line along the edge. */
+/** Paints masks into a canvas: a tint inside and a bright line along the edge. */
 
 import { decodeRuns, rasterize } from "./rle.js";
 
 /**
- * How a mask looks: RGBA, 0-255. The edge is as wide as `edgeWidth`, in CSS pixels.
+ * How a mask looks: RGBA, 0-255. `edgeWidth` is the width of the edge in CSS pixels.
  * @typedef {{fill: number[], edge: number[], edgeWidth: number}} Look
  */
 
@@ -18,7 +18,7 @@ const decoded = new WeakMap();
 /**
  * The look of a kept object.
  * @param {string} colour "#rrggbb"
- * @param {boolean} strong stands out from the others
+ * @param {boolean} strong true if it stands out from the others
  * @returns {Look}
  */
 export function lookOf(colour, strong) {
@@ -27,7 +27,7 @@ export function lookOf(colour, strong) {
 }
 
 /**
- * Replaces what `canvas` shows by a window of some masks, later ones on top. The canvas keeps its size.
+ * Clears `canvas` and paints the part of the masks inside `window`, later masks on top. Does not resize the canvas.
  * @param {HTMLCanvasElement} canvas
  * @param {{mask: import("./prompts.js").Mask, look: Look}[]} layers
  * @param {{x: number, y: number, width: number, height: number}} window part of the picture's plane that fills
@@ -55,7 +55,7 @@ function runsOf(mask) {
   return runs;
 }
 
-/** The whole canvas pixels that the mask's bounding box touches, and the window of the picture under them. */
+/** The whole canvas pixels that the mask's bounding box touches, and the part of the picture under them. */
 function coveredPart(canvas, [x, y, width, height], window) {
   const across = canvas.width / window.width;
   const down = canvas.height / window.height;
@@ -77,12 +77,12 @@ function coveredPart(canvas, [x, y, width, height], window) {
       width: (right - left) / across,
       height: (bottom - top) / down,
     },
-    // Where the mask ends only because the canvas does, there is no edge to draw.
+    // A mask that the canvas cuts off has no edge there.
     open: { left: left === 0, top: top === 0, right: right === canvas.width, bottom: bottom === canvas.height },
   };
 }
 
-/** An empty image that covers all parts, or null without any. */
+/** An empty image that covers all parts, or null if there are no parts. */
 function imageOver(parts) {
   if (parts.length === 0) return null;
   const [left, top] = [Math.min(...parts.map((part) => part.left)), Math.min(...parts.map((part) => part.top))];
@@ -99,7 +99,7 @@ function colourise(image, cells, { left: partLeft, top: partTop, width, height, 
   const framed = withFrame(cells, width, height, open, edge);
   const column = height + 2 * edge;
   const step = edge * column;
-  // Cells are column-major and pixels row-major: in tiles, both stay in the processor's cache.
+  // Cells are column-major and pixels are row-major. Tiles keep both in the processor's cache.
   for (let left = 0; left < width; left += TILE) {
     const right = Math.min(left + TILE, width);
     for (let top = 0; top < height; top += TILE) {
@@ -115,7 +115,7 @@ function colourise(image, cells, { left: partLeft, top: partTop, width, height, 
   }
 }
 
-/** The cells with a frame `edge` wide that counts as mask on the open sides, so that no edge is seen there. */
+/** Adds a frame of `edge` cells. It counts as mask on the open sides, so that no edge is drawn there. */
 function withFrame(cells, width, height, open, edge) {
   const column = height + 2 * edge;
   const framed = new Uint8Array((width + 2 * edge) * column);

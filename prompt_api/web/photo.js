@@ -1,6 +1,6 @@
-/** The photo under the masks, drawn for a view: from a small bitmap, or from a sharp one where that shows more. */
+/** Draws the photo under the masks: from a small bitmap, or from a sharp one where that shows more. */
 
-/** From this zoom on, the picture's own pixels are what a person wants to see. */
+/** From this zoom on, a person wants to see the picture's own pixels, so they are not smoothed. */
 const PIXELS_SHOW = 4;
 const MOST_DENSITY = 2;
 
@@ -9,7 +9,7 @@ export class Photo {
   #onSharp;
   #source = null;
 
-  /** @param {HTMLCanvasElement} canvas @param {() => void} onSharp told when the photo can be drawn better */
+  /** @param {HTMLCanvasElement} canvas @param {() => void} onSharp called when the photo can be drawn better */
   constructor(canvas, onSharp) {
     this.#canvas = canvas;
     this.#onSharp = onSharp;
@@ -22,14 +22,14 @@ export class Photo {
 
   /**
    * @param {ImageBitmap} bitmap
-   * @param {() => Promise<ImageBitmap>} openSharp called once if someone zooms in beyond the bitmap's pixels
+   * @param {() => Promise<ImageBitmap>} openSharp called once if a person zooms in beyond the bitmap's pixels
    */
   show(bitmap, openSharp) {
     this.forget();
     this.#source = { bitmap, openSharp, sharp: null };
   }
 
-  /** Before its bitmap is closed: what was painted last stays. */
+  /** Call this before closing the bitmap. What was painted last stays on the canvas. */
   forget() {
     this.#source?.sharp?.close();
     this.#source = null;
@@ -52,7 +52,7 @@ export class Photo {
     context.drawImage(this.#bitmapFor(view.scale * density, picture), ...place.map((length) => length * density));
   }
 
-  /** The bitmap to draw at `scale` screen pixels per picture pixel; asks for the sharp one when it is worth it. */
+  /** The bitmap to draw at `scale` screen pixels per picture pixel. Opens the sharp one when it first shows more. */
   #bitmapFor(scale, picture) {
     const source = this.#source;
     const has = source.bitmap.width / picture.width;
@@ -62,21 +62,21 @@ export class Photo {
       source.openSharp = null;
       openSharp().then(
         (sharp) => this.#useSharp(source, sharp),
-        () => {}, // the file is gone or memory is short: the small bitmap stays
+        () => {}, // the file is gone or memory is short, so the small bitmap stays
       );
     }
     return source.sharp ?? source.bitmap;
   }
 
   #useSharp(source, sharp) {
-    // Another picture may have been opened meanwhile.
+    // The person may have opened another picture meanwhile.
     if (source !== this.#source) return sharp.close();
     source.sharp = sharp;
     this.#onSharp();
   }
 }
 
-/** Gives a canvas `density` pixels per CSS pixel of the frame it fills. Changing its size would clear it. */
+/** Gives a canvas `density` pixels per CSS pixel of its frame. Does not set an equal size, which would clear it. */
 export function resizeCanvas(canvas, frame, density) {
   const [width, height] = [Math.round(frame.width * density), Math.round(frame.height * density)];
   if (canvas.width === width && canvas.height === height) return;

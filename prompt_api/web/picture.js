@@ -9,8 +9,8 @@ const MOST_PIXELS = 24_000_000;
 
 /**
  * @param {Blob} file
- * @returns {Promise<{width: number, height: number, bitmap: ImageBitmap}>} width and height are the upright
- *   original's; the bitmap is at most 2048 on its long side
+ * @returns {Promise<{width: number, height: number, bitmap: ImageBitmap}>} width and height of the upright original;
+ *   the long side of the bitmap is at most 2048
  * @throws {Problem} `unreadable`
  */
 export async function openPicture(file) {
@@ -20,14 +20,14 @@ export async function openPicture(file) {
   return { ...(swapsAxes(orientation) ? { width: height, height: width } : { width, height }), bitmap: small };
 }
 
-/** The same picture in all its pixels, or in 24 million if it has more. */
+/** Opens the same picture with all its pixels, or reduced to 24 million if it has more. */
 export async function openSharp(file) {
   const [bitmap, orientation] = await decode(file);
   const most = Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height));
   return upright(await reduced(bitmap, most), orientation);
 }
 
-/** The pixels as the browser gives them, and the EXIF orientation that it leaves to be undone. */
+/** Returns the pixels as the browser gives them, and the EXIF orientation that it did not apply. */
 async function decode(file) {
   try {
     const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
@@ -48,7 +48,7 @@ async function reduced(bitmap, scale) {
   return small;
 }
 
-/** Undoes an EXIF orientation. */
+/** Applies an EXIF orientation, so that the picture is upright. */
 async function upright(bitmap, orientation) {
   if (orientation === 1) return bitmap;
   const { width, height } = bitmap;
@@ -64,7 +64,7 @@ function swapsAxes(orientation) {
   return orientation >= 5;
 }
 
-/** For each EXIF orientation the matrix (a, b, c, d, e, f) that puts stored pixels in their place. */
+/** For each EXIF orientation, the matrix (a, b, c, d, e, f) that moves stored pixels to their upright place. */
 const UNDONE = {
   2: (width) => [-1, 0, 0, 1, width, 0],
   3: (width, height) => [-1, 0, 0, -1, width, height],

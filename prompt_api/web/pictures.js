@@ -8,7 +8,7 @@ import { openSharp } from "./picture.js";
 import { Problem } from "./problems.js";
 import { drawThumbnail, reveal } from "./strip.js";
 
-/** File names in one message. */
+/** The most file names in one message. */
 const MOST_NAMES = 5;
 
 export class Pictures {
@@ -69,7 +69,7 @@ export class Pictures {
     } catch (error) {
       return notices.showAlert(error);
     }
-    // A small picture chosen after a large one may be read first.
+    // The person may have chosen another picture while this one was read.
     if (turn !== this.#shows || !this.#gallery.entries.includes(entry)) return;
     if (this.#gallery.current) this.#gallery.current.view = this.#stage.view;
     this.#gallery.current = entry;
@@ -97,7 +97,7 @@ export class Pictures {
     else this.#desk.render();
   }
 
-  /** Has a picture encoded, showing how far it is. */
+  /** Has the service encode a picture, and shows its progress. */
   async encode(entry) {
     const { signal } = entry.controller;
     const report = (progress) => {
@@ -111,7 +111,7 @@ export class Pictures {
       if (image.width !== entry.size.width || image.height !== entry.size.height) throw new Problem("other-size");
       entry.image = image;
       const seconds = ((performance.now() - start) / 1000).toFixed(1);
-      entry.origin = uploaded ? `Encoded in ${seconds} s` : "Known here: nothing was uploaded";
+      entry.origin = uploaded ? `Encoded in ${seconds} s` : "Already known: nothing was uploaded";
     } catch (error) {
       if (signal.aborted) return;
       entry.error = error;
@@ -128,7 +128,7 @@ export class Pictures {
   }
 }
 
-/** One problem for all the files that could not be opened. */
+/** One problem for all files that could not be opened. */
 function leftOut(refused) {
   const { error } = refused.at(-1);
   if (!(error instanceof Problem)) return error;

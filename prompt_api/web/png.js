@@ -5,7 +5,7 @@ import { crc32 } from "./crc32.js";
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /**
- * @param {ArrayLike<number>} runs as `decodeRuns` gives them
+ * @param {ArrayLike<number>} runs as `decodeRuns` returns them
  * @param {[number, number]} size [height, width]
  * @returns {Promise<Uint8Array>}
  */
@@ -23,7 +23,7 @@ export async function maskPng(runs, [height, width]) {
   return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
 
-/** Rows of bits, most significant first, each after a zero byte that says "no filter". */
+/** Rows of bits, the most significant first. The zero byte before each row means "no filter". */
 function scanlines(runs, height, width) {
   const stride = 1 + Math.ceil(width / 8);
   const rows = new Uint8Array(height * stride);

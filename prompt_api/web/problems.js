@@ -1,8 +1,8 @@
-/** What can go wrong, as one error class and one sentence for each stable code of the service. */
+/** The page's error class, and one sentence for each stable error code of the service. */
 
 export class Problem extends Error {
   /**
-   * @param {string} code stable code of the service, or one of this page's own: `offline`, `unreadable`,
+   * @param {string} code stable code of the service, or one of this page: `offline`, `unreadable`,
    *   `other-size`, `local-decoding`, `too-many-pictures`
    * @param {{status?: number, detail?: string, retryAfter?: number|null}} [more] `retryAfter` in seconds
    */
@@ -17,12 +17,12 @@ export class Problem extends Error {
 }
 
 const SENTENCES = {
-  unreadable: "That is no picture this browser can open. Choose a JPEG, PNG or WEBP.",
-  "other-size": "This browser turns the picture otherwise than the service does. Save it upright, then open it again.",
-  "local-decoding": "Decoding in this browser did not work. The service answers again.",
+  unreadable: "This browser cannot open that file as a picture. Choose a JPEG, PNG or WEBP.",
+  "other-size": "This browser and the service turn the picture differently. Save it upright, then open it again.",
+  "local-decoding": "Decoding in this browser failed. The service answers again.",
   "too-many-pictures": "There is no room for more pictures. Remove some first.",
   offline: "The service cannot be reached. Check the connection, then try again.",
-  unauthorized: "This service asks for an access token.",
+  unauthorized: "This service needs an access token.",
   forbidden: "You are not allowed to do that here.",
   "rate-limited": "That was too fast for this service. Wait a moment, then try again.",
   "image-not-found": "The service no longer has this picture.",
@@ -32,13 +32,13 @@ const SENTENCES = {
   "length-required": "The upload arrived without its length. Something between here and the service removed it.",
   "image-too-large": "That picture is larger than this service accepts.",
   "request-too-large": "That prompt is larger than this service accepts.",
-  "unsupported-image": "This service takes still JPEG, PNG and WEBP pictures. That one is something else.",
+  "unsupported-image": "This service accepts only still JPEG, PNG and WEBP pictures.",
   "invalid-image": "That picture is damaged and cannot be read.",
   "image-unreachable": "The service could not fetch that picture.",
-  "invalid-prompt": "The service could not make sense of that prompt.",
-  "invalid-parameter": "The service could not make sense of that request.",
+  "invalid-prompt": "The service did not understand that prompt.",
+  "invalid-parameter": "The service did not understand that request.",
   "encode-failed": "The picture could not be encoded.",
-  "store-unavailable": "The service has lost touch with its store for the moment.",
+  "store-unavailable": "The service cannot reach its store at the moment.",
   overloaded: "The service is busy right now.",
 };
 
@@ -64,17 +64,17 @@ export function sentenceFor(error) {
   return detail ? `${sentence} ${detail}` : sentence;
 }
 
-/** True when trying the same again later can help. */
+/** True if trying the same again later can help. */
 export function isTemporary(error) {
   return error instanceof Problem && ["store-unavailable", "overloaded", "rate-limited"].includes(error.code);
 }
 
-/** True when the service does not have the picture (any more): uploading it again mends that. */
+/** True if the service does not have the picture, or no longer has it. Uploading it again helps. */
 export function isForgotten(error) {
   return error instanceof Problem && ["image-not-found", "image-expired"].includes(error.code);
 }
 
-/** A text with a capital at its start and a full stop at its end. */
+/** Returns a text with a capital at its start and a full stop at its end. */
 export function asSentence(text) {
   if (!text) return "";
   const start = text[0].toUpperCase() + text.slice(1);

@@ -13,7 +13,7 @@
 /** @type {Step} before the first click */
 export const BLANK = Object.freeze({ id: 0, points: Object.freeze([]), box: null, base: null, masks: null, chosen: 0 });
 
-/** True when there is nothing to ask. */
+/** True if the step has no points and no box, so that there is nothing to ask. */
 export function isBlank(step) {
   return step.points.length === 0 && step.box === null;
 }
@@ -23,18 +23,18 @@ export function chosenMask(step) {
   return step.masks?.[step.chosen] ?? null;
 }
 
-/** One more point. It refines the chosen mask, if there is one. */
+/** Adds a point. It refines the chosen mask, if there is one. */
 export function withPoint(step, point) {
   const base = chosenMask(step)?.mask_token ?? step.base;
   return { ...BLANK, points: [...step.points, point], box: step.box, base };
 }
 
-/** A new box [x0, y0, x1, y1]. It says afresh what is meant, so no earlier mask is refined. */
+/** Sets a box [x0, y0, x1, y1]. It describes the object anew, so no earlier mask is refined. */
 export function withBox(step, box) {
   return { ...BLANK, points: step.points, box };
 }
 
-/** The fields that an answer adds to its step: the masks, the best score chosen. */
+/** The fields that an answer adds to its step: the masks, and the index of the best score. */
 export function answerFields(masks) {
   return { masks, chosen: masks.reduce((top, mask, index) => (mask.score > masks[top].score ? index : top), 0) };
 }
@@ -42,8 +42,8 @@ export function answerFields(masks) {
 /**
  * The body of the request for one step.
  *
- * A first prompt is ambiguous and gets SAM's three masks; a refined one is not and gets its single one, as
- * segment-anything's own examples do.
+ * A first prompt is ambiguous, so it asks for SAM's three masks. A prompt that refines a mask asks for the single one,
+ * as segment-anything's own examples do.
  */
 export function requestFor(step) {
   const prompt = {};
@@ -56,7 +56,7 @@ export function requestFor(step) {
   return { prompts: [prompt], multimask: step.base === null, format: "rle" };
 }
 
-/** The step that a hover at (x, y) stands for: the click that may follow. It never enters the timeline. */
+/** The step of a hover at (x, y): the same as that of a click there. It never enters the timeline. */
 export function hoverStep(x, y) {
   return withPoint(BLANK, { x, y, label: 1 });
 }

@@ -1,4 +1,4 @@
-/** Choices kept between visits. Where the browser keeps nothing, they last as long as the page. */
+/** Choices kept between visits. If the browser does not store them, they last until the page closes. */
 
 const here = new Map();
 
@@ -11,7 +11,7 @@ export function recall(key) {
   }
 }
 
-/** @param {string|null} value null forgets */
+/** @param {string|null} value null forgets the choice */
 export function remember(key, value) {
   if (value === null) here.delete(key);
   else here.set(key, value);
@@ -19,6 +19,6 @@ export function remember(key, value) {
     if (value === null) localStorage.removeItem(key);
     else localStorage.setItem(key, value);
   } catch {
-    // Storage is switched off: `here` has it.
+    // Storage is switched off, so only `here` has the value.
   }
 }

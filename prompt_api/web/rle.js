@@ -1,8 +1,8 @@
 /**
- * COCO compressed run-length masks: decoding, and sampling any window of them at any size.
+ * COCO compressed run-length masks: decodes them, and samples any window of them at any size.
  *
  * Format: github.com/cocodataset/cocoapi, common/maskApi.c (rleFrString, rleDecode). Runs go down the
- * columns, the first one counts background.
+ * columns. The first run counts background.
  */
 
 /**
@@ -36,7 +36,7 @@ export function decodeRuns(counts) {
  *
  * Cost: the runs inside the window plus one byte per output pixel, so a 50-megapixel mask shown on a
  * phone costs no more than a small one.
- * @param {ArrayLike<number>} runs as `decodeRuns` gives them
+ * @param {ArrayLike<number>} runs as `decodeRuns` returns them
  * @param {[number, number]} size [height, width] of the mask, in pixels of the picture
  * @param {{x: number, y: number, width: number, height: number}} window in pixels of the picture, inside it
  * @param {number} outWidth pixels
@@ -62,7 +62,7 @@ export function rasterize(runs, [height], window, outWidth, outHeight) {
     const from = x * height;
     const to = from + height;
     while (run < runs.length && runStart + runs[run] <= from) runStart += runs[run++];
-    // The run that crosses into the next column is read again there, so this walk keeps its own place.
+    // The run that crosses into the next column is read again there, so this loop has an index of its own.
     for (let i = run, start = runStart; i < runs.length && start < to; start += runs[i++]) {
       if (i % 2 === 0) continue;
       const top = rowFrom(Math.max(start - from, 0));

@@ -1,6 +1,6 @@
-/** The keys of the page: one table that both the listener and the help read. */
+/** The keys of the page, in one table that both the listener and the help read. */
 
-/** @type {{title: string, rows: {keys: string[][], text: string}[]}[]} keys: alternatives, each pressed together */
+/** @type {{title: string, rows: {keys: string[][], text: string}[]}[]} keys: alternatives of keys pressed together */
 export const HELP = [
   {
     title: "Mouse",
@@ -15,19 +15,19 @@ export const HELP = [
   {
     title: "Touch",
     rows: [
-      { keys: [["Tap"]], text: "add; with Remove, take away" },
-      { keys: [["Drag"]], text: "move the picture; with Box, draw" },
+      { keys: [["Tap"]], text: "add; with the Remove tool, remove" },
+      { keys: [["Drag"]], text: "move the picture; with the Box tool, draw a box" },
       { keys: [["Pinch"]], text: "zoom and move" },
     ],
   },
   {
     title: "On the picture",
     rows: [
-      { keys: [["←"], ["↑"], ["↓"], ["→"]], text: "move the cursor; with Shift, finely" },
-      { keys: [["Enter"]], text: "add what is under it" },
-      { keys: [["Alt", "Enter"]], text: "take it away" },
-      { keys: [["B"]], text: "one, then the other corner of a box" },
-      { keys: [["Esc"]], text: "give up the box" },
+      { keys: [["←"], ["↑"], ["↓"], ["→"]], text: "move the cursor; with Shift, in small steps" },
+      { keys: [["Enter"]], text: "add what is under the cursor" },
+      { keys: [["Alt", "Enter"]], text: "remove what is under the cursor" },
+      { keys: [["B"]], text: "set one corner of a box, then the other" },
+      { keys: [["Esc"]], text: "cancel the box" },
     ],
   },
   {
@@ -96,7 +96,7 @@ export function actionFor({ key, ctrlKey, metaKey, shiftKey, altKey }, { letters
 /**
  * Calls the action of each key pressed outside of text fields and dialogs.
  * @param {Record<string, () => void>} actions
- * @param {() => boolean} letters whether keys without Ctrl count
+ * @param {() => boolean} letters whether keys without Ctrl act as shortcuts
  */
 export function listenToKeys(actions, letters) {
   document.addEventListener("keydown", (event) => {

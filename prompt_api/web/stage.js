@@ -25,7 +25,7 @@ export class Stage {
 
   /**
    * @param {Document} document
-   * @param {(view: viewport.View) => void} onView told after each change of zoom or place
+   * @param {(view: viewport.View) => void} onView called after each change of zoom or position
    */
   constructor(document, onView) {
     const find = (id) => document.getElementById(id);
@@ -59,11 +59,11 @@ export class Stage {
   }
 
   /**
-   * Shows another picture, without any mark.
+   * Shows another picture, without masks, points or box.
    * @param {{width: number, height: number, bitmap: ImageBitmap}} picture the stage does not close the bitmap
    * @param {string} name
-   * @param {viewport.View|null} view as it was left, or null for the whole picture
-   * @param {() => Promise<ImageBitmap>} openSharp called once if someone zooms in beyond the bitmap's pixels
+   * @param {viewport.View|null} view the view when the picture was last left, or null for the whole picture
+   * @param {() => Promise<ImageBitmap>} openSharp called once if a person zooms in beyond the bitmap's pixels
    */
   show({ width, height, bitmap }, name, view, openSharp) {
     this.#photo.show(bitmap, openSharp);
@@ -78,26 +78,26 @@ export class Stage {
     this.drawMask(null);
   }
 
-  /** Lets go of the picture's bitmap, which may be closed then. */
+  /** Releases the picture's bitmap. The caller may close it afterwards. */
   forget() {
     this.#photo.forget();
   }
 
-  /** A mask over the picture, or none. `faint` is the look of a preview. */
+  /** Draws a mask over the picture, or none if it is null. `faint` draws it as a preview. */
   drawMask(mask, { faint = false } = {}) {
     this.#shown = mask && { mask, look: faint ? FAINT : SOLID };
     this.#overlay.dataset.state = mask ? (faint ? "preview" : "mask") : "empty";
     this.#paintOverlay();
   }
 
-  /** @param {{mask: import("./prompts.js").Mask, colour: string, strong: boolean}[]} objects last on top */
+  /** @param {{mask: import("./prompts.js").Mask, colour: string, strong: boolean}[]} objects the last one on top */
   drawKept(objects) {
     this.#objects = objects.map(({ mask, colour, strong }) => ({ mask, look: lookOf(colour, strong) }));
     this.#kept.dataset.count = String(objects.length);
     this.#soon("kept");
   }
 
-  /** The points and the box of the current prompt. */
+  /** Draws the points and the box of the current prompt. */
   drawPrompt(points, box) {
     const marks = points.map(({ x, y, label }) => {
       const mark = document.createElement("span");
@@ -109,13 +109,13 @@ export class Stage {
     if (box) this.#marks.prepend(this.#boxElement(box));
   }
 
-  /** The keyboard's cross at (x, y), in pixels of the picture, where it can be seen. */
+  /** Moves the keyboard's cross to (x, y), in pixels of the picture, and moves the view so that it is seen. */
   moveCross(x, y) {
     this.#place(this.#cross, x, y);
     this.#look(viewport.reveal(this.#view, { x, y }, this.#size, this.#frame));
   }
 
-  /** A place on the screen as pixels of the picture, kept inside it, to a tenth of a pixel; `inside` says if it was. */
+  /** Returns a place on the screen in picture pixels, to a tenth, clamped to the picture; `inside`: it was inside. */
   toPicture(clientX, clientY) {
     const { x, y } = viewport.toPicture(this.#view, this.#toFrame(clientX, clientY));
     const { width, height } = this.#size;
@@ -141,7 +141,7 @@ export class Stage {
     this.#look(viewport.actualSize(this.#view, this.#middle, this.#size, this.#frame));
   }
 
-  /** A small picture of a mask and what lies around it, to choose by. */
+  /** Draws a small picture of a mask and its surroundings, for the list of choices. */
   thumbnail(canvas, mask, window) {
     const { bitmap } = this.#photo;
     const across = bitmap.width / this.#size.width;
@@ -189,7 +189,7 @@ export class Stage {
     for (const layer of ["photo", "kept", "overlay"]) this.#soon(layer);
   }
 
-  /** Several changes within one frame of the screen are painted once. */
+  /** Paints a layer at the screen's next frame, so that several changes are painted once. */
   #soon(layer) {
     if (this.#waiting.size === 0) requestAnimationFrame(() => this.#paintWaiting());
     this.#waiting.add(layer);
@@ -197,7 +197,7 @@ export class Stage {
 
   #paintWaiting() {
     const layers = [...this.#waiting];
-    // First, so that a failure costs no frame but this one.
+    // Cleared first, so that a failure loses only this frame.
     this.#waiting.clear();
     if (layers.includes("photo")) this.#photo.paint(this.#view, this.#size, this.#frame);
     if (layers.includes("kept")) paint(this.#kept, this.#objects, this.#window, this.#fineDensity, this.#frame);
@@ -208,13 +208,13 @@ export class Stage {
     return viewport.windowOf(this.#view, this.#frame);
   }
 
-  /** Twice the pixels of a plain screen: scaled down, the edge of a mask comes out smooth. */
+  /** At least two canvas pixels per CSS pixel: scaling them down smooths the edge of a mask. */
   get #fineDensity() {
     return Math.min(Math.max(devicePixelRatio, 2), LONGEST_SIDE / Math.max(this.#frame.width, this.#frame.height));
   }
 
   #paintOverlay() {
-    // A preview follows the pointer: there, being early counts for more than a smooth edge.
+    // A preview follows the pointer, so speed matters more than a smooth edge.
     const density = this.#shown?.look === FAINT ? Math.min(devicePixelRatio, this.#fineDensity) : this.#fineDensity;
     paint(this.#overlay, this.#shown ? [this.#shown] : [], this.#window, density, this.#frame);
     this.#waiting.delete("overlay");

@@ -1,4 +1,4 @@
-/** The strip of open pictures: a thumbnail each, how far it is, how many objects it has. */
+/** The strip of open pictures: for each one a thumbnail, its progress and its number of objects. */
 
 import { wordsFor } from "./notices.js";
 import { sentenceFor } from "./problems.js";
@@ -6,7 +6,7 @@ import { sentenceFor } from "./problems.js";
 const find = (id) => document.getElementById(id);
 
 /**
- * Makes the strip show these pictures. A single one needs no strip.
+ * Makes the strip show these pictures. The strip is hidden if there is only one.
  * @param {import("./gallery.js").Entry[]} entries
  * @param {import("./gallery.js").Entry|null} current
  * @param {{onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>}} wishes
@@ -25,7 +25,7 @@ export function showStrip(entries, current, { onOpen, onRemove }) {
   }
 }
 
-/** Draws a picture's thumbnail: its middle, filling the frame. */
+/** Draws a picture's thumbnail: the middle of the picture fills the frame. */
 export function drawThumbnail(entry, bitmap) {
   const canvas = itemOf(entry)?.querySelector("canvas");
   if (!canvas) return;

@@ -1,5 +1,5 @@
 /**
- * Everything a person did to one picture, so that it can be undone and done again.
+ * Everything a person did to one picture, so that it can be undone and redone.
  *
  * @typedef {{step: import("./prompts.js").Step, objects: import("./objects.js").Kept[], editing: number|null}} State
  *   `editing` is the id of the kept object that the step changes, or null for a new one
@@ -27,7 +27,7 @@ export function commit(timeline, changes) {
   return { past, now, future: [], nextId: id + 1 };
 }
 
-/** Changes step `id` wherever it stands, without a new state: for answers and choices. Unchanged if it is gone. */
+/** Changes step `id` in every state that has it, for answers and choices. Adds no state. */
 export function amend(timeline, id, fields) {
   const within = (state) => (state.step.id === id ? { ...state, step: { ...state.step, ...fields } } : state);
   if (id === BLANK.id) return timeline;
@@ -51,7 +51,7 @@ export function redo(timeline) {
   return { ...timeline, past: [...past, now], now: future[0], future: future.slice(1) };
 }
 
-/** The step whose masks are to be seen: until the present one is answered, the one it came from. */
+/** The step whose masks are shown: the present one, or until it is answered the last answered or blank one before. */
 export function shownStep(timeline) {
   const states = [...timeline.past, timeline.now];
   return states.findLast(({ step }) => step.masks || isBlank(step))?.step ?? BLANK;

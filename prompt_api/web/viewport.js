@@ -1,11 +1,12 @@
 /**
- * Where the picture lies in the frame that shows it, as immutable data and pure functions.
+ * The position of the picture in the frame that shows it, as immutable data and pure functions.
  *
  * Frame coordinates are CSS pixels from the frame's upper left corner; picture coordinates are pixels of the
  * upright original. frame = picture * scale + (left, top).
  *
  * @typedef {{width: number, height: number}} Size
- * @typedef {{scale: number, left: number, top: number, fitted: boolean}} View `fitted` follows the frame's size
+ * @typedef {{scale: number, left: number, top: number, fitted: boolean}} View `fitted`: it shows the whole picture,
+ *   also after the frame's size changes
  */
 
 const LARGEST_SCALE = 16;
@@ -16,7 +17,7 @@ export function fit(picture, frame) {
   return settle({ scale: fitScale(picture, frame), left: 0, top: 0, fitted: true }, picture, frame);
 }
 
-/** `factor` times larger, with what is under (x, y) of the frame staying there. */
+/** Zooms by `factor`. The place of the picture under (x, y) of the frame stays there. */
 export function zoomAt(view, factor, { x, y }, picture, frame) {
   const scale = clamp(view.scale * factor, smallestScale(picture, frame), largestScale(picture, frame));
   const grown = scale / view.scale;
@@ -38,7 +39,7 @@ export function reframe(view, picture, frame) {
   return view.fitted ? fit(picture, frame) : settle(view, picture, frame);
 }
 
-/** Moved as little as needed for the place (x, y) of the picture to be at least `room` inside the frame. */
+/** Moves the view as little as possible, until (x, y) of the picture lies at least `room` inside the frame. */
 export function reveal(view, { x, y }, picture, frame, room = 40) {
   const shift = (at, length) => {
     const least = Math.min(room, length / 2);
@@ -54,18 +55,18 @@ export function toPicture(view, { x, y }) {
   return { x: (x - view.left) / view.scale, y: (y - view.top) / view.scale };
 }
 
-/** The part of the picture's plane that fills the frame, in pixels of the picture; may reach over its edges. */
+/** The part of the picture's plane that fills the frame, in pixels of the picture; it may extend beyond the picture. */
 export function windowOf(view, frame) {
   return { ...toPicture(view, { x: 0, y: 0 }), width: frame.width / view.scale, height: frame.height / view.scale };
 }
 
-/** True when there is more picture than the frame shows. */
+/** True if part of the picture lies outside the frame. */
 export function isZoomed(view, picture, frame) {
   const slack = 0.5;
   return picture.width * view.scale > frame.width + slack || picture.height * view.scale > frame.height + slack;
 }
 
-/** Centred where the picture is smaller than the frame; without a gap where it is larger. */
+/** Centres the picture where it is smaller than the frame. Leaves no gap where it is larger. */
 function settle(view, picture, frame) {
   const place = (start, length, room) => (length <= room ? (room - length) / 2 : clamp(start, room - length, 0));
   return {

@@ -4,7 +4,7 @@ import { labelsOf, maskOf } from "./objects.js";
 import { joined, outlines, simplify } from "./outline.js";
 import { decodeRuns } from "./rle.js";
 
-/** Pixels an outline may be off: stairs of pixels become lines, shapes stay. */
+/** How far an outline may be off, in pixels. Stairs of pixels become lines, and shapes stay. */
 const TOLERANCE = 1;
 
 /**

@@ -1,4 +1,4 @@
-/** A ZIP archive of files as they are, uncompressed. Format: PKWARE APPNOTE 6.3. */
+/** A ZIP archive of uncompressed files. Format: PKWARE APPNOTE 6.3. */
 
 import { crc32 } from "./crc32.js";
 
@@ -6,7 +6,7 @@ const VERSION = 20;
 const UTF8_NAMES = 0x0800;
 
 /**
- * @param {{name: string, bytes: Uint8Array}[]} files names are paths with "/", each different
+ * @param {{name: string, bytes: Uint8Array}[]} files names are paths with "/" and must differ
  * @param {Date} date written as the time of every file
  * @returns {Blob}
  */
@@ -40,7 +40,7 @@ export function zip(files, date) {
   return new Blob([...parts, ...directory, end], { type: "application/zip" });
 }
 
-/** Little-endian fields of 2 or 4 bytes, one after the other. */
+/** Returns little-endian fields of 2 or 4 bytes, one after the other. */
 function record(...fields) {
   const view = new DataView(new ArrayBuffer(fields.reduce((sum, [size]) => sum + size, 0)));
   let at = 0;

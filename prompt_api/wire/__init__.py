@@ -1,1 +1,1 @@
-"""What goes in and out as JSON: types of requests, answers and errors, and their limits."""
+"""The JSON of the HTTP contract: the types of requests, answers and errors, and their limits."""

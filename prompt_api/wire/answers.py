@@ -1,7 +1,7 @@
-"""What the API answers, as types: mypy holds the routes against them, the OpenAPI document is made from them.
+"""The types of the API's answers. mypy checks the routes against them, and the OpenAPI document is made from them.
 
-They are `TypedDict`s, not models: a route builds a plain dict and nothing checks or copies it at run time. The tests
-validate the real answers of every route against the schemas made from here.
+They are `TypedDict`s, not models: a route builds a plain dict, and nothing checks or copies it at run time. The tests
+validate real answers of every route against the schemas made from these types.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, JsonValue, with_config
-from typing_extensions import TypedDict  # pydantic reads typing's own only from Python 3.12 on
+from typing_extensions import TypedDict  # pydantic accepts `typing.TypedDict` only from Python 3.12 on
 
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.masks.polygons import Polygon
@@ -26,7 +26,7 @@ class RecordedError(TypedDict):
 
     Attributes:
         code: one of the error codes.
-        detail: one sentence for a person.
+        detail: one sentence for people.
     """
 
     code: str
@@ -34,13 +34,13 @@ class RecordedError(TypedDict):
 
 
 class ImageLinks(TypedDict):
-    """Where to go on with this image and model: paths on this server, `?model=` included.
+    """Paths on this server for this image and model, `?model=` included.
 
     Attributes:
-        self: the image resource.
-        masks: takes prompts.
-        embedding: the image embedding.
-        events: Server-Sent Events.
+        self: path of the image resource.
+        masks: path that takes prompts.
+        embedding: path of the image embedding.
+        events: path of the Server-Sent Events.
     """
 
     self: str
@@ -50,17 +50,17 @@ class ImageLinks(TypedDict):
 
 
 class ImageResource(TypedDict):
-    """An image, as one model sees it.
+    """The state of an image for one model.
 
     Attributes:
         image_id: lower-case hex SHA-256 of the uploaded bytes.
-        model: the model it is, or will be, encoded by.
-        status: where it is on its way to an embedding.
-        width: pixels of the EXIF-oriented original.
-        height: pixels of the EXIF-oriented original.
-        queue_position: encodings before this one; null unless `status` is `queued` and it is known.
+        model: the model that encodes the image.
+        status: how far the encoding is.
+        width: width of the EXIF-oriented original in pixels.
+        height: height of the EXIF-oriented original in pixels.
+        queue_position: number of encodings before this one; null if it is not known or `status` is not `queued`.
         error: why the encoding failed; null unless `status` is `failed`.
-        links: where to go on.
+        links: paths for this image and model.
     """
 
     image_id: Sha256
@@ -78,8 +78,8 @@ class Rle(TypedDict):
 
     Attributes:
         size: `[height, width]`.
-        counts: lengths of alternating runs of background and mask pixels, down the columns from the top left
-            (column-major), compressed to text as in `maskApi.c`.
+        counts: lengths of alternating runs of background and mask pixels in column-major order from the top left,
+            compressed to text as in `maskApi.c`.
     """
 
     size: tuple[Pixels, Pixels]
@@ -97,20 +97,20 @@ _FORMS: list[JsonValue] = [{"required": [form.value]} for form in MaskFormat if 
 
 @with_config(ConfigDict(json_schema_extra={"oneOf": [*_FORMS, {"required": ["logits"], "not": {"anyOf": _FORMS}}]}))
 class Mask(TypedDict):
-    """One mask. One of `rle`, `png`, `polygons` and `logits` holds it: the one the request's `format` names.
+    """One mask. It is in the member that the request's `format` names: `rle`, `png`, `polygons` or `logits`.
 
-    Whoever asks for `logits` besides another format gets both.
+    A request with `logits: true` and another format gets both.
 
     Attributes:
-        score: the IoU with the true mask that the model predicts.
-        area: pixels of the original that the mask covers.
+        score: the model's prediction of the mask's IoU with the true mask.
+        area: number of pixels of the original that the mask covers.
         bbox: `[x, y, width, height]` of those pixels; all 0 for an empty mask.
         rle: COCO compressed RLE of the mask at the original's size.
-        png: base64 of a 1-bit greyscale PNG of the original's size; white is the mask.
-        polygons: the mask's parts as rings along pixel edges; nothing is lost.
+        png: base64 of a 1-bit greyscale PNG of the original's size; the mask is white.
+        polygons: the mask's parts as rings along pixel edges, without loss.
         logits: base64 of the low-res logits: 256x256 little-endian float16, row by row, over the zero-padded
-            1024x1024 frame. Resized and cut at 0 they are the mask; as `mask_logits` they refine it.
-        mask_token: hands this mask back as part of a later prompt.
+            1024x1024 frame. Resize them and cut at 0 to get the mask, or send them as `mask_logits` to refine it.
+        mask_token: send it in a later prompt to refine this mask.
     """
 
     score: float
@@ -127,7 +127,7 @@ class PromptResult(TypedDict):
     """The masks of one prompt.
 
     Attributes:
-        masks: three with `multimask`, in the model's order; else one.
+        masks: three with `multimask`, in the model's order; otherwise one.
     """
 
     masks: Annotated[list[Mask], Field(min_length=1, max_length=3)]
@@ -139,9 +139,9 @@ class MasksResponse(TypedDict):
     Attributes:
         image_id: lower-case hex SHA-256 of the uploaded bytes.
         model: the model that answered.
-        width: pixels of the EXIF-oriented original.
-        height: pixels of the EXIF-oriented original.
-        results: one per prompt, in the order asked.
+        width: width of the EXIF-oriented original in pixels.
+        height: height of the EXIF-oriented original in pixels.
+        results: one per prompt, in the order of the request.
     """
 
     image_id: Sha256
@@ -156,8 +156,8 @@ class EmbeddingDescription(TypedDict):
 
     Attributes:
         shape: `[batch, channels, height, width]`.
-        dtype: of the download.
-        stored_as: how the service keeps it, which bounds its precision.
+        dtype: data type of the download.
+        stored_as: data type in which the service stores it. It limits the precision.
     """
 
     shape: list[Pixels]
@@ -166,13 +166,13 @@ class EmbeddingDescription(TypedDict):
 
 
 class TensorDescription(TypedDict):
-    """One tensor of an image embedding, as `GET /v1/images/{image_id}/embedding` gives it.
+    """One tensor of an image embedding, as `GET /v1/images/{image_id}/embedding` returns it.
 
     Attributes:
-        name: names it in a `.npz` download.
+        name: its name in a `.npz` download.
         shape: `[batch, channels, height, width]`.
-        dtype: of the download.
-        stored_as: how the service keeps it, which bounds its precision.
+        dtype: data type of the download.
+        stored_as: data type in which the service stores it. It limits the precision.
     """
 
     name: str
@@ -182,11 +182,11 @@ class TensorDescription(TypedDict):
 
 
 class FrameDescription(TypedDict):
-    """The square that the image encoder sees an image in.
+    """The square input of the image encoder.
 
     Attributes:
-        name: how an image is brought into it. `longest_side`: its long side fills the frame, zeros pad the rest.
-        side: pixels of each side of the frame.
+        name: how an image is resized to it. `longest_side`: the long side fills the frame, and zeros pad the rest.
+        side: width and height of the frame in pixels.
     """
 
     name: str
@@ -195,7 +195,7 @@ class FrameDescription(TypedDict):
 
 class ModelLinks(TypedDict):
     """Attributes:
-    decoder: the mask decoder's graph; null where the model has none to download.
+    decoder: path of the mask decoder's graph; null if the model has no graph to download.
     """
 
     decoder: str | None
@@ -205,17 +205,17 @@ class ModelDescription(TypedDict):
     """A model that this service serves.
 
     Attributes:
-        name: what `model` takes.
-        title: for people.
-        default: whether requests without `model` get this one.
-        weights_digest: names the weights. Embeddings of other weights are never mixed with these.
-        licence: SPDX identifier of the weights.
-        architecture: which mask decoder it has.
+        name: the value for the parameter `model`.
+        title: name for people.
+        default: whether requests without `model` use this model.
+        weights_digest: identifies the weights. Embeddings of different weights are never mixed.
+        licence: SPDX identifier of the weights' licence.
+        architecture: names the kind of mask decoder.
         image_size: the same as `frame.side`.
-        frame: how the image encoder sees an image.
+        frame: the square input of the image encoder.
         embedding: the first of `tensors`.
-        tensors: what an image embedding is made of.
-        links: what can be downloaded.
+        tensors: the tensors of an image embedding.
+        links: paths of downloads.
     """
 
     name: str
@@ -232,26 +232,26 @@ class ModelDescription(TypedDict):
 
 
 class ModelList(TypedDict):
-    """What is served.
+    """The models that this service serves.
 
     Attributes:
-        models: the default first.
+        models: the default model is the first.
     """
 
     models: list[ModelDescription]
 
 
 class BrowserDecoder(TypedDict):
-    """What decoding in a browser takes: three graphs for ONNX Runtime, and onnxruntime-web.
+    """The files that decoding in a browser needs: three graphs for ONNX Runtime, and onnxruntime-web.
 
     Attributes:
-        model: the model it belongs to.
-        weights_digest: names the weights. Ask for embeddings with it as `weights`.
-        status: `ready`; `fetching` while the service fetches the runtime; `unavailable`.
-        detail: why it is not `ready`; null if it is.
-        runtime: version of onnxruntime-web; its files are `static/runtime/{version}/…`, relative to the page.
-        digest: names the graphs, as part of their path; null where the model has none.
-        parts: bytes of each graph by its name: `image_side`, `mask_side`, `prompt_side`.
+        model: the model that the graphs belong to.
+        weights_digest: identifies the weights. Send it as `weights` when you download embeddings.
+        status: `ready`, `fetching` while the service fetches the runtime, or `unavailable`.
+        detail: why `status` is not `ready`; null if it is.
+        runtime: version of onnxruntime-web. Its files are at `static/runtime/{version}/…`, relative to the page.
+        digest: identifies the graphs in their paths; null if the model has none.
+        parts: size in bytes of each graph, by name: `image_side`, `mask_side`, `prompt_side`.
     """
 
     model: str
@@ -264,7 +264,7 @@ class BrowserDecoder(TypedDict):
 
 
 class Alive(TypedDict):
-    """The process answers.
+    """The process is alive.
 
     Attributes:
         status: always `ok`.
@@ -277,9 +277,9 @@ class Readiness(TypedDict):
     """Whether the service can serve.
 
     Attributes:
-        status: `ready` when nothing fails.
+        status: `ready` if no check fails.
         failing: names of the checks that fail.
-        checks: for each dependency `ok`, or what is wrong.
+        checks: `ok` or what is wrong, by name of the dependency.
     """
 
     status: Literal["ready", "unready"]
@@ -288,11 +288,11 @@ class Readiness(TypedDict):
 
 
 class PromptProblem(TypedDict):
-    """One thing wrong with a request.
+    """One problem of a request.
 
     Attributes:
-        at: where, as a path into the body: `prompts/0/box`.
-        problem: what.
+        at: path into the body, such as `prompts/0/box`.
+        problem: what is wrong there.
     """
 
     at: str
@@ -300,22 +300,22 @@ class PromptProblem(TypedDict):
 
 
 class Problem(TypedDict):
-    """An error, as RFC 9457 describes it. Programs look at `code`, people at `detail`.
+    """An error, as RFC 9457 describes it. Programs read `code`, people read `detail`.
 
     Attributes:
         type: a URN made of `code`.
         title: the status in words.
         status: the HTTP status.
-        code: stable: it never changes meaning.
-        detail: one sentence about this very request.
-        errors: with `invalid-prompt`, up to ten places and what is wrong there.
-        max_bytes: with `image-too-large` and `request-too-large`, the limit that was passed.
-        max_pixels: with `image-too-large`, the limit that was passed.
-        scope: with `forbidden`, what the token would have to have.
-        limit: with `rate-limited`, how much is allowed.
-        max_side: with `image-too-large`, the limit in pixels that was passed.
-        width: pixels of the image, where it matters to the error.
-        height: pixels of the image, where it matters to the error.
+        code: a stable name of the error. Its meaning never changes.
+        detail: one sentence about this request.
+        errors: with `invalid-prompt`, up to ten problems of the request.
+        max_bytes: with `image-too-large` and `request-too-large`, the limit in bytes that was exceeded.
+        max_pixels: with `image-too-large`, the limit in pixels that was exceeded.
+        scope: with `forbidden`, the scope that the token lacks.
+        limit: with `rate-limited`, the rate that is allowed, such as `50/second`.
+        max_side: with `image-too-large`, the limit in pixels per side that was exceeded.
+        width: width of the image in pixels, if it matters to the error.
+        height: height of the image in pixels, if it matters to the error.
     """
 
     type: str

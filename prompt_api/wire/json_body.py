@@ -1,4 +1,4 @@
-"""The JSON of a request's body as one of the contract's types, read in bounded memory."""
+"""Parses the JSON body of a request into one of the contract's types, in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from pydantic import BaseModel, ValidationError
 from shared.contract.errors import InvalidPrompt
 
 _SHOWN = 100
-"""Characters of a name that the client made up, when a refusal repeats it."""
+"""Most characters of an unknown member's name that an error message repeats."""
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def parse_json(kind: type[M], body: bytes, *, max_values: int, max_containers: int) -> M:
-    """The JSON in `body` as a `kind`.
+    """Parse the JSON in `body` into a `kind`.
 
-    Reading JSON of nothing but tiny values takes 50 bytes of memory for one of text, members that `kind` ignores
-    included, so they are counted first: a comma stands between any two, unless a bracket does. What the JSON says in
-    strings (tokens, base64) has few of either.
+    Parsing JSON that consists of tiny values takes 50 bytes of memory per byte of text, also for members that `kind`
+    ignores. So values are counted before parsing: any two of them have a comma or a bracket between them. Strings
+    such as tokens and base64 contain few of these characters.
 
     Args:
+        max_values: most values; they are counted by their commas.
         max_containers: most arrays and objects; each takes up to 160 bytes.
 
     Raises:
-        InvalidPrompt: too many values, malformed JSON, or anything `kind` refuses; `extra["errors"]` says where.
+        InvalidPrompt: there are too many values, the JSON is malformed, or `kind` refuses it. `extra["errors"]` says
+            where.
     """
     if body.count(b",") > max_values or body.count(b"[") + body.count(b"{") > max_containers:
         raise InvalidPrompt(f"the JSON has more than {max_values} values, or {max_containers} arrays and objects")
@@ -37,7 +39,7 @@ def parse_json(kind: type[M], body: bytes, *, max_values: int, max_containers: i
 
 @contextmanager
 def refused_as_invalid_prompt() -> Iterator[None]:
-    """Turn what pydantic finds wrong inside the block into `InvalidPrompt`."""
+    """Turn a `ValidationError` of pydantic inside the block into `InvalidPrompt`."""
     try:
         yield
     except ValidationError as error:
@@ -45,7 +47,7 @@ def refused_as_invalid_prompt() -> Iterator[None]:
 
 
 def _refusal(error: ValidationError) -> InvalidPrompt:
-    """What pydantic found, as an error of this service: the first problem in words, ten in `extra["errors"]`."""
+    """Return an `InvalidPrompt` whose detail is the first problem. `extra["errors"]` lists up to ten."""
     problems = [
         {
             "at": "/".join(str(part)[:_SHOWN] for part in item["loc"]),

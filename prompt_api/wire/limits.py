@@ -1,4 +1,4 @@
-"""Limits and names of the contract that routes enforce and the OpenAPI document states."""
+"""Limits and names of the HTTP contract. The routes enforce them and the OpenAPI document states them."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ UPLOAD_FIELD = "image"
 """Name of the multipart field that holds an upload."""
 
 MAX_PROMPT_BODY = 16 * 1024 * 1024
-"""Bytes of a prompt request: 64 prompts with `mask_logits` in base64, and room to spare."""
+"""Most bytes of a prompt request. 64 prompts with `mask_logits` in base64 fit in, with room to spare."""

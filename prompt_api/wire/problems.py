@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: the one map from the error tree to HTTP. Knows no flask."""
+"""Errors as RFC 9457 problem details: the only map from the error tree to HTTP. It does not import flask."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ STATUS: dict[type[errors.SamCacheError], int] = {
     errors.StoreUnavailable: 503,
     errors.Overloaded: 503,
 }
-"""HTTP status of each error a client may meet. A class that is missing here is a bug and answered as 500."""
+"""HTTP status of each error that a client can get. A class that is missing here is a bug and is answered with 500."""
 
 CHALLENGE = {401: "Bearer", 403: 'Bearer error="insufficient_scope"'}
-"""`WWW-Authenticate` by status. Basic is not offered, though taken: browsers would ask for a user and a password."""
+"""`WWW-Authenticate` by status. Basic is accepted but not offered: browsers would ask for a user and a password."""
 
 
 def document(status: int, code: str, detail: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The problem document. `extra` may add members, never replace these."""
+    """Return the problem document. `extra` can add members but cannot replace the standard ones."""
     return {
         **(extra or {}),
         "type": f"urn:sam-embedding-cache:problem:{code}",
@@ -49,7 +49,7 @@ def document(status: int, code: str, detail: str, extra: dict[str, Any] | None =
 
 
 def headers(status: int, retry_after: float | None = None) -> dict[str, str]:
-    """What the answer with a problem document has beside its type."""
+    """Return the headers of an answer with a problem document, except `Content-Type`."""
     found = {"Cache-Control": "no-store"}
     if retry_after is not None:
         found["Retry-After"] = str(max(1, math.ceil(retry_after)))

@@ -1,4 +1,4 @@
-"""What a client may ask of `masks`: the JSON's types, and what they become for the use case."""
+"""The JSON types of a prompt request, and their conversion to the types of the use case."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from shared.contract.models import REGISTRY
 
 MAX_PROMPTS = 64
 MAX_POINTS = 64
-"""Of one prompt. The decoder's time grows with their square: so many cost as much as 16 prompts, 256 as 200."""
+"""Most points of one prompt. The decoder's time grows with their square: 64 points cost as much as 16 prompts, 256
+points as much as 200."""
 MAX_REQUEST_POINTS = 1024
-"""Of all prompts of a request."""
+"""Most points of all prompts of a request together."""
 
 _MAX_LOGITS = 4 * max(model.architecture.low_res_side for model in REGISTRY.values()) ** 2
-"""Characters of `mask_logits`: its two bytes a number take less than three in base64."""
+"""Most characters of `mask_logits`. Each number is two bytes, which take less than three characters in base64."""
 
 _MAX_VALUES = MAX_PROMPTS * (3 * MAX_POINTS + 16)
-"""In a request's JSON: two numbers and a label per point, the other members, and room to spare."""
+"""Most values in a request's JSON: three per point, 16 for the other members of a prompt, and room to spare."""
 
 Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Label = Annotated[int, Field(strict=True, ge=0, le=1)]
@@ -48,18 +49,18 @@ _GIVES_A_PROMPT: dict[str, Any] = {
         "required": ["mask_token", "mask_logits"],
     },
 }
-"""What `_is_a_prompt` checks, as far as JSON Schema can say it."""
+"""The checks of `_is_a_prompt` that JSON Schema can express."""
 
 
 class PromptInput(BaseModel):
     """One prompt, in pixels of the EXIF-oriented original.
 
     Attributes:
-        points: `[x, y]` each.
-        labels: one per point, 1 foreground, 0 background.
+        points: `[x, y]` for each point.
+        labels: one per point: 1 for foreground, 0 for background.
         box: `[x0, y0, x1, y1]` with x0 < x1 and y0 < y1.
         mask_token: the token of an earlier mask of the same image and model.
-        mask_logits: base64 of little-endian float16, 256x256: low-res logits of an earlier answer.
+        mask_logits: the low-res logits of an earlier answer: base64 of 256x256 little-endian float16.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_GIVES_A_PROMPT)
@@ -88,9 +89,9 @@ class MasksRequest(BaseModel):
 
     Attributes:
         prompts: answered in order, independently of each other.
-        multimask: `true` returns SAM's three masks for each prompt, `false` its single one.
-        format: how each mask is written: names the member of a mask that holds it.
-        logits: `true` adds each mask's low-res logits, whatever the format.
+        multimask: `true` returns SAM's three masks for each prompt, `false` its single mask.
+        format: the format of each mask. The mask is in the member of this name.
+        logits: `true` adds each mask's low-res logits, with any format.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -108,22 +109,22 @@ class MasksRequest(BaseModel):
 
 
 def parse_request(body: bytes) -> MasksRequest:
-    """The request in `body`.
+    """Parse the request in `body`.
 
     Raises:
-        InvalidPrompt: malformed JSON, or anything the types above refuse; `extra["errors"]` says where.
+        InvalidPrompt: the JSON is malformed, or the types above refuse it. `extra["errors"]` says where.
     """
     return parse_json(MasksRequest, body, max_values=_MAX_VALUES, max_containers=_MAX_VALUES)
 
 
 def as_query(asked: MasksRequest, *, low_res_side: int) -> MasksQuery:
-    """The request as the use case takes it.
+    """Convert the request to the query of the use case.
 
     Args:
-        low_res_side: of the model's low-res logits.
+        low_res_side: side of the model's low-res logits.
 
     Raises:
-        InvalidPrompt: `mask_logits` are no logits of this model.
+        InvalidPrompt: `mask_logits` are not logits of this model.
     """
     prompts = tuple(
         as_prompt(prompt, _logits_of(prompt, f"prompts/{number}", low_res_side))
@@ -133,10 +134,10 @@ def as_query(asked: MasksRequest, *, low_res_side: int) -> MasksQuery:
 
 
 def as_prompt(asked: PromptInput, mask_logits: NDArray[np.float32] | None = None) -> ImagePrompt:
-    """One prompt as the use case takes it.
+    """Convert one prompt to the prompt type of the use case.
 
     Args:
-        mask_logits: what its `mask_logits` say.
+        mask_logits: the decoded `mask_logits` of the prompt.
     """
     return ImagePrompt(
         points=tuple((x, y) for x, y in asked.points or ()),
@@ -148,7 +149,7 @@ def as_prompt(asked: PromptInput, mask_logits: NDArray[np.float32] | None = None
 
 
 def parse_prompt(fields: dict[str, Any]) -> ImagePrompt:
-    """One prompt without logits, from decoded JSON, as the use case takes it.
+    """Convert one prompt without logits from decoded JSON to the prompt type of the use case.
 
     Raises:
         InvalidPrompt: the types above refuse it.
@@ -158,18 +159,18 @@ def parse_prompt(fields: dict[str, Any]) -> ImagePrompt:
 
 
 def parse_mask_logits(text: str, where: str, side: int) -> NDArray[np.float32]:
-    """(side, side) float32 from base64 of little-endian float16.
+    """Return (side, side) float32 logits from base64 of little-endian float16.
 
     Args:
-        where: names the prompt in the message of a refusal.
-        side: of the model's low-res logits.
+        where: names the prompt in an error message.
+        side: side of the model's low-res logits.
 
     Raises:
-        InvalidPrompt: not base64, of another size, or not finite.
+        InvalidPrompt: it is not base64, has another size, or has values that are not finite.
     """
     try:
         raw = base64.b64decode(text, validate=True)
-    except ValueError:  # binascii.Error, or a plain one for text beyond ASCII
+    except ValueError:  # binascii.Error, or a plain ValueError for text that is not ASCII
         raise InvalidPrompt(f"{where}: mask_logits is not base64") from None
     expected = side * side * 2
     if len(raw) != expected:

@@ -1,1 +1,1 @@
-"""What both services agree on: errors, keys, coordinate frames, models, settings."""
+"""Definitions that both services must agree on: errors, keys, coordinate frames, models and settings."""

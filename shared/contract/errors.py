@@ -1,7 +1,7 @@
-"""Every error the service can tell a client or an operator, as one tree that knows nothing of HTTP.
+"""All errors that the service reports to a client or an operator, as one tree that does not depend on HTTP.
 
     SamCacheError
-    ├── RequestError                      the caller can mend it
+    ├── RequestError                      the caller can fix it
     │   ├── LengthRequired                length-required
     │   ├── ImageTooLarge                 image-too-large
     │   ├── RequestTooLarge               request-too-large
@@ -26,7 +26,7 @@
         ├── ConfigurationError            configuration-error
         └── WeightsError                  weights-error
 
-`code` is part of the public contract: it never changes meaning, whatever the message says.
+`code` is part of the public contract: its meaning never changes. The message may change.
 """
 
 from __future__ import annotations
@@ -60,55 +60,55 @@ class RequestError(SamCacheError):
 
 
 class LengthRequired(RequestError):
-    """An upload without a body or a declared length."""
+    """The upload has no body or no declared length."""
 
     code = "length-required"
 
 
 class ImageTooLarge(RequestError):
-    """More bytes or more pixels than this service accepts."""
+    """The image has more bytes or more pixels than this service accepts."""
 
     code = "image-too-large"
 
 
 class RequestTooLarge(RequestError):
-    """A prompt request larger than this service accepts."""
+    """The prompt request is larger than this service accepts."""
 
     code = "request-too-large"
 
 
 class UnsupportedImage(RequestError):
-    """Not a still JPEG, PNG or WEBP."""
+    """The image is not a still JPEG, PNG or WEBP."""
 
     code = "unsupported-image"
 
 
 class InvalidImage(RequestError):
-    """Claims to be a supported image but cannot be decoded."""
+    """The upload claims to be a supported image but cannot be decoded."""
 
     code = "invalid-image"
 
 
 class InvalidPrompt(RequestError):
-    """A prompt the mask decoder has no meaning for."""
+    """The mask decoder cannot use the prompt."""
 
     code = "invalid-prompt"
 
 
 class InvalidParameter(RequestError):
-    """A query parameter outside its documented range."""
+    """A query parameter is outside its documented range."""
 
     code = "invalid-parameter"
 
 
 class ImageNotFound(RequestError):
-    """No image of this id was uploaded here, or it was deleted or forgotten."""
+    """The service has no image with this id: it was never uploaded, was deleted, or its record expired."""
 
     code = "image-not-found"
 
 
 class ModelNotFound(RequestError):
-    """A model that this service does not serve."""
+    """This service does not serve the model."""
 
     code = "model-not-found"
 
@@ -120,19 +120,19 @@ class EmbeddingPending(RequestError):
 
 
 class ImageExpired(RequestError):
-    """The image is known, its bytes and its embedding are gone: it must be uploaded again."""
+    """The image is known, but its bytes and its embedding are gone. It must be uploaded again."""
 
     code = "image-expired"
 
 
 class ImageUnreachable(RequestError):
-    """An image that an annotation tool names, and this service may not or cannot fetch."""
+    """This service cannot fetch an image that an annotation tool names, or is not allowed to."""
 
     code = "image-unreachable"
 
 
 class Unauthorized(RequestError):
-    """The request has no token, or one that this service does not know."""
+    """The request has no token, or its token is not known to this service."""
 
     code = "unauthorized"
 
@@ -156,25 +156,25 @@ class Unavailable(SamCacheError):
 
 
 class StoreUnavailable(Unavailable):
-    """Redis is out of reach, refuses writes, or took too long."""
+    """Redis cannot be reached, refuses writes, or took too long."""
 
     code = "store-unavailable"
 
 
 class Overloaded(Unavailable):
-    """A bound on concurrent or queued work is reached."""
+    """A limit on concurrent or queued work is reached."""
 
     code = "overloaded"
 
 
 class RateLimited(Unavailable):
-    """This client asked for more than its share."""
+    """The client sent more requests than its rate limit allows."""
 
     code = "rate-limited"
 
 
 class DamagedEmbedding(SamCacheError):
-    """Stored bytes that are not the embedding their key promises. Never decoded, always dropped."""
+    """The stored bytes are not the embedding that their key promises. They are dropped and never decoded."""
 
     code = "damaged-embedding"
 

@@ -1,4 +1,4 @@
-"""Frames: how an image lies in the square that an image encoder sees."""
+"""Frames: how an image is placed in the square input of an image encoder."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from shared.contract.geometry import Size
 
 
 class Frame(Protocol):
-    """The strategy of a model: resize an image into the frame, and find points of the image there.
+    """How a model resizes an image into its frame and maps points of the image into it.
 
-    The way back, from logits over the frame to a mask of the original, belongs to the decoder of the model.
+    The model's decoder does the reverse: it turns logits over the frame into a mask of the original.
     """
 
     @property
     def name(self) -> str:
-        """What clients call this strategy."""
+        """Name of this kind of frame, as clients see it."""
         ...
 
     @property
     def side(self) -> int:
-        """Pixels of each side of the frame."""
+        """Length of each side of the frame, in pixels."""
         ...
 
     def inside(self, original: Size) -> Size:
-        """(height, width) of the image in the frame, from its top left. The rest of the frame is padding."""
+        """Return the (height, width) of the image in the frame.
+
+        The image starts at the top left of the frame. The rest of the frame is padding.
+        """
         ...
 
     def resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The image at the size it has in the frame.
+        """Resize the image to its size in the frame.
 
         Args:
             rgb: (H, W, 3) uint8.
@@ -44,9 +47,10 @@ class Frame(Protocol):
         ...
 
     def points(self, points: NDArray[np.float64], original: Size) -> NDArray[np.float32]:
-        """Points of the original, (..., 2) as (x, y), as points of the frame.
+        """Map points of the original to points of the frame.
 
         Args:
+            points: (..., 2) as (x, y).
             original: (height, width).
         """
         ...
@@ -54,12 +58,12 @@ class Frame(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LongestSide:
-    """The frame of SAM: the long side fills it, the aspect ratio stays, zeros pad the right and the bottom.
+    """SAM's frame: the image's long side fills it, the aspect ratio is kept, zeros pad the right and the bottom.
 
     Source: segment_anything.utils.transforms.ResizeLongestSide.
 
     Attributes:
-        side: pixels of each side of the frame.
+        side: length of each side of the frame, in pixels.
     """
 
     side: int
@@ -69,8 +73,9 @@ class LongestSide:
         return "longest_side"
 
     def inside(self, original: Size) -> Size:
-        """Each side is rounded half up. A side has at least one pixel: segment_anything rounds the short side of a
-        1x5000 image to zero and fails.
+        """Round each side half up, to at least one pixel.
+
+        segment_anything rounds the short side of a 1x5000 image to zero and fails.
 
         Source: ResizeLongestSide.get_preprocess_shape.
         """
@@ -79,15 +84,15 @@ class LongestSide:
         return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
     def resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Bilinear with antialiasing.
+        """Resize bilinearly, with antialiasing.
 
-        Source: ResizeLongestSide.apply_image, which is torchvision's resize of a PIL image, which is PIL's.
+        Source: ResizeLongestSide.apply_image. It calls torchvision's resize with a PIL image, which calls PIL's resize.
         """
         height, width = self.inside((rgb.shape[0], rgb.shape[1]))
         return np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
 
     def points(self, points: NDArray[np.float64], original: Size) -> NDArray[np.float32]:
-        """Each axis is scaled by its own rounded ratio, in float64.
+        """Scale each axis by its own rounded ratio, in float64.
 
         Source: ResizeLongestSide.apply_coords.
         """

@@ -1,17 +1,17 @@
-"""Names in Redis. Each operation touches one key, so the cache may be a Cluster.
+"""Names of keys, queues and channels in Redis. Each operation on the cache uses one key, so it may be a Cluster.
 
 Cache role (may evict):
     sam:image:{<id>}                                the uploaded bytes
     sam:record:{<id>}                               JSON: size of the oriented image; outlives the bytes
     sam:tensors:<model>:<weights>:<prep>:{<id>}     the image embedding, see `shared.tensors.embedding`
-    sam:owners:{<id>}                               set of the namespaces that uploaded the image; only with tokens
+    sam:owners:{<id>}                               namespaces that uploaded the image, as a set; only if tokens are set
     sam:logits:<token>                              low-res logits of one answer, see `shared.tensors.logits`
-    sam:rate:{…}                                    a client's recent requests, as the `limits` library counts them; on
-                                                    the queue where the cache is a Cluster
+    sam:rate:{…}                                    a client's recent requests, as the `limits` library counts them; in
+                                                    the queue role if the cache is a Cluster
 Queue role (must not evict): RQ's own keys, and the channel EVENTS.
 
-Braces are part of a name: a Cluster places a key by what stands in them. So all that is kept of an image is on one
-node, and the loss of a node is the loss of some images, not of a part of nearly each.
+Braces are part of a name: a Cluster chooses the node of a key by the text inside them. So all keys of one image are on
+one node. The loss of a node then loses some images completely, instead of a part of nearly every image.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from shared.contract.errors import EncodeFailed, ImageNotFound
 from shared.contract.models import Model
 
 ENCODE_JOB = "sam.encode"
-"""The name that every job of an encode queue has. It is compared, never imported: it is no path to a function."""
+"""Name of every job in an encode queue. It is only compared: it is not the path of a function that is imported."""
 
 EVENTS = "sam:events"
-"""Pub/sub channel on the queue role: `{"image_id", "model", "status"}` at each change of status."""
+"""Pub/sub channel in the queue role. Each change of status is published as `{"image_id", "model", "status"}`."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def parse_image_id(text: str) -> str:
-    """`text` if it is an image id (64 lower-case hex digits of SHA-256).
+    """Return `text` if it is an image id (64 lower-case hex digits of SHA-256).
 
     Raises:
-        ImageNotFound: it is not, so no image can have it.
+        ImageNotFound: `text` is not an image id, so no image can have it.
     """
     if not _SHA256.fullmatch(text):
         raise ImageNotFound("an image id is the lower-case hex SHA-256 of the uploaded bytes")
@@ -44,7 +44,7 @@ def parse_image_id(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingKey:
-    """What identifies an image embedding: the image, the weights and the preprocessing.
+    """The identity of an image embedding: the image, the model, its weights and the preprocessing.
 
     Attributes:
         image_id: lower-case hex SHA-256 of the uploaded bytes.
@@ -68,25 +68,25 @@ class EmbeddingKey:
 
     @property
     def queue(self) -> str:
-        """Name of the RQ queue in which the job waits that makes this embedding."""
+        """Name of the RQ queue for the job that makes this embedding."""
         return queue_name(self.model, self.weights_digest)
 
     @property
     def job_id(self) -> str:
-        """RQ job id, the single-flight lock of this encode. Letters, digits, `_` and `-` only."""
+        """RQ job id, which is also the single-flight lock of this encoding. Letters, digits, `_` and `-` only."""
         return f"{self.queue}-{self.preprocessing}-{self.image_id}"
 
     @property
     def job_arguments(self) -> tuple[str, str, str, str]:
-        """The arguments of that job, see `of_job`."""
+        """Arguments of the job that makes this embedding. `of_job` reads them."""
         return self.image_id, self.model, self.weights_digest, self.preprocessing
 
     @classmethod
     def of_job(cls, arguments: object) -> EmbeddingKey:
-        """The key that a job's arguments name.
+        """Return the key that a job's arguments describe.
 
         Raises:
-            EncodeFailed: they are not the `job_arguments` of any key.
+            EncodeFailed: the arguments are not the `job_arguments` of any key.
         """
         if (
             not isinstance(arguments, list | tuple)
@@ -117,16 +117,16 @@ def logits_key(token: str) -> str:
 
 
 def queue_name(model: str, weights_digest: str) -> str:
-    """Name of the RQ queue of one model's weights. A worker serves exactly one queue.
+    """Return the name of the RQ queue for one model and its weights. A worker serves exactly one queue.
 
-    Services with other weights of the same model have other queues, so they may share a Redis. That a worker has only
-    one queue also makes a job recoverable whose worker is killed between taking it and starting it.
+    Services with different weights of one model use different queues, so they may share a Redis. Because a worker has
+    only one queue, a job can also be recovered if its worker is killed between taking the job and starting it.
     """
     return f"sam-encode-{model}-{weights_digest[:16]}"
 
 
 def is_queue_of(model: str, queue: str) -> bool:
-    """Whether `queue` is a queue of `model`, whatever its weights."""
+    """Return whether `queue` is a queue of `model`, for any weights."""
     return re.fullmatch(f"sam-encode-{re.escape(model)}-[0-9a-f]{{16}}", queue) is not None
 
 

@@ -1,4 +1,4 @@
-"""The models this project knows, as data: architecture, frame, tensors, files and their digests."""
+"""The models that this project knows, as data: architecture, frame, tensors, files and their digests."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class TensorSpec:
     """One tensor of an image embedding.
 
     Attributes:
-        name: what encoder, cache, decoder and downloads call it.
-        shape: of one image, the batch axis of 1 first.
+        name: used by the encoder, the cache, the decoder and downloads.
+        shape: for one image; the first axis is the batch axis of 1.
     """
 
     name: str
@@ -27,7 +27,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class PixelStatistics:
-    """What normalises pixels: (pixel - mean) / std for each of R, G and B, on the scale of 0 to 255."""
+    """Constants that normalise pixels: (pixel - mean) / std for each of R, G and B, on the scale of 0 to 255."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -35,14 +35,15 @@ class PixelStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What a mask decoder and its image encoders have in common, whatever their weights.
+    """Properties that a mask decoder and its image encoders share, independent of their weights.
 
     Attributes:
         name: chooses the decoder and the mask geometry.
-        frame: how an image becomes the encoder's input, and how points travel there.
-        tensors: what an image embedding is made of.
-        low_res_side: pixels of each side of the mask decoder's low-res logits, which cover the frame.
-        preprocessing: version of resize + normalise + pad. It is part of every embedding key: change it with the maths.
+        frame: how an image becomes the encoder's input, and how points are mapped into it.
+        tensors: the tensors of an image embedding.
+        low_res_side: length of each side of the mask decoder's low-res logits, in pixels. They cover the frame.
+        preprocessing: version of resize + normalise + pad. It is part of every embedding key, so change it whenever
+            the computation changes.
     """
 
     name: str
@@ -90,34 +91,36 @@ class Checkpoint:
     """One of segment_anything's checkpoints: image encoder, prompt encoder and mask decoder in one file.
 
     Attributes:
-        name: file name as published. The part after the last `_` begins the file's MD5, which proves nothing.
-        url: where it is published.
+        name: published file name. The part after the last `_` is the start of the file's MD5, which is not checked.
+        url: where the file is published.
         size: bytes.
         sha256: lower-case hex digest of the whole file.
+        network: the network that these are weights of, by its name in segment_anything's `sam_model_registry`.
     """
 
     name: str
     url: str
     size: int
     sha256: str
+    network: str
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A pair of image encoder and mask decoder that belong together.
+    """An image encoder and the mask decoder that belongs to it.
 
     Attributes:
-        name: what clients and settings call it.
-        title: for people.
+        name: used in requests and settings.
+        title: name for people.
         npm_package: `name@version` that carries the files, or None for a model without weights.
         npm_sha256: digest of that package's tarball.
         encoder: image encoder weights; None for a model without weights.
         decoder: prompt encoder + mask decoder weights; None for a model without weights.
-        architecture: which decoder, frame and tensors go with it.
-        pixels: what normalises the pixels that its image encoder sees.
+        architecture: its decoder, frame and tensors.
+        pixels: constants that normalise the pixels for its image encoder.
         licence: SPDX identifier of the weights.
         npm_size: bytes of the package's tarball.
-        checkpoint: the one file of a model that runs on torch; then `encoder` and `decoder` are None.
+        checkpoint: the one file of a model that runs on torch. `encoder` and `decoder` are then None.
     """
 
     name: str
@@ -134,19 +137,19 @@ class Model:
 
     @property
     def weights_digest(self) -> str:
-        """Lower-case hex SHA-256 that names these weights in keys and headers (64 characters)."""
+        """Lower-case hex SHA-256 that identifies these weights in keys and headers (64 characters)."""
         files = [file.sha256 for file in (self.encoder, self.decoder, self.checkpoint) if file is not None]
         return hashlib.sha256("\n".join([self.name, *files]).encode()).hexdigest()
 
     @property
-    def runtime(self) -> Literal["onnx", "torch", "none"]:
-        """What its image encoder runs on; `none` is a model without weights."""
+    def runtime(self) -> Literal["onnx", "torch", "numpy"]:
+        """The runtime of its image encoder; numpy for a model without weights."""
         if self.checkpoint is not None:
             return "torch"
-        return "none" if self.encoder is None else "onnx"
+        return "numpy" if self.encoder is None else "onnx"
 
     def with_checkpoint(self, sha256: str) -> Model:
-        """This architecture with the weights of the checkpoint file of that SHA-256, official or not."""
+        """Return this model with the checkpoint file that has this SHA-256, official or not."""
         assert self.checkpoint is not None
         return replace(self, checkpoint=replace(self.checkpoint, sha256=sha256))
 
@@ -190,7 +193,7 @@ def _segment_anything(name: str, title: str, file: str, *, size: int, sha256: st
         npm_sha256=None,
         encoder=None,
         decoder=None,
-        checkpoint=Checkpoint(file, f"https://dl.fbaipublicfiles.com/segment_anything/{file}", size, sha256),
+        checkpoint=Checkpoint(file, f"https://dl.fbaipublicfiles.com/segment_anything/{file}", size, sha256, name),
     )
 
 
@@ -224,12 +227,12 @@ REGISTRY: Mapping[str, Model] = MappingProxyType(
 
 
 def find_model(name: str) -> Model:
-    """The model called `name`.
+    """Return the model called `name`.
 
     Raises:
-        ModelNotFound: this project knows no such model.
+        ModelNotFound: this project does not know the model.
     """
     try:
         return REGISTRY[name]
     except KeyError:
-        raise ModelNotFound(f"there is no model {name!r}; known are {', '.join(REGISTRY)}") from None
+        raise ModelNotFound(f"there is no model {name!r}; the known models are {', '.join(REGISTRY)}") from None

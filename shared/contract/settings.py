@@ -27,56 +27,64 @@ class Settings:
 
     cache_url: str = _setting(
         "redis://127.0.0.1:6379/0",
-        "Redis for images and embeddings; may evict, be a cluster or stand behind sentinels: see docs/deployment.md",
+        "Redis for images and embeddings. It may evict, be a Cluster, or be behind Sentinel: see docs/deployment.md",
     )
     queue_url: str = _setting(
-        "", "Redis for jobs and events; must not evict, may stand behind sentinels; empty: the cache's"
+        "", "Redis for jobs and events. It must not evict, and may be behind Sentinel. Empty: the same as the cache"
     )
     redis_timeout: float = _setting(
-        0.75, "seconds one operation on Redis may take; all those of a request together twice that", least=0.01
+        0.75, "seconds that one Redis operation may take; all operations of a request may take twice that", least=0.01
     )
 
-    model: str = _setting("mobile_sam", "model the worker runs and the API answers with by default")
-    models: str = _setting("", "models the API serves, comma-separated; empty: just `SAM_MODEL`")
-    weights_dir: str = _setting("~/.cache/sam-embedding-cache", "folder that keeps fetched weights and built decoders")
+    model: str = _setting("mobile_sam", "model that the worker runs and that the API uses by default")
+    models: str = _setting("", "models that the API serves, comma-separated; empty: only `SAM_MODEL`")
+    weights_dir: str = _setting("~/.cache/sam-embedding-cache", "folder for fetched weights and built decoders")
     weights_path: str = _setting(
-        "", "weights of `SAM_MODEL` already here: their folder, or a checkpoint; nothing is fetched"
+        "", "weights of `SAM_MODEL` that are on this machine: their folder, or a checkpoint. Nothing is fetched then"
     )
 
     embedding_dtype: str = _setting(
         "float16",
-        "how embeddings are stored (`int16`: as large as `float16`, eight times as precise)",
+        "how embeddings are stored (`int16` is as large as `float16` and eight times as precise)",
         choices=("float16", "int16", "float32", "int8"),
     )
     embedding_ttl: int = _setting(604_800, "seconds an embedding is kept", least=1)
-    image_ttl: int = _setting(86_400, "seconds the uploaded bytes are kept, for encoding again", least=1)
-    mask_token_ttl: int = _setting(3_600, "seconds a `mask_token` can be refined", least=1)
+    image_ttl: int = _setting(
+        86_400, "seconds the uploaded bytes are kept, so that the image can be encoded again", least=1
+    )
+    mask_token_ttl: int = _setting(3_600, "seconds the stored logits of a `mask_token` are kept", least=1)
 
-    max_upload_bytes: int = _setting(33_554_432, "largest upload", least=1)
-    max_image_pixels: int = _setting(50_000_000, "largest image, width times height", least=1)
+    max_upload_bytes: int = _setting(33_554_432, "largest upload, in bytes", least=1)
+    max_image_pixels: int = _setting(50_000_000, "largest image, in pixels (width times height)", least=1)
 
     host: str = _setting("127.0.0.1", "address the API listens on")
     port: int = _setting(8000, "port the API listens on; 0 picks a free one", least=0, most=65_535)
-    tokens: str = _setting("", "who may use the API: `namespace:scopes:hash`, comma-separated; see docs/access.md")
+    tokens: str = _setting(
+        "", "who may use the API: entries `namespace:scopes:hash`, comma-separated; see docs/access.md"
+    )
     allow_anonymous: str = _setting(
-        "false", "listen on other addresses than loopback without any token", choices=("false", "true")
+        "false",
+        "whether the API may listen on an address other than loopback without any token",
+        choices=("false", "true"),
     )
     cors_origins: str = _setting("", "origins whose pages may call the API from a browser, comma-separated")
     trusted_proxies: int = _setting(
-        0, "proxies in front of the API; the client's address is taken from their `X-Forwarded-For`", least=0
+        0, "number of proxies in front of the API; the client's address is taken from their `X-Forwarded-For`", least=0
     )
     rate_limit_prompts: str = _setting("", "prompts per client, for example `50/second`; empty: no limit")
     rate_limit_uploads: str = _setting("", "uploads per client, for example `60/minute`; empty: no limit")
-    label_studio_url: str = _setting("", "the Label Studio whose task images may be fetched; see docs/label-studio.md")
-    label_studio_token: str = _setting("", "access token of a user of that Label Studio, of either kind")
-    label_studio_namespace: str = _setting(
-        "", "namespace that alone may use these images; needed if `SAM_TOKENS` has several"
+    label_studio_url: str = _setting(
+        "", "the Label Studio from which task images may be fetched; see docs/label-studio.md"
     )
-    api_processes: int = _setting(1, "API processes behind that port", least=1)
+    label_studio_token: str = _setting("", "access token of a user of that Label Studio, personal or legacy")
+    label_studio_namespace: str = _setting(
+        "", "the only namespace that may use these images; required if `SAM_TOKENS` has several namespaces"
+    )
+    api_processes: int = _setting(1, "API processes on that port", least=1)
     api_threads: int = _setting(16, "request threads per API process", least=2)
-    decoder_threads: int = _setting(1, "threads one mask decoding uses", least=1)
-    embedding_lru_bytes: int = _setting(536_870_912, "embeddings kept in memory per API process", least=0)
-    logits_lru_bytes: int = _setting(67_108_864, "low-res logits kept in memory per API process", least=0)
+    decoder_threads: int = _setting(1, "threads that one mask decoding uses", least=1)
+    embedding_lru_bytes: int = _setting(536_870_912, "bytes of embeddings kept in memory per API process", least=0)
+    logits_lru_bytes: int = _setting(67_108_864, "bytes of low-res logits kept in memory per API process", least=0)
 
     device: str = _setting(
         "auto", "where the encoder runs (`auto`: a GPU if there is one)", choices=("auto", "cuda", "cpu")
@@ -87,34 +95,43 @@ class Settings:
     )
     torch_compile: str = _setting(
         "off",
-        "how the ViT models are compiled; takes minutes at each start",
+        "how the ViT models are compiled; anything but `off` takes minutes at each start",
         choices=("off", "default", "max-autotune"),
     )
-    encoder_threads: int = _setting(0, "threads one encoding uses; 0: one per core, or fewer by a CPU limit", least=0)
-    job_timeout: int = _setting(120, "seconds after which an encoding is ended and counted as failed", least=1)
-    job_retries: int = _setting(2, "times an encoding is tried again after its worker died", least=0)
+    encoder_threads: int = _setting(
+        0, "threads that one encoding uses; 0: one per core, or fewer if there is a CPU limit", least=0
+    )
+    job_timeout: int = _setting(
+        120, "seconds after which an attempt to encode is stopped and counted as failed", least=1
+    )
+    job_retries: int = _setting(2, "how often an encoding is tried again after its worker died", least=0)
     failure_ttl: int = _setting(300, "seconds a failed encoding is remembered", least=1)
     worker_metrics_host: str = _setting("127.0.0.1", "address on which a worker serves its `/metrics`")
     worker_metrics_port: int = _setting(
-        0, "port of it, or the first free one of the next 15; 0: it serves none", least=0, most=65_535
+        0,
+        "port of the worker's `/metrics`; if it is taken, the first free one of the next 15; 0: no `/metrics`",
+        least=0,
+        most=65_535,
     )
-    max_queued: int = _setting(1_000, "encodings that may wait per model; beyond, uploads are refused", least=1)
+    max_queued: int = _setting(1_000, "most encodings that may wait per model; further uploads are refused", least=1)
 
-    log_level: str = _setting("INFO", "least level logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    log_level: str = _setting("INFO", "lowest level that is logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = _setting("text", "how log lines are written", choices=("text", "json"))
     otlp_endpoint: str = _setting(
-        "", "OpenTelemetry collector that traces are sent to, for example `http://collector:4318`; empty: none"
+        "", "OpenTelemetry collector for traces, for example `http://collector:4318`; empty: no traces"
     )
     trace_ratio: float = _setting(
-        1.0, "share of requests that are traced, unless their `traceparent` says", least=0, most=1
+        1.0, "share of requests that are traced, unless the request's `traceparent` decides", least=0, most=1
     )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Settings from `environ` (the process's by default); unset or empty variables keep defaults.
+        """Read the settings from `environ` (by default the environment of the process).
+
+        A variable that is unset or empty keeps the default.
 
         Raises:
-            ConfigurationError: a value is malformed or out of range, or `SAM_…` names no setting.
+            ConfigurationError: a value is malformed or out of range, or a `SAM_…` variable is not a setting.
         """
         environ = os.environ if environ is None else environ
         known = {PREFIX + spec.name.upper(): spec for spec in fields(cls)}
@@ -156,7 +173,7 @@ class Settings:
 
 
 def settings_table() -> str:
-    """Every setting as a Markdown table: what the README shows between its `<!-- settings -->` markers."""
+    """Return all settings as a Markdown table. The README shows it between its `<!-- settings -->` markers."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for spec in fields(Settings):
         default = "" if spec.default == "" else f"`{spec.default}`"

@@ -1,4 +1,4 @@
-"""Which version of the project this is."""
+"""The version of the project."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def installed_version() -> str:
-    """As it was installed; `unknown` where it runs from its source, uninstalled."""
+    """Return the installed version, or `unknown` if the project runs from its source without being installed."""
     try:
         return version("sam-embedding-cache")
     except PackageNotFoundError:

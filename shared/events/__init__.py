@@ -1,1 +1,1 @@
-"""News of images, from one process to all others."""
+"""Image events: one process publishes a change of an image's status, and all processes receive it."""

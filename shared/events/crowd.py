@@ -1,4 +1,4 @@
-"""The threads of one process that wait for news."""
+"""The threads of one process that wait for image events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.events.interface import Topic, Watch
 
 
 class Crowd:
-    """The waiting threads of one process, by topic."""
+    """The waiting threads of one process, grouped by topic."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -19,7 +19,7 @@ class Crowd:
 
     @property
     def topics(self) -> frozenset[Topic]:
-        """What somebody waits for now."""
+        """The topics that at least one thread waits for now."""
         with self._lock:
             return frozenset(self._waiting)
 

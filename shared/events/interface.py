@@ -1,7 +1,7 @@
-"""News of images: what is said of them, and who hears it.
+"""Image events: the messages, and the protocol that publishes and receives them.
 
-A message may be lost (a restart, a full buffer, a broken connection), so an event is a hint to look again, never the
-truth. Code that waits keeps a deadline and looks at least once a second.
+A message may be lost (a restart, a full buffer, a broken connection). So an event is only a hint to read the image's
+state again. Code that waits keeps a deadline and reads the state at least once a second.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ from typing import Literal, Protocol
 from shared.contract.keys import EmbeddingKey
 
 Change = Literal["queued", "encoding", "ready", "failed", "deleted", "released"]
-"""What happened to the image; all but the last two are also what clients are told. `released`: one of those who
-uploaded it deleted it, others still have it."""
+"""What happened to an image. Clients are told all of these except the last two. `released` means that one of the
+namespaces that uploaded the image deleted it, and others still have it."""
 
 Topic = tuple[str, str]
 """(image id, model name)."""
 
 
 def message_of(key: EmbeddingKey, status: Change) -> str:
-    """What is published on `EVENTS`."""
+    """Return the message that is published on `EVENTS`."""
     return json.dumps({"image_id": key.image_id, "model": key.model, "status": status})
 
 
 class Watch:
-    """A place among those who wait for one image, taken before the state of the image is looked at."""
+    """One waiter for an image. Enter the watch before you read the state of the image."""
 
     def __init__(self, event: threading.Event) -> None:
         self._event = event
 
     def wait(self, timeout: float) -> bool:
-        """Return once something was published since the last wait (or since the watch began), or after
-        `timeout` seconds. It may return early for no reason: look at the state again, keep a deadline.
+        """Wait for an event since the last wait (or since the watch began), for at most `timeout` seconds.
+
+        The wait may end early without an event: read the state again and keep a deadline.
 
         Returns:
-            Whether it was woken; False after `timeout` seconds.
+            True if the wait was woken, False after `timeout` seconds.
         """
         woken = self._event.wait(max(0.0, timeout))
         self._event.clear()
@@ -45,12 +46,12 @@ class Watch:
 
 
 class Events(Protocol):
-    """Says and hears that images change their status."""
+    """Publishes and receives changes of an image's status."""
 
     def publish(self, key: EmbeddingKey, status: Change) -> None:
-        """Wake those who wait for `key`. Never raises: they look for themselves soon enough."""
+        """Wake all waiters of `key`. Never raises: waiters also read the state by themselves."""
         ...
 
     def watch(self, key: EmbeddingKey) -> AbstractContextManager[Watch]:
-        """Nothing published inside the block is missed: enter it, look at the state, then wait."""
+        """Watch `key` inside the block. Enter the block, read the state, then wait: no event in between is missed."""
         ...

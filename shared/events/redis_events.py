@@ -1,4 +1,4 @@
-"""News of images over pub/sub: a change of status wakes the threads of all processes that wait for it."""
+"""Image events over Redis pub/sub: a change of status wakes the waiting threads of all processes."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from shared.events.crowd import Crowd
 from shared.events.interface import Change, Topic, Watch, message_of
 
 ASK = 5.0
+"""Seconds without a message after which the listener pings the server."""
+
 SILENCE = 10.0
-"""Seconds without a word after which whoever hears asks the server for one, and takes the connection for dead. A
-connection that a network lost says nothing, as one without news."""
+"""Seconds without a message after which the listener gives up the connection and opens a new one. A connection that the
+network has lost looks the same as one without messages."""
 
 _log = logging.getLogger(__name__)
 
 
 class RedisEvents:
-    """`Events` over pub/sub, heard by one thread on one connection, both started by `start` or the first watch.
+    """`Events` over pub/sub. One thread listens on one connection; `start` or the first watch starts both.
 
-    The start is late so that a process may fork before it, and one that only publishes has neither. The
-    connection heals by itself, with back-off; all who wait are woken when it breaks and when it is back,
-    since they may have missed something.
+    They start late so that a process may fork before. A process that only publishes never starts them. A broken
+    connection is opened again, with back-off. All waiters are woken when it breaks and when it is back, because they
+    may have missed an event.
     """
 
     def __init__(
@@ -39,10 +41,11 @@ class RedisEvents:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
-        client: belongs to the queue role and has short time-outs; one of its connections is kept for hearing.
-        on_event: called in the hearing thread with each event, awaited or not; it must be quick.
-        on_gap: called there each time hearing begins: events may have been missed before. It must be quick.
-        clock: tells how long the connection has been silent.
+        client: a client of the queue role with short time-outs. One of its connections is kept for listening.
+        on_event: called in the listening thread with each event, even if no thread waits for it. It must be quick.
+        on_gap: called in the listening thread each time listening begins, because events may have been missed
+            before. It must be quick.
+        clock: measures how long the connection has been silent.
         """
         self._client = client
         self._on_event = on_event
@@ -64,14 +67,14 @@ class RedisEvents:
         return self._crowd.joined((key.image_id, key.model))
 
     def start(self) -> None:
-        """Begin to hear; again is harmless."""
+        """Start listening. A second call does nothing."""
         with self._starting:
             if self._thread is None and not self._stop.is_set():
                 self._thread = threading.Thread(target=self._listen, name="events", daemon=True)
                 self._thread.start()
 
     def close(self) -> None:
-        """Stop hearing and wake all who wait. Watches still work afterwards; they just time out."""
+        """Stop listening and wake all waiters. Watches still work afterwards, but only time out."""
         self._stop.set()
         self._crowd.wake_all()
         with self._starting:
@@ -94,7 +97,7 @@ class RedisEvents:
                             pause, heard = shortest, self._clock()
                             self._dispatch(message)
                         elif silence > SILENCE:
-                            raise redis.TimeoutError("the server says nothing")
+                            raise redis.TimeoutError("the server sends nothing")
                         elif silence > ASK:
                             pubsub.ping()
             except (redis.RedisError, OSError) as error:
@@ -111,7 +114,7 @@ class RedisEvents:
         if message["type"] != "message":
             return
         try:
-            event = json.loads(message["data"])  # type: ignore[arg-type]  # bytes, or else a TypeError
+            event = json.loads(message["data"])  # type: ignore[arg-type]  # bytes; any other type raises TypeError
             topic, status = (str(event["image_id"]), str(event["model"])), event["status"]
         except (ValueError, TypeError, KeyError):
             _log.warning("events: ignored a foreign message on %s", EVENTS)

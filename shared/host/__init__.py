@@ -1,1 +1,1 @@
-"""What this process asks of its host."""
+"""Host resources: files that are replaced atomically, usable CPU cores, and memory in use."""

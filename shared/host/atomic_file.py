@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` when the block ends. If the block raises, `path` stays as it is.
+    """Open a file for writing. It replaces `path` when the block ends. If the block raises, `path` stays as it is.
 
-    Other users may read the file: the API may run as another user than the worker. It is on the disk before it has its
-    name, so a loss of power leaves the old file or the new one.
+    Other users may read the file, because the API may run as another user than the worker. The content is on the disk
+    before the file gets its name, so a loss of power leaves either the old file or the new one.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder is not writable.
     """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:

@@ -1,4 +1,4 @@
-"""How much memory a process has in use, as Linux tells it."""
+"""How much memory a process uses, as Linux reports it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Resident memory of a process; None if there is no such process, or no /proc."""
+    """Return the resident memory of a process in bytes; None if there is no such process or no /proc."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except OSError:
         return None
-    return pages * _PAGE or None  # a process that has ended shows 0 until its parent has waited for it
+    return pages * _PAGE or None  # an ended process shows 0 until its parent has waited for it

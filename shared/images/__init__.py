@@ -1,1 +1,1 @@
-"""Uploaded images: their structure, then their pixels."""
+"""Reading uploaded images: check the file's structure first, then decode its pixels."""

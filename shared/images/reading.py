@@ -1,4 +1,4 @@
-"""Uploaded bytes to RGB pixels: what may come in, its size without decoding, its pixels, its resized frame."""
+"""Turn uploaded bytes into RGB pixels: check the limits, find the size without decoding, and decode."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from shared.contract.errors import ImageTooLarge, InvalidImage
 from shared.contract.geometry import Size
 from shared.images.formats.structure import Structure, read_structure
 
-# The plugins themselves, not `Image.open`: it also warns at 89 MP and turns a JPEG into an MPO.
+# The plugins are called directly, because `Image.open` warns at 89 MP and may turn a JPEG into an MPO.
 _PLUGINS: dict[str, type[ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
 
 MAX_SIDE = 65_535
-"""Pixels of the longest side, JPEG's own limit. What a mask costs grows with the sides as well as with the pixels."""
+"""Longest side in pixels, which is JPEG's own limit. The cost of a mask grows with the sides as well as the pixels."""
 
 DECODE_SECONDS = 20.0
-"""Processor time that decoding one image may take. The largest ordinary photo, 50 MP, needs 2 to 4."""
+"""Seconds of CPU time that decoding one image may take. The largest ordinary photo, 50 MP, needs 2 to 4."""
 
 _BLOCK = 8192
-"""Bytes given to a decoder at once, after which the clock is looked at: nothing stops a decoder in the middle."""
+"""Bytes given to a decoder at once. The clock is read before each block: a decoder cannot be stopped inside one."""
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -40,16 +40,16 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each EXIF orientation."""
+"""The operation that undoes each EXIF orientation."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What an upload is.
+    """Format and size of an upload.
 
     Attributes:
         format: `JPEG`, `PNG` or `WEBP`.
-        original: (height, width) in pixels after the EXIF orientation: the frame of every coordinate.
+        original: (height, width) in pixels after the EXIF orientation. All coordinates refer to this size.
     """
 
     format: str
@@ -57,36 +57,37 @@ class ImageInfo:
 
 
 def inspect_image(data: bytes, *, max_pixels: int) -> ImageInfo:
-    """Format and oriented size of an upload, without decoding a pixel: a few milliseconds for 12 MP.
+    """Return format and oriented size of an upload without decoding pixels. It takes a few milliseconds for 12 MP.
 
-    Truncation is found where the container shows it; a file that passes can still fail to decode.
+    Truncation is found if the container shows it. A file that passes can still fail to decode.
 
     Raises:
-        UnsupportedImage: not a still JPEG, PNG or WEBP (GIF, TIFF, MPO, animations, text, …).
-        InvalidImage: empty, broken, truncated or without pixels.
-        ImageTooLarge: more than `max_pixels` pixels.
+        UnsupportedImage: the upload is not a still JPEG, PNG or WEBP (GIF, TIFF, MPO, animations, text, …).
+        InvalidImage: the upload is empty, broken, truncated or has no pixels.
+        ImageTooLarge: the image has more than `max_pixels` pixels, or a side longer than `MAX_SIDE`.
     """
     structure = _accepted(data, max_pixels)
     return ImageInfo(structure.format, structure.oriented)
 
 
 def decode_image(data: bytes, *, max_pixels: int, clock: Callable[[], float] = time.thread_time) -> NDArray[np.uint8]:
-    """Pixels of an upload as a viewer shows them. Colour profiles are ignored, as wherever SAM was trained and run.
+    """Decode an upload to the pixels that a viewer shows.
 
-    EXIF orientation is applied. Transparent pixels are composited over white, the page that people see
-    them on. 16-bit samples keep their high byte, as Pillow and OpenCV do for colour. CMYK and YCCK
-    (Adobe's inverted values included), grey and palette images become RGB.
+    The EXIF orientation is applied. Colour profiles are ignored, as in SAM's training and inference. Transparent
+    pixels are composited over white, the usual colour of the page behind them. 16-bit samples keep their high byte, as
+    in Pillow and OpenCV for colour images. CMYK and YCCK (also with Adobe's inverted values), grey and palette images
+    become RGB. Peak memory is 10 (JPEG) to 20 (WEBP) bytes per pixel.
 
     Args:
-        clock: tells how long this thread has worked. A worker that was stopped for a while, or that shares its
-            processor, does not make an image an invalid one.
+        clock: returns the CPU time of this thread in seconds. With it, an image does not count as invalid because the
+            worker was paused or shares its CPU.
 
     Returns:
         (H, W, 3) uint8 RGB, read-only, with (H, W) = `inspect_image(data).original`.
 
     Raises:
-        UnsupportedImage, InvalidImage, ImageTooLarge: as `inspect_image`, and InvalidImage for any data
-            that does not decode, or not within `DECODE_SECONDS`. Memory peaks at 10 (JPEG) to 20 (WEBP) bytes a pixel.
+        UnsupportedImage, InvalidImage, ImageTooLarge: as in `inspect_image`. InvalidImage is also raised for data that
+            cannot be decoded, or not within `DECODE_SECONDS`.
     """
     structure = _accepted(data, max_pixels)
     rgb = _decoded(data, structure, clock)
@@ -118,7 +119,7 @@ def _accepted(data: bytes, max_pixels: int) -> Structure:
 
 
 def _decoded(data: bytes, structure: Structure, clock: Callable[[], float]) -> Image.Image:
-    """The stored pixels as RGB, before the EXIF orientation. The decoder is shown nothing but what decides them."""
+    """Return the stored pixels as RGB, before the EXIF orientation. The decoder gets only the essential bytes."""
     parts = structure.parts
     essential = _Clocked(b"".join(memoryview(data)[start:stop] for start, stop in parts.essential), clock)
     try:
@@ -133,7 +134,7 @@ def _decoded(data: bytes, structure: Structure, clock: Callable[[], float]) -> I
 
 
 class _Clocked(BytesIO):
-    """Bytes that can be read for `DECODE_SECONDS` and no longer."""
+    """Bytes that can be read only for `DECODE_SECONDS` of the clock's time."""
 
     def __init__(self, data: bytes, clock: Callable[[], float]) -> None:
         super().__init__(data)
@@ -165,7 +166,7 @@ def _to_rgb(image: Image.Image, bit_depth: int) -> Image.Image:
 
 
 def _eight_bit(sample: int | tuple[int, ...], bit_depth: int) -> int | tuple[int, ...]:
-    """A PNG's transparent colour at its own bit depth, on the 8-bit scale that the decoded pixels have."""
+    """Convert a PNG's transparent colour from its own bit depth to the 8-bit scale of the decoded pixels."""
     if isinstance(sample, tuple):
         return tuple(value >> (bit_depth - 8) for value in sample)
     return sample * 255 // ((1 << bit_depth) - 1)

@@ -1,1 +1,1 @@
-"""Logs, traces and the description of metrics."""
+"""Logs, traces, and descriptions of metrics for both services."""

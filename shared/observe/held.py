@@ -1,4 +1,4 @@
-"""A value that a context variable has for the length of a block."""
+"""Sets a context variable for the length of a block."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ T = TypeVar("T")
 
 
 class Held(Generic[T]):
-    """Within the block `variable` is `value`, and `after` behind it.
+    """Sets `variable` to `value` inside the block, and to `after` when the block ends.
 
-    It is no generator on purpose. An answer that nobody closes leaves its block open. The garbage collector would end
-    a generator at any moment, and change the variable of whatever runs then; CPython 3.11 crashes if that happens
-    while the variable is being set.
+    This is deliberately not a generator. A response that nobody closes leaves its block open. The garbage collector
+    could end a generator at any moment and so change the variable for unrelated code. CPython 3.11 crashes if that
+    happens while the variable is being set.
     """
 
     def __init__(self, variable: ContextVar[T], value: T, after: T) -> None:
@@ -25,4 +25,4 @@ class Held(Generic[T]):
         self._variable.set(self._value)
 
     def __exit__(self, *_: object) -> None:
-        self._variable.set(self._after)  # not by a token: a stream may be closed by another thread than began it
+        self._variable.set(self._after)  # no reset by token: another thread may close a stream

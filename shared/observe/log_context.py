@@ -1,4 +1,4 @@
-"""What every line of log says beside its message, while one request or one job is at hand."""
+"""Fields that every log line gets while one request or one job is processed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _fields: ContextVar[Mapping[str, object]] = ContextVar("log_fields", default=_NO
 
 
 def fields() -> Mapping[str, object]:
-    """The fields of the present context, such as `request_id`, `image_id`, `model`."""
+    """Return the fields of the current context, such as `request_id`, `image_id`, `model`."""
     return _fields.get()
 
 
 def add(**more: object) -> None:
-    """Add fields until the present `scope` ends, in place of earlier ones of the same name. Outside of one, do nothing.
+    """Add fields until the current `scope` ends. They replace fields of the same name. Outside a scope, do nothing.
 
-    So what a request turns out to be about can be said where it turns out.
+    Code calls this where it learns what a request is about.
     """
     present = _fields.get()
     if present:
@@ -30,12 +30,11 @@ def add(**more: object) -> None:
 
 
 def scope(**more: object) -> AbstractContextManager[None]:
-    """Lines that are logged within the block have these fields, beside those they had."""
+    """Add these fields to every line that is logged inside the block."""
     before = _fields.get()
     return Held(_fields, {**before, **more}, after=before)
 
 
 def fresh(**more: object) -> AbstractContextManager[None]:
-    """`scope` of something that begins in this thread. Fields that were left in the context do not belong to it, and
-    it leaves none."""
+    """Open a `scope` for new work in this thread. It drops fields that are left in the context, and leaves none."""
     return Held(_fields, more, after=_NOTHING)

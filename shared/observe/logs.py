@@ -1,4 +1,4 @@
-"""Log lines: one per event on stderr, for people or as JSON, without secrets and without a way to forge one."""
+"""Log lines on stderr, one per event, as text or JSON. Secrets are hidden, and a message cannot forge another line."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from shared.observe.redaction import redaction
 
 LONGEST_MESSAGE = 2_000
 LONGEST_TRACEBACK = 4_000
-"""Characters, so that a line stays within what container platforms pass on in one piece."""
+"""Limits in characters. Container platforms pass on a line of this length in one piece."""
 
 _ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""Attributes that every record has; all others are fields of its event, from `extra`."""
+"""Attributes that every record has. All others are fields of the event, from `extra`."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""What ends a line or moves a terminal's cursor."""
+"""Characters that end a line or move a terminal's cursor."""
 
 
 def configure(settings: Settings, service: str) -> None:
-    """Set up the process's log, for its libraries too.
+    """Set up logging for the process and its libraries.
 
     Args:
-        service: `api` or `worker`, said by each line of JSON.
+        service: `api` or `worker`. Each JSON line names it.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(settings, service))
     logging.basicConfig(level=settings.log_level, handlers=[handler])
-    # It warns of each request that waits for a thread, be it for a millisecond.
+    # waitress warns about each request that waits for a thread, even for a millisecond.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    # RQ is heard only when something is wrong: the worker logs its own jobs.
+    # Of RQ, log only warnings and errors: the worker logs its own jobs.
     logging.getLogger("rq").setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
     for name in ("rq.worker", "rq.job", "rq.queue", "rq.registry"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def formatter(settings: Settings, service: str) -> logging.Formatter:
-    """The formatter that the settings ask for."""
+    """Return the formatter that the settings ask for."""
     redact = redaction(settings)
     return JsonFormatter(redact, service) if settings.log_format == "json" else TextFormatter(redact)
 
 
 def last_words(settings: Settings | None, program: str, detail: str) -> None:
-    """Say why a process does not run.
+    """Report why the process cannot run.
 
     Args:
-        settings: None if they are what is wrong; else the log is configured.
+        settings: None if the settings are wrong. Otherwise the log must be configured already.
     """
     if settings is not None and settings.log_format == "json":
         logging.getLogger(program).critical("%s", detail)
@@ -60,7 +60,7 @@ def last_words(settings: Settings | None, program: str, detail: str) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people, with the id of its request at the end; below it the traceback, indented."""
+    """Formats a record as a line for people, with the request id at its end and the indented traceback below."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """A JSON object for programs: what every line says, then the fields of its request or job and of its event."""
+    """Formats a record as a JSON object: fields of every line, then those of the request or job, then of the event."""
 
     def __init__(self, redact: Callable[[str], str], service: str) -> None:
         super().__init__()
@@ -115,5 +115,5 @@ def _traceback(form: logging.Formatter, record: logging.LogRecord, redact: Calla
 
 
 def _escaped(text: str) -> str:
-    """`text` on one line."""
+    """Return `text` on one line, with control characters escaped."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

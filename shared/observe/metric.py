@@ -1,4 +1,4 @@
-"""What a metric is: its name, kind, labels and meaning, as data. Each service declares its own and counts them."""
+"""A metric as data: name, kind, labels and meaning. Each service declares and counts its own metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class MetricKind(StrEnum):
-    """The kinds of metric that Prometheus knows and this project uses."""
+    """The kinds of Prometheus metric that this project uses."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -20,10 +20,10 @@ class Metric:
     """One metric.
 
     Attributes:
-        name: as scraped, but for the suffixes of a histogram's series; in base units, a counter ends in `_total`.
-        meaning: what it says, for the scrape and for the documentation.
+        name: as scraped, without the suffixes of a histogram's series. It uses base units; a counter ends in `_total`.
+        meaning: what it measures, for the scrape and the documentation.
         labels: names of its labels.
-        buckets: upper bounds of a histogram, in its unit, ascending; without the last, which is infinity.
+        buckets: upper bounds of a histogram in its unit, ascending. The last bound, infinity, is left out.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Metric:
 
     @property
     def series(self) -> dict[str, frozenset[str]]:
-        """What can be asked for: labels by name of the series."""
+        """The series that can be queried: label names by series name."""
         labels = frozenset(self.labels)
         if self.kind is not MetricKind.HISTOGRAM:
             return {self.name: labels}
@@ -46,7 +46,7 @@ class Metric:
 
 
 def metrics_table(metrics: Iterable[Metric]) -> str:
-    """The metrics as a Markdown table: what docs/observability.md shows between its markers."""
+    """Return the metrics as a Markdown table. docs/observability.md shows it between its markers."""
     rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     for metric in metrics:
         labels = ", ".join(f"`{label}`" for label in metric.labels)

@@ -1,4 +1,4 @@
-"""The tracer that the settings ask for."""
+"""Opens the tracer that the settings ask for."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from shared.observe.tracing import NO_TRACER, Tracer
 
 @contextmanager
 def opened_tracer(settings: Settings, service: str) -> Iterator[Tracer]:
-    """The tracer that the settings ask for. Only then is OpenTelemetry imported.
+    """Yield the tracer that the settings ask for. OpenTelemetry is imported only if tracing is switched on.
 
     Raises:
-        ConfigurationError: the endpoint is no URL, or the extra `tracing` is not installed.
+        ConfigurationError: the endpoint is not a URL, or the extra `tracing` is not installed.
     """
     if not settings.otlp_endpoint:
         yield NO_TRACER

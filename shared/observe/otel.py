@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry, over OTLP/HTTP: the one module that imports it.
+"""Traces with OpenTelemetry over OTLP/HTTP. This is the only module that imports OpenTelemetry.
 
-Spans are handed over in the background, in batches, from a queue with a bound: a collector that is away or hangs costs
-the spans that find no room, never a request. A tracer belongs to the process that made it.
+Spans are sent in the background, in batches, from a bounded queue. If the collector is away or hangs, the spans that do
+not fit into the queue are lost, and no request suffers. A tracer belongs to the process that created it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from shared.observe.tracing import Attributes, SpanKind
 NAMESPACE = "sam-embedding-cache"
 
 CLOSE_SECONDS = 2.0
-"""What sending the last spans may add to the end of a process."""
+"""Seconds that sending the last spans may delay the end of a process."""
 
 LONGEST_ATTRIBUTE = 256
-"""Characters: paths are as long as clients like."""
+"""Longest value of an attribute in characters. Clients may send paths of any length."""
 
 _KINDS = {kind: trace.SpanKind[kind.name] for kind in SpanKind}
 
@@ -38,22 +38,22 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class OtelTracer:
-    """A `shared.observe.tracing.Tracer`."""
+    """A `shared.observe.tracing.Tracer` that sends spans to an OpenTelemetry collector."""
 
     def __init__(self, settings: Settings, service: str) -> None:
         """
         Args:
-            service: `api` or `worker`; its `service.name`.
+            service: `api` or `worker`, sent as `service.name`.
 
         Raises:
-            ConfigurationError: the endpoint is no URL.
+            ConfigurationError: the endpoint is not a URL.
         """
         exporter = OTLPSpanExporter(endpoint=_traces_url(settings.otlp_endpoint))
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)),
             resource=Resource.create({"service.namespace": NAMESPACE, "service.name": service}),
             span_limits=SpanLimits(max_attribute_length=LONGEST_ATTRIBUTE),
-            shutdown_on_exit=False,  # that would wait for as long as the collector hangs
+            shutdown_on_exit=False,  # it would wait for as long as the collector hangs
         )
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer(NAMESPACE)
@@ -69,7 +69,7 @@ class OtelTracer:
 
 
 class OtelSpan:
-    """A `shared.observe.tracing.Span`."""
+    """A `shared.observe.tracing.Span` that OpenTelemetry records."""
 
     def __init__(self, tracer: trace.Tracer, span: trace.Span) -> None:
         self._tracer = tracer
@@ -124,12 +124,12 @@ class OtelSpan:
 
 
 def _context_of(traceparent: str) -> Context:
-    """What `traceparent` names; an empty context if it is malformed."""
+    """Return the context that `traceparent` describes; an empty one if it is malformed."""
     return _PROPAGATOR.extract({"traceparent": traceparent}, Context())
 
 
 def _traces_url(endpoint: str) -> str:
-    """Where the collector at `endpoint` takes traces."""
+    """Return the URL where the collector at `endpoint` accepts traces."""
     try:
         parts = urlsplit(endpoint)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0

@@ -1,7 +1,7 @@
-"""Keeps secrets out of the log, should one find its way into a message.
+"""Removes secrets from log messages.
 
-Nothing is logged that is known to hold one: neither headers nor query strings. This is for what others say: an
-exception that quotes a URL, a library at level DEBUG.
+The project itself does not log headers, query strings or other text that is known to hold secrets. Redaction covers
+text from elsewhere, such as an exception that quotes a URL, or a library at level DEBUG.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from shared.contract.settings import Settings
 HIDDEN = "***"
 
 _SHORTEST = 6
-"""Characters of a secret that is looked for by itself. A shorter one would be found in innocent words."""
+"""Shortest secret of the settings, in characters, that is searched for. A shorter one would match ordinary words."""
 
-# No part may begin with a repetition: on a long word that would take the square of its length.
+# No alternative may begin with a repetition: on a long word that would take quadratic time.
 _TELLTALE = r"""
       (?<=://)[^\s/]+(?=@)                                             # user and password in a URL
     | \bsamtok_[\w-]+                                                  # a token of this service
@@ -28,7 +28,7 @@ _TELLTALE = r"""
 
 
 def redaction(settings: Settings) -> Callable[[str], str]:
-    """What takes the secrets of `settings`, and whatever looks like one, out of a text."""
+    """Return a function that hides in a text the secrets of `settings`, and anything that looks like a secret."""
     known = "|".join(map(re.escape, sorted(_secrets(settings), key=len, reverse=True)))
     pattern = re.compile(f"{_TELLTALE} | {known}" if known else _TELLTALE, re.VERBOSE | re.IGNORECASE)
 
@@ -47,6 +47,6 @@ def _passwords(urls: Iterable[str]) -> Iterable[str]:
     for url in urls:
         try:
             password = urlsplit(url).password or ""
-        except ValueError:  # no URL; whoever connects says so
+        except ValueError:  # not a URL; the code that connects reports it
             continue
         yield from (password, unquote(password))

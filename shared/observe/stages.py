@@ -1,4 +1,4 @@
-"""How long the stages of one request or one job take."""
+"""Measures how long the stages of one request or one job take."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from shared.observe import tracing
 
 
 class Stages:
-    """Seconds per stage. A stage that comes twice adds up; stages do not nest.
+    """Seconds per stage. The times of a stage that runs twice are added up. Stages do not nest.
 
-    A stage is part of the span at hand when this is made, whichever thread the stage ends in.
+    A stage is recorded in the span that was current when this object was created, whichever thread the stage ends in.
     """
 
     def __init__(self, on_end: Callable[[str, float], None] | None = None) -> None:
         """Args:
-        on_end: told the name and the seconds of each stage that ends.
+        on_end: called with the name and the seconds of each stage that ends.
         """
         self._on_end = on_end
         self._span = tracing.current()
@@ -26,12 +26,12 @@ class Stages:
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """Of every stage that has ended."""
+        """Seconds of every stage that has ended."""
         return self._seconds
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """The block is the stage."""
+        """Measure the block as a stage."""
         began = time.perf_counter()
         try:
             yield
@@ -39,13 +39,13 @@ class Stages:
             self._end(name, time.perf_counter() - began)
 
     def lap(self, name: str) -> None:
-        """The stage ends now. It began when the last lap ended, or when this was made."""
+        """End a stage now. It began when the last lap ended, or when this object was created."""
         now = time.perf_counter()
         self._end(name, now - self._lap_began)
         self._lap_began = now
 
     def add(self, name: str, seconds: float) -> None:
-        """Count time that was measured elsewhere. It is in no trace."""
+        """Add time that was measured elsewhere. It does not appear in a trace."""
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def _end(self, name: str, seconds: float) -> None:

@@ -1,8 +1,8 @@
-"""The seam for traces: what is traced says so here, and nothing happens unless `SAM_OTLP_ENDPOINT` is set.
+"""The interface for traces. Code reports its spans here, and nothing happens unless `SAM_OTLP_ENDPOINT` is set.
 
-The current span belongs to the context, as an allowance does (`shared.redis.allowance`): code that takes time calls
-`current().record(…)` and needs no span passed to it. The spans of a process begin at a `Tracer`, which is wired where
-the process starts.
+The current span belongs to the context, like an allowance (`shared.redis.allowance`). So code that takes time calls
+`current().record(…)` and needs no span as an argument. A `Tracer` begins the first spans of a process. It is created
+where the process starts.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from shared.observe import log_context
 from shared.observe.held import Held
 
 Attributes = Mapping[str, str | int | float | bool]
-"""Named as OpenTelemetry's semantic conventions say, where they say something."""
+"""Attributes of a span. The names follow OpenTelemetry's semantic conventions where those define one."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class SpanKind(StrEnum):
-    """On which side of which boundary a span is."""
+    """The role of a span: work inside the process, a request served, or a job sent or received."""
 
     INTERNAL = "internal"
     SERVER = "server"
@@ -34,36 +34,39 @@ class SpanKind(StrEnum):
 
 
 class Span(Protocol):
-    """Something that takes time. As a context manager it ends with the block, failed if that raises. Never raises."""
+    """An operation that takes time. Its methods never raise.
+
+    As a context manager it ends with the block, and counts as failed if the block raises.
+    """
 
     @property
     def traceparent(self) -> str:
-        """W3C Trace Context for whoever goes on with this; empty where nothing is traced."""
+        """W3C Trace Context to send to the process that continues the operation; empty if nothing is traced."""
         ...
 
     @property
     def trace_id(self) -> str:
-        """32 hex digits; empty where nothing is traced."""
+        """32 hex digits; empty if nothing is traced."""
         ...
 
     def child(self, name: str, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes | None = None) -> Span:
-        """Begin a part of this."""
+        """Begin a span for a part of this operation."""
         ...
 
     def record(self, name: str, seconds: float) -> None:
-        """A part of this has ended now, and took that long."""
+        """Record a part of this operation that has just ended and took `seconds`."""
         ...
 
     def describe(self, attributes: Attributes, *, name: str | None = None) -> None: ...
 
     def link(self, traceparent: str) -> None:
-        """This has to do with another span, too."""
+        """Link this span to another span that it is related to."""
         ...
 
     def fail(self, reason: str) -> None: ...
 
     def end(self) -> None:
-        """Nothing is told of a span that does not end; again is harmless."""
+        """End the span. A span that is never ended is not sent. A second call does nothing."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -72,28 +75,28 @@ class Span(Protocol):
 
 
 class Tracer(Protocol):
-    """Where the spans of a process begin, and from which they are sent."""
+    """Begins the spans of a process and sends them."""
 
     def begin(self, name: str, kind: SpanKind, *, parent: str = "", attributes: Attributes | None = None) -> Span:
-        """Begin what another process or nobody asked for.
+        """Begin a span that has no parent in this process.
 
         Args:
-            parent: the `traceparent` that came with it; anything else is ignored.
+            parent: the `traceparent` that another process sent. A malformed value is ignored.
         """
         ...
 
     def close(self) -> None:
-        """Send what is left, in a bounded time."""
+        """Send the remaining spans, in a bounded time."""
         ...
 
 
 class NoSpan:
-    """A `Span` of which nothing is kept."""
+    """A `Span` that records nothing."""
 
     traceparent = ""
     trace_id = ""
 
-    def child(self, name: str, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes | None = None) -> NoSpan:  # noqa: ARG002 - the seam's
+    def child(self, name: str, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes | None = None) -> NoSpan:  # noqa: ARG002 - the protocol's
         return self
 
     def record(self, name: str, seconds: float) -> None:
@@ -121,7 +124,7 @@ class NoSpan:
 class NoTracer:
     """A `Tracer` that traces nothing."""
 
-    def begin(self, name: str, kind: SpanKind, *, parent: str = "", attributes: Attributes | None = None) -> Span:  # noqa: ARG002 - the seam's
+    def begin(self, name: str, kind: SpanKind, *, parent: str = "", attributes: Attributes | None = None) -> Span:  # noqa: ARG002 - the protocol's
         return NO_SPAN
 
     def close(self) -> None:
@@ -135,22 +138,22 @@ _current: ContextVar[Span] = ContextVar("span", default=NO_SPAN)
 
 
 def current() -> Span:
-    """The span at hand."""
+    """Return the current span."""
     return _current.get()
 
 
 def entered(span: Span) -> AbstractContextManager[None]:
-    """Within the block `span` is the one at hand; it does not end with it."""
+    """Make `span` the current span inside the block. The end of the block does not end the span."""
     return Held(_current, span, after=_current.get())
 
 
 def log_fields(span: Span) -> dict[str, str]:
-    """What lines of log say of `span`, see `shared.observe.log_context`; nothing where nothing is traced."""
+    """Return the log fields of `span`, see `shared.observe.log_context`; empty if nothing is traced."""
     return {"trace_id": span.trace_id} if span.trace_id else {}
 
 
 def carried(function: Callable[P, T]) -> Callable[P, T]:
-    """`function` with the log fields and the span of the caller, for another thread. An allowance stays behind."""
+    """Wrap `function` for another thread: it runs with the caller's log fields and span, without its allowance."""
     fields, span = log_context.fields(), current()
 
     @wraps(function)

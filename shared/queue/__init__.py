@@ -1,1 +1,1 @@
-"""The queue of encode jobs."""
+"""The queue of encode jobs: its protocol, and the implementation on RQ."""

@@ -1,4 +1,4 @@
-"""The queue of encodings as the API and the worker see it: the Protocol and its vocabulary."""
+"""The queue of encodings as the API and the worker see it: the protocol and its types."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from shared.contract.keys import EmbeddingKey
 class JobStatus(StrEnum):
     """State of one encoding in the queue."""
 
-    ABSENT = "absent"  # never submitted, finished and forgotten, failed and forgotten, or lost
+    ABSENT = "absent"  # never submitted, lost, or no longer remembered after it finished or failed
     QUEUED = "queued"
     ENCODING = "encoding"
-    DONE = "done"  # finished a moment ago; the embedding was stored before this was said
+    DONE = "done"  # finished a moment ago; the embedding was stored before
     FAILED = "failed"
 
 
@@ -25,9 +25,9 @@ class JobState:
 
     Attributes:
         status: see `JobStatus`.
-        position: encodings before this one, 0 is next; None unless queued (or when it just left the queue).
-        error_code: stable code of the recorded failure, None unless failed.
-        error_detail: its sentence.
+        position: number of encodings before this one; 0 is next. None if it is not queued, or has just left the queue.
+        error_code: stable code of the recorded failure; None if it has not failed.
+        error_detail: message of that failure; None if it has not failed.
     """
 
     status: JobStatus
@@ -43,26 +43,26 @@ class EncodeQueue(Protocol):
     """Encodings waiting for a worker, one job per embedding key. Any method may raise `StoreUnavailable`."""
 
     def submit(self, key: EmbeddingKey) -> bool:
-        """Ask for the encoding; atomic and idempotent: while a job for `key` is known, nothing is added.
+        """Add a job for `key`, unless the queue already knows one. The call is atomic.
 
         Returns:
             True if this call added the job, False if it joined one (queued, encoding, done or failed).
 
         Raises:
-            Overloaded: as many encodings as allowed are waiting.
+            Overloaded: the maximum number of encodings is waiting already.
         """
         ...
 
     def state(self, key: EmbeddingKey) -> JobState: ...
 
     def forget(self, key: EmbeddingKey) -> None:
-        """Drop the job, whether waiting, done or failed. A running one finishes unseen."""
+        """Drop the job, whether it is waiting, done or failed. A running job goes on, but the queue forgets it."""
         ...
 
     def ping(self) -> None:
-        """Return if the queue answers, and keeps what it is given.
+        """Return if the queue answers and keeps its jobs.
 
         Raises:
-            ConfigurationError: it may evict jobs.
+            ConfigurationError: the queue may evict jobs.
         """
         ...

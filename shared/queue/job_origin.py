@@ -1,4 +1,4 @@
-"""Which request a job comes from: what travels in the job's meta, from the API's log and trace to the worker's."""
+"""The request that a job comes from. The job's meta carries it from the API's log and trace to the worker's."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from shared.observe.tracing import Attributes, Span
 @dataclass(frozen=True, slots=True)
 class JobOrigin:
     """Attributes:
-    request_id: see `shared.observe.request_id`; empty if no request asked for the job, or an API that does not tell.
-    traceparent: the span that sent it, as `shared.observe.tracing` has it; empty if it is not traced.
+    request_id: see `shared.observe.request_id`; empty if no request asked for the job, or the API did not send an id.
+    traceparent: the span that sent the job, see `shared.observe.tracing`; empty if it is not traced.
     """
 
     request_id: str = ""
@@ -23,12 +23,12 @@ class JobOrigin:
 
     @classmethod
     def here(cls, span: Span) -> JobOrigin:
-        """The request at hand, which sends a job within `span`."""
+        """Return the origin of a job that the current request sends within `span`."""
         return cls(str(log_context.fields().get("request_id", "")), span.traceparent)
 
     @classmethod
     def of(cls, meta: object) -> JobOrigin:
-        """What the meta of a job says; nothing where it says nothing, or something of foreign making."""
+        """Read the origin from a job's meta. A member that is missing or malformed stays empty."""
         if not isinstance(meta, dict):
             return cls()
         request_id, traceparent = meta.get("request_id"), meta.get("traceparent")
@@ -39,7 +39,7 @@ class JobOrigin:
 
     @classmethod
     def read(cls, meta: bytes) -> JobOrigin:
-        """`of`, from what is stored in Redis."""
+        """Read the origin as `of` does, from the JSON in Redis."""
         try:
             return cls.of(json.loads(meta))
         except ValueError:
@@ -51,7 +51,7 @@ class JobOrigin:
 
 
 def span_attributes(operation: str, key: EmbeddingKey) -> Attributes:
-    """What the spans on both sides of the queue have in common.
+    """Return the attributes that the spans on both sides of the queue share.
 
     Args:
         operation: `send` or `process`.

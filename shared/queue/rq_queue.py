@@ -1,9 +1,8 @@
-"""The encode queue on RQ: a job's id is its embedding key, so the job itself is the single-flight lock.
+"""The encode queue on RQ. A job's id comes from its embedding key, so the job itself is the single-flight lock.
 
-The lock is held as long as the job's hash lives, as with RQ's `unique=True`, and every way for it to end has a
-time to live here: waiting (`image_ttl`, after which there is nothing left to encode), done (`DONE_TTL`), failed
-(`failure_ttl`). While a job runs RQ keeps the hash; the worker's lease and retries (see `encoder_worker.rq.worker`)
-end that state.
+The lock is held as long as the job's hash exists, as with RQ's `unique=True`. Each resting state has a time to live:
+waiting (`image_ttl`, after which the image's bytes are gone), done (`DONE_TTL`) and failed (`failure_ttl`). While a job
+runs, RQ keeps its hash; the worker's lease and retries (see `encoder_worker.rq.worker`) end that state.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ from shared.redis.failures import translated_errors
 from shared.redis.sentinel import follows_a_master
 
 DONE_TTL = 5
-"""Seconds a finished job is remembered. Zero would make RQ delete it in a way that breaks after a crash."""
+"""Seconds that a finished job is remembered. With zero, RQ would delete it in a way that breaks after a crash."""
 
 ERROR = "error"
 """Member of a failed job's meta: `{"code", "detail"}`, written by the worker."""
 
 CONFIRMED_WITHIN = 2 / 3
-"""Part of the time of an operation that a replica has to confirm a job: less than the client waits for the answer."""
+"""Share of an operation's time-out in which a replica must confirm a job. The rest is left for the answer."""
 
 _LONGEST_RETRY_AFTER = 60.0
 
@@ -55,14 +54,15 @@ _STATUS = {
     RqStatus.STOPPED: JobStatus.FAILED,
     RqStatus.CANCELED: JobStatus.FAILED,
 }
-"""Every other status of RQ is a way of waiting."""
+"""Every other status of RQ means that the job waits."""
 
 _ADDED = -1
 
 _SUBMIT = """
 -- KEYS: the job's hash, the queue, the set of all queues.
 -- ARGV: jobs that may wait, the job's id, seconds to keep it, then fields and values of the hash.
--- Returns: the meta of a job that is known already; else how many wait, if those are too many; else -1.
+-- Returns: the meta of the job if it is known already. Otherwise the number of waiting jobs if the queue is full,
+-- or -1 if the job was added.
 if redis.call("EXISTS", KEYS[1]) == 1 then
     return redis.call("HGET", KEYS[1], "meta") or ""
 end
@@ -76,15 +76,15 @@ redis.call("SADD", KEYS[3], KEYS[2])
 redis.call("RPUSH", KEYS[2], ARGV[2])
 return -1
 """
-"""What RQ's unique enqueue does, and the bound on the queue in the same instant: looked at first, any number of
-submits at once would all find room."""
+"""RQ's unique enqueue with a limit on the queue, in one atomic step. If the limit were checked in a separate step, any
+number of simultaneous submits could pass it."""
 
 
 class RqEncodeQueue:
     """An `EncodeQueue` in Redis. The client must have short time-outs and `decode_responses` off.
 
-    Behind sentinels a job counts as taken when a replica has it too: the one with most data becomes the next master, so
-    what was said to be queued outlives the loss of this one.
+    Behind sentinels a job counts as accepted only when a replica has it too. The replica with most data becomes the
+    next master, so an accepted job survives the loss of the current master.
     """
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
@@ -111,10 +111,10 @@ class RqEncodeQueue:
         return True
 
     def _send(self, queue: Queue, job: Job) -> bytes | int:
-        """What `_SUBMIT` returns, once as many servers have it as must."""
+        """Run `_SUBMIT` and return its result once enough servers have the job."""
         fields = [part for field in job.to_dict().items() for part in field]
         keys = [job.key, queue.key, Queue.redis_queues_keys]
-        with self._client.pipeline(transaction=False) as pipeline:  # WAIT is about the commands of one connection
+        with self._client.pipeline(transaction=False) as pipeline:  # WAIT covers one connection's commands
             pipeline.eval(
                 _SUBMIT, len(keys), *keys, self._settings.max_queued, job.id, self._settings.image_ttl, *fields
             )
@@ -138,7 +138,7 @@ class RqEncodeQueue:
             result_ttl=DONE_TTL,
             failure_ttl=settings.failure_ttl,
             meta=origin.meta,
-            # In front: whoever lost a worker has waited already, and a poison image is through sooner.
+            # In front: a job that lost its worker has waited already, and one that kills workers fails sooner.
             retry=Retry(max=settings.job_retries, enqueue_at_front=True) if settings.job_retries else None,
         )
         job.enqueued_at = now()
@@ -159,7 +159,7 @@ class RqEncodeQueue:
         return JobState(known)
 
     def forget(self, key: EmbeddingKey) -> None:
-        """See `EncodeQueue.forget`. RQ's own `Job.delete` trips over executions that have expired."""
+        """See `EncodeQueue.forget`. RQ's own `Job.delete` fails on executions that have expired."""
         job_id, queue = key.job_id, self._queue(key)
         with translated_errors():
             executions = [
@@ -191,7 +191,7 @@ class RqEncodeQueue:
         return Queue(key.queue, connection=self._client, serializer=JSONSerializer)
 
     def _retry_after(self, queue: Queue, waiting: int) -> float:
-        """Seconds until a tenth of the queue is done, judged by what its workers did so far."""
+        """Estimate the seconds until a tenth of the queue is done, from the speed of its workers so far."""
         with self._client.pipeline(transaction=False) as pipeline:
             for worker in self._client.smembers(WORKERS_BY_QUEUE_KEY % queue.name):
                 pipeline.hmget(worker, "total_working_time", "successful_job_count")

@@ -1,4 +1,4 @@
-"""Whether the queue's Redis keeps what it was given: one that evicts loses acknowledged uploads without a word."""
+"""Checks that the queue's Redis does not evict. A Redis that evicts loses acknowledged uploads silently."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from shared.redis.failures import translated_errors
 
 
 def require_no_eviction(client: redis.Redis) -> str:
-    """Ask the queue's Redis how it is configured.
+    """Check the eviction policy of the queue's Redis.
 
-    Only `noeviction` is safe: the volatile policies evict jobs as well, which have a time to live. Without a
-    `maxmemory` nothing is evicted yet, whatever the policy: worth a warning, no reason to refuse.
+    Only `noeviction` is safe: the volatile policies also evict jobs, because jobs have a time to live. Without a
+    `maxmemory` no policy evicts anything yet, so an unsafe policy is then only worth a warning.
 
     Returns:
-        What an operator should know, or nothing.
+        A warning for the operator, or an empty string.
 
     Raises:
-        ConfigurationError: it may evict jobs.
-        StoreUnavailable: it does not answer.
+        ConfigurationError: Redis may evict jobs.
+        StoreUnavailable: Redis does not answer.
     """
     with translated_errors():
         try:
             memory = client.info("memory")
-        except redis.ResponseError:  # forbidden to this user
+        except redis.ResponseError:  # this user may not run INFO
             memory = {}
     assert isinstance(memory, dict)
     policy, most = memory.get("maxmemory_policy"), memory.get("maxmemory")

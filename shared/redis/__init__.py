@@ -1,1 +1,1 @@
-"""Connections to Redis with bounded waits: plain, behind Sentinels, in a cluster."""
+"""Connections to Redis with bounded waits: to one server, a master behind sentinels, or a cluster."""

@@ -1,8 +1,8 @@
-"""How long the request at hand may wait for Redis, all its operations together.
+"""How long the current request may wait for Redis in all its operations together.
 
-A time-out bounds one answer of one operation. What a client meets is the sum: ten slow round trips, or a value of
-2 MB that trickles. So each request gets an allowance; `shared.redis.guarded` spends it. Threads without one (a worker,
-whoever hears events) wait as their client's time-outs say.
+A time-out bounds one read of one operation. A request waits for the sum: ten slow round trips, or a value of 2 MB that
+arrives slowly. So each request gets an allowance, and `shared.redis.guarded` spends it. A thread without an allowance
+(a worker, or the listener for events) waits as long as the time-outs of its client allow.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ _current: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
 
 
 GRACE = 0.05
-"""Seconds of each operation that are not charged: on a busy machine that much is a wait for a processor."""
+"""Seconds of each operation that are not charged: on a busy machine, a thread waits that long for a CPU."""
 
 
 class Allowance:
-    """Seconds of waiting, to be spent once.
+    """A budget of seconds that a request may wait.
 
     Attributes:
-        left: what is left of them; never negative.
+        left: seconds that are left; never negative.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -41,7 +41,7 @@ class Allowance:
 
 
 def grant(seconds: float) -> None:
-    """Give this context an allowance, in place of any that it has."""
+    """Give this context an allowance. It replaces an earlier one."""
     _current.set(Allowance(seconds))
 
 
@@ -54,7 +54,7 @@ def current() -> Allowance | None:
 
 
 def renew() -> None:
-    """Start anew, for another look after a wait that the client asked for."""
+    """Fill the allowance up again, for the next check after a wait that the client asked for."""
     allowance = _current.get()
     if allowance is not None:
         allowance.renew()

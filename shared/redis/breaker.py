@@ -1,4 +1,4 @@
-"""A circuit breaker: while a server hangs, now and then one caller finds out, and nobody else waits for it."""
+"""A circuit breaker: while a server hangs, one caller at a time tests it, and all others are refused at once."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from collections.abc import Callable
 import redis
 
 PAUSE = 0.5
-"""Seconds between two callers that are let through to a server that hung: what a mere hiccup of it costs the others."""
+"""Seconds between two callers that may test a server that hung. A short hiccup costs the other callers this long."""
 
 Changed = Callable[[bool], None]
-"""Told True when a breaker opens and False when it closes; must be quick."""
+"""Called with True when a breaker opens and with False when it closes. It must be quick."""
 
 _log = logging.getLogger(__name__)
 
 
 def unheard(_open: bool) -> None:
-    """Nobody wants to know."""
+    """Ignore the change of a breaker."""
 
 
 class CircuitOpen(redis.ConnectionError):
-    """The server was not asked: it did not answer a moment ago."""
+    """The server was not asked, because it did not answer a moment ago."""
 
 
 class CircuitBreaker:
-    """Closed while all is well. `trip` opens it: `check` then refuses all but one caller each `pause` seconds.
+    """Closed in normal operation. `trip` opens it; then `check` lets one caller pass each `pause` seconds.
 
-    One belongs to one client; its threads share it.
+    A breaker belongs to one client. The threads of the client share it.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class CircuitBreaker:
         self._lock = threading.Lock()
         self._open = False
         self._next = 0.0
-        self._prober: int | None = None  # thread id: the one let through may do all that its operation takes
+        self._prober: int | None = None  # thread id: the caller that passed may finish its operation
 
     def check(self) -> None:
-        """Return if the server may be asked.
+        """Return if the caller may ask the server.
 
         Raises:
-            CircuitOpen: it hung, and this caller is not the one to try it again.
+            CircuitOpen: the server hung, and it is not this caller's turn to test it.
         """
         if not self._open:
             return
@@ -64,7 +64,7 @@ class CircuitBreaker:
             self._prober, self._next = caller, now + self._pause
 
     def trip(self) -> None:
-        """The server let a caller wait in vain."""
+        """Record that the server did not answer in time."""
         with self._lock:
             if not self._open:
                 _log.warning("Redis hangs: refusing at once, asking again each %g s", self._pause)
@@ -73,7 +73,7 @@ class CircuitBreaker:
             self._next = self._clock() + self._pause
 
     def close(self) -> None:
-        """The server answered, be it with a refusal."""
+        """Record that the server answered, even if it refused."""
         if not self._open:
             return
         with self._lock:

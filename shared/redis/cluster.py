@@ -1,9 +1,8 @@
-"""A Redis Cluster: one plain client per node, and the map that says which of them has a key.
+"""A Redis Cluster: one plain client per node, and a map from each key's slot to its node.
 
-redis-py's own `RedisCluster` connects when it is made, and reads the map anew inside every request that meets a dead
-node, while all others wait for it. Here the nodes' clients are those of `shared.redis.connections`, each with a circuit
-breaker of its own, so a node that hangs costs the keys of the others nothing; and the map is read once a second at
-most.
+redis-py's own `RedisCluster` connects when it is created. It reads the map again inside every request that meets a dead
+node, and all other requests wait for that. Here each node has a client of `shared.redis.connections` with its own
+circuit breaker, so a node that hangs does not affect the keys of other nodes. The map is read at most once a second.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from shared.redis.url import Address
 SLOTS = 16_384
 
 REFRESH_PAUSE = 1.0
-"""Seconds between two readings of the map while something is wrong with it: what a failover costs on top."""
+"""Seconds between two readings of the map while it is wrong. A failover can take this much longer for clients."""
 
 _REDIRECTS = 4
-_LONGEST_WAIT = 30.0  # seconds for another thread's reading of the map, where no allowance is shorter
+_LONGEST_WAIT = 30.0  # seconds to wait while another thread reads the map, if there is no allowance
 
 T = TypeVar("T")
 
@@ -35,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Cluster:
-    """Runs operations at the nodes that have their keys. Safe for threads; connects when it is first used."""
+    """Runs each operation on the node that has its key. Thread-safe. It connects when it is first used."""
 
     def __init__(
         self,
@@ -46,9 +45,9 @@ class Cluster:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
-        seeds: some nodes, asked for the others while none of those is known or answers.
-        connect: makes the client of one node; it connects when it is first used.
-        retire: told of the client of a node that is none any more.
+        seeds: some nodes of the cluster. They are asked for the other nodes if no known node answers.
+        connect: creates the client of one node. The client connects when it is first used.
+        retire: called with the client of a node that has left the cluster.
         """
         self._seeds = tuple(seeds)
         self._connect = connect
@@ -60,13 +59,13 @@ class Cluster:
         self._read_again = 0.0
 
     def run(self, key: str, operation: Callable[[redis.Redis], T]) -> T:
-        """What `operation` returns, given a client of the node that has `key`.
+        """Call `operation` with a client of the node that has `key`, and return its result.
 
-        It is called again where a node sends it elsewhere, having done nothing. Each call must send one command, and
-        that on one key: while a slot is on its way to another node, a permission to ask there is for one command.
+        If a node redirects the command, it has done nothing, and `operation` is called again. Each call must send one
+        command on one key: while a slot moves to another node, permission to ask the new node covers one command.
 
         Raises:
-            redis.RedisError: that node does not answer, or the cluster has none for the key.
+            redis.RedisError: the node does not answer, or no node has the key.
         """
         slot = key_slot(key.encode())
         node, asking = self._owner(slot), False
@@ -82,13 +81,13 @@ class Cluster:
             except (redis.ConnectionError, redis.TimeoutError, ClusterDownError):
                 self._refresh(failed=node)
                 raise
-        raise redis.exceptions.ClusterError("the nodes send each other a key around")
+        raise redis.exceptions.ClusterError("the nodes redirect a key to each other again and again")
 
     def ping(self) -> None:
-        """Return if the cluster works, by the word of any of its nodes. It may, while some of them are down.
+        """Return if any node says that the cluster works. Some nodes may be down.
 
         Raises:
-            redis.RedisError: no node that answers says so.
+            redis.RedisError: no node says that the cluster works.
         """
         for address in self._nodes():
             try:
@@ -124,14 +123,14 @@ class Cluster:
         return node
 
     def _read_first(self) -> None:
-        """Have a map, waiting for another thread that is reading it."""
+        """Read the first map, or wait for another thread that is reading it."""
         granted = allowance.current()
         began = self._clock()
         read = self._reading.acquire(timeout=_LONGEST_WAIT if granted is None else granted.left)
         if granted is not None:
             granted.spend(self._clock() - began)
         if not read:
-            raise redis.TimeoutError("nobody has found the nodes of the cluster yet")
+            raise redis.TimeoutError("the nodes of the cluster are not known yet")
         try:
             if not self._owners:
                 self._read_map(None)
@@ -141,7 +140,7 @@ class Cluster:
             raise redis.ConnectionError("no node of the cluster answers")
 
     def _refresh(self, *, failed: Address | None = None) -> None:
-        """Read the map again, unless that was done a moment ago or is being done."""
+        """Read the map again, unless it was read a moment ago or another thread is reading it."""
         if self._clock() < self._read_again or _exhausted() or not self._reading.acquire(blocking=False):
             return
         try:
@@ -151,7 +150,7 @@ class Cluster:
             self._reading.release()
 
     def _read_map(self, failed: Address | None) -> None:
-        nodes = sorted(self._nodes(), key=lambda address: address == failed)  # it is asked last
+        nodes = sorted(self._nodes(), key=lambda address: address == failed)  # failed one last
         for address in nodes:
             if _exhausted():
                 return
@@ -167,7 +166,7 @@ class Cluster:
             return
 
     def _nodes(self) -> Iterator[Address]:
-        """All that are known, each once."""
+        """Yield each known node once."""
         known = dict.fromkeys(node for node in self._owners if node is not None)
         yield from known
         yield from (seed for seed in self._seeds if seed not in known)
@@ -180,14 +179,14 @@ class Cluster:
 
 
 def owners_of_slots(reply: Any, asked: Address) -> list[Address | None]:
-    """The master of each of the `SLOTS` slots, None where there is none.
+    """Return the master of each of the `SLOTS` slots; None for a slot without a master.
 
     Args:
-        reply: to CLUSTER SLOTS: `[first, last, [host, port, id, …], replicas …]` for each range.
-        asked: who replied; its host stands for one that it does not name.
+        reply: the reply to CLUSTER SLOTS: `[first, last, [host, port, id, …], replicas …]` for each range.
+        asked: the node that replied. Its host is used where the reply leaves out a host.
 
     Raises:
-        redis.ResponseError: that is no such reply.
+        redis.ResponseError: `reply` is not a reply to CLUSTER SLOTS.
     """
     owners: list[Address | None] = [None] * SLOTS
     try:
@@ -196,7 +195,7 @@ def owners_of_slots(reply: Any, asked: Address) -> list[Address | None]:
             for slot in range(first, last + 1):
                 owners[slot] = address
     except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise redis.ResponseError("this is no reply to CLUSTER SLOTS") from error
+        raise redis.ResponseError("this is not a reply to CLUSTER SLOTS") from error
     return owners
 
 

@@ -1,4 +1,4 @@
-"""Redis clients, one per role and purpose. Nothing else in the project opens a connection."""
+"""Redis clients, one per role and purpose. No other module of the project opens a connection."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from shared.redis.sentinel import master_client
 from shared.redis.url import Address, BehindSentinels, ClusterNodes, OneServer, parse_redis_url
 
 SENTINEL_TIMEOUT = 0.25
-"""Seconds one sentinel may take: a request can meet one that hangs, ask the next, and still reach the master."""
+"""Seconds that one sentinel may take. If one hangs, a request still has time to ask the next and reach the master."""
 
 _WORKER_CONNECT_TIMEOUT = 5.0
 
 
 def request_client(url: str, timeout: float, *, breaker_changed: Changed = unheard) -> redis.Redis:
-    """A client for request paths: each read and write ends within `timeout` seconds and is never retried.
+    """Create a client for request paths: each read and write ends within `timeout` seconds and is never retried.
 
-    In a thread that has an allowance (see `shared.redis.allowance`) every operation ends within it, and at once while
-    the server is known to hang.
+    In a thread that has an allowance (see `shared.redis.allowance`), every operation ends within that allowance. While
+    the server is known to hang, operations there fail at once.
 
-    redis-py 8 retries ten times by default, which blocks a request for a minute on a stopped server and
-    makes a repeated `SET NX` report failure for a lock it holds.
+    redis-py 8 retries ten times by default. That blocks a request for a minute if the server is stopped, and makes a
+    repeated `SET NX` report failure for a lock that it holds.
 
     Args:
-        breaker_changed: told True when the server is found to hang, False when it answers again.
+        breaker_changed: called with True when the server is found to hang, and with False when it answers again.
 
     Raises:
-        ConfigurationError: `url` is not a Redis URL, or that of a cluster.
+        ConfigurationError: `url` is not a Redis URL, or is the URL of a cluster.
     """
     options: dict[str, Any] = {"breaker": CircuitBreaker(changed=breaker_changed), **_bounds(timeout, timeout)}
     location = parse_redis_url(url)
@@ -44,10 +44,10 @@ def request_client(url: str, timeout: float, *, breaker_changed: Changed = unhea
 
 
 def worker_client(url: str) -> redis.Redis:
-    """A client for an RQ worker, which blocks on its queue and sets the read time-out itself: never share it.
+    """Create a client for an RQ worker. Never share it: the worker blocks on its queue and sets the read time-out.
 
     Raises:
-        ConfigurationError: `url` is not a Redis URL, or that of a cluster.
+        ConfigurationError: `url` is not a Redis URL, or is the URL of a cluster.
     """
     options = _bounds(None, _WORKER_CONNECT_TIMEOUT)
     location = parse_redis_url(url)
@@ -57,7 +57,7 @@ def worker_client(url: str) -> redis.Redis:
 
 
 def cache_client(url: str, timeout: float, *, breaker_changed: Changed = unheard) -> redis.Redis | Cluster:
-    """The same as `request_client`, for the cache: that may be a cluster, with such a client for each node.
+    """Create a client for the cache, as `request_client` does. A cluster gets one such client for each node.
 
     Raises:
         ConfigurationError: `url` is not a Redis URL.
@@ -80,7 +80,7 @@ def cache_client(url: str, timeout: float, *, breaker_changed: Changed = unheard
 
 
 def _bounds(timeout: float | None, connect_timeout: float) -> dict[str, Any]:
-    """Options of every connection."""
+    """Return the options of every connection."""
     return {
         "decode_responses": False,
         "socket_timeout": timeout,
@@ -94,10 +94,10 @@ def _one_server(location: OneServer, **options: Any) -> redis.Redis:
     over_tcp = {} if location.url.startswith("unix:") else {"socket_keepalive": True}
     try:
         client = redis.Redis.from_url(location.url, **over_tcp, **options)
-    except ValueError:  # neither the URL nor redis-py's message is shown: they may hold the password
+    except ValueError:  # the URL and redis-py's message are not shown: they may hold the password
         raise ConfigurationError(
-            "SAM_CACHE_URL or SAM_QUEUE_URL is no Redis URL: redis://[user:password@]host:port/db, rediss://, unix://, "
-            "redis+sentinel:// or redis+cluster://"
+            "SAM_CACHE_URL or SAM_QUEUE_URL is not a Redis URL: redis://[user:password@]host:port/db, rediss://, "
+            "unix://, redis+sentinel:// or redis+cluster://"
         ) from None
     assert isinstance(client, redis.Redis)
     return client
@@ -108,7 +108,7 @@ def _master(
 ) -> redis.Redis:
     if isinstance(location, ClusterNodes):
         raise ConfigurationError(
-            "a Redis Cluster can be the cache, not the queue: RQ, which keeps the queue, names several keys in one "
+            "a Redis Cluster can be the cache, not the queue: RQ, which keeps the queue, uses several keys in one "
             "script, and they lie on different nodes. Set SAM_QUEUE_URL to one server, or to one behind sentinels"
         )
     sentinels = [
@@ -143,7 +143,7 @@ def _node(
     password: str | None,
     breaker_changed: Changed = unheard,
 ) -> redis.Redis:
-    """A client for request paths of a server that is one of several, with a circuit breaker of its own."""
+    """Create a client for request paths to one of several servers, with its own circuit breaker."""
     return redis.Redis.from_pool(
         redis.ConnectionPool(
             connection_class=connection_class("rediss:" if tls else "redis:"),
@@ -159,7 +159,10 @@ def _node(
 
 
 def _retire(node: redis.Redis) -> None:
-    """The node left its cluster: nobody will hear that it answers again. Requests under way keep their connections."""
+    """Disconnect a node that left its cluster. Requests that are running keep their connections.
+
+    The breaker is closed here, because no later answer of the node will close it.
+    """
     pool = node.connection_pool
     pool.connection_kwargs["breaker"].close()
     pool.disconnect(inuse_connections=False)

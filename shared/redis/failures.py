@@ -1,4 +1,4 @@
-"""Failures of Redis as an error of this project."""
+"""Translates failures of Redis into an error of this project."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
-        # What Redis says may name hosts: it is for the log, the sentence for clients.
+        # The message of Redis may name hosts: it goes to the log, and clients get a general sentence.
         _log.warning("Redis: %s: %s", type(error).__name__, error)
-        raise StoreUnavailable("Redis is out of reach, or refuses to work", retry_after=1) from error
+        raise StoreUnavailable("Redis cannot be reached, or refuses to work", retry_after=1) from error

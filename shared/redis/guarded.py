@@ -1,8 +1,8 @@
-"""Connections to Redis on which a request waits no longer than its allowance, and not at all for a server that hangs.
+"""Connections to Redis on which a request waits no longer than its allowance, and not at all if the server hangs.
 
-redis-py has a time-out per read, so a value that trickles in, or many slow operations, may take any time. Here a
+redis-py has a time-out per read, so a value that arrives slowly, or many slow operations, may take any time. Here a
 thread that has an allowance (see `shared.redis.allowance`) waits no longer than what is left of it. A wait that times
-out trips the client's circuit breaker. For any other thread these are redis-py's own connections.
+out trips the client's circuit breaker. For any other thread, these connections behave like redis-py's own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Guarded:
-    """What the three kinds of connection have in common; their first base."""
+    """The behaviour that the three kinds of connection share. It is their first base class."""
 
     def __init__(self, *args: Any, breaker: CircuitBreaker, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -50,15 +50,15 @@ class Guarded:
 
 
 class GuardedConnection(Guarded, Connection):
-    """Over TCP."""
+    """A guarded connection over TCP."""
 
 
 class GuardedTlsConnection(Guarded, SSLConnection):
-    """Over TLS."""
+    """A guarded connection over TLS."""
 
 
 class GuardedUnixConnection(Guarded, UnixDomainSocketConnection):
-    """Over a Unix socket."""
+    """A guarded connection over a Unix socket."""
 
 
 ConnectionClass = type[GuardedConnection] | type[GuardedTlsConnection] | type[GuardedUnixConnection]
@@ -67,12 +67,12 @@ _KINDS: dict[str, ConnectionClass] = {"rediss": GuardedTlsConnection, "unix": Gu
 
 
 def connection_class(url: str) -> ConnectionClass:
-    """The guarded kind of connection that a Redis URL asks for."""
+    """Return the guarded connection class for a Redis URL."""
     return _KINDS.get(url.partition(":")[0], GuardedConnection)
 
 
 class GuardedSocket:
-    """A socket whose blocking calls are bounded; all else is the socket's own."""
+    """A socket whose blocking calls are bounded. Everything else goes to the real socket."""
 
     def __init__(self, sock: socket.socket, breaker: CircuitBreaker) -> None:
         self._sock = sock
@@ -89,11 +89,11 @@ class GuardedSocket:
         return self._received(lambda: self._sock.recv(size))
 
     def recv_into(self, buffer: bytearray) -> int:
-        """What redis-py reads with where hiredis is installed."""
+        """redis-py reads with this method if hiredis is installed."""
         return self._received(lambda: self._sock.recv_into(buffer))
 
     def _received(self, read: Callable[[], T]) -> T:
-        if self._sock.gettimeout() == 0:  # a look whether there is anything, which never waits
+        if self._sock.gettimeout() == 0:  # a check for available data, which never waits
             return read()
         with self._bounded():
             data = read()
@@ -113,7 +113,7 @@ class GuardedSocket:
 
 @contextmanager
 def _bounded(breaker: CircuitBreaker, timeout: float | None) -> Iterator[float | None]:
-    """The time-out of one blocking call inside the block, which is charged to the allowance.
+    """Yield the time-out for one blocking call inside the block, and charge the call to the allowance.
 
     Raises:
         TimeoutError: nothing is left of the allowance.
@@ -129,8 +129,8 @@ def _bounded(breaker: CircuitBreaker, timeout: float | None) -> Iterator[float |
     try:
         yield bound
     except OSError as error:
-        # A failure after a long wait is a hang, whatever its name (a name server may hang too). A short wait that
-        # timed out was cut off because the request had little left, which tells nothing about the server.
+        # A failure after a long wait is a hang, whatever its type (a name server may hang too). A short wait that
+        # timed out was cut off because the request had little time left. That says nothing about the server.
         if timeout is not None and time.monotonic() - began > timeout / 2:
             breaker.trip()
         elif not isinstance(error, TimeoutError):

@@ -1,4 +1,4 @@
-"""The master that sentinels name: a pool of connections that follows it through failovers."""
+"""A pool of connections to the master that sentinels name. It follows the master through failovers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from shared.redis.guarded import Guarded
 
 
 class Sentinels:
-    """Asks sentinels where the master is, first the one that knew it last. Safe for threads.
+    """Asks sentinels for the master, starting with the sentinel that knew it last. Thread-safe.
 
-    `redis.sentinel.Sentinel` is not: two threads that reorder its list at once may lose a sentinel from it.
+    `redis.sentinel.Sentinel` is not thread-safe: two threads that reorder its list at once may lose a sentinel.
 
     Attributes:
         clients: one for each sentinel.
@@ -24,16 +24,16 @@ class Sentinels:
 
     def __init__(self, clients: Sequence[redis.Redis]) -> None:
         """Args:
-        clients: one for each sentinel, with short time-outs: one that hangs is waited for before the next is asked.
+        clients: one for each sentinel, with short time-outs: a sentinel that hangs delays the question to the next.
         """
         self.clients = tuple(clients)
         self._first = 0
 
     def discover_master(self, service: str) -> tuple[str, int]:
-        """Host and port of the master, by what redis-py's pool asks for.
+        """Return host and port of the master. redis-py's pool calls this method by name.
 
         Raises:
-            MasterNotFoundError: no sentinel answers, or none knows of a master that is up.
+            MasterNotFoundError: no sentinel answers, or none knows a master that is up.
         """
         first = self._first
         reasons = []
@@ -53,7 +53,7 @@ class Sentinels:
         raise MasterNotFoundError(f"no sentinel names a master of {service!r}: {'; '.join(reasons)}")
 
     def doubt(self) -> None:
-        """Ask another one first: what the last one named was no master."""
+        """Ask another sentinel first from now on: the server that the last one named was not a master."""
         self._first = (self._first + 1) % len(self.clients)
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class Sentinels:
 
 
 class MasterPool(SentinelConnectionPool):
-    """redis-py's own, which also closes the connections to the sentinels when it is closed."""
+    """redis-py's pool, which here also closes the connections to the sentinels when it is closed."""
 
     def disconnect(self, inuse_connections: bool = True) -> None:
         super().disconnect(inuse_connections)
@@ -71,7 +71,7 @@ class MasterPool(SentinelConnectionPool):
 
 
 class MasterConnection(Connection):
-    """A connection to whoever is the master when it is made, closed when that is found to be the master no more."""
+    """A connection to the current master. It is closed when the server says that it is no longer the master."""
 
     def __init__(self, *, connection_pool: Any, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py has no annotations here
@@ -102,19 +102,19 @@ class MasterConnection(Connection):
                 raise
             self.disconnect()  # type: ignore[no-untyped-call]
             self._pool.sentinel_manager.doubt()
-            raise redis.ConnectionError("the master is one no more") from error
+            raise redis.ConnectionError("the server is no longer the master") from error
 
 
 class MasterTlsConnection(MasterConnection, SSLConnection):
-    """Over TLS."""
+    """A connection to the master over TLS."""
 
 
 class GuardedMasterConnection(Guarded, MasterConnection):
-    """For requests, see `shared.redis.guarded`."""
+    """A connection to the master for request paths, see `shared.redis.guarded`."""
 
 
 class GuardedMasterTlsConnection(Guarded, MasterTlsConnection):
-    """For requests, over TLS."""
+    """A connection to the master for request paths, over TLS."""
 
 
 _KINDS: dict[tuple[bool, bool], type[MasterConnection]] = {
@@ -123,17 +123,17 @@ _KINDS: dict[tuple[bool, bool], type[MasterConnection]] = {
     (True, False): GuardedMasterConnection,
     (True, True): GuardedMasterTlsConnection,
 }
-"""By: guarded, over TLS."""
+"""The connection class, by (guarded, over TLS)."""
 
 
 def master_client(
     service: str, sentinels: Sequence[redis.Redis], *, tls: bool, guarded: bool, **options: Any
 ) -> redis.Redis:
-    """A client of the master of `service`.
+    """Create a client of the master of `service`.
 
     Args:
-        sentinels: a client for each.
-        options: of each connection to a master.
+        sentinels: one client for each sentinel.
+        options: options of each connection to a master.
     """
     pool = MasterPool(  # type: ignore[no-untyped-call]  # redis-py has no annotation here
         service, Sentinels(sentinels), connection_class=_KINDS[guarded, tls], **options
@@ -142,10 +142,10 @@ def master_client(
 
 
 def follows_a_master(client: redis.Redis) -> bool:
-    """Whether `client` is one of `master_client`'s."""
+    """Return whether `master_client` created `client`."""
     return isinstance(client.connection_pool, MasterPool)
 
 
 def _says_demoted(error: redis.ResponseError) -> bool:
-    # What a client is told that was blocked on a list when the master became a replica has no class of its own.
+    # If the master becomes a replica while a client blocks on a list, the client gets an error without its own class.
     return isinstance(error, redis.exceptions.ReadOnlyError) or str(error).startswith("UNBLOCKED")

@@ -1,4 +1,4 @@
-"""Where Redis is, as a URL says it: one server, a master that sentinels know, or the nodes of a cluster."""
+"""Parses the URL that says where Redis is: one server, a master behind sentinels, or the nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class OneServer:
 
 @dataclass(frozen=True, slots=True)
 class BehindSentinels:
-    """The master of `service`, which whoever listens at `sentinels` knows.
+    """The master of `service`, which the sentinels at `sentinels` know.
 
     Attributes:
-        sentinel_username, sentinel_password: for the sentinels, which have accounts of their own.
-        tls: for both, sentinels and servers.
+        sentinel_username, sentinel_password: for the sentinels, which have their own accounts.
+        tls: whether sentinels and servers are reached over TLS.
     """
 
     sentinels: tuple[Address, ...]
@@ -69,10 +69,10 @@ Location = OneServer | BehindSentinels | ClusterNodes
 
 
 def parse_redis_url(url: str) -> Location:
-    """What `url` says; a URL of any scheme but the four with a plus is left to redis-py.
+    """Parse `url`. A URL without a plus in its scheme is left to redis-py.
 
     Raises:
-        ConfigurationError: it is malformed. No part of it is shown, for any may be the password.
+        ConfigurationError: `url` is malformed. The message shows no part of it, because any part may be the password.
     """
     scheme, _, rest = url.partition("://")
     base, plus, kind = scheme.partition("+")
@@ -133,7 +133,7 @@ def _service(path: str) -> tuple[str, int]:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    try:  # a plus is one, as in the rest of the URL: this is no form
+    try:  # a plus is a literal plus, as in the rest of the URL: the query is not form data
         pairs = parse_qsl(query.replace("+", "%2B"), keep_blank_values=True, strict_parsing=True) if query else []
     except ValueError:
         pairs = [("", "")]

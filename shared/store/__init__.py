@@ -1,1 +1,1 @@
-"""Bytes and sets under keys in the cache."""
+"""The store of the cache role: bytes and sets under keys, each with a time to live."""

@@ -1,4 +1,4 @@
-"""Where bytes are kept under keys."""
+"""Protocols for a store that keeps bytes and sets under keys."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Protocol
 class Store(Protocol):
     """Bytes under keys, each with a time to live. Any operation may raise `StoreUnavailable`.
 
-    A value once written may vanish at any time (eviction, expiry, restart); it never changes by itself.
+    A stored value may vanish at any time (eviction, expiry, restart). It never changes by itself.
     """
 
     def get(self, key: str) -> bytes | None:
-        """The value, or None where there is none (any more)."""
+        """Return the value, or None if the key has no value (any more)."""
         ...
 
     def put(self, key: str, value: bytes, ttl: int) -> None:
-        """Keep `value` for `ttl` seconds, replacing what was there."""
+        """Keep `value` for `ttl` seconds. It replaces an older value."""
         ...
 
     def exists(self, key: str) -> bool: ...
 
     def delete(self, key: str) -> bool:
-        """Forget the key; True if it was there."""
+        """Delete the key. Return True if it existed."""
         ...
 
     def ping(self) -> None:
@@ -33,21 +33,21 @@ class Store(Protocol):
 class Sets(Protocol):
     """Sets of short strings under keys, each set with a time to live. Any operation may raise `StoreUnavailable`.
 
-    As values, a whole set may vanish at any time.
+    Like a value, a whole set may vanish at any time.
     """
 
     def add_member(self, key: str, member: str, ttl: int) -> None:
-        """Have `member` in the set, and keep the set for `ttl` seconds from now."""
+        """Add `member` to the set, and keep the set for `ttl` seconds from now."""
         ...
 
     def members(self, key: str) -> frozenset[str]:
-        """All of them; empty where there is no set (any more)."""
+        """Return all members; empty if there is no set (any more)."""
         ...
 
     def remove_member(self, key: str, member: str) -> int:
-        """Have `member` not in the set; how many are left, counted in the same instant."""
+        """Remove `member` from the set. Return how many members are left, counted in the same atomic step."""
         ...
 
 
 class StoreWithSets(Store, Sets, Protocol):
-    """Both."""
+    """A store of both bytes and sets."""

@@ -1,4 +1,4 @@
-"""Where bytes are kept under keys: the Protocol, and the one in Redis."""
+"""The store in Redis: bytes and sets under keys."""
 
 from __future__ import annotations
 

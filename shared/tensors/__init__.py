@@ -1,1 +1,1 @@
-"""Arrays as the bytes that are stored, and back."""
+"""Stored formats: convert embeddings and logits to the bytes that Redis keeps, and back."""

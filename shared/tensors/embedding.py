@@ -1,4 +1,4 @@
-"""Image embeddings as the bytes that are stored: named tensors, each with a dtype of its own."""
+"""The stored format of image embeddings: named tensors, each with its own dtype."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from shared.tensors.envelope import ValueKind, seal, unseal
 from shared.tensors.packing import FLOAT16_MAX, pack, unpack, widen
 
 TensorDtype = Literal["int16", "float16", "float32", "int8"]
-"""How a tensor is stored. Integers are symmetric per channel, the second axis: x = q * max|channel| / 127 (or 32767),
+"""How a tensor is stored. Integers are symmetric per channel (the second axis): x = q * max|channel| / 127 (or 32767),
 with float32 scales. `int16` takes as many bytes as `float16` and is eight times as precise, because the numbers of a
-channel are of similar size."""
+channel have similar sizes."""
 
 Tensors = Mapping[str, NDArray[np.floating]]
-"""The tensors of one image by name, each of the shape that the model's architecture gives it."""
+"""The tensors of one image by name. The model's architecture gives the shape of each."""
 
 _STEPS = {"int16": np.float32(32767), "int8": np.float32(127)}
-"""Steps on each side of 0. The lowest number of the type is never written."""
+"""Number of steps on each side of 0. The lowest number of the type is never written."""
 
 _BATCH_AND_CHANNEL = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredEmbedding:
-    """An embedding out of the store.
+    """An embedding that was read from the store.
 
     Attributes:
         tensors: float32, read-only, by name.
-        original: (height, width) of the EXIF-oriented image it was made from.
+        original: (height, width) of the EXIF-oriented image that it was made from.
     """
 
     tensors: Mapping[str, NDArray[np.float32]]
@@ -52,18 +52,18 @@ def encode_embedding(
     dtypes: Mapping[str, TensorDtype],
     original: Size,
 ) -> bytes:
-    """The stored value of an embedding.
+    """Encode an embedding as the value that is stored.
 
     Args:
-        key: repeated inside the value, so that no other key's bytes can pass for it.
-        tensors: float32, or float16 as a GPU may round them.
-        specs: the tensors that the model has; `tensors` must be these.
-        dtypes: how each is stored, by name.
+        key: repeated inside the value, so that the bytes of another key cannot be taken for it.
+        tensors: float32, or float16 if a GPU rounded them.
+        specs: the tensors of the model. `tensors` must have exactly these.
+        dtypes: how each tensor is stored, by name.
         original: (height, width) of the EXIF-oriented image.
 
     Raises:
-        EncodeFailed: other names or shapes, or numbers that are not finite or outside the range of float16. SAM's
-            embeddings end in a LayerNorm, so such numbers come from an encoder that went wrong. They must not be kept.
+        EncodeFailed: names, shapes or dtypes are wrong, or numbers are not finite or outside the range of float16.
+            SAM's embeddings end in a LayerNorm, so such numbers come from a faulty encoder. They must not be kept.
     """
     if tensors.keys() != {spec.name for spec in specs}:
         raise EncodeFailed(f"the encoder gave {sorted(tensors)}, not {sorted(spec.name for spec in specs)}")
@@ -77,10 +77,10 @@ def encode_embedding(
 
 
 def decode_embedding(data: bytes, key: EmbeddingKey, specs: Sequence[TensorSpec]) -> StoredEmbedding:
-    """The embedding that `encode_embedding` stored under `key`; about 1.5 ms for 2 MiB of float16.
+    """Decode the embedding that `encode_embedding` stored under `key`. It takes about 1.5 ms for 2 MiB of float16.
 
     Raises:
-        DamagedEmbedding: cut, changed anywhere, of another version, or made for another key or other tensors.
+        DamagedEmbedding: `data` is cut, changed, of another version, or made for another key or other tensors.
     """
     original, parts = _open(data, key, specs)
     tensors: dict[str, NDArray[np.float32]] = {}
@@ -92,14 +92,14 @@ def decode_embedding(data: bytes, key: EmbeddingKey, specs: Sequence[TensorSpec]
 
 
 def embedding_as_file(data: bytes, key: EmbeddingKey, specs: Sequence[TensorSpec]) -> bytes:
-    """The embedding stored under `key` as numpy's own file, float16, whatever its stored dtypes.
+    """Convert the embedding stored under `key` to a numpy file in float16, for any stored dtypes.
 
     Returns:
-        A `.npy` file where the model has one tensor, else a `.npz` file with the tensors by name. The same embedding
+        A `.npy` file if the model has one tensor. Otherwise a `.npz` file with the tensors by name. The same embedding
         always gives the same bytes.
 
     Raises:
-        DamagedEmbedding: as `decode_embedding`.
+        DamagedEmbedding: as in `decode_embedding`.
     """
     _, parts = _open(data, key, specs)
     arrays = {part.spec.name: _as_float16(part) for part in parts}
@@ -146,7 +146,7 @@ def _packed(spec: TensorSpec, tensor: NDArray[np.floating], dtype: TensorDtype) 
 
 
 def _open(data: bytes, key: EmbeddingKey, specs: Sequence[TensorSpec]) -> tuple[Size, list[_Part]]:
-    """(original size, tensors) of a value whose header agrees with `key` and `specs`."""
+    """Return (original size, tensors) of a value. Its header must match `key` and `specs`."""
     header, payload = unseal(ValueKind.EMBEDDING, data)
     for name, value in _identity(key).items():
         if header.get(name) != value:
@@ -170,7 +170,7 @@ def _parts(described: Sequence[Any], specs: Sequence[TensorSpec], payload: memor
                 parts.append(_Part(spec, dtype, payload[start : start + size]))
                 start += size
             case _:
-                raise DamagedEmbedding("the stored embedding has a tensor, dtype or shape that its model has not")
+                raise DamagedEmbedding("the stored embedding has a wrong tensor, dtype or shape for its model")
     if start != len(payload):
         raise DamagedEmbedding("the stored embedding is longer or shorter than its tensors")
     return parts
@@ -197,13 +197,13 @@ def _as_float32(part: _Part) -> NDArray[np.float32]:
 
 
 def _as_float16(part: _Part) -> NDArray[np.float16]:
-    if part.dtype == "float16":  # the stored numbers are the answer already
+    if part.dtype == "float16":  # the stored numbers are returned as they are
         return _finite(unpack(part.payload, _number(part.dtype), part.spec.shape))
     return _as_float32(part).astype("<f2")
 
 
 def _within_a_channel(spec: TensorSpec) -> tuple[int, ...]:
-    """The axes that the numbers of one channel lie along."""
+    """Return all axes except the channel axis."""
     return (0, *range(_BATCH_AND_CHANNEL, len(spec.shape)))
 
 
@@ -212,7 +212,7 @@ def _number(dtype: str) -> np.dtype[Any]:
 
 
 def _finite(array: NDArray[Any], most: np.float32 = FLOAT16_MAX) -> NDArray[Any]:
-    """`array`, if each of its numbers is one that `encode_embedding` lets through."""
+    """Return `array` if `encode_embedding` could have stored each of its numbers."""
     if not np.abs(array).max() <= most:
         raise DamagedEmbedding("the stored embedding is not finite")
     return array

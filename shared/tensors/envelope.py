@@ -1,9 +1,9 @@
-"""A payload with its description: versioned, self-describing, checksummed bytes.
+"""An envelope for stored values: versioned bytes with a header that describes the payload, and a checksum.
 
     magic "SAMc" | version u8 | kind u8 | header length u16 | CRC-32 u32 | header, JSON | payload
 
-All integers are little-endian; the CRC covers every other byte. CRC-32 finds any damage up to 32 bits long
-and misses one in four billion of the rest, at half the cost of SHA-256: the enemy is damage, not forgery.
+All integers are little-endian. The CRC covers every other byte. CRC-32 finds any damage up to 32 bits long, and misses
+one in four billion of longer damages. It costs half as much as SHA-256, and it only has to find damage, not forgery.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from shared.contract.errors import DamagedEmbedding
 
 _MAGIC = b"SAMc"
 _VERSION = 2
-"""1 was an embedding of one tensor. Its values are refused as damaged, so their images are encoded again."""
+"""Version 1 held an embedding of one tensor. Its values are refused as damaged, so their images are encoded again."""
 _PREFIX = struct.Struct("<4sBBH")
 _CRC = struct.Struct("<I")
 _START = _PREFIX.size + _CRC.size
 
 
 class ValueKind(IntEnum):
-    """What a payload is."""
+    """The kind of a payload."""
 
     EMBEDDING = 1
     LOGITS = 2
 
 
 def seal(kind: ValueKind, header: dict[str, Any], payload: bytes) -> bytes:
-    """The envelope of `payload`; `header` is JSON-serialisable and short."""
+    """Put `payload` into an envelope. `header` must be JSON-serialisable and short."""
     text = json.dumps(header, separators=(",", ":")).encode()
     prefix = _PREFIX.pack(_MAGIC, _VERSION, kind, len(text))
     crc = zlib.crc32(payload, zlib.crc32(text, zlib.crc32(prefix)))
@@ -40,10 +40,10 @@ def seal(kind: ValueKind, header: dict[str, Any], payload: bytes) -> bytes:
 
 
 def unseal(kind: ValueKind, data: bytes) -> tuple[dict[str, Any], memoryview]:
-    """(header, payload) of a whole and unchanged envelope; the payload is a view of `data`.
+    """Return (header, payload) of a complete and unchanged envelope. The payload is a view of `data`.
 
     Raises:
-        DamagedEmbedding: cut, changed, or of another kind or version.
+        DamagedEmbedding: `data` is cut, changed, or of another kind or version.
     """
     view = memoryview(data)
     if len(view) < _START:

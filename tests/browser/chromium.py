@@ -25,7 +25,7 @@ class NoBrowserError(Exception):
 
 
 def start_chromium(profile: Path) -> webdriver.Chrome:
-    """A browser with an empty profile in that folder; `quit` ends it.
+    """Start a browser with an empty profile in that folder. `quit` ends it.
 
     Raises:
         NoBrowserError: Chromium and chromedriver are not both installed.

@@ -1,6 +1,6 @@
 """A running service and a headless Chromium for the tests of the page.
 
-Without Chromium these tests are skipped, with that reason, unless `CI` or `EXPECT_BROWSER` is set.
+Without Chromium these tests are skipped with that reason, unless `CI` or `EXPECT_BROWSER` is set.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
 
 @pytest.fixture(scope="session")
 def service_url(driver: webdriver.Chrome) -> Iterator[str]:
-    """The whole service, with the model that needs no weights. After `driver`: no browser, no need for it."""
+    """Start the whole service with the model that needs no weights. `driver` skips first if there is no browser."""
     with LocalStack({"SAM_MODEL": "fake"}) as stack:
         yield stack.url
 
 
 @pytest.fixture(scope="session")
-def axe(driver: webdriver.Chrome) -> str:  # after `driver`: without a browser, nothing needs to be fetched
-    """The text of axe-core."""
+def axe(driver: webdriver.Chrome) -> str:  # after `driver`: nothing needs to be fetched without a browser
+    """Return the text of axe-core."""
     return axe_script()
 
 
 @pytest.fixture
 def page(driver: webdriver.Chrome, service_url: str) -> Iterator[Page]:
-    """The page, freshly loaded on a desktop screen. Whatever a test did, it must leave no error in the console."""
+    """Load the page afresh on a desktop screen. Every test must leave no error in the console."""
     page = Page(driver, service_url)
     page.use_screen(1280, 800)
     page.load()

@@ -1,4 +1,4 @@
-"""The page's own decoder as a test drives it: in a real browser, beside the service that it must agree with."""
+"""Drives the page's own decoder in a real browser, beside the service that it must agree with."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import httpx
 from selenium import webdriver
 
 PATIENCE = 120
-"""Seconds for a script: the first one fetches 30 MB and starts the runtime, on a machine that does much else."""
+"""Seconds for a script. The first one fetches 30 MB and starts the runtime, and the machine may be busy."""
 
 RUNTIME_SECONDS = 180.0
-"""How long the service may take to fetch the runtime itself."""
+"""How many seconds the service may take to fetch the runtime itself."""
 
 ENCODING_WAITS = 4
-"""How often to wait 30 seconds for an encoding, which takes three on a quiet machine."""
+"""How often to wait 30 seconds for an encoding. It takes three seconds on a quiet machine."""
 
-# `service.request` as the page gives it, and every path that was asked for.
+# `service.request` as the page has it. It also records every path that is requested.
 _OPEN = """
 const done = arguments[0];
 import(new URL("static/local/index.js", location.href)).then((local) => {
@@ -45,7 +45,7 @@ const done = arguments[0];
 import(new URL("static/problems.js", location.href)).then((problems) => { window.problems = problems; done(); });
 """
 
-# Gives what the body of an asynchronous function returns, or what it was rejected with.
+# Runs the body of an asynchronous function and gives its result, or the error that rejected it.
 _RUN = """
 const [given, done] = arguments;
 (async () => { BODY })().then(
@@ -70,24 +70,24 @@ class Refused(Exception):
 
 
 class LocalPage:
-    """A page of the service with a decoder of its own."""
+    """A page of the service with a local decoder."""
 
     def __init__(self, driver: webdriver.Chrome, url: str) -> None:
         self._driver = driver
         self.url = url
 
     def load(self) -> None:
-        """The page afresh, its decoder without anything at hand."""
+        """Load the page afresh, with a decoder that has loaded nothing."""
         self._driver.set_script_timeout(PATIENCE)
         self._driver.get(self.url + "/")
         self._driver.execute_async_script(_PROBLEMS)
         self._driver.execute_async_script(_OPEN)
 
     def run(self, body: str, **given: Any) -> Any:
-        """What the body of an asynchronous JavaScript function returns; it sees `given`.
+        """Return the result of the body of an asynchronous JavaScript function, which sees `given`.
 
         Raises:
-            Refused: it was rejected.
+            Refused: the function was rejected.
         """
         answer = self._driver.execute_async_script(_RUN.replace("BODY", body), given)
         if "problem" in answer:
@@ -95,7 +95,7 @@ class LocalPage:
         return answer["value"]
 
     def prepare(self, image: dict[str, Any]) -> list[float]:
-        """Prepare the image; the shares of the bytes that were reported."""
+        """Prepare the image and return the shares of the bytes that were reported."""
         shares: list[float] = self.run(
             """
             const shares = [];
@@ -113,16 +113,16 @@ class LocalPage:
         return answer
 
     def answer_instead(self, path: str, answer: Any) -> None:
-        """What the service seems to say from now on when it is asked for `path`."""
+        """Answer requests for `path` with this from now on, as if the service had said it."""
         self.run("instead[given.path] = given.answer;", path=path, answer=answer)
 
     def asked(self) -> list[str]:
-        """What has been asked of the service."""
+        """Return the paths that were requested from the service."""
         paths: list[str] = self.run("return asked;")
         return paths
 
     def loaded(self) -> dict[str, int]:
-        """Bytes that came over the network for each file of the page, by address; 0 is one from the browser's cache."""
+        """Return the bytes that came over the network for each file, by address. It is 0 from the browser's cache."""
         entries = self.run(
             "return performance.getEntriesByType('resource').map((entry) => [entry.name, entry.transferSize]);"
         )
@@ -130,7 +130,7 @@ class LocalPage:
 
 
 def encoded(url: str, photo: Path) -> dict[str, Any]:
-    """The image resource of a photo that the service has encoded."""
+    """Have the service encode a photo and return its image resource."""
     for _ in range(ENCODING_WAITS):
         answer = httpx.post(f"{url}/v1/images?wait=30", content=photo.read_bytes(), timeout=60)
         resource: dict[str, Any] = answer.raise_for_status().json()
@@ -140,7 +140,7 @@ def encoded(url: str, photo: Path) -> dict[str, Any]:
 
 
 def wait_for_runtime(url: str, model: str) -> dict[str, Any]:
-    """What the service says about decoding in browsers, once it has fetched what they need."""
+    """Return what the service says about decoding in browsers, once it has fetched what they need."""
     deadline = time.monotonic() + RUNTIME_SECONDS
     while True:
         description: dict[str, Any] = httpx.get(f"{url}/v1/models/{model}/decoder").json()

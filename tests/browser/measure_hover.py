@@ -1,7 +1,7 @@
-"""Measures how far the previewed mask lags behind the pointer: `python -m tests.browser.measure_hover PHOTO`.
+"""Measures how far the preview of a mask lags behind the pointer: `python -m tests.browser.measure_hover PHOTO`.
 
-The pointer circles over the photo for twelve seconds, sixty times a second; the page itself notes for each preview the
-time from the pointer's event to the painted mask. Nothing else should run on the machine.
+The pointer circles over the photo for twelve seconds, sixty times a second. For each preview the page notes the time
+from the pointer's event to the painted mask. Nothing else should run on the machine.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ const timer = setInterval(() => {
 
 
 def measure(page: Page, photo: Path) -> list[float]:
-    """The lag of each preview, in ms."""
+    """Return the lag of each preview, in ms."""
     page.use_screen(1440, 900)
     page.load()
     page.open(photo)

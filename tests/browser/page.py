@@ -1,4 +1,4 @@
-"""The page as a person meets it: what can be done to it and what can be seen on it."""
+"""The page as a person uses it: actions on it, and what is seen on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATIENCE = 60.0
 
 _fresh = itertools.count()
 
-# Writes down every fetch and upload of the page, and lets a test put something before a fetch.
+# Records every fetch and upload of the page. A test may put a function before each fetch.
 _RECORDER = """
 window.asked = []; window.running = 0; window.mostRunning = 0; window.beforeFetch = async () => null;
 const plainFetch = window.fetch;
@@ -50,12 +50,12 @@ XMLHttpRequest.prototype.open = function (method, url) {
 
 @dataclass(frozen=True)
 class Pictures:
-    """Files to open. Each picture differs from all others, so the service never knows it already."""
+    """Files to open. Each picture differs from all others, so that the service does not know it yet."""
 
     folder: Path
 
     def photo(self, size: tuple[int, int] = (900, 600), name: str = "photo.jpg", **save: Any) -> Path:
-        """A red block in the middle of a green field with a blue corner."""
+        """Write a picture of a red block in the middle of a green field with a blue corner."""
         width, height = size
         image = Image.new("RGB", size, (40, 150, 60))
         draw = ImageDraw.Draw(image)
@@ -74,7 +74,7 @@ class Pictures:
 
 class Page:
     def __init__(self, driver: webdriver.Chrome, url: str, patience: float = PATIENCE) -> None:
-        """`patience`: seconds that anything awaited may take."""
+        """`patience`: how many seconds to wait for anything."""
         self._driver = driver
         self._patience = patience
         self.service_url = url
@@ -98,7 +98,7 @@ class Page:
         return self._driver.execute_script(code, *arguments)
 
     def script_until_done(self, code: str, *arguments: Any) -> Any:
-        """Run code that calls its last argument with the outcome."""
+        """Run code that calls its last argument with the result, and return that."""
         return self._driver.execute_async_script(code, *arguments)
 
     def wait_until(self, condition: Any) -> None:
@@ -109,7 +109,7 @@ class Page:
         self.script_until_done("requestAnimationFrame(() => setTimeout(arguments[0]))")
 
     def console_errors(self) -> list[str]:
-        """What the console holds against the page. Statuses that the contract defines are no fault of it."""
+        """Return the errors in the console, without the HTTP statuses that the contract defines."""
         entries = [entry for entry in self._driver.get_log("browser") if entry["level"] == "SEVERE"]
         return [
             entry["message"]
@@ -153,7 +153,7 @@ class Page:
         )
 
     def click(self, x: float, y: float, *, right: bool = False, alt: bool = False) -> None:
-        """Click at a place of the picture, in shares of its width and height."""
+        """Click at a place of the picture, given in shares of its width and height."""
         chain = self._at(x, y)
         if alt:
             chain.key_down(Keys.ALT).click().key_up(Keys.ALT)
@@ -170,7 +170,7 @@ class Page:
         ActionChains(self._driver, duration=0).move_to_element(self._find("theme")).perform()
 
     def drag(self, start: tuple[float, float], end: tuple[float, float], *, space: bool = False) -> None:
-        """Drag from one place of the picture to another; with the space bar held, the picture moves along."""
+        """Drag from one place of the picture to another. With the space bar held, the picture moves along."""
         frame = self.frame()
         by = [round((b - a) * frame[side]) for a, b, side in zip(start, end, ("width", "height"), strict=True)]
         chain = self._at(*start)
@@ -182,7 +182,7 @@ class Page:
         chain.perform()
 
     def wheel(self, x: float, y: float, pixels: int) -> None:
-        """Turn the wheel at a place of the picture: negative zooms in."""
+        """Turn the wheel at a place of the picture. A negative number zooms in."""
         frame = self.frame()
         place = {"x": frame["x"] + x * frame["width"], "y": frame["y"] + y * frame["height"]}
         event = {"type": "mouseWheel", "deltaX": 0, "deltaY": pixels, **place}
@@ -194,7 +194,7 @@ class Page:
         self._touch("touchEnd")
 
     def pinch(self, x: float, y: float, *, apart: float) -> None:
-        """Two fingers around a place of the picture move `apart` times as far from each other."""
+        """Move two fingers around a place of the picture until they are `apart` times as far from each other."""
         frame = self.frame()
         for kind, reach in (("touchStart", 0.1), ("touchMove", 0.1 * (1 + apart) / 2), ("touchMove", 0.1 * apart)):
             self._touch(kind, (x - reach, y), (x + reach, y), frame=frame)
@@ -209,7 +209,7 @@ class Page:
         self._driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
     def press(self, *keys: str) -> None:
-        """Press keys one after the other; "Control+z" holds the first."""
+        """Press keys one after the other. "Control+z" holds Control while z is pressed."""
         for key in keys:
             *held, last = [getattr(Keys, name.upper(), name) for name in key.split("+")]
             chain = ActionChains(self._driver, duration=0)
@@ -221,7 +221,7 @@ class Page:
             chain.perform()
 
     def tab_to(self, name: str) -> None:
-        """Press the tab key from the start of the page until an element has the focus."""
+        """Press the tab key from the start of the page until the named element has the focus."""
         self.script("document.activeElement.blur()")
         for _ in range(40):
             if self.focused == name:
@@ -246,7 +246,7 @@ class Page:
         self.script("document.querySelector(`input[name=tool][value=${arguments[0]}]`).click()", name)
 
     def in_row(self, row: int, part: str) -> WebElement:
-        """A control of a kept object: `label`, `show`, `edit`, `delete`."""
+        """Return a control of a kept object: `label`, `show`, `edit` or `delete`."""
         return self._driver.find_elements(By.CSS_SELECTOR, f".object .object-{part}")[row]
 
     def thumbnails(self) -> list[WebElement]:
@@ -267,14 +267,14 @@ class Page:
     # What a person sees
 
     def frame(self) -> dict[str, float]:
-        """Where the whole picture lies, in CSS pixels: x, y, width, height. May reach beyond the stage."""
+        """Return where the whole picture lies, in CSS pixels: x, y, width, height. It may extend beyond the stage."""
         frame: dict[str, float] = self.script(
             "return document.getElementById('picture').getBoundingClientRect().toJSON()"
         )
         return frame
 
     def labels(self) -> list[str]:
-        """The labels of the kept objects."""
+        """Return the labels of the kept objects."""
         return [
             str(field.get_attribute("value")) for field in self._driver.find_elements(By.CSS_SELECTOR, ".object-label")
         ]
@@ -290,7 +290,7 @@ class Page:
         return self._find(name).is_displayed()
 
     def wait_for_masks(self, count: int) -> None:
-        """Until the current prompt is answered by `count` masks."""
+        """Wait until the current prompt is answered with `count` masks."""
         self.wait_until(lambda: self.settled and len(self.scores()) == count)
 
     @property
@@ -304,14 +304,14 @@ class Page:
         return int(self.script("return [...document.querySelectorAll('#choices input')].findIndex((e) => e.checked)"))
 
     def marks(self) -> list[str]:
-        """Classes of what is drawn over the picture: points and a box."""
+        """Return the classes of the marks over the picture: points and a box."""
         return list(self.script("return [...document.getElementById('marks').children].map((e) => e.className)"))
 
     def overlay_state(self) -> str:
         return str(self._find("overlay").get_attribute("data-state"))
 
     def overlay(self, name: str = "overlay") -> NDArray[np.bool_]:
-        """Where the overlay is painted: (H, W) in canvas pixels, over the whole stage."""
+        """Return where the overlay is painted: (H, W) in canvas pixels, over the whole stage."""
         width, height, data = self.script(
             """
             const canvas = document.getElementById(arguments[0]);
@@ -325,7 +325,7 @@ class Page:
         return (np.frombuffer(data.encode(), np.uint8) == ord("1")).reshape(height, width)
 
     def expected_overlay(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """What `overlay` is when it shows this mask of the picture, (H, W): the mask under the centre of each pixel."""
+        """Return what `overlay` is for this (H, W) mask of the picture: the mask at the centre of each canvas pixel."""
         stage = self.script("return document.getElementById('stage').getBoundingClientRect().toJSON()")
         shape = self.script("const c = document.getElementById('overlay'); return [c.height, c.width]")
         frame = self.frame()
@@ -342,7 +342,7 @@ class Page:
         return expected
 
     def requests(self, method: str, ending: str) -> list[dict[str, Any]]:
-        """What the page asked of the service since it was loaded: {method, url, body, answer}."""
+        """Return the page's requests to the service since it was loaded: {method, url, body, answer}."""
         asked = self.script("return window.asked")
         return [entry for entry in asked if entry["method"] == method and entry["url"].endswith(ending)]
 
@@ -350,7 +350,7 @@ class Page:
         return self._driver.find_element(By.ID, name)
 
     def _at(self, x: float, y: float) -> ActionChains:
-        """The pointer moved to a place of the picture, which must lie on the stage."""
+        """Return actions with the pointer moved to a place of the picture, which must lie on the stage."""
         frame = self.frame()
         stage = self._find("stage")
         room = self.script("return arguments[0].getBoundingClientRect().toJSON()", stage)

@@ -20,7 +20,7 @@ QUALITY = 76
 
 
 def take_pictures(page: Page, folder: Path) -> None:
-    """Walk through the page and write `page-*.jpg` to `PICTURES`."""
+    """Use the page and write `page-*.jpg` to `PICTURES`."""
     photos = [folder / "astronaut.png", folder / "coffee.png"]
     for photo, pixels in zip(photos, (data.astronaut(), data.coffee()), strict=True):
         Image.fromarray(pixels).save(photo)

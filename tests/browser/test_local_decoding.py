@@ -1,4 +1,4 @@
-"""Decoding in the browser: real weights in a real Chromium, against the masks of the service."""
+"""Decoding in the browser, with real weights in a real Chromium, compared with the masks of the service."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLICK = {"prompts": [{"points": [[300, 200]], "labels": [1]}], "multimask": Fals
 
 @pytest.fixture(scope="module")
 def stack_url(driver: webdriver.Chrome) -> Iterator[str]:
-    """A service with MobileSAM, ready for browsers that decode. After `driver`: no browser, no need for it."""
+    """Start a service whose MobileSAM browsers can decode. `driver` skips first if there is no browser."""
     with LocalStack({"SAM_MODEL": "mobile_sam"}) as stack:
         wait_for_runtime(stack.url, "mobile_sam")
         yield stack.url
@@ -33,7 +33,7 @@ def stack_url(driver: webdriver.Chrome) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def images(stack_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Image resources: a small picture on its side, a larger one upright."""
+    """Return image resources of a small picture that is turned on its side and a larger upright one."""
     portrait = Image.fromarray(data.astronaut()[:, 60:440]).resize((1140, 1536), Image.Resampling.BICUBIC)
     path = tmp_path_factory.mktemp("photos") / "portrait.jpg"
     portrait.save(path, quality=92)
@@ -42,14 +42,14 @@ def images(stack_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 @pytest.fixture(scope="module")
 def first_page(driver: webdriver.Chrome, stack_url: str) -> LocalPage:
-    """Loaded once: its decoder keeps what it has."""
+    """Return a page that is loaded once for all tests, so that its decoder keeps what it has loaded."""
     page = LocalPage(driver, stack_url)
     page.load()
     return page
 
 
 def _prompts(random: np.random.Generator, image: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
-    """Prompts of every kind, and whether three masks are asked for."""
+    """Yield prompts of every kind, and whether three masks are asked for."""
     width, height = image["width"], image["height"]
 
     def point() -> list[float]:
@@ -78,7 +78,7 @@ def test_every_mask_is_the_services(first_page: LocalPage, images: dict[str, dic
     equal = []
 
     def compare(here: dict[str, Any], there: dict[str, Any], multimask: bool) -> tuple[Any, Any]:
-        """Ask both and compare; the masks of each."""
+        """Ask both decoders, compare their masks, and return them."""
         answers = (
             first_page.masks(image, {"prompts": [here], "multimask": multimask, "format": "rle"}),
             service.post(image["links"]["masks"], json={"prompts": [there], "multimask": multimask}).json(),
@@ -102,7 +102,7 @@ def test_every_mask_is_the_services(first_page: LocalPage, images: dict[str, dic
         for _ in range(ROUNDS):
             for prompt, multimask in _prompts(random, image):
                 ours, theirs = compare(prompt, prompt, multimask)
-                # Refine the best of them with one more point, as a person would.
+                # Refine the best mask with one more point, as a person would.
                 best = int(np.argmax([mask["score"] for mask in theirs]))
                 points = [*prompt.get("points", []), [image["width"] * 0.4, image["height"] * 0.6]]
                 more = {**prompt, "points": points, "labels": [*prompt.get("labels", []), 0]}
@@ -149,7 +149,7 @@ def test_a_second_visit_takes_everything_from_the_browsers_cache(
     assert shares == sorted(shares)
     assert shares[-1] == 1
     assert page.masks(images["landscape"], CLICK)["results"][0]["masks"][0]["area"] > 0
-    # What the worker loads is not in the page's own record, so the page asks for it once more.
+    # The page's own record does not contain what the worker loads, so the page requests it once more.
     wasm = f"static/runtime/{RUNTIME.version}/ort-wasm-simd-threaded.wasm"
     page.run("await (await fetch(given.wasm)).blob();", wasm=wasm)
     sizes = {path.partition("?")[0]: size for path, size in page.loaded().items()}

@@ -1,4 +1,4 @@
-"""The page on two screens, light and dark: it fits, it is readable, and there is a picture of it to look at."""
+"""The page on two screens, light and dark: it fits, it is readable, and a screenshot is kept to look at."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOTS = ROOT / ".run" / "screenshots"
 
 SCREENS = {"desktop": (1440, 900, False), "laptop": (1280, 720, False), "phone": (390, 844, True)}
 
-# Controls whose middle belongs to something else: they overlap.
+# Finds controls whose middle belongs to another element, which means that they overlap.
 _COVERED = """
 return document.querySelector("dialog[open]") ? [] :
   [...document.querySelectorAll(":is(.bar, .toolbar) :is(button, a, label)")].filter((e) => {
@@ -27,7 +27,7 @@ return document.querySelector("dialog[open]") ? [] :
 
 
 def _look(page: Page, axe: str, screen: str, name: str) -> None:
-    """Take the picture and check it, in light and in dark."""
+    """Take a screenshot and check the page, in light and in dark."""
     width, height, phone = SCREENS[screen]
     for scheme in ("light", "dark"):
         page.use_screen(width, height, phone=phone, scheme=scheme)

@@ -1,4 +1,4 @@
-"""The click-to-segment page in a real browser, over the whole service."""
+"""Tests of the click-to-segment page in a real browser, with the whole service."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IN_CORNER = (0.1, 0.1)
 
 
 def _last_prompt(page: Page) -> dict[str, Any]:
-    """The body of the last prompt the page sent that was no hover."""
+    """Return the body of the last prompt that the page sent, previews left out."""
     body: dict[str, Any] = json.loads(page.requests("POST", "/masks")[-1]["body"])
     return body
 
@@ -133,7 +133,7 @@ def test_hovering_previews_a_mask_and_leaving_takes_it_away(page: Page, pictures
 
 def test_a_prompt_waits_for_the_one_in_flight_and_only_the_latest_is_asked(page: Page, pictures: Pictures) -> None:
     page.open(pictures.photo())
-    page.wait_until(lambda: page.text("local-note"))  # nothing else is asked for any more
+    page.wait_until(lambda: page.text("local-note"))  # then the page sends no other requests
     page.script("""
         window.mostRunning = 0;
         const gate = new Promise((open) => { window.openGate = open; });
@@ -168,7 +168,7 @@ def test_an_answer_to_an_undone_click_is_not_shown(page: Page, pictures: Picture
 def test_a_text_file_is_answered_by_a_sentence(page: Page, pictures: Pictures) -> None:
     page.choose_files(pictures.text())
     page.wait_until(lambda: page.is_shown("alert"))
-    sentence = "That is no picture this browser can open. Choose a JPEG, PNG or WEBP. Left out: notes.txt."
+    sentence = "This browser cannot open that file as a picture. Choose a JPEG, PNG or WEBP. Left out: notes.txt."
     assert page.text("alert-text") == sentence
     assert page.is_shown("welcome")
     page.button("alert-close").click()
@@ -178,7 +178,7 @@ def test_a_text_file_is_answered_by_a_sentence(page: Page, pictures: Pictures) -
 def test_a_picture_the_service_refuses_is_answered_by_the_contracts_sentence(page: Page, pictures: Pictures) -> None:
     page.choose_files(pictures.photo(name="moving.gif"))
     page.wait_until(lambda: page.is_shown("alert"))
-    assert page.text("alert-text").startswith("This service takes still JPEG, PNG and WEBP pictures.")
+    assert page.text("alert-text").startswith("This service accepts only still JPEG, PNG and WEBP pictures.")
     assert not page.is_shown("progress")
 
 
@@ -225,7 +225,7 @@ def test_after_a_reload_the_same_picture_is_not_uploaded_again(page: Page, pictu
     assert page.is_shown("welcome")
     page.open(photo)
     assert page.requests("POST", "v1/images") == []
-    assert page.text("origin") == "Known here: nothing was uploaded"
+    assert page.text("origin") == "Already known: nothing was uploaded"
     page.click(*IN_BLOCK)
     page.wait_for_masks(3)
 
@@ -455,7 +455,7 @@ def test_two_fingers_zoom_and_a_tool_turns_taps_around(page: Page, pictures: Pic
 
 def test_a_service_that_wants_a_token_is_given_one(page: Page, pictures: Pictures) -> None:
     page.open(pictures.photo())
-    page.wait_until(lambda: page.text("local-note"))  # nothing else is asked for any more
+    page.wait_until(lambda: page.text("local-note"))  # then the page sends no other requests
     page.script("""
         window.beforeFetch = async ({token}) => token === "Bearer right" ? null : new Response(
             JSON.stringify({code: "unauthorized", status: 401, detail: "a token is needed"}), {status: 401});

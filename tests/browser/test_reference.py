@@ -1,4 +1,4 @@
-"""`/docs` in a real browser: complete, self-contained, and open to everybody on every screen."""
+"""`/docs` in a real browser: it is complete, loads nothing from elsewhere, and is accessible on every screen."""
 
 from __future__ import annotations
 

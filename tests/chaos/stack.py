@@ -217,7 +217,7 @@ class ChaosStack:
 
         def take(line: str) -> None:
             lines.append(f"{time.monotonic():.2f} {line}")
-            if "unhandled error" in line or "must not reach a client" in line:
+            if "unhandled error" in line or "without an HTTP status" in line:
                 self.problems.append(f"{name}: {line}")
 
         return take

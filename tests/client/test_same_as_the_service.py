@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from prompt_api.wire.problems import STATUS
 from samcache import errors
 from samcache.arrays import frame
+from samcache.arrays.pixels import resize_longest_side
 from samcache.cli.photos import upright_photo
-from shared.contract import geometry, models
 from shared.contract.models import SAM1
-from shared.images import reading as images
+from shared.images.reading import decode_image
 from tests.support import sample_images as sample
 
 ROOT = Path(__file__).parents[2]
@@ -42,18 +42,18 @@ def test_libraries_are_wanted_in_the_same_versions() -> None:
 
 
 def test_sizes_are_those_of_the_service() -> None:
-    assert (frame.FRAME_SIZE, frame.LOW_RES_SIZE) == (models.IMAGE_SIZE, models.LOW_RES_SIZE)
-    assert frame.EMBEDDING_SHAPE == models.EMBEDDING_SHAPE
+    assert (SAM1.frame.side, SAM1.low_res_side) == (frame.FRAME_SIZE, frame.LOW_RES_SIZE)
+    assert SAM1.tensors[0].shape == frame.EMBEDDING_SHAPE
 
 
 @given(st.tuples(st.integers(1, 70_000), st.integers(1, 70_000)))
 def test_an_image_has_the_same_size_in_the_frame(original: tuple[int, int]) -> None:
-    assert frame.resized_size(original) == geometry.resized_size(original)
+    assert frame.resized_size(original) == SAM1.frame.inside(original)
 
 
 def test_an_image_has_the_same_pixels_in_the_frame() -> None:
     pixels = np.asarray(sample.picture(1500, 700))
-    np.testing.assert_array_equal(SAM1.frame.resize(pixels), images.resize_longest_side(pixels))
+    np.testing.assert_array_equal(resize_longest_side(pixels), SAM1.frame.resize(pixels))
 
 
 def test_every_error_that_the_service_answers_is_one_of_the_client() -> None:
@@ -99,5 +99,5 @@ FILES = {
 
 @pytest.mark.parametrize("data", FILES.values(), ids=FILES.keys())
 def test_a_photo_to_paint_on_has_the_pixels_that_the_service_sees(data: bytes) -> None:
-    expected = images.decode_image(data, max_pixels=10_000)
+    expected = decode_image(data, max_pixels=10_000)
     np.testing.assert_array_equal(np.asarray(upright_photo(data)), expected)

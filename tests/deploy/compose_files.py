@@ -1,4 +1,4 @@
-"""The compose files as data: read, merged as the override rules say, with their variables at their defaults."""
+"""Reads the compose files and merges them by the override rules, with each variable at its default."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
 
 
 def base() -> dict[str, Any]:
-    """`docker-compose.yml` alone."""
+    """Return `docker-compose.yml` alone."""
     return _read(BASE.read_text())
 
 
 def with_gpu() -> dict[str, Any]:
-    """`docker-compose.yml` under `docker-compose.gpu.yml`."""
+    """Return `docker-compose.yml`, overridden by `docker-compose.gpu.yml`."""
     return _merged(base(), _read(GPU.read_text()))
 
 
 def variables() -> dict[str, set[str]]:
-    """Every variable of the compose files, with the defaults it has there."""
+    """Return every variable of the compose files with all its defaults there."""
     found: dict[str, set[str]] = {}
     for file in (BASE, GPU):
         text = re.sub(r"^\s*#.*$", "", file.read_text(), flags=re.MULTILINE)
@@ -38,13 +38,13 @@ def variables() -> dict[str, set[str]]:
 
 
 def example() -> dict[str, str]:
-    """What `.env.example` sets."""
+    """Return the variables that `.env.example` sets."""
     lines = [line for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
 
 
 def seconds(duration: str) -> float:
-    """A duration of whole seconds or minutes."""
+    """Return the seconds of a duration in whole seconds or minutes."""
     return float(duration[:-1]) * {"s": 1, "m": 60}[duration[-1]]
 
 
@@ -54,7 +54,7 @@ def _read(text: str) -> dict[str, Any]:
 
 
 def _interpolated(value: Any) -> Any:
-    """`value` with defaults in place of variables, which stand in strings and stay strings."""
+    """Return `value` with each variable in its strings replaced by its default. A string stays a string."""
     if isinstance(value, dict):
         return {key: _interpolated(one) for key, one in value.items()}
     if isinstance(value, list):
@@ -63,7 +63,7 @@ def _interpolated(value: Any) -> Any:
 
 
 def _merged(lower: Any, upper: Any) -> Any:
-    """Mappings are merged key by key, sequences put together, anything else replaced."""
+    """Merge mappings key by key, concatenate sequences, and replace anything else."""
     if isinstance(lower, Mapping) and isinstance(upper, Mapping):
         keys = [*lower, *(key for key in upper if key not in lower)]
         return {

@@ -1,4 +1,4 @@
-"""The rendered Kubernetes objects, and the few questions the tests ask of them."""
+"""Reads the rendered Kubernetes objects and answers the tests' questions about them."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Manifests:
         return {one["metadata"]["name"]: one for one in self.of(*WORKLOADS)}
 
     def selected(self, selector: Mapping[str, Any]) -> set[str]:
-        """Names of the workloads whose pods a label selector matches."""
+        """Return the names of the workloads whose pods a label selector matches."""
         return {name for name, one in self.workloads.items() if _matches(selector, labels(one))}
 
     def environment(self, workload: str) -> dict[str, str]:
-        """What is given to a workload's container in the open; empty where it comes from a Secret."""
+        """Return the environment of a workload's container. A value from a Secret is empty."""
         container = container_of(self.workloads[workload])
         values: dict[str, str] = {}
         for source in container.get("envFrom", []):
@@ -67,7 +67,7 @@ def labels(workload: Object) -> dict[str, str]:
 
 @dataclass(frozen=True, order=True)
 class Flow:
-    """Who may open a connection to whom. `*` is anybody, `ns:…` a namespace, else a workload of ours."""
+    """A connection that may be opened. Each end is one of our workloads, `ns:…` for a namespace, or `*` for any."""
 
     source: str
     target: str
@@ -75,7 +75,7 @@ class Flow:
 
 
 def allowed(manifests: Manifests) -> tuple[set[Flow], set[Flow]]:
-    """The flows that policies let out of their sources, and those that they let into their targets."""
+    """Return the flows that policies let out of their sources, and the flows that they let into their targets."""
     out, into = set(), set()
     for policy in manifests.of("NetworkPolicy"):
         spec = policy["spec"]

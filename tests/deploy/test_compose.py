@@ -1,4 +1,4 @@
-"""The compose files: valid under the Compose specification, and what this project asks of every service."""
+"""The compose files follow the Compose specification and this project's own rules for every service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.deploy.compose_files import BASE, GPU, seconds
 
 SCALED = ("prompt-api", "encoder-worker")
 GRACE = {"prompt-api": 10, "encoder-worker": 15, "gateway": 60, "redis-queue": 10, "redis-cache": 10}
-"""Seconds that each service takes at most to stop: `STOP_SECONDS` of the API, `Pace.stop` of the worker,
+"""The most seconds that each service takes to stop: `STOP_SECONDS` of the API, `Pace.stop` of the worker and
 `hard-stop-after` of the gateway."""
 
 SETTINGS = {PREFIX + one.name.upper() for one in fields(Settings)}
@@ -153,7 +153,7 @@ def test_the_health_check_of_the_api_is_its_images() -> None:
 
 
 def _user_of_image(service: dict[str, Any]) -> str:
-    """The last `USER` of the Dockerfile that the service is built from."""
+    """Return the last `USER` of the Dockerfile that the service is built from."""
     if "build" not in service:
         return ""
     lines = (ROOT / service["build"]["dockerfile"]).read_text().splitlines()

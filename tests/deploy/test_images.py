@@ -1,4 +1,4 @@
-"""What both Dockerfiles declare; `make images-check` builds and runs them."""
+"""Checks what both Dockerfiles declare. `make images-check` builds and runs the images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: current, valid under Kubernetes' own schemas, and what this project asks of them."""
+"""The Kubernetes manifests are current, and follow Kubernetes' own schemas and this project's own rules."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ VERSIONS = ("1.32", "1.37")
 """The oldest and the newest Kubernetes whose schemas the objects must satisfy."""
 
 CUSTOM = {"ScaledObject", "TriggerAuthentication"}
-"""KEDA's kinds, which Kubernetes has no schema for."""
+"""KEDA's kinds. Kubernetes has no schema for them."""
 
 GRACE = {"prompt-api": 10, "encoder-worker": 15, "gateway": 10 + 60}
-"""Seconds that each takes at most to stop, the gateway's pause before it included."""
+"""The most seconds that each workload takes to stop, including the gateway's pause before it stops."""
 
 SETTINGS = {PREFIX + one.name.upper() for one in fields(Settings)}
 
@@ -47,7 +47,7 @@ SENTINELS = {
     Flow("redis-cache", "redis-cache", 16379),
 }
 FLOWS = {"local": SERVICES, "production": SERVICES | SENTINELS}
-"""Every connection between workloads that there is."""
+"""Every connection between workloads."""
 
 FROM_OUTSIDE = {
     "local": {Flow("*", "gateway", 8000)},
@@ -131,7 +131,7 @@ def test_probes_ask_ports_that_are_named(overlay: Manifests) -> None:
         container = container_of(workload)
         names = {port["name"] for port in container.get("ports", [])}
         probes = {kind: probe for kind, probe in container.items() if kind.endswith("Probe")}
-        # Nobody is sent to a worker: whether it is ready is asked by no one.
+        # No service sends requests to a worker, so a worker needs no readiness probe.
         assert probes.keys() >= {"startupProbe", "livenessProbe"} | ({"readinessProbe"} if names else set()), name
         for probe in probes.values():
             action: dict[str, Any] = probe.get("httpGet") or probe.get("tcpSocket") or {}
@@ -259,7 +259,7 @@ def test_workers_follow_the_list_of_their_queue() -> None:
     (scaled,) = production.of("ScaledObject")
     (trigger,) = scaled["spec"]["triggers"]
     model = find_model(production.environment("encoder-worker")["SAM_MODEL"])
-    assert model.checkpoint is None  # else the digest would be that of a file which nobody here has
+    assert model.checkpoint is None  # otherwise the digest would be that of a file that is not here
     url = production.environment("encoder-worker")["SAM_QUEUE_URL"]
     assert trigger["type"] == "redis-sentinel"
     assert trigger["metadata"]["listName"] == f"rq:queue:{queue_name(model.name, model.weights_digest)}"

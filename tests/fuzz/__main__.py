@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz`: coverage-guided fuzzing of each target in turn; a table of what was run and found."""
+"""`python -m tests.fuzz`: fuzzes each target in turn, guided by coverage, and prints what was run and found."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from typing import Any
 
 HERE = Path(__file__).parent
 KEPT = HERE.parents[1] / ".fuzz"
-"""Where the inputs that reached new code are kept, for the next run to go on from."""
+"""The folder of inputs that reached new code. The next run starts from them."""
 
 
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
-    # glibc: arrays of ever new sizes go back to the system instead of tearing the heap to pieces.
+    # glibc: memory of arrays of changing sizes goes back to the system and does not fragment the heap.
     "MALLOC_MMAP_THRESHOLD_": "65536",
 }
 
 
 def main() -> int:
-    """Exit status 1 if a target found an input that breaks its promise; the input is kept in the corpus."""
+    """Return exit status 1 if a target found an input that breaks its promise. The input is kept in the corpus."""
     targets = sorted(path.stem for path in (HERE / "targets").glob("[a-z]*.py"))
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="*", metavar="target", help=f"{', '.join(targets)}; all without one")
-    parser.add_argument("--seconds", type=float, default=60, help="of processor time for each target")
+    parser.add_argument(
+        "targets", nargs="*", metavar="target", help=f"{', '.join(targets)}; all targets if none is named"
+    )
+    parser.add_argument("--seconds", type=float, default=60, help="processor time for each target")
     arguments = parser.parse_args()
     failed = False
     for target in arguments.targets or targets:
@@ -38,7 +40,7 @@ def main() -> int:
 
 
 def _fuzzed(target: str, seconds: float) -> dict[str, Any]:
-    """Executions, processor time, and the inputs that broke a promise: the first one ends the run."""
+    """Return executions, processor time, and the inputs that broke a promise. The first one ends the run."""
     bad = HERE / "corpus" / target
     kept = KEPT / target
     for folder in (bad, kept):
@@ -63,7 +65,7 @@ def _fuzzed(target: str, seconds: float) -> dict[str, Any]:
             executions, used = executions + said["executions"], used + said["seconds"]
     found = sorted(path.name for path in set(bad.iterdir()) - before)
     if used < seconds and not found:
-        raise RuntimeError(f"the fuzzer ended by itself; {log.name} says why")
+        raise RuntimeError(f"the fuzzer ended early; see {log.name}")
     return {"executions": executions, "seconds": round(used), "kept": len(list(kept.iterdir())), "found": found}
 
 

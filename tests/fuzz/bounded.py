@@ -1,4 +1,4 @@
-"""Bounds on what one input may cost: of itself an endless or bloated one raises nothing."""
+"""Limits on the time and memory that one input may cost. Too slow or too large an input raises nothing by itself."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Callable
 MOST_SECONDS = 2.0
 """Seconds of processor time, on a machine of today."""
 MOST_BYTES = 500_000_000
-"""By which it may make the process larger than it ever was."""
+"""How many bytes one input may add to the process's peak memory."""
 
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class TooExpensive(Exception):
-    """An input that costs more than it may."""
+    """An input costs more time or memory than allowed."""
 
 
 def bounded(check: Callable[[bytes], None], most_seconds: float = MOST_SECONDS) -> Callable[[bytes], None]:
-    """`check`, which also raises `TooExpensive` for an input that took too long or too much memory.
+    """Return `check`, which then also raises `TooExpensive` for an input that took too much time or memory.
 
     Args:
         most_seconds: of processor time.
@@ -37,5 +37,5 @@ def bounded(check: Callable[[bytes], None], most_seconds: float = MOST_SECONDS) 
 
 
 def peak_bytes() -> int:
-    """The most memory this process has had resident."""
+    """Return the most resident memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT

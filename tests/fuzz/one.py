@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.one TARGET SECONDS FOLDER [libFuzzer's options]`: fuzz one target for at most so long."""
+"""`python -m tests.fuzz.one TARGET SECONDS FOLDER [libFuzzer's options]`: fuzz one target for at most SECONDS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fuzz.bounded import bounded, peak_bytes
 _INSTRUMENTED = ["shared", "prompt_api", "encoder_worker", "PIL"]
 _HANG_SECONDS = 60
 _ROUND_BYTES = 1_500_000_000
-"""At which a process makes room for a new one: atheris leaks what instrumented comparisons of arrays give."""
+"""Peak memory at which a process ends so that a new one starts: atheris leaks results of array comparisons."""
 _LARGEST_INPUT = 16 * 1024
 
 

@@ -1,4 +1,4 @@
-"""Every input that fuzzing ever found bad, and the seeds it starts from, hold what their target promises."""
+"""Every input that fuzzing ever found bad, and every seed, must hold what its target promises."""
 
 from __future__ import annotations
 

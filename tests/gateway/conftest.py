@@ -1,4 +1,4 @@
-"""Without HAProxy the gateway's tests are skipped, with that reason, unless `CI` or `EXPECT_GATEWAY` is set."""
+"""Without HAProxy the gateway's tests are skipped with that reason, unless `CI` or `EXPECT_GATEWAY` is set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway's configuration in the real HAProxy, before real replicas: where requests go, and what a death costs."""
+"""The gateway's configuration in the real HAProxy with real replicas: where requests go, and what a failure costs."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def fleet() -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def images(fleet: Fleet) -> list[str]:
-    """Ids of twelve images that are encoded."""
+    """Return the ids of twelve encoded images."""
     with httpx.Client(base_url=fleet.url, timeout=30) as http:
         return [upload(http, png(seed)) for seed in range(12)]
 
 
 @dataclass
 class Load:
-    """What clients saw that prompted while something happened."""
+    """The results of clients that kept prompting while something happened."""
 
     answered: int = 0
     failures: list[str] = field(default_factory=list)
     enough: threading.Condition = field(default_factory=threading.Condition)
 
     def wait_for(self, more: int) -> None:
-        """Return once that many more answers have come (60 s)."""
+        """Wait until this many more answers have come, for at most 60 s."""
         with self.enough:
             goal = self.answered + more
             assert self.enough.wait_for(lambda: self.answered >= goal, 60), self.failures[:3]
@@ -72,7 +72,7 @@ def test_a_replica_that_is_killed_costs_no_prompt_and_moves_only_its_own_images(
     with prompting(fleet, images) as again:
         fleet.add_replica()
         again.wait_for(40)
-    assert homes_of(fleet, images) == before  # the new one has the place of the old
+    assert homes_of(fleet, images) == before  # the new replica has the place of the killed one
     assert load.failures == again.failures == []
 
 
@@ -167,7 +167,7 @@ def test_without_a_replica_the_refusal_is_one_of_the_contract() -> None:
 
 
 def asked_literally(fleet: Fleet, target: str) -> tuple[int, bytes]:
-    """Status and body of a GET of `target` as it is written, which clients would tidy up."""
+    """Return status and body of a GET of `target` exactly as written. An HTTP client would normalize the target."""
     host, port = fleet.url.removeprefix("http://").split(":")
     with closing(socket.create_connection((host, int(port)), timeout=30)) as sock:
         sock.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
@@ -178,7 +178,7 @@ def asked_literally(fleet: Fleet, target: str) -> tuple[int, bytes]:
 
 @contextmanager
 def prompting(fleet: Fleet, images: list[str], clients: int = 3) -> Iterator[Load]:
-    """Clients that prompt one image after the other, all the time."""
+    """Run clients that keep prompting one image after the other."""
     load, done = Load(), threading.Event()
 
     def one(first: int) -> None:
@@ -210,7 +210,7 @@ def prompting(fleet: Fleet, images: list[str], clients: int = 3) -> Iterator[Loa
 
 
 def homes_of(fleet: Fleet, images: list[str]) -> dict[str, str]:
-    """Which replica answers for each image when there is no load that would make one spill over."""
+    """Return the replica that answers for each image without load, so that no request spills over."""
     with httpx.Client(base_url=fleet.url, timeout=30) as http:
         answers = [http.post(f"/v1/images/{image_id}/masks", json=CLICK) for image_id in images]
     assert {answer.status_code for answer in answers} == {200}
@@ -219,14 +219,14 @@ def homes_of(fleet: Fleet, images: list[str]) -> dict[str, str]:
 
 
 def upload(http: httpx.Client, data: bytes) -> str:
-    """The id of an image once it is encoded."""
+    """Upload an image, wait until it is encoded, and return its id."""
     answer = http.post("/v1/images?wait=30", content=data)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["image_id"])
 
 
 def accepted(http: httpx.Client, data: bytes) -> str:
-    """The id of an image that the service took."""
+    """Upload an image and return its id, encoded or not."""
     answer = http.post("/v1/images", content=data)
     assert answer.status_code in (200, 202), answer.text
     return str(answer.json()["image_id"])

@@ -1,4 +1,4 @@
-"""The bench of many replicas at its smallest, behind the real gateway."""
+"""A very small run of the bench of many replicas, behind the real gateway."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANGES = ("a third replica comes", "one of three is killed")
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the files of a quick run of the sections whose load changes and whose cache is too small."""
+    """Return the folder of a quick run of two kinds of sections: changing load, and a cache that is too small."""
     folder = tmp_path_factory.mktemp("scale")
     write(*run(QUICK, "cde", quick=True), folder)
     return folder

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder_worker.backends.fake import FakeEncoder
+from encoder_worker.backends.fake.encoder import FakeEncoder
 from encoder_worker.wiring import serve
 from shared.contract.models import VIT_B
 from shared.contract.settings import Settings

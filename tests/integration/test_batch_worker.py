@@ -125,10 +125,13 @@ def test_one_that_fails_fails_alone_with_its_own_error(scene: Scene) -> None:
     assert scene.queue.state(KEYS[3]).error_code == "invalid-image"
 
 
-def test_a_foreign_job_among_them_is_refused_and_stops_nobody(scene: Scene) -> None:
+@pytest.mark.parametrize("readable", [True, False], ids=["readable", "unreadable"])
+def test_a_foreign_job_among_them_is_refused_and_stops_nobody(scene: Scene, readable: bool) -> None:
     scene.submit(KEYS[0])
     foreign = Queue(QUEUE, connection=scene.redis, serializer=JSONSerializer)
     job = foreign.enqueue_call("os.getpid", job_id="foreign", failure_ttl=60)
+    if not readable:
+        scene.redis.hset(job.key, "data", b"cos\ngetpid\n(tR.")
     scene.submit(KEYS[1])
     scene.worker(lambda key: None).work(burst=True)
     assert job.get_status() == "failed"

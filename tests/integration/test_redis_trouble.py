@@ -17,7 +17,7 @@ from flask import Flask
 from PIL import Image
 
 from deploy.local.process import ProcessGroup
-from encoder_worker.backends.fake import FakeEncoder
+from encoder_worker.backends.fake.encoder import FakeEncoder
 from prompt_api.http.app import create_app
 from prompt_api.wiring import wired_services
 from shared.contract.keys import EmbeddingKey, record_key

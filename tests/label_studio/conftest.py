@@ -1,4 +1,4 @@
-"""The two services side by side: a real Label Studio, and this one with real weights behind a token."""
+"""Fixtures of the two services side by side: a real Label Studio, and this service with real weights and a token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PHOTO = jpeg(data.coffee())
 
 @dataclass(frozen=True)
 class Backend:
-    """This service, as an ML backend. `token` is what Label Studio sends as the password."""
+    """This service as an ML backend. Label Studio sends `token` as the password."""
 
     url: str
     token: str

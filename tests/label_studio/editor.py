@@ -1,4 +1,4 @@
-"""Label Studio's editor in a headless Chromium, as an annotator uses it."""
+"""Label Studio's editor in a headless Chromium, used as an annotator does."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ACCEPT = "[data-testid=bottombar-accept-suggestions-button]"
 
 
 class Editor:
-    """One task open in the editor."""
+    """The editor with one open task."""
 
     def __init__(self, driver: webdriver.Chrome, studio: Studio) -> None:
         self._driver = driver
@@ -48,14 +48,14 @@ class Editor:
         self._until(lambda: "/user/login" not in self._driver.current_url)
 
     def open(self, project: int, task: int) -> None:
-        """Open the task, and switch auto-annotation on."""
+        """Open the task and switch auto-annotation on."""
         self._driver.get(f"{self._studio.url}/projects/{project}/data?task={task}")
         self._until(self._image_is_shown)
         self._driver.execute_script(_AUTO_ANNOTATE)
         self._until(lambda: bool(self._smart_tools()))
 
     def choose(self, tool: str, label: str) -> None:
-        """Pick a smart tool, `key-point-tool` or `rectangle-tool`, and a label of it."""
+        """Choose a smart tool, `key-point-tool` or `rectangle-tool`, and one of its labels."""
         shown, *folded = self._smart_tools()
         if folded:
             self._until(lambda: self._pick(shown, tool))
@@ -74,7 +74,7 @@ class Editor:
         )
 
     def click(self, x: float, y: float, *, negative: bool = False) -> None:
-        """Click at these shares of the image's width and height; a negative click holds Alt."""
+        """Click at these shares of the image's width and height. A negative click holds Alt."""
         actions = self._at(x, y)
         if negative:
             actions.key_down(Keys.ALT).click().key_up(Keys.ALT)
@@ -87,7 +87,7 @@ class Editor:
         actions.move_to_element_with_offset(self._canvas(), *self._offset(*stop)).release().perform()
 
     def wait_for_suggestions(self, count: int = 1) -> list[str]:
-        """The kinds of the regions that wait to be accepted."""
+        """Return the kinds of the regions that wait to be accepted."""
 
         def found() -> list[str]:
             kinds: list[str] = self._driver.execute_script(_SUGGESTED)
@@ -97,12 +97,12 @@ class Editor:
         return found()
 
     def drawn(self) -> list[dict[str, Any]]:
-        """The regions as they are now, drawn prompts included."""
+        """Return the regions as they are now, including the drawn prompts."""
         regions: list[dict[str, Any]] = self._driver.execute_script(_SERIALIZED)
         return regions
 
     def accept(self) -> None:
-        """Take the suggestions over."""
+        """Accept the suggestions."""
         self._find(_ACCEPT).click()
         self._until(lambda: not self._driver.execute_script(_SUGGESTED))
 
@@ -111,7 +111,7 @@ class Editor:
         self._until(lambda: bool(self._driver.find_elements(By.CSS_SELECTOR, "[data-testid=bottombar-update-button]")))
 
     def take_picture(self, path: Path) -> None:
-        """A screenshot, small enough to keep beside the text."""
+        """Save a screenshot that is small enough to keep with the documents."""
         shot = Image.open(io.BytesIO(self._driver.get_screenshot_as_png())).convert("RGB")
         shot.save(path, quality=82, optimize=True)
 
@@ -135,7 +135,7 @@ class Editor:
         return ActionChains(self._driver).move_to_element_with_offset(self._canvas(), *self._offset(x, y))
 
     def _offset(self, x: float, y: float) -> tuple[int, int]:
-        """From the middle of the canvas, which may be wider than the image on it."""
+        """Return the offset from the middle of the canvas, which may be wider than the image on it."""
         box = self._canvas().rect
         width, height = self._driver.execute_script(_STAGE)
         return round(x * width - box["width"] / 2), round(y * height - box["height"] / 2)
@@ -149,7 +149,7 @@ class Editor:
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
-    """A headless Chromium of its own."""
+    """Start a headless Chromium with a profile of its own, and quit it at the end."""
     binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     service = shutil.which("chromedriver")
     assert binary, "Chromium is not installed"

@@ -1,6 +1,6 @@
-"""`make label-studio-check`: a real Label Studio, its editor in a real browser, this service behind it.
+"""`make label-studio-check`: a real Label Studio, its editor in a real browser, and this service as its ML backend.
 
-Not part of the suite: it wants Label Studio installed, a gigabyte.
+These tests are not part of the suite, because Label Studio takes a gigabyte to install.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def keypoint(x: float, y: float, *, positive: bool = True) -> dict[str, Any]:
 
 
 def mask_of(backend: Backend, prompt: dict[str, Any], *, multimask: bool) -> NDArray[np.bool_]:
-    """The API's own mask, the best of three where there are three."""
+    """Return the API's own mask: with `multimask`, the best of three."""
     answer = backend.ask(
         "POST", f"/v1/images/{IMAGE_ID}/masks", json={"prompts": [prompt], "multimask": multimask}
     ).json()
@@ -73,7 +73,7 @@ def mask_of(backend: Backend, prompt: dict[str, Any], *, multimask: bool) -> NDA
 
 
 def prompt_of(drawn: list[dict[str, Any]]) -> dict[str, Any]:
-    """The points among drawn regions as the API's prompt."""
+    """Return the points among the drawn regions as a prompt of the API."""
     points = [one for one in drawn if one["type"] == "keypointlabels"]
     return {
         "points": [[one["value"]["x"] / 100 * WIDTH, one["value"]["y"] / 100 * HEIGHT] for one in points],
@@ -87,7 +87,7 @@ def test_opening_a_task_encodes_its_image_and_leaves_no_prediction(studio: Studi
     studio.connect(project, f"{backend.url}/label-studio", backend.token)
     studio.open_task(task)
     shown = backend.ask("GET", f"/v1/images/{IMAGE_ID}?wait=30")
-    for _ in range(50):  # it is fetched in the background, and known from then on
+    for _ in range(50):  # the service fetches the image in the background, and does not know it before
         if shown.status_code == 200:
             break
         shown = backend.ask("GET", f"/v1/images/{IMAGE_ID}?wait=30")

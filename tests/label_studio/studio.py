@@ -1,4 +1,4 @@
-"""A real Label Studio on a free port: started, signed in to, given projects, asked for annotations."""
+"""A real Label Studio on a free port. Tests start it, sign in, create projects and read annotations."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from deploy.local.process import Child, ProcessGroup, stop_all
 
 EXECUTABLE = os.environ.get("LABEL_STUDIO", ".venv/label-studio/bin/label-studio")
 START_SECONDS = 900.0
-"""It makes its database first: minutes, on a machine that has other things to do."""
+"""It creates its database first, which takes minutes on a busy machine."""
 
 EMAIL = "annotator@example.com"
 
 
 class Studio:
-    """Label Studio's API, as its first user."""
+    """Label Studio's API, used as its first user."""
 
     def __init__(self, url: str, password: str) -> None:
         self.url = url
@@ -43,7 +43,7 @@ class Studio:
         self._client.close()
 
     def allow_legacy_tokens(self) -> str:
-        """Switch the old kind of token on; returns the user's."""
+        """Switch legacy tokens on and return the user's token."""
         self._post("/api/jwt/settings", {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True})
         return str(self._client.get("/api/current-user/token").json()["token"])
 
@@ -51,7 +51,7 @@ class Studio:
         return int(self._post("/api/projects", {"title": title, "label_config": label_config})["id"])
 
     def upload_photo(self, project: int, photo: bytes) -> tuple[int, str]:
-        """(id of the task made of it, what the task says its image is)."""
+        """Upload a photo and return the id of its task and the image address in the task."""
         answer = self._client.post(
             f"/api/projects/{project}/import", files={"file": ("coffee.jpg", photo, "image/jpeg")}
         )
@@ -80,14 +80,14 @@ class Studio:
         return found
 
     def interact(self, backend: int, task: int, result: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What the editor asks for after a smart click: the regions of the answer."""
+        """Send the request that the editor sends after a smart click, and return the regions of the answer."""
         answer = self._post(f"/api/ml/{backend}/interactive-annotating", {"task": task, "context": {"result": result}})
         assert not answer.get("errors"), answer
         regions: list[dict[str, Any]] = answer["data"]["result"]
         return regions
 
     def annotations(self, task: int) -> list[list[dict[str, Any]]]:
-        """The regions of each submitted annotation."""
+        """Return the regions of each submitted annotation."""
         return [one["result"] for one in self._client.get(f"/api/tasks/{task}/annotations").json()]
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Studio:
 
 @contextmanager
 def running_studio(folder: Path) -> Iterator[Studio]:
-    """Label Studio on SQLite in `folder`, with one user. It may call back to this machine, unlike by default."""
+    """Run Label Studio on SQLite in `folder`, with one user. Unlike by default, it may call back to this machine."""
     port, password = free_port(), secrets.token_urlsafe(12)
     environ = {
         **os.environ,
@@ -116,7 +116,7 @@ def running_studio(folder: Path) -> Iterator[Studio]:
         "COLLECT_ANALYTICS": "false",
         "SENTRY_DSN": "",
         "FRONTEND_SENTRY_DSN": "",
-        # It refuses ML backends and webhooks at private addresses unless told otherwise.
+        # By default it refuses ML backends and webhooks at private addresses.
         "ML_BLOCK_LOCAL_IP": "false",
         "SSRF_PROTECTION_ENABLED": "false",
     }

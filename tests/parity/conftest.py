@@ -19,7 +19,7 @@ from shared.contract.models import MOBILE_SAM, SAM1
 from tests.support.onnx import session as session_of
 
 PHOTOS = ("astronaut", "coffee", "chelsea")
-"""Square, landscape, landscape; `portrait` is the middle of the second, cut upright."""
+"""Square, landscape, landscape. `portrait` is an upright crop from the middle of the second."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,7 @@ def graphs(
 @pytest.fixture(scope="session")
 def photos(weights: Path) -> Mapping[str, Photo]:
     session = session_of(weights / "encoder.onnx")
-    # Enlarged, as photos are: of a mask of few pixels, a single one counts as much as a real error.
+    # Enlarged to the size of real photos: in a mask of few pixels, one pixel counts as much as a real error.
     images = {name: getattr(skimage.data, name)().repeat(2, axis=0).repeat(2, axis=1) for name in PHOTOS}
     images["portrait"] = np.ascontiguousarray(images["coffee"][:, 300:900])
 

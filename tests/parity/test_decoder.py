@@ -1,4 +1,4 @@
-"""Both mask decoders against segment_anything's own `SamPredictor`: real weights, real photos, random prompts."""
+"""Compares both mask decoders with segment_anything's own `SamPredictor`: real weights and photos, random prompts."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from tests.support.onnx import session as session_of
 from tests.support.reference import Answer, Click, Reference
 
 ROUNDS = 3
-"""Times each kind of prompt is drawn on each photo: 3 x 9 kinds x 4 photos are 108 prompts."""
+"""How often each kind of prompt is drawn on each photo: 3 x 9 kinds x 4 photos are 108 prompts."""
 
 LOGITS_TOLERANCE = 1e-3
 SCORES_TOLERANCE = 1e-4
 LEAST_IOU = 0.9999
-"""Of masks of 10,000 pixels and more; in a smaller one, where a single pixel is worth more, one may differ.
+"""The least IoU of masks of 10,000 pixels or more. In a smaller mask, one pixel may differ.
 
-Where a logit is within rounding of 0, its sign is chance."""
+If a logit is within rounding of 0, its sign is chance."""
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """A prompt on a photo, what segment_anything answers, and the prompt as the service's decoder takes it."""
+    """A prompt on a photo, segment_anything's answer, and the prompt as the service's decoder takes it."""
 
     photo: str
     click: Click
@@ -48,7 +48,7 @@ Report = Callable[[str, object], None]
 
 @pytest.fixture
 def report(record_testsuite_property: Report) -> Report:
-    """What was measured, for the run's XML report."""
+    """Return the function that writes the measured differences to the run's XML report."""
     return record_testsuite_property
 
 
@@ -128,7 +128,7 @@ def _assert_equal(
 def test_the_unsplit_graph_equals_the_stock_export(
     weights: Path, graphs: DecoderGraphs, cases: list[Case], photos: Mapping[str, Photo]
 ) -> None:
-    """The export returns one mask: the single one from three sparse tokens on, else the best of three."""
+    """The export returns one mask: the single mask from three sparse tokens on, otherwise the best of three."""
     stock, ours = (session_of(path) for path in (weights / "sam.onnx", graphs.unsplit))
     for case in cases[::9]:
         inputs = _stock_inputs(case.prompt, photos[case.photo].embedding)
@@ -156,7 +156,7 @@ def test_masks_without_the_padding_are_the_same_masks(
 def test_refining_again_and_again_stays_with_segment_anything(
     split: Decode, reference: Reference, photos: Mapping[str, Photo]
 ) -> None:
-    """Each side feeds back its own logits, padding included, so differences could add up."""
+    """Each side refines its own logits, padding included, so differences could add up."""
     photo = photos["coffee"]
     reference.preset(photo.embedding, photo.original)
     points, labels = np.array([[300.0, 200.0]]), np.array([1])
@@ -187,7 +187,7 @@ def _cases_on(name: str, photo: Photo, reference: Reference, rng: np.random.Gene
 
 
 def _clicks(original: Size, rng: np.random.Generator) -> Iterator[Click]:
-    """One of each kind per round; a `mask` stands for the logits of the answer before."""
+    """Yield one click of each kind per round. A `mask` stands for the logits of the answer before."""
     height, width = original
     earlier = np.zeros((256, 256), np.float32)
 
@@ -217,7 +217,7 @@ def _clicks(original: Size, rng: np.random.Generator) -> Iterator[Click]:
 
 
 def _stock_inputs(prompt: Prompt, embedding: Floats) -> dict[str, Floats]:
-    """Inputs of the unsplit graph, which segment_anything's own export takes as well."""
+    """Return the inputs of the unsplit graph, which segment_anything's own export takes as well."""
     points, labels = sparse_prompt(prompt)
     return {
         "image_embeddings": embedding,
@@ -236,7 +236,7 @@ def _prompt(click: Click, original: Size) -> Prompt:
 
 
 def _least_iou(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
-    """Of the pairs of masks; 1 for a pair that a single pixel or less tells apart."""
+    """Return the least IoU of the pairs of masks. A pair that differs in one pixel or none counts as 1."""
     ious = [1.0]
     for one, other in zip(ours, theirs, strict=True):
         if int((one ^ other).sum()) > 1:

@@ -1,4 +1,4 @@
-"""What the image encoder sees, against segment_anything's own `ResizeLongestSide` and `Sam.preprocess`."""
+"""Compares the image encoder's input with segment_anything's own `ResizeLongestSide` and `Sam.preprocess`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from shared.contract.models import MOBILE_SAM, SAM1
 
 ensure_torchvision_imports()
 
-from segment_anything.modeling import Sam  # noqa: E402  # only now can it be imported
+from segment_anything.modeling import Sam  # noqa: E402  # it cannot be imported earlier
 from segment_anything.utils.transforms import ResizeLongestSide  # noqa: E402
 
 
 class Unused(torch.nn.Module):
-    """Stands where the networks would: preprocessing needs none of them, only the encoder's frame."""
+    """Replaces the networks, because preprocessing uses only the encoder's frame."""
 
     img_size = SAM1.frame.side
 

@@ -1,4 +1,4 @@
-"""The resized frame is segment_anything's, pixel for pixel."""
+"""The resized frame equals segment_anything's, pixel for pixel."""
 
 from __future__ import annotations
 

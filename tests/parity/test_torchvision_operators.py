@@ -1,4 +1,4 @@
-"""segment_anything imports, whether or not torchvision came with its compiled operators."""
+"""segment_anything can be imported with and without torchvision's compiled operators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(code: str, *path: Path) -> subprocess.CompletedProcess[str]:
-    """Python code in a process of its own, with folders before all others on its module path."""
+    """Run Python code in its own process, with these folders first on its module path."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(folder) for folder in (*path, ROOT))}
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -26,7 +26,7 @@ def run(code: str, *path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def with_torchvision(folder: Path, source: str) -> Path:
-    """A folder with a torchvision of the given source."""
+    """Return a folder with a torchvision that has the given source."""
     (folder / "torchvision").mkdir()
     (folder / "torchvision" / "__init__.py").write_text(source, encoding="utf-8")
     return folder

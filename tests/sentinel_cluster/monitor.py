@@ -1,4 +1,4 @@
-"""What a server is told, command by command."""
+"""Records the commands that a server receives."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from contextlib import ExitStack, contextmanager
 from tests.support.servers import Server
 
 _WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
-_LONGEST = 4096  # bytes: of an embedding its beginning is enough
+_LONGEST = 4096  # bytes: the beginning of an embedding is enough
 _END = b"the end of the monitor"
 
 
 class Monitor:
-    """Hears what `server` is told, also inside scripts, at little cost to the other threads of this process."""
+    """Records the commands that `server` receives, also from scripts, at little cost to the process's other threads."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -32,7 +32,7 @@ class Monitor:
         self._socket.close()
 
     def commands(self) -> Iterator[list[str]]:
-        """As words, what is no text escaped; of one that is very long the first words, and three dots."""
+        """Yield the words of each command, with bytes escaped. A very long command is cut and ends with `...`."""
         for line in b"".join(self._heard).split(b"\r\n"):
             words = [word.decode() for word in _WORD.findall(line[:_LONGEST])]
             if words and _END.decode() not in words:

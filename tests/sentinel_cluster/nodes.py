@@ -1,4 +1,4 @@
-"""A cluster of three masters, one of which has a replica: real processes, which notice a death within seconds."""
+"""A cluster of three masters, one of them with a replica. The processes are real and notice a death within seconds."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _NODE_TIMEOUT = 1000  # milliseconds
 
 
 class Nodes:
-    """The cluster. Master n has the nth third of the slots; the replica is of master 0."""
+    """The cluster. Master n has the nth third of the slots. The replica belongs to master 0."""
 
     def __init__(self, folder: Path, group: ProcessGroup, tls: Tls | None = None) -> None:
         """
         Args:
-            tls: all of them speak it, with clients and each other; the tests ask them without.
+            tls: nodes and clients use TLS with it. The tests themselves connect without TLS.
         """
         self._tls = tls
         self.masters = [self._server(f"node {number}", folder, group) for number in range(MASTERS)]
         self.replica = self._server("replica", folder, group)
 
     def assemble(self) -> None:
-        """Make one cluster of them."""
+        """Make one cluster of the nodes."""
         first, *others = self.all
         for number, master in enumerate(self.masters):
             self.say(master, "CLUSTER", "ADDSLOTSRANGE", _first_slot(number), _first_slot(number + 1) - 1)
@@ -59,23 +59,23 @@ class Nodes:
         return f"{scheme}+cluster://" + ",".join(f"127.0.0.1:{server.announced}" for server in self.masters)
 
     def has(self, number: int, key: str) -> bool:
-        """Whether the slot of `key` began at master `number`."""
+        """Return True if the slot of `key` was at master `number` at the start."""
         return _first_slot(number) <= key_slot(key.encode()) < _first_slot(number + 1)
 
     def photo_on(self, number: int) -> bytes:
-        """A new photo, all of whose keys began at master `number`."""
+        """Return a new photo whose keys were all at master `number` at the start."""
         while True:
             data = photo()
             if self.has(number, image_key(id_of(data))):
                 return data
 
     def wait_until_whole(self) -> None:
-        """Every node agrees that all slots are served, and that master 0 has its replica."""
+        """Wait until every node agrees that all slots are served and that master 0 has its replica."""
         until(lambda: all(self._sees_all(server) for server in self.all), "the cluster is whole")
 
     @contextmanager
     def moving(self, key: str, number: int, *, to: int) -> Iterator[None]:
-        """Inside the block the slot of `key` is on its way from master `number` to master `to`; then it is there."""
+        """Migrate the slot of `key` from master `number` to master `to` during the block."""
         source, target, slot = self.masters[number], self.masters[to], key_slot(key.encode())
         names = {server: self.say(server, "CLUSTER", "MYID") for server in (source, target)}
         self.say(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
@@ -85,7 +85,7 @@ class Nodes:
             self.say(server, "CLUSTER", "SETSLOT", slot, "NODE", names[target])
 
     def move(self, key: str, number: int, *, to: int) -> None:
-        """The key itself goes."""
+        """Move the key itself."""
         self.masters[number].client.migrate("127.0.0.1", self.masters[to].port, key, 0, 1000)
 
     def say(self, server: Server, *words: object) -> bytes:

@@ -1,4 +1,4 @@
-"""The API in this process on given Redis URLs, a worker process beside it, and what a client sees of them."""
+"""The API in this process on given Redis URLs, a worker in its own process, and a client's view of both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from shared.contract.settings import Settings
 from tests.support.waiting import waited
 
 MOST = 2.0 + 1.0
-"""Seconds that a request may wait whatever Redis does, and slack; typical is one."""
+"""The most seconds that a request waits, whatever Redis does, with slack. One second is typical."""
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 NO_RECIPE = {"prompts": [{"points": [[40 + n / 10, 30] for n in range(40)], "labels": [1] * 40}]}
@@ -47,12 +47,12 @@ class Answer:
 
     @property
     def refused(self) -> bool:
-        """As it shall be while Redis does not work."""
+        """True if this is the answer that is due while Redis does not work."""
         return self.status == 503 and self.body["code"] == "store-unavailable" and self.retry_after is not None
 
 
 class Scene:
-    """The API."""
+    """The API, as a client sees it."""
 
     def __init__(self, app: Flask, token: str | None) -> None:
         self._app = app
@@ -85,14 +85,14 @@ class Scene:
 
 @contextmanager
 def api(settings: Settings, token: str | None = None) -> Iterator[Scene]:
-    """The API on what `settings` say; `token` is sent with each request."""
+    """Run the API with these settings. `token` is sent with each request."""
     with wired_services(settings) as services:
         yield Scene(create_app(services), token)
 
 
 @contextmanager
 def worker(settings: Settings) -> Iterator[None]:
-    """A worker process."""
+    """Run a worker process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SAM_")}
     environment |= {
         "SAM_MODEL": settings.model,
@@ -112,7 +112,7 @@ def worker(settings: Settings) -> Iterator[None]:
 
 
 def photo() -> bytes:
-    """Bytes that nobody has uploaded yet."""
+    """Return a photo that was never uploaded before."""
     file = io.BytesIO()
     pixels = np.random.default_rng(next(_numbers)).integers(0, 255, (80, 120, 3), np.uint8)
     Image.fromarray(pixels).save(file, "PNG")
@@ -120,7 +120,7 @@ def photo() -> bytes:
 
 
 def ready_image(scene: Scene, data: bytes) -> str:
-    """The id of the photo, once it is encoded."""
+    """Upload the photo, wait until it is encoded, and return its id."""
     answer = scene.upload(data, wait=30)
     assert (answer.status, answer.body["status"]) == (200, "ready")
     return str(answer.body["image_id"])

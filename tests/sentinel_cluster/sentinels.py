@@ -1,4 +1,4 @@
-"""A master, two replicas and three sentinels: real processes, which notice a death within seconds."""
+"""A master, two replicas and three sentinels. The processes are real and notice a death within seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.servers import QUEUE_OPTIONS
 
 SERVICE = "queue"
 DOWN_AFTER = 1.0
-"""Seconds without an answer after which a sentinel takes a server for dead."""
+"""After this many seconds without an answer, a sentinel takes a server for dead."""
 
 _CONFIGURATION = """\
 port {port}
@@ -36,15 +36,15 @@ class Sentinel:
     """One sentinel.
 
     Attributes:
-        port: where the tests ask it.
-        announced: where clients and the other sentinels do; the same port, unless they do it over TLS.
+        port: the port that the tests connect to.
+        announced: the port for clients and the other sentinels. It is the same port, unless they use TLS.
     """
 
     def __init__(self, name: str, folder: Path, master: int, group: ProcessGroup, tls: Tls | None) -> None:
         self.port = free_port()
         self.announced = free_port() if tls else self.port
         folder.mkdir()
-        file = folder / "sentinel.conf"  # it writes what it learns into it
+        file = folder / "sentinel.conf"  # the sentinel writes what it learns into this file
         file.write_text(
             _CONFIGURATION.format(
                 port=self.port,
@@ -58,7 +58,7 @@ class Sentinel:
         command = [str(tls.binary if tls else valkey_binary()), str(file), "--sentinel"]
         self._child = Child(name, command, environ={}, group=group, sink=lambda _line: None)
         self.client = redis.Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
-        # By itself it looks once in ten seconds at what seems well, and so long learns not who follows whom.
+        # By default a sentinel asks a healthy server only every ten seconds, so it learns late which one is the master.
         periods = ("INFO-PERIOD", 200, "PUBLISH-PERIOD", 200, "ASK-PERIOD", 200)
         until(lambda: self._say("SENTINEL", "DEBUG", *periods), "a sentinel answers")
 
@@ -83,12 +83,12 @@ class Replicated:
     def __init__(self, folder: Path, group: ProcessGroup, tls: Tls | None = None) -> None:
         """
         Args:
-            tls: all of them speak it, with clients and each other; the tests ask them without.
+            tls: servers, sentinels and clients use TLS with it. The tests themselves connect without TLS.
         """
         self._scheme = "rediss" if tls else "redis"
         self.servers: list[Member] = []
         for number in range(3):
-            # A replica that was out of reach shall be one again at once.
+            # A replica that was cut off must follow its master again at once.
             options = [*QUEUE_OPTIONS, "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
             if self.servers:
                 options += ["--replicaof", f"127.0.0.1 {self.servers[0].announced}"]
@@ -99,13 +99,13 @@ class Replicated:
 
     @property
     def url(self) -> str:
-        """The last sentinel comes first; what is asked here of any, is asked of the first."""
+        """Return the URL with the last sentinel first, because the tests themselves ask the first one."""
         hosts = ",".join(f"127.0.0.1:{sentinel.announced}" for sentinel in reversed(self.sentinels))
         return f"{self._scheme}+sentinel://{hosts}/{SERVICE}"
 
     @property
     def master(self) -> Member:
-        """The one that the sentinels name."""
+        """Return the server that the sentinels name as the master."""
         _, port = self._ask(0, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(server for server in self.servers if server.announced == int(port))
 
@@ -115,18 +115,18 @@ class Replicated:
         return [server for server in self.servers if server is not master]
 
     def wait_until_whole(self) -> None:
-        """All sentinels know each other and agree, and both replicas follow the master."""
+        """Wait until all sentinels know each other and agree, and both replicas follow the master."""
         until(lambda: all(self._knows_all(number) for number in range(3)), "the sentinels know all")
         until(lambda: self._confirmed() == 2, "both replicas follow the master")
 
     def fail_over(self) -> None:
-        """Have another master, as an operator would; the old one goes on as a replica."""
+        """Switch to another master, as an operator does. The old master goes on as a replica."""
         old = self.master
         self.sentinels[0].client.execute_command("SENTINEL", "FAILOVER", SERVICE)  # type: ignore[no-untyped-call]
         until(lambda: self.master is not old, "there is another master")
 
     def cut_connections(self) -> None:
-        """Whoever goes on must find the master again."""
+        """Cut the connections of all clients, so that they must find the master again."""
         self.master.client.execute_command("CLIENT", "KILL", "TYPE", "normal")  # type: ignore[no-untyped-call]
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The cache on a cluster of three: everything works there, and the loss of one node is the loss of its keys alone."""
+"""The cache on a cluster of three nodes: everything works, and the loss of a node costs only the keys of that node."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Nodes, Set
 
 @pytest.fixture
 def nodes(parts: tuple[Nodes, Settings]) -> Nodes:
-    """All well."""
+    """Return the cluster once it is whole."""
     parts[0].wait_until_whole()
     return parts[0]
 
@@ -70,14 +70,14 @@ def settings(parts: tuple[Nodes, Settings]) -> Settings:
 
 @pytest.fixture(scope="module")
 def scene(settings: Settings) -> Iterator[Scene]:
-    """One API for all tests: whatever happened, it is never started again."""
+    """Run one API for all tests. It is never restarted, whatever happened."""
     with api(settings, TOKEN) as scene:
         yield scene
 
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[RedisStore]:
-    """In a thread with the allowance of a request."""
+    """Return a store in a thread that has the time allowance of a request."""
     allowance.grant(2 * settings.redis_timeout)
     yield RedisStore(cache_client(settings.cache_url, settings.redis_timeout))
     allowance.revoke()
@@ -157,7 +157,7 @@ def test_a_key_is_followed_while_its_slot_moves_and_after(nodes: Nodes, store: R
     with nodes.moving(key, 1, to=2):
         assert store.members(key) == {"one"}  # not moved yet
         nodes.move(key, 1, to=2)
-        assert store.members(key) == {"one"}  # it is asked for at its new node, with a permission for each command
+        assert store.members(key) == {"one"}  # the new node gets an ASKING before each command
         store.add_member(key, "two", 60)
     assert store.members(key) == {"one", "two"}
     assert store.remove_member(key, "one") == 1

@@ -1,4 +1,4 @@
-"""The queue behind sentinels: masters are killed, hang and change under the API and its worker."""
+"""The queue with sentinels: masters are killed, hang and change while the API and its worker run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Replicated
 
 @pytest.fixture
 def queue(parts: tuple[Replicated, Settings]) -> Replicated:
-    """All three servers and all sentinels well."""
+    """Return the queue once all three servers and all sentinels are well."""
     parts[0].wait_until_whole()
     return parts[0]
 
@@ -72,7 +72,7 @@ class Upload(NamedTuple):
 
 
 class Uploads:
-    """Clients that upload new photos all the time."""
+    """Clients that keep uploading new photos."""
 
     def __init__(self, scene: Scene, clients: int = 2) -> None:
         self.all: list[Upload] = []
@@ -104,7 +104,7 @@ def test_a_worker_and_the_events_move_to_the_next_master(scene: Scene, queue: Re
 
     with worker(settings):
         assert encodes()
-        queue.fail_over()  # the old master lives on as a replica, which reads but does not write
+        queue.fail_over()  # the old master goes on as a replica, which can be read but not written
         until(encodes, "encoded and heard of")
         queue.wait_until_whole()
         dead = queue.master
@@ -138,7 +138,7 @@ def test_a_killed_master_refuses_uploads_until_the_next_one_and_loses_none(
     assert lost == []
 
     dead.restart()
-    with worker(settings):  # none was running: each job went through the failover
+    with worker(settings):  # no worker ran before, so every job went through the failover
         first = id_of(uploads.acknowledged()[0].data)
         until(lambda: scene.state(first, wait=5).body["status"] == "ready", "an image from before is ready")
 
@@ -157,7 +157,7 @@ def test_a_master_that_hangs_is_replaced_and_holds_up_nobody(scene: Scene, queue
 
         until(is_taken, "there is another master")
         assert max(answer.seconds for answer in answers) < MOST
-    # Back again, it may be taken for the master for a moment by those who still have a connection.
+    # When the old master is back, a client that still has a connection may take it for the master for a moment.
     queue.wait_until_whole()
     assert scene.upload().status == 202
     assert scene.ready().status == 200
@@ -168,7 +168,7 @@ def test_an_upload_that_no_replica_has_is_refused(scene: Scene, queue: Replicate
     with thawed(*replicas):
         for replica in replicas:
             replica.freeze()
-        for _ in range(2):  # the second one finds the job of the first
+        for _ in range(2):  # the second upload finds the job of the first
             answer = scene.upload(data)
             assert answer.refused
             assert answer.seconds < MOST
@@ -191,7 +191,7 @@ def test_a_sentinel_that_hangs_is_waited_for_once(scene: Scene, queue: Replicate
     asked = 12
 
     def seconds() -> float:
-        """Of uploads, each of which must find the master anew."""
+        """Return the seconds of uploads that each must find the master anew."""
         total = 0.0
         for _ in range(asked):
             queue.cut_connections()

@@ -1,4 +1,4 @@
-"""Redis over TLS, in each of the three arrangements: the whole way works, and only for servers that can be trusted."""
+"""Redis over TLS as one server, with sentinels and as a cluster: everything works, but only with trusted servers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.sentinel_cluster.until import until
 from tests.support.servers import QUEUE_OPTIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
-"""Where a server dies between accepting a connection and the handshake, Python 3.11's `SSLSocket._create` raises the
-reset that it finds without closing its socket, which then ends with the exception."""
+"""If a server dies between accepting a connection and the handshake, Python 3.11's `SSLSocket._create` raises the
+reset without closing its socket. The socket is then collected together with the exception."""
 
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
-    """No such socket is found in the tests of another module."""
+    """Collect such sockets here, so that they are not found in the tests of another module."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -35,7 +35,7 @@ def collected() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    """Of servers that are called localhost, and have this machine's address."""
+    """Make certificates for servers named localhost at this machine's address."""
     try:
         return Tls.made(tmp_path_factory.mktemp("tls"), "localhost", "127.0.0.1")
     except FileNotFoundError as error:
@@ -46,7 +46,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 
 @pytest.fixture
 def trusted(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
-    """API and worker know who signed the certificates."""
+    """Let API and worker trust the authority that signed the certificates."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
 
 
@@ -59,7 +59,7 @@ def group() -> Iterator[ProcessGroup]:
 
 @pytest.fixture(scope="module")
 def port(tls: Tls, group: ProcessGroup, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Of one server that can be the queue."""
+    """Start one server that can be the queue, and return its port."""
     server = Member("queue", tmp_path_factory.mktemp("queue"), QUEUE_OPTIONS, group=group, tls=tls)
     yield server.announced
     server.stop()

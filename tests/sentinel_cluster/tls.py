@@ -1,4 +1,4 @@
-"""Certificates for servers on this machine, and servers that speak TLS with them, or do not."""
+"""Certificates for servers on this machine, and servers that use TLS with them or run without TLS."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MEMORY = 64 << 20
 
 @dataclass(frozen=True)
 class Tls:
-    """What servers that speak TLS need.
+    """Everything that servers need for TLS.
 
     Attributes:
-        binary: a Redis that can; the embedded Valkey was built without.
-        authority: the certificate of who signed the servers', for clients.
+        binary: a Redis with TLS. The embedded Valkey was built without it.
+        authority: the certificate of the authority that signed the servers' certificate, for clients.
     """
 
     binary: Path
@@ -31,10 +31,10 @@ class Tls:
 
     @classmethod
     def made(cls, folder: Path, *names: str) -> Tls:
-        """A new authority, and the servers' certificate for these names and addresses.
+        """Make a new authority, and one certificate of the servers for these names and addresses.
 
         Raises:
-            FileNotFoundError: there is no Redis here that speaks TLS.
+            FileNotFoundError: this machine has no Redis with TLS.
         """
         binary = shutil.which("redis-server")
         if binary is None:
@@ -46,7 +46,7 @@ class Tls:
         return files
 
     def settings(self, port: int) -> list[tuple[str, str]]:
-        """Names and values for a server that speaks TLS at `port` and with others; clients need no certificate."""
+        """Return names and values for a server that uses TLS at `port` and to others. Clients need no certificate."""
         return [
             ("tls-port", str(port)),
             ("tls-cert-file", str(self.certificate)),
@@ -57,16 +57,16 @@ class Tls:
         ]
 
     def options(self, port: int) -> list[str]:
-        """The same as arguments."""
+        """Return the settings as command-line arguments."""
         return [word for name, value in self.settings(port) for word in (f"--{name}", value)]
 
 
 class Member(Server):
-    """One of several servers, which find each other as clients find them.
+    """One of several servers that find each other in the same way as clients find them.
 
     Attributes:
-        port: where the tests ask it, never over TLS.
-        announced: where clients and the others do; the same port, unless they do it over TLS.
+        port: the port that the tests connect to, never over TLS.
+        announced: the port for clients and the other servers. It is the same port, unless they use TLS.
     """
 
     def __init__(

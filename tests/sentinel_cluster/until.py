@@ -1,4 +1,4 @@
-"""Waiting for what servers find out by themselves."""
+"""Waits until servers have noticed a change by themselves."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 import redis
 
 PATIENCE = 60.0
-"""Seconds after which a test gives up; nothing asserted depends on it."""
+"""After this many seconds a test gives up. No assertion depends on it."""
 
 
 def until(true: Callable[[], bool], what: str) -> None:
-    """Return once `true` is; a server that does not answer yet is waited for."""
+    """Wait until `true` returns True. A server that does not answer yet counts as not yet true."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

@@ -11,7 +11,7 @@ from io import BytesIO
 from flask.testing import FlaskClient
 from PIL import Image
 
-from encoder_worker.backends.fake import FakeEncoder
+from encoder_worker.backends.fake.encoder import FakeEncoder
 from prompt_api.http.app import create_app
 from prompt_api.http.services import Services
 from prompt_api.models.fake.decoder import FakeDecoder

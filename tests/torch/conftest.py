@@ -1,4 +1,4 @@
-"""A real ViT-B and a small encoder of the same class, both with random weights, and the file Meta would publish."""
+"""A real ViT-B and a small encoder of the same class, with random weights, and a checkpoint in Meta's format."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from shared.contract.models import VIT_B, Model
 
 ensure_torchvision_imports()
 
-from segment_anything import sam_model_registry  # noqa: E402  # only now can it be imported
+from segment_anything import sam_model_registry  # noqa: E402  # it cannot be imported earlier
 from segment_anything.modeling import ImageEncoderViT  # noqa: E402
 
 
 def randomise(module: torch.nn.Module, seed: int) -> None:
-    """The same random numbers each time, of a trained network's size, also where segment_anything begins with zeros."""
+    """Set the same random numbers each time, as large as in a trained network, even for weights that start as zeros."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.ndim < 2 and name.endswith("weight"):
-                continue  # of a norm
+                continue  # the weight of a norm
             inputs = 4 if "pos" in name else parameter[0].numel()
             scale = inputs**-0.5 if parameter.ndim > 1 else 0.02
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
@@ -36,7 +36,7 @@ def randomise(module: torch.nn.Module, seed: int) -> None:
 
 @pytest.fixture(scope="session")
 def sam() -> Any:
-    """segment_anything's own ViT-B."""
+    """Return segment_anything's own ViT-B."""
     model = sam_model_registry["vit_b"]().eval().requires_grad_(False)
     randomise(model.image_encoder, seed=1)
     return model
@@ -44,7 +44,7 @@ def sam() -> Any:
 
 @pytest.fixture(scope="session")
 def checkpoint(sam: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its checkpoint, in the format and under the name of the official one."""
+    """Write the model's checkpoint, in the format and under the name of the official one."""
     assert VIT_B.checkpoint is not None
     path = tmp_path_factory.mktemp("checkpoint") / VIT_B.checkpoint.name
     torch.save(sam.state_dict(), path)
@@ -53,14 +53,14 @@ def checkpoint(sam: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def random_vit_b(checkpoint: Path) -> Model:
-    """ViT-B with the digest of that checkpoint."""
+    """Return ViT-B with the digest of that checkpoint."""
     with checkpoint.open("rb") as file:
         return VIT_B.with_checkpoint(hashlib.file_digest(file, "sha256").hexdigest())
 
 
 @pytest.fixture
 def small_encoder() -> Callable[[], Any]:
-    """Makes equal `ImageEncoderViT`s: two narrow blocks, one with windows and one without."""
+    """Return a function that makes equal `ImageEncoderViT`s: two narrow blocks, one with windows and one without."""
 
     def make() -> Any:
         encoder = ImageEncoderViT(
@@ -80,7 +80,7 @@ def small_encoder() -> Callable[[], Any]:
 
 @pytest.fixture
 def photo() -> NDArray[np.uint8]:
-    """A landscape photo, (400, 600, 3)."""
+    """Return a landscape photo, (400, 600, 3)."""
     import skimage.data
 
     return np.asarray(skimage.data.coffee())

@@ -1,4 +1,4 @@
-"""The bench of the encoders runs where there is no GPU, so that it is ready where there is one."""
+"""The bench of the encoders also runs without a GPU, so a fault in it is found before it runs on one."""
 
 from __future__ import annotations
 

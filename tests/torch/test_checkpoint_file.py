@@ -1,4 +1,4 @@
-"""What stands under a checkpoint's name may be anything; only weights of the right model get in, and nothing runs."""
+"""A file with a checkpoint's name may hold anything. Only weights of the right model are loaded, and no code runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, torch.Tensor]:
-    """Names and shapes of ViT-B's weights."""
+    """Return the names and shapes of ViT-B's weights."""
     return dict(empty_sam("vit_b").state_dict())
 
 

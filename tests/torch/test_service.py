@@ -1,4 +1,4 @@
-"""ViT-B through the whole service, beside MobileSAM: torch in one worker, and nowhere in the API."""
+"""ViT-B and MobileSAM in the whole service: one worker uses torch, and the API never does."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ sys.modules.update(dict.fromkeys(("torch", "torchvision", "segment_anything")))
 from prompt_api.__main__ import main
 sys.exit(main())
 """
-"""A module that is None in `sys.modules` cannot be imported, installed or not."""
+"""A module that is None in `sys.modules` cannot be imported, even if it is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def service(
 
 @pytest.fixture(scope="module")
 def predictor(sam: Any, jpeg: bytes) -> Any:
-    """segment_anything's own, with the photo set."""
+    """Return segment_anything's own predictor, with the photo set."""
     predictor = SamPredictor(sam)
     predictor.set_image(np.asarray(Image.open(io.BytesIO(jpeg))))
     return predictor

@@ -1,4 +1,4 @@
-"""The torch encoder gives segment_anything's numbers, in whatever batches and precision it runs."""
+"""The torch encoder gives segment_anything's numbers in every batch size and precision."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_network_that_fails_is_an_error_of_this_project(photo: NDArray[np.uint
 
 
 class SmallDevice:
-    """Holds so many images and no more; keeps the sizes of the batches it was given."""
+    """A fake device with room for `room` images. It records the sizes of its batches."""
 
     def __init__(self, room: int) -> None:
         self.room = room

@@ -56,7 +56,7 @@ def test_entries_are_read_in_order_with_their_scopes() -> None:
         (entry(ALICE, scopes="read,write"), "namespace:scopes:hash"),
         (entry(ALICE)[:-1], "64 digits"),
         (f"{entry(ALICE)},{entry(ALICE, 'bob')}", "same hash"),
-        (entry(""), "hash of nothing"),
+        (entry(""), "hash of an empty token"),
     ],
 )
 def test_a_malformed_setting_is_refused_without_repeating_it(setting: str, says: str) -> None:

@@ -22,7 +22,7 @@ __all__ = ["server"]
 @pytest.fixture
 def model(server: Server) -> Model:
     """ViT-B as the server would have it published."""
-    return replace(VIT_B, checkpoint=Checkpoint("sam_tiny.pth", server.url, len(CONTENT), SHA256))
+    return replace(VIT_B, checkpoint=Checkpoint("sam_tiny.pth", server.url, len(CONTENT), SHA256, "vit_b"))
 
 
 @pytest.fixture

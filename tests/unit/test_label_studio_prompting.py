@@ -81,12 +81,12 @@ def test_regions_that_are_no_prompts_ask_for_nothing() -> None:
 @pytest.mark.parametrize(
     ("drawn", "words"),
     [
-        (point(50, 50, image_rotation=90), "turned"),
+        (point(50, 50, image_rotation=90), "rotated"),
         (box(10, 10, 0, 10), "x0 < x1"),
         (Drawn.model_validate({"type": "keypoint", "to_name": "image", "value": {}}), "no x and y"),
         (Drawn.model_validate({"type": "rectangle", "to_name": "image", "value": {"x": 1, "y": 1}}), "no width"),
     ],
-    ids=["image turned", "no area", "no place", "no size"],
+    ids=["image rotated", "no area", "no place", "no size"],
 )
 def test_prompts_that_mean_nothing_are_refused(drawn: Drawn, words: str) -> None:
     with pytest.raises(InvalidPrompt, match=words):

@@ -1,4 +1,4 @@
-"""Who is asked for the master, and what a connection does when the master is one no more."""
+"""Which sentinel is asked for the master, and what a connection does when its server is no longer the master."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_master_that_takes_no_writes_is_left_for_the_one_that_another_sentinel
     with ValkeyServer(replicaof="127.0.0.1 1") as demoted:
         client = client_of(Sentinel(demoted.port), Sentinel(server.port))
         assert client.get("key") is None
-        with pytest.raises(redis.ConnectionError, match="master is one no more"):
+        with pytest.raises(redis.ConnectionError, match="no longer the master"):
             client.set("key", "value")
         assert client.set("key", "value")
         with redis.Redis(port=server.port) as direct:
@@ -96,7 +96,7 @@ def test_whoever_is_blocked_on_a_master_is_told_when_it_is_one_no_more(server: V
     client, told = client_of(Sentinel(server.port)), threading.Event()
 
     def block() -> None:
-        with pytest.raises(redis.ConnectionError, match="master is one no more"):
+        with pytest.raises(redis.ConnectionError, match="no longer the master"):
             client.blpop(["list"], timeout=60)
         told.set()
 

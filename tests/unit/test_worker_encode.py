@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoder_worker.backends.fake import FakeEncoder
+from encoder_worker.backends.fake.encoder import FakeEncoder
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.encoder import Encoder
 from shared.contract.errors import EncodeFailed, ImageExpired, ImageTooLarge, InvalidImage, UnsupportedImage

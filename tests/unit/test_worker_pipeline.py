@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoder_worker.backends.fake import FakeEncoder
+from encoder_worker.backends.fake.encoder import FakeEncoder
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.pipeline import EncodePipeline
 from shared.contract.errors import EncodeFailed, InvalidImage

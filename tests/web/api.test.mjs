@@ -29,7 +29,7 @@ function events(...images) {
   return new Response(text, { headers: { "Content-Type": "text/event-stream" } });
 }
 
-/** A tab's memory. */
+/** A fake of the tab's sessionStorage. */
 globalThis.sessionStorage = {
   kept: new Map(),
   getItem: (key) => sessionStorage.kept.get(key) ?? null,
@@ -46,12 +46,12 @@ test("a problem document becomes a Problem with its code, detail and Retry-After
   await assert.rejects(api.getImage("id"), { code: "overloaded", status: 503, detail: "because", retryAfter: 2.5 });
 });
 
-test("an answer that is no problem document is still a Problem", async () => {
+test("an error that is not a problem document still becomes a Problem", async () => {
   answerWith(new Response("<h1>Bad Gateway</h1>", { status: 502 }));
   await assert.rejects(api.getImage("id"), { code: "http-502", status: 502, retryAfter: null });
 });
 
-test("a service out of reach is `offline`", async () => {
+test("a service that cannot be reached is `offline`", async () => {
   answerWith(new TypeError("failed to fetch"));
   await assert.rejects(api.getImage("id"), { code: "offline" });
 });
@@ -78,25 +78,25 @@ test("an image is followed by its events to the end", async () => {
   assert.deepEqual(asked, ["v1/images/id/events"]);
 });
 
-test("when the event stream breaks, the image is asked for instead", async () => {
+test("when the event stream breaks off, the image is polled instead", async () => {
   answerWith(events({ image_id: "id", status: "queued" }), Response.json({ image_id: "id", status: "ready" }));
   assert.equal((await api.followImage("id")).status, "ready");
   assert.deepEqual(asked, ["v1/images/id/events", "v1/images/id?wait=15"]);
 });
 
-test("an image that is gone ends the following with its problem", async () => {
+test("following an image that is gone ends with its problem", async () => {
   answerWith(problem(410, "image-expired"), problem(410, "image-expired"));
   await assert.rejects(api.followImage("id"), { code: "image-expired" });
 });
 
-test("following ends with an abort", async () => {
+test("an abort ends the following", async () => {
   const controller = new AbortController();
   controller.abort();
   answerWith(new TypeError("aborted"));
   await assert.rejects(api.followImage("id", { signal: controller.signal }), { name: "AbortError" });
 });
 
-test("a service that asks for a token gets the one the person gives, from then on", async () => {
+test("a service that needs a token gets the person's token from then on", async () => {
   useDialog(async () => "secret");
   answerWith(problem(401, "unauthorized"), Response.json({}), Response.json({}));
   await api.getImage("id");
@@ -122,7 +122,7 @@ test("a person without a token is asked once for all calls, and each of them is 
   assert.equal(asks, 1);
 });
 
-test("a prompt's answer carries its masks and the times it took", async () => {
+test("a prompt's answer has its masks and its times", async () => {
   const body = JSON.stringify({ results: [{ masks: [{ score: 0.9 }] }] });
   answerWith(new Response(body, { headers: { "Server-Timing": "fetch;dur=0.5, decode;dur=24.5" } }));
   const { results, times } = await api.promptMasks("id", {});
@@ -135,12 +135,12 @@ test("without Server-Timing the service's time is unknown", () => {
   assert.equal(api.totalServerTiming(null), null);
 });
 
-test("a SHA-256 is the one the service computes", async () => {
+test("the SHA-256 equals the one that the service computes", async () => {
   const abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
   assert.equal(await api.digest(new Blob(["abc"])), abc);
 });
 
-test("every error is a sentence, and a limit in its detail is passed on", () => {
+test("every error becomes a sentence, which includes a limit from the detail", () => {
   assert.equal(
     sentenceFor(new Problem("image-too-large", { detail: "at most 50 megapixels" })),
     "That picture is larger than this service accepts. At most 50 megapixels.",

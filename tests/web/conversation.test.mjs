@@ -9,7 +9,7 @@ import { START, commit } from "../../prompt_api/web/timeline.js";
 const masks = [{ score: 0.9, mask_token: "t" }];
 const good = { results: [{ masks }], times: { total: 1, inside: 1 } };
 
-/** A conversation about one picture, with a decoder that gives what the script says and a listener that writes down. */
+/** A conversation about one picture, with a decoder that follows the script and a listener that records its calls. */
 function about(...script) {
   const asked = [];
   const heard = [];
@@ -43,14 +43,14 @@ function about(...script) {
 
 const click = { ...withPoint(BLANK, { x: 1, y: 2, label: 1 }), id: 1 };
 
-test("an answer is told once", async () => {
+test("the listener gets an answer once", async () => {
   const { heard, entry, settled } = about(good);
   entry.ask(click);
   await settled;
   assert.deepEqual(heard, [["answer", good]]);
 });
 
-test("a click where the pointer rested is answered by what the hover asked", async () => {
+test("a click where the pointer rested gets the hover's answer", async () => {
   const { asked, heard, entry, settled } = about(good);
   entry.ask(hoverStep(1, 2), true);
   await settled;
@@ -60,7 +60,7 @@ test("a click where the pointer rested is answered by what the hover asked", asy
   assert.equal(heard.length, 2);
 });
 
-test("a hover that fails is not told, and rests a while", async () => {
+test("a hover that fails is not reported, and hovers pause for a while", async () => {
   const { asked, heard, entry } = about(new Problem("overloaded", { status: 503, retryAfter: 5 }), good);
   entry.ask(hoverStep(1, 2), true);
   await new Promise(setImmediate);
@@ -70,7 +70,7 @@ test("a hover that fails is not told, and rests a while", async () => {
   assert.deepEqual(heard, []);
 });
 
-test("a mask the service has forgotten is left out, and the points are asked alone", async () => {
+test("a mask that the service has forgotten is left out, and the points are sent alone", async () => {
   const { asked, entry, settled } = about(new Problem("invalid-prompt", { status: 422 }), good);
   const base = { ...click, ...answerFields(masks) };
   entry.timeline = commit(START, { step: withPoint(base, { x: 3, y: 4, label: 0 }) });
@@ -80,7 +80,7 @@ test("a mask the service has forgotten is left out, and the points are asked alo
   assert.equal(entry.timeline.now.step.base, null);
 });
 
-test("a picture the service has lost is encoded again, three times at most", async () => {
+test("a picture that the service has lost is encoded again, three times at most", async () => {
   for (const [recoveries, outcome] of [[0, "encode again"], [3, "problem"]]) {
     const { heard, entry, settled } = about(new Problem("image-expired", { status: 410 }));
     entry.recoveries = recoveries;
@@ -90,14 +90,14 @@ test("a picture the service has lost is encoded again, three times at most", asy
   }
 });
 
-test("when decoding here fails, it is told and the question is asked again", async () => {
+test("when local decoding fails, the failure is reported and the prompt is sent again", async () => {
   const { heard, entry, settled } = about(new Problem("local-decoding"), good);
   entry.ask(click);
   await settled;
   assert.deepEqual(heard.map(([kind]) => kind), ["local failure", "answer"]);
 });
 
-test("a decoder that was switched off while it was asked has not failed: the other one is asked", async () => {
+test("a decoder switched off during a request has not failed, and the other decoder is asked", async () => {
   const { asked, heard, entry, settled, conversation } = about(good);
   const { decoder } = conversation;
   conversation.decoder = {
@@ -122,14 +122,14 @@ test("while a picture is encoded again, others can be prompted", async () => {
   assert.deepEqual(heard.map(([kind]) => kind), ["encode again", "answer"]);
 });
 
-test("what cannot be mended is told as it is", async () => {
+test("an error that cannot be repaired is reported unchanged", async () => {
   const { heard, entry, settled } = about(new Problem("forbidden", { status: 403 }));
   entry.ask(click);
   await settled;
   assert.deepEqual(heard, [["problem", "forbidden"]]);
 });
 
-test("nothing is told about a picture that was closed", async () => {
+test("nothing is reported about a picture that was closed", async () => {
   let open;
   const { heard, entry } = about(new Promise((resolve) => (open = resolve)));
   entry.ask(click);

@@ -13,7 +13,7 @@ function started() {
   return { queue, names, finish: async (name) => (running.get(name)(), await new Promise(setImmediate)) };
 }
 
-test("two pictures are encoded at once, the next as soon as one is done", async () => {
+test("two pictures are encoded at once, and the next one starts as soon as one is done", async () => {
   const { queue, names, finish } = started();
   for (const name of ["a", "b", "c", "d"]) queue.add(name);
   assert.deepEqual(names, ["a", "b"]);
@@ -21,7 +21,7 @@ test("two pictures are encoded at once, the next as soon as one is done", async 
   assert.deepEqual(names, ["a", "b", "c"]);
 });
 
-test("the picture someone looks at does not wait", async () => {
+test("the picture that a person looks at does not wait", async () => {
   const { queue, names, finish } = started();
   for (const name of ["a", "b", "c", "d"]) queue.add(name);
   queue.hurry("d");

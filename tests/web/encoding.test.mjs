@@ -9,7 +9,7 @@ const ready = { image_id: "id", status: "ready" };
 const queued = { image_id: "id", status: "queued", queue_position: 2 };
 const encoding = { image_id: "id", status: "encoding" };
 
-/** A service that answers each call with the next of its script, and writes down what was called. */
+/** A service that answers each call with the next entry of its script, and records the calls. */
 function service(script) {
   const calls = [];
   const next = (name) => {
@@ -53,7 +53,7 @@ test("a picture the service knows is not uploaded", async () => {
   assert.deepEqual(calls, ["getImage"]);
 });
 
-test("a new picture is uploaded and followed, and every stage is told", async () => {
+test("a new picture is uploaded and followed, and every stage is reported", async () => {
   const { outcome, steps } = await run({
     getImage: [new Problem("image-not-found")],
     uploadImage: [queued],
@@ -68,7 +68,7 @@ test("a new picture is uploaded and followed, and every stage is told", async ()
   ]);
 });
 
-test("where the browser cannot hash, the picture is uploaded without asking", async () => {
+test("if the browser cannot hash, the picture is uploaded without asking first", async () => {
   const { outcome, calls } = await run({ digest: [null], uploadImage: [ready] });
   await outcome;
   assert.deepEqual(calls, ["digest", "uploadImage"]);
@@ -100,7 +100,7 @@ test("an encoding that fails is an error with the service's own code and reason"
   await assert.rejects(outcome, { code: "invalid-image", detail: "it is cut off" });
 });
 
-test("a busy service is asked again after the time it named", async () => {
+test("a busy service is asked again after its Retry-After time", async () => {
   const busy = new Problem("overloaded", { status: 503, retryAfter: 7 });
   const { outcome, steps, calls } = await run({
     getImage: [new Problem("image-not-found")],
@@ -111,7 +111,7 @@ test("a busy service is asked again after the time it named", async () => {
   assert.equal(steps.find(({ step }) => step === "backing-off").seconds, 7);
 });
 
-test("a service that stays busy is given up after five tries", async () => {
+test("after five tries, a service that stays busy is not asked again", async () => {
   const busy = () => new Problem("store-unavailable", { status: 503, retryAfter: 600 });
   const { outcome, calls } = await run({ getImage: [busy(), busy(), busy(), busy(), busy()] });
   await assert.rejects(outcome, { code: "store-unavailable" });

@@ -10,7 +10,7 @@ async function read(...chunks) {
   return events;
 }
 
-test("each event gives its data, whatever its name", async () => {
+test("each event yields its data, whatever its name is", async () => {
   assert.deepEqual(await read("event: queued\ndata: 1\n\nevent: ready\ndata:2\n\n"), ["1", "2"]);
 });
 
@@ -23,10 +23,10 @@ test("lines may end with a carriage return, also cut in two", async () => {
   assert.deepEqual(await read("data: 1\r", "\n\r\ndata: 2\r\n\r\n"), ["1", "2"]);
 });
 
-test("several data lines are one text, comments are nothing", async () => {
+test("several data lines become one text, and comments are ignored", async () => {
   assert.deepEqual(await read(": still here\n\ndata: a\ndata: b\n\n"), ["a\nb"]);
 });
 
-test("an event that was cut off is not told", async () => {
+test("an event that was cut off is dropped", async () => {
   assert.deepEqual(await read("data: 1\n\ndata: 2\n"), ["1"]);
 });

@@ -45,7 +45,7 @@ function arrayBuffer(buffer) {
   return buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.length);
 }
 
-test("the orientation is found in either byte order, as SHORT or LONG, wherever the chunk stands", () => {
+test("the orientation is found in either byte order, as SHORT or LONG, wherever the chunk is", () => {
   for (const little of [true, false]) {
     for (const kind of [3, 4]) {
       for (const value of [1, 2, 3, 4, 5, 6, 7, 8]) {
@@ -57,12 +57,12 @@ test("the orientation is found in either byte order, as SHORT or LONG, wherever 
   }
 });
 
-test("the header that JPEG has before it is skipped in a WEBP", () => {
+test("a WEBP may have the header that JPEG puts before the TIFF, and it is skipped", () => {
   const exif = Buffer.concat([Buffer.from("Exif\0\0", "latin1"), tiff(true)]);
   assert.equal(orientationIn(webp(["EXIF", exif]), "webp"), 6);
 });
 
-test("without one that can be read it is 1", () => {
+test("the orientation is 1 if none can be read", () => {
   const none = [{ tag: 0x0100 }, { kind: 2 }, { count: 2 }, { value: 0 }, { value: 9 }].map((fields) => tiff(true, fields));
   for (const exif of [...none, Buffer.from("nonsense"), Buffer.alloc(0), tiff(true).subarray(0, 15)]) {
     assert.equal(orientationIn(webp(["EXIF", exif]), "webp"), 1);
@@ -70,7 +70,7 @@ test("without one that can be read it is 1", () => {
   }
 });
 
-test("a file cut anywhere is no error", () => {
+test("a file cut off anywhere is not an error", () => {
   for (const [file, format] of [[webp(["EXIF", tiff(true)]), "webp"], [png(["eXIf", tiff(false)]), "png"]]) {
     for (let length = 12; length < file.byteLength; length++) {
       assert.ok([1, 6].includes(orientationIn(file.slice(0, length), format)));

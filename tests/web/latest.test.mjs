@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { LatestOnly } from "../../prompt_api/web/latest.js";
 
-/** A queue whose jobs end when told to. */
+/** A queue whose jobs end when the test says so. */
 function controlled() {
   const started = [];
   const ends = [];
@@ -24,7 +24,7 @@ test("a job runs at once when nothing runs", () => {
   assert.deepEqual(started, ["a"]);
 });
 
-test("of the jobs that came meanwhile only the latest runs, and never beside another", async () => {
+test("of the jobs submitted meanwhile only the latest runs, and never at the same time as another", async () => {
   const { queue, started, endOne } = controlled();
   for (const job of ["a", "b", "c", "d"]) queue.submit(job);
   assert.deepEqual(started, ["a"]);
@@ -43,7 +43,7 @@ test("a forgotten job does not run", async () => {
   assert.deepEqual(started, ["a"]);
 });
 
-test("it runs again after it was idle", async () => {
+test("a queue runs again after it was idle", async () => {
   const { queue, started, endOne } = controlled();
   queue.submit("a");
   await endOne();

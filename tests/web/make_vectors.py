@@ -37,7 +37,7 @@ def _masks() -> dict[str, Mask]:
 
 
 def _runs(mask: Mask) -> list[int]:
-    """Run lengths down the columns, background first: the definition, without pycocotools."""
+    """Run lengths down the columns, background first, computed from the definition without pycocotools."""
     cells = mask.flatten(order="F")
     changes = np.flatnonzero(np.diff(cells)) + 1
     lengths = np.diff(np.concatenate([[0], changes, [cells.size]])).tolist()

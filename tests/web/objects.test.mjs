@@ -14,7 +14,7 @@ function stateWith(...labels) {
   return state;
 }
 
-test("a kept object carries its prompt, its mask and its label, and the prompt is blank again", () => {
+test("a kept object has its prompt, its mask and its label, and the prompt is blank again", () => {
   const state = stateWith("dog");
   assert.equal(state.step, BLANK);
   assert.deepEqual(state.objects, [{ id: 1, label: "dog", colour: objects.PALETTE[0], step }]);
@@ -25,7 +25,7 @@ test("there is nothing to keep before the answer", () => {
   assert.equal(objects.keep({ step: { ...step, masks: null }, objects: [], editing: null }, { id: 1, label: "" }), null);
 });
 
-test("an object without a name is called object, and a name is one line of at most sixty characters", () => {
+test("an object without a label is called object, and a label is one line of at most sixty characters", () => {
   const [plain, long] = stateWith("  ", ` a\n${"b".repeat(80)}`).objects;
   assert.equal(plain.label, "object");
   assert.equal(long.label, `a ${"b".repeat(58)}`);
@@ -37,7 +37,7 @@ test("colours differ until all are used", () => {
   assert.equal(stateWith(...Array(objects.PALETTE.length + 1).fill("x")).objects.at(-1).colour, objects.PALETTE[0]);
 });
 
-test("an object taken up again and kept stays the same object, in its place and colour", () => {
+test("an object that is edited and kept again has the same id, place and colour", () => {
   const state = stateWith("dog", "cat");
   const again = { ...state, ...objects.reselect(state, 1) };
   assert.equal(again.step, step);
@@ -49,13 +49,13 @@ test("an object taken up again and kept stays the same object, in its place and 
   assert.equal(editing, null);
 });
 
-test("deleting the object that is being changed takes its prompt away, deleting another does not", () => {
+test("deleting the object being edited clears its prompt, and deleting another does not", () => {
   const state = { ...stateWith("dog", "cat"), step, editing: 1 };
   assert.equal(objects.remove(state, 1).step, BLANK);
   assert.equal("step" in objects.remove(state, 2), false);
 });
 
-test("an object can be renamed and recoloured, the others stay", () => {
+test("an object can be renamed and recoloured, and the others stay the same", () => {
   const state = stateWith("dog", "cat");
   assert.deepEqual(objects.relabel(state, 2, "lynx").objects.map(({ label }) => label), ["dog", "lynx"]);
   assert.equal(objects.recolour(state, 1, "#123456").objects[0].colour, "#123456");

@@ -55,7 +55,7 @@ test("pixels that touch at a corner are two parts", () => {
   assert.equal(whole(drawn("#.", ".#")).length, 2);
 });
 
-test("only the bounding box is looked at, and places are those of the whole picture", () => {
+test("only the bounding box is read, and coordinates are those of the whole picture", () => {
   const { runs, size } = drawn("......", "...##.", "...##.");
   assert.deepEqual(outlines(runs, size, [3, 1, 2, 2])[0].outer, [[3, 1], [5, 1], [5, 3], [3, 3]]);
 });
@@ -66,19 +66,19 @@ for (const vector of vectors) {
   });
 }
 
-test("stairs become a line, and nothing moves further than the tolerance", () => {
+test("stairs become a line, and no point moves further than the tolerance", () => {
   const rows = Array.from({ length: 40 }, (_, y) => "#".repeat(y + 1).padEnd(40, "."));
   const [{ outer }] = whole(drawn(...rows));
   assert.ok(simplify(outer, 1).length <= 6);
   assert.ok(Math.abs(signedArea(simplify(outer, 1)) - signedArea(outer)) <= 40);
 });
 
-test("a ring that would collapse stays as it is", () => {
+test("a ring that would collapse stays unchanged", () => {
   const [{ outer }] = whole(drawn("#"));
   assert.equal(simplify(outer, 5), outer);
 });
 
-test("parts and holes joined by cuts enclose the same area", () => {
+test("parts and holes that are joined by cuts enclose the same area", () => {
   const ring = vectors.find(({ name }) => name === "ring");
   assert.equal(signedArea(joined(whole(ring))), pixels(ring));
   const two = drawn("###..", "#.#.#", "###..");

@@ -22,7 +22,7 @@ test("a first click asks for three masks and refines none", () => {
   });
 });
 
-test("a hover asks what the click there would ask", () => {
+test("a hover sends the same request as a click there", () => {
   const click = prompts.withPoint(prompts.BLANK, here);
   assert.deepEqual(prompts.requestFor(prompts.hoverStep(10, 20)), prompts.requestFor(click));
 });
@@ -32,7 +32,7 @@ test("the mask with the best score is chosen", () => {
   assert.equal(prompts.chosenMask(step).mask_token, "token-1");
 });
 
-test("a second click refines the mask the person chose, into one mask", () => {
+test("a second click refines the mask that the person chose, and asks for one mask", () => {
   const step = { ...answered(prompts.withPoint(prompts.BLANK, here), 0.4, 0.9, 0.6), chosen: 2 };
   assert.deepEqual(prompts.requestFor(prompts.withPoint(step, there)), {
     prompts: [{ points: [[10, 20], [30, 40]], labels: [1, 0], mask_token: "token-2" }],
@@ -52,7 +52,7 @@ test("a click before a refinement is answered goes on refining the same mask", (
   assert.equal(prompts.withPoint(prompts.withPoint(step, there), here).base, "token-0");
 });
 
-test("a box keeps the points and starts afresh", () => {
+test("a box keeps the points and refines no mask", () => {
   const step = answered(prompts.withPoint(prompts.BLANK, here), 0.9);
   assert.deepEqual(prompts.requestFor(prompts.withBox(step, [1, 2, 3, 4])), {
     prompts: [{ points: [[10, 20]], labels: [1], box: [1, 2, 3, 4] }],
@@ -61,7 +61,7 @@ test("a box keeps the points and starts afresh", () => {
   });
 });
 
-test("a step whose mask was forgotten can be asked by its points alone", () => {
+test("a step whose mask was forgotten can be asked with its points alone", () => {
   const step = prompts.withPoint(answered(prompts.withPoint(prompts.BLANK, here), 0.9), there);
   assert.equal("mask_token" in prompts.requestFor({ ...step, base: null }).prompts[0], false);
 });

@@ -6,7 +6,7 @@ import { decodeRuns, rasterize } from "../../prompt_api/web/rle.js";
 
 const vectors = JSON.parse(readFileSync(new URL("vectors/rle.json", import.meta.url), "utf8"));
 
-/** The mask cell by cell, column-major: the definition. */
+/** The mask cell by cell, column-major, computed from the definition. */
 function cellsOf({ runs }) {
   return Uint8Array.from(runs.flatMap((length, index) => Array(length).fill(index % 2)));
 }

@@ -7,7 +7,7 @@ function pressed(key, held = {}) {
   return { key, ctrlKey: false, metaKey: false, shiftKey: false, altKey: false, ...held };
 }
 
-test("Ctrl or Cmd with Z undoes, with Shift or Y it does again", () => {
+test("Ctrl or Cmd with Z undoes; with Shift and Z, or with Y, it redoes", () => {
   const on = { letters: true };
   assert.equal(actionFor(pressed("z", { ctrlKey: true }), on), "undo");
   assert.equal(actionFor(pressed("z", { metaKey: true }), on), "undo");
@@ -22,7 +22,7 @@ test("the browser keeps its own keys", () => {
   }
 });
 
-test("switched off, single letters do nothing, and Ctrl with Z still does", () => {
+test("when single letters are switched off they do nothing, and Ctrl with Z still undoes", () => {
   assert.equal(actionFor(pressed("k"), { letters: true }), "keep");
   assert.equal(actionFor(pressed("k"), { letters: false }), null);
   assert.equal(actionFor(pressed("z", { ctrlKey: true }), { letters: false }), "undo");

@@ -1,4 +1,4 @@
-"""What the page exports, read by those who will read it: pycocotools, Pillow, zipfile, a polygon painter."""
+"""Tests of the page's exports with the tools that read them: pycocotools, Pillow, zipfile and a polygon painter."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_yolo_polygons_cover_the_masks(exported: Path) -> None:
 
 
 def _filled(polygon: NDArray[np.float64]) -> Mask:
-    """The polygon painted four times as large and sampled at the centres: Pillow's own edges are a pixel too wide."""
+    """Paint the polygon four times as large and sample the centres, because Pillow's edges are a pixel too wide."""
     large = Image.new("1", (WIDTH * 4, HEIGHT * 4))
     ImageDraw.Draw(large).polygon([(x * 4, y * 4) for x, y in polygon.tolist()], fill=1)
     return np.asarray(large)[2::4, 2::4]

@@ -1,4 +1,4 @@
-"""The page's modules that need no browser, in node's own test runner."""
+"""Runs the tests of the page's modules that need no browser, in node's own test runner."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ function kept(line, label) {
   return commit(line, objects.keep(line.now, { id: line.nextId, label }));
 }
 
-test("undo brings back the masks and the choice of the state before, redo what was undone", () => {
+test("undo brings back the masks and the choice of the state before, and redo those that were undone", () => {
   let line = answered(clicked(START), 0.9, 0.1);
   line = amend(line, line.now.step.id, { chosen: 1 });
   const refined = answered(clicked(line, there), 0.8);
@@ -35,12 +35,12 @@ test("at the ends of the timeline, undo and redo change nothing", () => {
   assert.equal(redo(START), START);
 });
 
-test("a new deed after an undo takes the place of what was undone", () => {
+test("a new action after an undo replaces what was undone", () => {
   const line = clicked(undo(clicked(START)), there);
   assert.equal(redo(line), line);
 });
 
-test("an answer that comes after its step was undone is there when it is done again", () => {
+test("an answer that comes after its step was undone is there after a redo", () => {
   const asked = clicked(START);
   const back = amend(undo(asked), asked.now.step.id, prompts.answerFields([{ score: 0.9 }]));
   assert.equal(back.now.step.masks, null);
@@ -53,14 +53,14 @@ test("an answer to a step that is gone changes nothing", () => {
   assert.deepEqual(amend(instead, asked.now.step.id, prompts.answerFields([{ score: 0.9 }])), instead);
 });
 
-test("an answer that comes after the next click goes to its own step, and is shown meanwhile", () => {
+test("an answer that comes after the next click goes to its own step, and is shown until the next answer", () => {
   const first = clicked(START);
   const line = amend(clicked(first, there), first.now.step.id, prompts.answerFields([{ score: 0.9 }]));
   assert.equal(line.now.step.masks, null);
   assert.equal(shownStep(line).id, first.now.step.id);
 });
 
-test("after a clear, nothing of what was before is shown while the next answer is awaited", () => {
+test("after a clear, no earlier mask is shown before the next answer", () => {
   const cleared = commit(answered(clicked(START), 0.9), { step: prompts.BLANK });
   assert.equal(shownStep(clicked(cleared, there)).masks, null);
 });
@@ -74,7 +74,7 @@ test("keeping and deleting an object can be undone", () => {
   assert.equal(prompts.chosenMask(undo(undo(without)).now.step).score, 0.9);
 });
 
-test("the past has an end", () => {
+test("the number of past states is limited", () => {
   let line = START;
   for (let i = 0; i < 600; i++) line = clicked(line);
   assert.equal(line.past.length, 500);

@@ -7,21 +7,21 @@ const picture = { width: 4000, height: 3000 };
 const frame = { width: 1000, height: 600 };
 const fitted = viewport.fit(picture, frame);
 
-test("fitted, the whole picture is centred in the frame", () => {
+test("a fitted view centres the whole picture in the frame", () => {
   const { scale, left, top } = fitted;
   assert.ok(left > 0 && top > 0);
   assert.ok(Math.abs(left * 2 + picture.width * scale - frame.width) < 1e-9);
   assert.ok(Math.abs(top * 2 + picture.height * scale - frame.height) < 1e-9);
 });
 
-test("zooming keeps what is under the pointer under the pointer", () => {
+test("zooming keeps the same place of the picture under the pointer", () => {
   const at = { x: 400, y: 250 };
   const before = viewport.toPicture(fitted, at);
   const after = viewport.toPicture(viewport.zoomAt(fitted, 7, at, picture, frame), at);
   assert.ok(Math.hypot(before.x - after.x, before.y - after.y) < 1e-9);
 });
 
-test("zooming out ends at the whole picture, zooming in at sixteen pixels for one", () => {
+test("zooming out ends at the whole picture, and zooming in at sixteen CSS pixels per picture pixel", () => {
   const near = viewport.zoomAt(fitted, 1e6, { x: 0, y: 0 }, picture, frame);
   assert.equal(near.scale, 16);
   assert.equal(viewport.zoomAt(near, 1e-6, { x: 0, y: 0 }, picture, frame).scale, fitted.scale);
@@ -41,14 +41,14 @@ test("a picture smaller than the frame stays in its middle", () => {
   assert.deepEqual(viewport.panBy(view, 30, 30, small, frame).left, 450);
 });
 
-test("a fitted view follows the size of the frame, a zoomed one keeps its zoom", () => {
+test("a fitted view follows the size of the frame, and a zoomed view keeps its zoom", () => {
   const smaller = { width: 500, height: 300 };
   assert.deepEqual(viewport.reframe(fitted, picture, smaller), viewport.fit(picture, smaller));
   const near = viewport.zoomAt(fitted, 4, { x: 500, y: 300 }, picture, frame);
   assert.equal(viewport.reframe(near, picture, smaller).scale, near.scale);
 });
 
-test("what is hidden is brought into the frame, what is seen stays", () => {
+test("a hidden place is brought into the frame, and a visible place stays", () => {
   const near = viewport.actualSize(fitted, { x: 0, y: 0 }, picture, frame);
   const view = viewport.reveal(near, { x: 3999, y: 2999 }, picture, frame);
   const window = viewport.windowOf(view, frame);

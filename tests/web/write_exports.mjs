@@ -1,4 +1,4 @@
-/** Writes what the page would export: `node write_exports.mjs FOLDER`, the pictures as JSON on standard input. */
+/** Writes what the page exports: `node write_exports.mjs FOLDER`, with the pictures as JSON on standard input. */
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,7 +1,7 @@
-"""What a client raises: the errors that the service names by their `code`, and two that only a client can meet.
+"""The errors that a client raises: those that the service names by their `code`, and two that only a client can meet.
 
 SamCacheError
-├── RequestError                      the caller can mend it
+├── RequestError                      the caller can correct it
 │   ├── LengthRequired                length-required
 │   ├── ImageTooLarge                 image-too-large
 │   ├── RequestTooLarge               request-too-large
@@ -89,7 +89,7 @@ class InvalidImage(RequestError):
 
 
 class InvalidPrompt(RequestError):
-    """The prompt makes no sense to the service."""
+    """The service refuses the prompt as invalid."""
 
     code = "invalid-prompt"
 

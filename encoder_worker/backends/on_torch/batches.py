@@ -1,4 +1,4 @@
-"""Images to results in batches that fit the device."""
+"""Work in batches that fit the memory of the device."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _log = logging.getLogger(__name__)
 
 
 class FittingBatches:
-    """Runs batches, and halves them for good where the device's memory ends.
+    """Runs batches. When one does not fit the device's memory, all later batches are half as large.
 
-    Batches are of 1, 2, 4, … images: few sizes, each of which a compiled network is prepared for.
+    A batch has 1, 2, 4, … images: a compiled network must be prepared for each size, so there are few.
 
     Attributes:
         largest: images of the largest batch that is tried.
@@ -28,11 +28,11 @@ class FittingBatches:
 
     @property
     def sizes(self) -> list[int]:
-        """Every size of a batch, the largest first."""
+        """Every size that a batch may have, the largest first."""
         return [1 << power for power in reversed(range(self.largest.bit_length()))]
 
     def run(self, items: Sequence[_In], work: Callable[[Sequence[_In]], list[_Out]]) -> list[_Out]:
-        """What `work` gives for all items, in order, in as few batches as fit.
+        """The results of `work` for all items, in order, from as few batches as fit.
 
         Raises:
             torch.OutOfMemoryError: not even one item fits.
@@ -46,7 +46,7 @@ class FittingBatches:
             except torch.OutOfMemoryError:
                 if count == 1:
                     raise
-            # Only here, after the exception and all that its frames hold are gone, is the memory free.
+            # The memory is free only here: inside the handler the exception's frames still hold tensors.
             torch.cuda.empty_cache()
             self.largest = count // 2
             _log.warning("the device's memory is too small for a batch of %d: from now on %d", count, self.largest)

@@ -1,4 +1,4 @@
-"""Which device torch computes on, in which precision, and why not on a better one."""
+"""Chooses the device and the precision that torch computes with, and says why not a better one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def choose_device(wanted: str) -> torch.device:
     """The device that `SAM_DEVICE` (`auto`, `cuda`, `cpu`) asks for.
 
     Raises:
-        ConfigurationError: `cuda` cannot be had; its sentence says whether torch or the driver is missing.
+        ConfigurationError: there is no usable GPU for `cuda`. The sentence says whether torch or the driver is missing.
     """
     if wanted == "cpu":
         return torch.device("cpu")
@@ -38,7 +38,7 @@ def choose_device(wanted: str) -> torch.device:
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     """The precision that `SAM_TORCH_DTYPE` (`auto`, `float32`, `bfloat16`) asks for.
 
-    float16 is no choice: SAM's ViT-H leaves its range. Source: segment_anything issues 540 and 696.
+    float16 is not offered: some values in ViT-H are too large for it. Source: segment_anything issues 540 and 696.
     """
     if wanted == "auto":
         fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= _BFLOAT16_CAPABILITY
@@ -48,7 +48,7 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
 
 @contextmanager
 def explained_memory(device: torch.device, what: str) -> Iterator[None]:
-    """Turn running out of the device's memory inside the block into a sentence that says what to do.
+    """If the device's memory runs out inside the block, raise an error that says what to do.
 
     Raises:
         ConfigurationError: `what` does not fit.
@@ -70,6 +70,6 @@ def _why_not_cuda() -> str | None:
         return "the installed torch is built for the CPU alone; install a CUDA build of it to use a GPU"
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]  # torch has no types here
-    except (RuntimeError, AssertionError) as error:  # with the driver's own reason: missing, too old, busy
+    except (RuntimeError, AssertionError) as error:  # it has the driver's reason: missing, too old, busy
         return str(error).strip().splitlines()[0]
     return "torch finds no GPU that it can use"

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class TorchEncoder:
-    """An `Encoder` on any network from (B, 3, side, side) to the model's only tensor, both float32 on `device`."""
+    """An `Encoder` that runs a network from (B, 3, side, side) to the model's only tensor, both float32 on `device`."""
 
     def __init__(
         self,
@@ -34,8 +34,8 @@ class TorchEncoder:
     ) -> None:
         """
         Args:
-            batch: most images at once.
-            result: float32, or float16 to have the device round the embeddings.
+            batch: the most images at once.
+            result: float32, or float16 to let the device round the embeddings.
         """
         self._model = model
         self._network = network
@@ -55,11 +55,11 @@ class TorchEncoder:
             return self._batches.run(images, self._encode)
         except torch.OutOfMemoryError as error:
             raise EncodeFailed("the device has no memory left to encode even one image") from error
-        except (RuntimeError, ValueError) as error:  # CUDA's errors are RuntimeErrors without types of their own
+        except (RuntimeError, ValueError) as error:  # CUDA's errors have no type of their own
             raise EncodeFailed(f"torch could not run the image encoder: {str(error).splitlines()[0]}") from error
 
     def warm_up(self) -> None:
-        """Run a batch of each size, which compiles, tunes and allocates whatever does so on first use.
+        """Run a batch of each size once. That compiles, tunes and allocates what the first use would otherwise pay for.
 
         Raises:
             torch.OutOfMemoryError: not even one image fits.

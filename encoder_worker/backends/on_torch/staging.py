@@ -1,4 +1,4 @@
-"""Images on their way to the device and embeddings on their way back, through memory that copies alongside work."""
+"""Copies images to the device and embeddings back, while the device works on."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from shared.tensors.embedding import Tensors
 
 
 class Staging:
-    """Buffers for one batch at a time, page-locked for a GPU: its copies then need no help of the CPU."""
+    """Buffers for one batch at a time. For a GPU they are page-locked: then it copies without the CPU."""
 
     def __init__(self, model: Model, device: torch.device, batch: int, result: torch.dtype) -> None:
         """
         Args:
             model: has one tensor.
             batch: images of the largest batch.
-            result: float32 or float16, to which the device rounds what goes back.
+            result: float32 or float16; the device rounds the embeddings to it before they are copied back.
         """
         self._device = device
         pinned = device.type == "cuda"
@@ -35,7 +35,7 @@ class Staging:
         )
 
     def frames(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """The network's input: pixels go over as bytes, and are normalised and padded on the device.
+        """The network's input. Pixels are copied as bytes; the device normalises and pads them.
 
         Source: segment_anything.modeling.Sam.preprocess.
 
@@ -48,7 +48,7 @@ class Staging:
         frames = torch.zeros((len(images), 3, self._side, self._side), device=self._device)
         for image, pixels, frame in zip(images, self._pixels, frames, strict=False):
             height, width, _ = image.shape
-            # A contiguous part, so that it goes over in one piece.
+            # A contiguous part of the buffer, so that it is copied in one piece.
             part = pixels.view(-1)[: image.size].view(image.shape)
             part.copy_(torch.from_numpy(np.ascontiguousarray(image)))
             there = part.to(self._device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Image encoders exported to ONNX, in ONNX Runtime: on a GPU where its GPU package is installed, else on the CPU."""
+"""Image encoders in ONNX Runtime: on a GPU if the GPU package of ONNX Runtime is installed, else on the CPU."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 from encoder_worker.backends.onnx.preprocess import normalise_and_pad
 from shared.contract.errors import ConfigurationError, EncodeFailed
 from shared.contract.models import Model
-from shared.contract.settings import Settings
-from shared.host.cores import usable_cores
 from shared.tensors.embedding import Tensors
-from shared.weights.locate import locate_weights
 
 _CUDA = "CUDAExecutionProvider"
 _GPU_BATCH = 4
@@ -27,23 +24,23 @@ onnxruntime.disable_telemetry_events()  # it would tell its maker what it runs
 
 
 class OnnxEncoder:
-    """An `Encoder` on a graph from (B, 3, side, side) float32 to the model's only tensor, float32."""
+    """An `Encoder` that runs a graph from (B, 3, side, side) float32 to the model's only tensor, float32."""
 
     def __init__(self, model: Model, path: Path, *, threads: int, device: str = "cpu", batch: int = 0) -> None:
         """
         Args:
-            threads: of the CPU, that one encoding uses.
-            device: `cpu`; `cuda`; `auto` for the better of the two that works.
-            batch: most images encoded at once; 0 is right for the device.
+            threads: of the CPU, for one encoding.
+            device: `cpu`; `cuda`; `auto` for a GPU if there is one that works.
+            batch: the most images encoded at once; 0 for what suits the device.
 
         Raises:
-            ConfigurationError: `cuda` cannot be had.
+            ConfigurationError: there is no usable GPU for `cuda`.
         """
         self._model = model
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Threads that spin between operators take the cores from the API beside them, and from this encoder.
+        # Threads that spin between two operators take the cores from the API on the same host, and from this encoder.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(path, options, providers=_providers(device))
         self._input = self._session.get_inputs()[0].name
@@ -52,7 +49,7 @@ class OnnxEncoder:
             raise ConfigurationError(
                 "SAM_DEVICE=cuda: ONNX Runtime cannot load CUDA; its log above says what is missing"
             )
-        # On a CPU a batch costs its memory several times over and saves nothing.
+        # On a CPU a batch saves no time, and costs the memory of each of its images.
         self._batch = batch or (_GPU_BATCH if on_gpu else 1)
         _log.info("%s in ONNX Runtime on %s", model.name, "a GPU" if on_gpu else f"{threads} cores")
 
@@ -73,31 +70,11 @@ class OnnxEncoder:
         frames = np.concatenate([normalise_and_pad(image, self._model) for image in images])
         try:
             (embeddings,) = self._session.run(None, {self._input: frames})
-        except Exception as error:  # its exceptions share no base class of their own
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise EncodeFailed(f"ONNX Runtime could not run the image encoder ({type(error).__name__})") from error
         if embeddings.shape != (len(images), *spec.shape[1:]) or not np.isfinite(embeddings).all():
             raise EncodeFailed("the image encoder gave a result that is not a finite embedding")
         return [{spec.name: np.asarray(embedding[None], dtype=np.float32)} for embedding in embeddings]
-
-
-def load(model: Model, settings: Settings) -> OnnxEncoder:
-    """The encoder on verified weights, ready.
-
-    Raises:
-        ConfigurationError: the device that is asked for cannot be had.
-        WeightsError: they are missing, damaged or cannot be fetched.
-    """
-    encoder = OnnxEncoder(
-        model,
-        locate_weights(model, settings).encoder,
-        threads=settings.encoder_threads or usable_cores(),
-        device=settings.device,
-        batch=settings.encode_batch,
-    )
-    # The first run allocates, and on a GPU tunes itself.
-    side = model.architecture.frame.side
-    encoder.encode([np.zeros((side, side, 3), dtype=np.uint8)] * encoder.batch)
-    return encoder
 
 
 def _providers(device: str) -> list[str]:
@@ -110,5 +87,5 @@ def _providers(device: str) -> list[str]:
                 "SAM_DEVICE=cuda: the installed ONNX Runtime knows no GPU: install onnxruntime-gpu instead"
             )
         return cpu
-    onnxruntime.preload_dlls()  # finds CUDA's libraries also where torch brought them
+    onnxruntime.preload_dlls()  # also finds CUDA's libraries if torch brought them
     return [_CUDA, *cpu]

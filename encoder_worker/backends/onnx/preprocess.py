@@ -1,4 +1,4 @@
-"""From the resized image to what SAM's image encoder sees: normalise, then zero-pad to the frame."""
+"""Makes the input of SAM's image encoder from the resized image: normalise, then zero-pad to the frame."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""SAM's image attention on fused kernels: the same numbers without a score matrix in memory.
+"""SAM's image attention on fused kernels: the same results, without a score matrix in memory.
 
-SAM adds to the score of query i and key j a bias that depends on their rows and columns (Li et al., MViTv2,
+SAM adds a bias to the score of query i and key j. It depends on their rows and columns (Li et al., MViTv2,
 "decomposed relative position embeddings"):
 
     bias(i, j) = q_i . Rh[row(i), row(j)] + q_i . Rw[column(i), column(j)]
 
-Two forms give it to `scaled_dot_product_attention`:
+There are two ways to give it to `scaled_dot_product_attention`:
 
-- as its mask, a tensor of (B, heads, N, N). For the 196 places of a window that is little.
-- folded into the products. With h_i = q_i . Rh[row(i), :] and w_i = q_i . Rw[column(i), :] the bias is
-  h_i . onehot(row(j)) + w_i . onehot(column(j)): queries and keys that are H + W numbers wider have the whole score
-  as their product, and nothing of size N x N exists. For the 4096 places of global attention this is half
-  the time of the mask on a CPU, and saves half a gigabyte per image in ViT-H.
+- As its mask, a tensor of (B, heads, N, N). For the 196 places of a window that is small.
+- Folded into the products. With h_i = q_i . Rh[row(i), :] and w_i = q_i . Rw[column(i), :] the bias is
+  h_i . onehot(row(j)) + w_i . onehot(column(j)). So if queries and keys get H + W more numbers each, their product is
+  the whole score, and nothing of size N x N exists. For the 4096 places of global attention this takes half the time
+  of the mask on a CPU, and saves half a gigabyte per image in ViT-H.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LARGEST_MASKED = 1024
-"""Places N up to which the bias is a mask; beyond, it is folded into the products."""
+"""The most places N for which the bias is a mask. For more places it is folded into the products."""
 
 
 class FusedAttention(nn.Module):
@@ -33,8 +33,8 @@ class FusedAttention(nn.Module):
         """
         Args:
             original: the attention, with relative positions.
-            grid: rows, and columns, of the places it attends over: a window's side, or the image's.
-            largest_masked: places up to which the bias is a mask.
+            grid: how many rows and columns of places it attends over: the side of a window or of the image.
+            largest_masked: the most places for which the bias is a mask.
         """
         super().__init__()
         self.qkv: nn.Linear = original.qkv
@@ -43,7 +43,7 @@ class FusedAttention(nn.Module):
         self._scale: float = original.scale
         self._grid = grid
         self._folded = grid * grid > largest_masked
-        # The folded bias is inside the product that is scaled, so it is divided by the scale beforehand.
+        # The folded bias is part of the product, which is scaled afterwards. So it is divided by the scale here.
         factor = 1 / self._scale if self._folded else 1.0
         self._rows: Tensor
         self._columns: Tensor
@@ -73,11 +73,15 @@ class FusedAttention(nn.Module):
         return result
 
     def _with_wide_heads(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        """`bias` (B, heads, N, 2 grid) for each query: what it adds for a key's row, then for its column."""
+        """Attention with the bias folded in.
+
+        Args:
+            bias: (B, heads, N, 2 grid), for each query: what it adds for each row of keys, then for each column.
+        """
         width, extra = value.shape[-1], bias.shape[-1]
         wide_query = torch.cat([query, bias], dim=-1)
         wide_key = torch.cat([key, self._positions.expand(*key.shape[:3], extra)], dim=-1)
-        wide_value = functional.pad(value, (0, extra))  # flash kernels want all three of one width
+        wide_value = functional.pad(value, (0, extra))  # flash kernels want all three to have one width
         seen = functional.scaled_dot_product_attention(wide_query, wide_key, wide_value, scale=self._scale)
         return seen[..., :width]
 
@@ -90,12 +94,12 @@ def fuse_attention(image_encoder: Any, *, largest_masked: int = LARGEST_MASKED) 
 
 
 def _relative(embeddings: Tensor, grid: int) -> Tensor:
-    """(grid, grid, C): for each pair of a query's and a key's row (or column) the embedding of their distance."""
+    """(grid, grid, C): the embedding of the distance between a query's and a key's row (or column), for each pair."""
     place = torch.arange(grid, device=embeddings.device)
     return embeddings.detach()[place[:, None] - place[None, :] + grid - 1]
 
 
 def _one_hot_positions(grid: int) -> Tensor:
-    """(N, 2 grid): for each place the one-hot of its row, then of its column."""
+    """(N, 2 grid): for each place, its row as a one-hot vector, then its column as one."""
     one_hot = torch.eye(grid)
     return torch.cat([one_hot.repeat_interleave(grid, 0), one_hot.repeat(grid, 1)], dim=1)

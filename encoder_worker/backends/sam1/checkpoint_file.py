@@ -1,4 +1,4 @@
-"""A segment_anything checkpoint on disk to its weights, with nothing in it ever executed."""
+"""Reads the weights of a segment_anything checkpoint, and never executes anything in it."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from shared.contract.errors import WeightsError
 from shared.weights.decoder_file import PREFIXES
 
 _WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
-"""Models by the width of their image encoder."""
+"""segment_anything's networks by the width of their image encoder."""
 
 _POSITIONS = "image_encoder.pos_embed"
 
 
-def empty_sam(name: str) -> Any:
-    """segment_anything's `Sam` of that name, without memory for its weights, which are to be assigned."""
+def empty_sam(network: str) -> Any:
+    """segment_anything's `Sam` of that name. Its weights have no memory yet: the caller assigns them."""
     ensure_torchvision_imports()
     from segment_anything import sam_model_registry  # noqa: PLC0415  # only now can it be imported
 
     with torch.device("meta"):
-        return sam_model_registry[name]()
+        return sam_model_registry[network]()
 
 
-def read_checkpoint(path: Path, name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict in the file, on the CPU, mapped into memory rather than read where the format allows.
+def read_checkpoint(path: Path, network: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict in the file, on the CPU. Where the format allows it, the file is mapped into memory, not read.
 
     Args:
-        name: of the model it should be for.
-        expected: state dict of that model; its shapes count.
+        network: the network that the file should have weights of.
+        expected: the state dict of that network; only its shapes matter.
 
     Raises:
         WeightsError: the file is damaged, holds more than tensors, or belongs to another model.
@@ -51,12 +51,12 @@ def read_checkpoint(path: Path, name: str, expected: Mapping[str, Tensor]) -> di
         raise WeightsError(f"{path} is damaged ({_first_line(error)}): fetch it again") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} is no checkpoint of segment_anything: it must be a state_dict of tensors")
-    _require_shapes(path, name, state, expected)
+    _require_shapes(path, network, state, expected)
     return {key: state[key] for key in expected}
 
 
 def decoder_arrays(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What `shared.weights.decoder_file` keeps of a checkpoint: float32 numpy arrays."""
+    """The part of a checkpoint that goes into the decoder file, as float32 arrays."""
     return {key: value.float().numpy() for key, value in state.items() if key.startswith(PREFIXES)}
 
 

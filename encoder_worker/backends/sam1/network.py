@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class Network(nn.Module):
     """An `ImageEncoderViT` whose transformer blocks run in `dtype`.
 
-    The patch embedding and the neck stay in float32: a hundredth of the work, and what the result's precision
-    hangs on.
+    The patch embedding and the neck stay in float32. They are a hundredth of the work, and the precision of the result
+    depends on them.
     """
 
     def __init__(self, image_encoder: Any, dtype: torch.dtype) -> None:

@@ -1,4 +1,4 @@
-"""Lets segment_anything import on a machine whose torchvision came without its compiled operators."""
+"""Makes segment_anything importable where torchvision was installed without its compiled operators."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _library: torch.library.Library | None = None
 
 
 def ensure_torchvision_imports() -> None:
-    """Import torchvision; where only its compiled operators are missing, declare them and import it again.
+    """Import torchvision. If only its compiled operators are missing, declare them and import it again.
 
-    torchvision's own package has no CPU build for every platform: it installs, then fails at import because
-    `torchvision::nms` and `torchvision::qnms` are not registered. segment_anything imports torchvision but
-    needs neither to encode or to predict. The declared operators have no kernel: calling one raises.
+    torchvision has no CPU build for every platform. There it installs, but its import fails: `torchvision::nms` and
+    `torchvision::qnms` are not registered. segment_anything imports torchvision, but needs neither operator to encode
+    or to predict. The declared operators have no kernel: calling one raises an error.
 
     Raises:
         ImportError, RuntimeError: torchvision fails for any other reason.

@@ -1,1 +1,1 @@
-"""HTTP in, use case, HTTP out: handlers of a few lines."""
+"""The route handlers: each reads a request, calls a use case and writes the answer, in a few lines."""

@@ -1,4 +1,4 @@
-"""Read a request's body, up to a limit."""
+"""Reads the body of a request, up to a limit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from shared.contract.errors import RequestTooLarge
 
 
 def read_body(most: int) -> bytes:
-    """The whole body.
+    """Return the whole body.
 
     Raises:
-        RequestTooLarge: more than `most` bytes, declared or found while reading.
+        RequestTooLarge: it has more than `most` bytes, declared or found while reading.
     """
     if request.content_length is not None and request.content_length > most:
         raise _too_large(most)

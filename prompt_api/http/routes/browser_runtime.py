@@ -1,4 +1,4 @@
-"""`/static/runtime/…`: the files of onnxruntime-web, for the page's own decoder."""
+"""`/static/runtime/…`: the files of onnxruntime-web, which the page decodes with."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def file(version: str, name: str) -> Response:
 
 
 def _unpacked(path: Path) -> Iterator[bytes]:
-    """The pieces of a file for a client that takes nothing compressed: no browser does that."""
+    """Yield the uncompressed file in pieces, for a client that does not accept gzip. Every browser accepts it."""
     with gzip.open(path) as file:
         while piece := file.read(_PIECE):
             yield piece
@@ -46,6 +46,6 @@ def _unpacked(path: Path) -> Iterator[bytes]:
 
 @blueprint.after_request
 def secure(answer: Response) -> Response:
-    """As the page: the runtime's threads are workers, which obey the policy that their own file came with."""
+    """Send the page's headers. The runtime's threads are workers, and a worker obeys the policy sent with its file."""
     answer.headers.update(HEADERS)
     return answer

@@ -15,7 +15,7 @@ PAGE = Path(__file__).resolve().parents[2] / "openapi" / "page"
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'self'; form-action 'none'"
 )
-"""The page needs no script at all."""
+"""It allows no scripts, because the page has none."""
 
 blueprint = Blueprint(
     "documentation",

@@ -1,4 +1,4 @@
-"""`/healthz` and `/readyz`: alive, and ready to serve, naming what is not."""
+"""`/healthz` says whether the process is alive, `/readyz` whether it can serve and what fails."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/healthz")
 def alive() -> Response:
-    """The process answers; says nothing of what it depends on."""
+    """Answer that the process is alive, without checking its dependencies."""
     return jsonify({"status": "ok"})
 
 
 @blueprint.get("/readyz")
 def ready() -> Response:
-    """Asks every dependency. 503 names those that fail."""
+    """Check every dependency. A 503 names those that fail."""
     checks: dict[str, str] = {}
     for name, check in services().checks.items():
-        allowance.renew()  # one that hangs must not make the next look as if it did
+        allowance.renew()  # a check that hangs must not use up the time of the next one
         try:
             check()
             checks[name] = "ok"

@@ -26,7 +26,7 @@ blueprint = Blueprint("images", __name__, url_prefix="/v1/images")
 RETRY_AFTER = "1"
 
 UPLOAD_TURN = 5.0
-"""Seconds an upload waits for a slot of memory before it is refused."""
+"""Seconds an upload waits for one of the upload slots before it is refused."""
 
 
 @blueprint.post("")
@@ -82,7 +82,7 @@ def events(image_id: str) -> Response:
                         return
                     yield ": still here\n\n" if state is None else _event(state)
             except SamCacheError:
-                # Deleted, expired, or Redis is away: the client connects again and meets the error itself.
+                # The image was deleted or expired, or Redis is away. The client reconnects and then gets the error.
                 return
 
     answer = Response(stream_with_context(stream()), content_type="text/event-stream")
@@ -111,7 +111,7 @@ def embedding(image_id: str) -> Response:
 
 
 def _wait(image_id: str, chosen: Model, seconds: float) -> ImageState:
-    """Wait if a thread can be spared for it; else answer at once, as if `wait` were 0."""
+    """Wait if a waiting slot is free. Otherwise return the current state, as if `wait` were 0."""
     with _thread_to_wait(needed=seconds > 0) as granted:
         return services().images.wait(image_id, chosen, seconds if granted else 0.0)
 
@@ -140,5 +140,5 @@ def _answer(state: ImageState, *, pending_status: int) -> Response:
 
 
 def _event(state: ImageState) -> str:
-    """One server-sent event, named after the status, with the image resource as data."""
+    """Return one server-sent event, named after the status, with the image resource as its data."""
     return f"event: {state.status}\ndata: {json.dumps(resource(state))}\n\n"

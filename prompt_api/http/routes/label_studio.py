@@ -25,21 +25,24 @@ from shared.contract.errors import SamCacheError
 blueprint = Blueprint("label_studio", __name__, url_prefix="/label-studio")
 
 MAX_NOTICE = 2 * 1024 * 1024
-"""Bytes of what Label Studio says of a project or an event: a label config, an annotation. None of it is kept."""
+"""Most bytes of a message about a project or an event: a label config, an annotation. None of it is kept."""
 
 _log = logging.getLogger(__name__)
 
 
 @blueprint.get("/health")
 def health() -> Response:
-    """Label Studio waits a second for it."""
+    """Answer that the backend is up. Label Studio waits one second for this."""
     answer: BackendHealth = {"status": "UP", "model_class": services().settings.model}
     return jsonify(answer)
 
 
 @blueprint.post("/setup")
 def setup() -> Response:
-    """Label Studio waits three seconds for it, and asks each time a task is opened. The token it sends is not used."""
+    """Return the model version. Label Studio asks whenever a task is opened, and waits three seconds.
+
+    The access token in the message is not used.
+    """
     parse_setup(read_body(MAX_NOTICE))
     answer: SetupAnswer = {"model_version": services().label_studio.model_version}
     return jsonify(answer)
@@ -55,7 +58,7 @@ def predict() -> Response:
         task = asked.tasks[0].id
         answer: PredictAnswer = {"results": services().label_studio.predict(asked, Asker(namespace(), spend))}
     except SamCacheError as error:
-        # The annotator sees none of it.
+        # Label Studio does not show the error to the annotator, so log it here.
         _log.warning("no prediction for Label Studio's task %s: %s: %s", task, error.code, error.detail)
         raise
     return Response(json.dumps(answer, separators=(",", ":")), content_type="application/json")
@@ -63,7 +66,7 @@ def predict() -> Response:
 
 @blueprint.post("/webhook")
 def webhook() -> Response:
-    """Nothing is learnt from annotations."""
+    """Acknowledge the event and ignore it: the model does not learn from annotations."""
     check_event(read_body(MAX_NOTICE))
     answer: Noted = {"status": "ok"}
     return jsonify(answer)

@@ -1,4 +1,4 @@
-"""`/v1/images/{id}/masks`: prompts in, masks out."""
+"""`/v1/images/{id}/masks`: answers prompts with masks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def create(image_id: str) -> Response:
     with timings.stage("parse"), malformed_counted():
         query = as_query(parse_request(_body()), low_res_side=chosen.architecture.low_res_side)
     spend(Quota.PROMPTS, len(query.prompts))
-    # A request that finds no embedding may wait; one that finds it is never slowed by those who do.
+    # A request waits for its embedding only with a slot. So waiting requests never take all threads, and a request
+    # that finds its embedding is not slowed down.
     granted = seconds > 0 and api.waiters.acquire(blocking=False)
     try:
         answer = api.masks.answer(

@@ -1,4 +1,4 @@
-"""`/v1/models`: what is served, and the decoder that belongs to it."""
+"""`/v1/models`: the served models and their decoders."""
 
 from __future__ import annotations
 

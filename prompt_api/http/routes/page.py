@@ -12,13 +12,13 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; img-src 'self' blob: data:; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action 'none'"
 )
-"""WebAssembly may be compiled: it decodes prompts in the browser."""
+"""It allows compiling WebAssembly, which decodes prompts in the browser."""
 
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Together they isolate the page, which lets WebAssembly use threads.
+    # These three isolate the page, so that WebAssembly may use threads.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",

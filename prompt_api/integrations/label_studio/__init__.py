@@ -1,1 +1,4 @@
-"""Label Studio's ML backend: smart keypoints and rectangles in, brush or polygon regions out. It knows no flask."""
+"""An ML backend for Label Studio.
+
+It turns smart keypoints and rectangles into brush or polygon regions. It does not import flask.
+"""

@@ -1,4 +1,4 @@
-"""Who asks for predictions, as far as it matters to the images that are taken in for it."""
+"""The client that asks for predictions: where its images go and how its uploads are counted."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from prompt_api.access.scopes import Quota
 @dataclass(frozen=True, slots=True)
 class Asker:
     """Attributes:
-    namespace: whose images they become.
-    spend: counts so much against the client's share, or raises `RateLimited`; to be called in the request's own thread.
+    namespace: the namespace that gets the images.
+    spend: counts a cost against the client's share, or raises `RateLimited`. Call it only in the request's thread.
     """
 
     namespace: str

@@ -1,4 +1,4 @@
-"""The ML backend's use case: tasks in, predictions out."""
+"""The use case of the ML backend: it answers tasks with predictions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from shared.contract.models import Model
 from shared.observe.stages import Stages
 
 PATIENCE = 25.0
-"""Seconds an annotator's first click waits for the encoding. Label Studio itself waits 100, proxies often 60."""
+"""Longest wait of an annotator's first click for the encoding, in seconds. Label Studio waits 100, proxies often 60."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ class LabelStudioBackend:
         waiters: BoundedSemaphore,
     ) -> None:
         """Args:
-        owners: what is remembered of a task's image holds only while its namespace still has the image.
-        waiters: slots for requests that hold their thread to wait.
+        owners: checks that a namespace still has the image that `pictures` remembers for a task.
+        waiters: slots for requests that keep their thread while they wait.
         """
         self._images = images
         self._masks = masks
@@ -53,20 +53,20 @@ class LabelStudioBackend:
 
     @property
     def model_version(self) -> str:
-        """The model and its weights: Label Studio keeps it with each prediction."""
+        """Names the model and its weights. Label Studio stores it with each prediction."""
         return f"{self._model.name}-{self._model.weights_digest[:12]}"
 
     def predict(self, request: PredictRequest, asker: Asker) -> list[Prediction | list[Prediction]]:
-        """One prediction where the annotator has drawn something; else none, and the tasks' images are encoded ahead.
+        """Return one prediction if the annotator has drawn something. Otherwise encode the tasks' images ahead of time.
 
-        The prediction is empty while the image is being encoded, for longer than an annotator will wait, and while it
-        is fetched without a thread to spare for that: the next click finds it.
+        The prediction is empty if the image is not encoded after `PATIENCE` seconds, or if no thread may wait for it.
+        The next click then usually finds it encoded.
 
         Raises:
             InvalidPrompt: the request, the label config and the task do not fit together.
-            ImageUnreachable, UnsupportedImage, InvalidImage, ImageTooLarge, EncodeFailed: there is no such image to
-                be had.
-            RateLimited, Overloaded, StoreUnavailable: nothing is wrong with the request; try again.
+            ImageUnreachable, UnsupportedImage, InvalidImage, ImageTooLarge, EncodeFailed: the image cannot be fetched
+                or encoded.
+            RateLimited, Overloaded, StoreUnavailable: nothing is wrong with the request; try again later.
         """
         context = request.params.context if request.params else None
         drawn = interaction(context.result) if context else None
@@ -92,7 +92,7 @@ class LabelStudioBackend:
                 raise state.error
             if state.status is ImageStatus.READY:
                 return self._regions(state, drawn, config, asker.namespace)
-        except EmbeddingPending:  # not even fetched; or lost a moment ago, and queued again
+        except EmbeddingPending:  # the image is still being fetched, or its embedding was just lost and is queued again
             pass
         _log.info("the image of task %s is not encoded yet; no region", task.id)
         return []
@@ -118,7 +118,7 @@ class LabelStudioBackend:
         if not asked:
             return []
         prompts = [prompt for prompt, _ in asked]
-        # As SAM's authors advise: three masks to choose from where one point may mean a part or the whole.
+        # SAM's authors advise choosing from three masks if one point may mean a part or the whole.
         ambiguous = len(prompts) == 1 and _is_one_point(prompts[0])
         answer = self._masks.answer(
             state.key.image_id,

@@ -1,4 +1,4 @@
-"""A project's labeling configuration, as far as it says which image a prompt lies on and which tag takes the mask."""
+"""Reads from a project's labeling configuration which image a prompt lies on and which tag takes the mask."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prompt_api.integrations.label_studio.wire import Task
 from shared.contract.errors import InvalidPrompt
 
 MASK_TAGS = ("brushlabels", "polygonlabels", "brush", "polygon")
-"""Tags, in lower case, whose regions can hold a mask."""
+"""The tags, in lower case, whose regions can hold a mask."""
 
 MAX_TAGS = 10_000
 
@@ -21,8 +21,8 @@ class ImageTag:
     """An `Image` tag.
 
     Attributes:
-        name: what `toName` of other tags says.
-        key: name of the task's value that holds the image, or the list of its pages.
+        name: the name that other tags have in `toName`.
+        key: name of the task's value that holds the image or the list of its pages.
     """
 
     name: str
@@ -34,10 +34,10 @@ class ControlTag:
     """A tag that makes regions or labels them.
 
     Attributes:
-        kind: the tag in lower case: what the `type` of its regions says.
-        name: what `from_name` of its regions says.
-        to_names: the tags it works on.
-        labels: values of its `Label`s; empty where the tag has none or takes them from the task.
+        kind: the tag in lower case, which is the `type` of its regions.
+        name: the `from_name` of its regions.
+        to_names: names of the tags that it works on.
+        labels: values of its `Label` tags; empty if it has none or takes them from the task.
     """
 
     kind: str
@@ -51,12 +51,12 @@ class ControlTag:
 
 @dataclass(frozen=True, slots=True)
 class MaskTarget:
-    """Where a mask goes.
+    """The tag and the label that a mask gets.
 
     Attributes:
-        tag: makes the region.
-        label: of the region, None for none.
-        labels_tag: the `Labels` tag that a label belongs to where `tag` has none of its own.
+        tag: the tag that makes the region.
+        label: label of the region, or None.
+        labels_tag: the `Labels` tag that the label belongs to, if `tag` cannot have labels.
     """
 
     tag: ControlTag
@@ -68,17 +68,17 @@ class MaskTarget:
 class LabelConfig:
     """Attributes:
     images: `Image` tags by name.
-    controls: all others with a name, in their order.
+    controls: all other tags that have a name, in document order.
     """
 
     images: Mapping[str, ImageTag]
     controls: tuple[ControlTag, ...]
 
     def picture(self, task: Task, to_name: str, page: int | None) -> str:
-        """Where the image of an `Image` tag is, as the task has it: a URL, a path, a data URL.
+        """Return the task's reference to the image of an `Image` tag: a URL, a path or a data URL.
 
         Raises:
-            InvalidPrompt: there is no such tag, or the task has no such value.
+            InvalidPrompt: the label config has no such tag, or the task has no such value.
         """
         tag = self.images.get(to_name)
         if tag is None:
@@ -92,15 +92,16 @@ class LabelConfig:
         return value
 
     def pictures(self, task: Task) -> list[str]:
-        """Every image of the task."""
+        """Return the references to all images of the task."""
         values = [task.data.get(tag.key) for tag in self.images.values()]
         flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
         return [one for one in flat if isinstance(one, str) and one]
 
     def target(self, to_name: str, label: str | None) -> MaskTarget:
-        """The tag for a mask on `to_name` whose prompt was labelled `label`.
+        """Return the tag for a mask on `to_name` whose prompt has the label `label`.
 
-        The first that has the label; else the first with a single label, which is then the region's.
+        It is the first tag that has the label. If no tag has it, it is the first tag with a single label, and the
+        region gets that label.
 
         Raises:
             InvalidPrompt: the label config has no such tag.
@@ -123,8 +124,11 @@ class LabelConfig:
 
 
 def parse_label_config(xml: str) -> LabelConfig:
-    """Raises:
-    InvalidPrompt: not XML, with a document type (whose entities could be made to explode), or with too many tags.
+    """Parse a labeling configuration.
+
+    Raises:
+        InvalidPrompt: it is not XML, has too many tags, or has a document type, whose entities could expand to any
+            size.
     """
     reader = _Reader()
     parser = expat.ParserCreate()
@@ -139,7 +143,7 @@ def parse_label_config(xml: str) -> LabelConfig:
 
 
 class _Reader:
-    """Collects tags while the parser walks over them."""
+    """Collects tags while the parser reads them."""
 
     def __init__(self) -> None:
         self.images: list[ImageTag] = []
@@ -172,7 +176,7 @@ class _Reader:
 
     def _add_label(self, attributes: dict[str, str]) -> None:
         around = self._open[-1] if self._open else None
-        # A label's alias is what Label Studio writes in place of its value.
+        # Label Studio writes a label's alias instead of its value, if it has one.
         label = attributes.get("alias") or attributes.get("value")
         if around is not None and label:
             around.labels.append(label)

@@ -1,4 +1,4 @@
-"""Label Studio's two kinds of token, as the header that a request carries."""
+"""Makes the `Authorization` header of requests to Label Studio from one of its two kinds of token."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Protocol
 
 
 class Credentials(Protocol):
-    """What authenticates a request to Label Studio."""
+    """Authenticates requests to Label Studio."""
 
     def header(self, refresh: Callable[[str], str]) -> str | None:
-        """The value of `Authorization`; None for no such header.
+        """Return the value of `Authorization`, or None for no such header.
 
         Args:
-            refresh: gets an access token for a personal access token, from Label Studio.
+            refresh: gets an access token from Label Studio for a personal access token.
         """
         ...
 
     def refused(self, header: str | None) -> bool:
-        """Label Studio did not take `header`. True if another one may do."""
+        """Note that Label Studio refused `header`. Return True if a retry with a new header makes sense."""
         ...
 
 
 class NoToken:
-    """For a Label Studio whose images anybody may see."""
+    """For a Label Studio whose images need no authentication."""
 
     def header(self, refresh: Callable[[str], str]) -> None:  # noqa: ARG002 - the seam's
         return None
@@ -34,7 +34,7 @@ class NoToken:
 
 
 class LegacyToken:
-    """A token that is sent as it is, and does not expire."""
+    """A token that is sent unchanged and does not expire."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -47,7 +47,7 @@ class LegacyToken:
 
 
 class PersonalAccessToken:
-    """A JWT that is only good for getting access tokens, each of them for a few minutes. Thread-safe."""
+    """A JWT that can only be exchanged for access tokens, which expire after a few minutes. Thread-safe."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -68,7 +68,10 @@ class PersonalAccessToken:
 
 
 def credentials(token: str) -> Credentials:
-    """What `token` is: JWTs are personal access tokens, the default since Label Studio 1.16; others legacy tokens."""
+    """Return the credentials for `token`.
+
+    A JWT is a personal access token, the default since Label Studio 1.16. Any other token is a legacy token.
+    """
     if not token:
         return NoToken()
     return PersonalAccessToken(token) if token.startswith("eyJ") and token.count(".") == 2 else LegacyToken(token)

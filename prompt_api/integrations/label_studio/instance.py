@@ -1,7 +1,7 @@
-"""The one Label Studio that task images are fetched from: which addresses are its own, and a careful GET.
+"""Fetches task images from the one configured Label Studio, and from no other address.
 
-What a task names as its image is whatever somebody imported, so it must not make this service ask other machines.
-Only paths under which Label Studio keeps images are asked for, on the configured origin; redirects keep to it.
+A task's image reference is user input, so it must not make this service send requests to other machines. Only paths
+under which Label Studio keeps images are requested, only on the configured origin. Redirects obey the same rules.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from prompt_api.integrations.label_studio.credentials import Credentials
 from shared.contract.errors import ConfigurationError, ImageTooLarge, ImageUnreachable
 
 IDLE_SECONDS = 5.0
-"""Longest wait for a connection, or for the next bytes."""
+"""Longest wait for a connection or for the next bytes, in seconds."""
 
 FETCH_SECONDS = 15.0
-"""Longest fetch of one image, its redirects and tokens included."""
+"""Longest fetch of one image in seconds, with its redirects and token requests."""
 
 MAX_REDIRECTS = 3
 MAX_TOKEN_ANSWER = 64 * 1024
@@ -32,18 +32,18 @@ _MEDIA = re.compile(
 )
 _PLAIN = re.compile(r"[!-~]+", re.ASCII)
 _TREACHEROUS = re.compile(r"[\x00-\x1f\x7f\\]")
-"""Control characters, which URL parsers drop without a word, and the backslash, which some take for a slash."""
+"""Control characters, which URL parsers drop silently, and the backslash, which some parsers treat as a slash."""
 
 
 class LabelStudioInstance:
-    """Fetches images from the configured Label Studio. Thread-safe; keeps no connection open."""
+    """Fetches images from the configured Label Studio. Thread-safe. It keeps no connection open."""
 
     def __init__(
         self, url: str, credentials: Credentials, *, max_bytes: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Args:
-            url: its address, a path included if it is served under one.
-            max_bytes: largest image.
+            url: address of Label Studio, with its path if it is served under one.
+            max_bytes: most bytes of an image.
 
         Raises:
             ConfigurationError: `url` is not an http or https address.
@@ -55,17 +55,17 @@ class LabelStudioInstance:
         self._tls = ssl.create_default_context() if self._base.scheme == "https" else None
 
     def target(self, reference: str) -> str:
-        """Path and query of an image on this Label Studio.
+        """Return the path and query of an image on this Label Studio.
 
         Args:
-            reference: a path, with or without that of the configured address, or an absolute URL.
+            reference: an absolute URL, or a path with or without the path of the configured address.
 
         Raises:
-            ImageUnreachable: it is elsewhere, or not where Label Studio keeps images.
+            ImageUnreachable: the reference has another origin, or a path where Label Studio keeps no images.
         """
         shown = reference if len(reference) <= 200 else f"{reference[:200]}…"
         if _TREACHEROUS.search(reference):
-            raise ImageUnreachable(f"{shown!r} has characters that no URL has")
+            raise ImageUnreachable(f"{shown!r} has characters that are not allowed in a URL")
         try:
             parts = urlsplit(reference)
             elsewhere = bool(parts.scheme or parts.netloc) and _origin(parts) != _origin(self._base)
@@ -78,15 +78,16 @@ class LabelStudioInstance:
         within = unquote(path.removeprefix(prefix))
         if not _MEDIA.match(within) or ".." in within.split("/") or "\\" in within:
             raise ImageUnreachable(f"{shown!r} is not where Label Studio keeps images, such as /data/upload/")
-        # Names of files come as people gave them: escape what is not, and nothing twice.
+        # File names may be unescaped. Escape them, but do not escape `%` again.
         return quote(f"{path}?{parts.query}" if parts.query else path, safe="%/?&=:;,@+$!*'()~[]#")
 
     def fetch(self, target: str) -> bytes:
-        """The image at `target`, from `self.target`.
+        """Fetch the image at `target`, which `self.target` returned.
 
         Raises:
-            ImageUnreachable: Label Studio refuses, has no such file, is away, slow, or sends elsewhere.
-            ImageTooLarge: more than `max_bytes`.
+            ImageUnreachable: Label Studio refuses, has no such file, is unreachable or slow, or redirects to another
+                place.
+            ImageTooLarge: the image has more than `max_bytes`.
         """
         deadline = self._clock() + FETCH_SECONDS
         redirects = 0
@@ -122,7 +123,7 @@ class LabelStudioInstance:
     def _exchange(
         self, path: str, headers: dict[str, str], *, most: int, deadline: float, body: bytes | None = None
     ) -> tuple[int, str | None, bytes]:
-        """GET, or POST with a body: (status, where a redirect goes, body of a 200)."""
+        """Send a GET, or a POST if there is a body. Return (status, `Location` of a redirect, body of a 200)."""
         connection = self._connection(deadline)
         try:
             connection.request(
@@ -146,9 +147,9 @@ class LabelStudioInstance:
         return HTTPSConnection(self._base.hostname, self._base.port, timeout=seconds, context=self._tls)
 
     def _read(self, answer: HTTPResponse, most: int, deadline: float) -> bytes:
-        # What was not asked for could unpack to any size.
+        # A compressed body could unpack to any size.
         if answer.headers.get("Content-Encoding", "identity") != "identity":
-            raise ImageUnreachable("Label Studio sends the image compressed, which it was not asked to")
+            raise ImageUnreachable("Label Studio sent a compressed answer, which was not requested")
         received = bytearray()
         while chunk := answer.read1(CHUNK):
             received += chunk

@@ -1,4 +1,4 @@
-"""A mask as polygons that people can edit: few corners, no holes, no specks."""
+"""Turns a mask into polygons that people can edit: with few corners, no holes and no specks."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from prompt_api.masks.runs import ColumnRuns
 from shared.contract.models import SAM1
 
 LEAST_PART = 0.01
-"""Parts of the mask smaller than this share of its largest one are left out."""
+"""A part of the mask is left out if its area is smaller than this share of the largest part."""
 
 LEAST_TOLERANCE = 1.5
-"""Pixels that smooth the steps of a small image's border."""
+"""Least tolerance in pixels. It smooths the pixel steps of a mask in a small image."""
 
 Floats = NDArray[np.float64]
 
 
 def outlines(runs: ColumnRuns) -> list[list[list[float]]]:
-    """The outer borders of the mask's parts, the largest first: rings of `[x, y]` in percent of width and height.
+    """Return the outer borders of the mask's parts, the largest first, as rings of `[x, y]`.
 
-    The lines stay within about two pixels of the model's 1024 frame of the mask's border. Label Studio's polygons have
-    no holes: they are filled.
+    The points are in percent of width and height. The lines stay within about two pixels of the mask's border, in
+    pixels of the model's 1024 frame. Holes are filled, because Label Studio's polygons cannot have holes.
     """
     height, width = runs.size
     tolerance = max(LEAST_TOLERANCE, 2 * max(height, width) / SAM1.frame.side)
@@ -34,13 +34,13 @@ def outlines(runs: ColumnRuns) -> list[list[list[float]]]:
 
 def _simplified(ring: Floats, tolerance: float) -> Floats:
     simple = simplify_ring(ring, tolerance)
-    return simple if len(simple) > 2 else ring  # smaller than the tolerance
+    return simple if len(simple) > 2 else ring  # the whole ring is smaller than the tolerance
 
 
 def simplify_ring(ring: Floats, tolerance: float) -> Floats:
-    """(M, 2): those points of the closed (N, 2) ring that keep the rest within `tolerance`.
+    """Return the (M, 2) points of the closed (N, 2) ring whose polygon is within `tolerance` of all other points.
 
-    Source: Douglas and Peucker, 1973, on each of the two halves between the first point and the one farthest from it.
+    Source: Douglas and Peucker, 1973, applied to the two halves between the first point and the point farthest from it.
     """
     far = int(np.argmax(((ring - ring[0]) ** 2).sum(axis=1)))
     closed = np.concatenate([ring, ring[:1]])
@@ -61,7 +61,7 @@ def simplify_ring(ring: Floats, tolerance: float) -> Floats:
 
 
 def _distance(points: Floats, start: Floats, stop: Floats) -> Floats:
-    """(N,) from each of (N, 2) points to the segment from start to stop."""
+    """Return the (N,) distances from (N, 2) points to the segment from start to stop."""
     along = stop - start
     length = float(along @ along)
     place = ((points - start) @ along / length).clip(0, 1) if length else np.zeros(len(points))

@@ -1,4 +1,4 @@
-"""From what a task says its image is to an uploaded image: a data URL, or something on the configured Label Studio."""
+"""Uploads the image that a task refers to: from a data URL, or from the configured Label Studio."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from shared.contract.models import Model
 from shared.observe.tracing import carried
 
 FETCHES = 4
-"""Images one process fetches, and holds in memory, at once. Uploads have slots of their own: a Label Studio that hangs
-does not stop them."""
+"""Most images that one process fetches and holds in memory at once. Uploads have slots of their own, so a Label Studio
+that hangs does not stop them."""
 
 TURN_SECONDS = 5.0
 """Seconds a fetch waits for its turn before it is refused."""
 
 WARMING_THREADS = 2
 MAX_WARMING = 256
-"""Images of one request that are taken in ahead of time, and images that may wait to be fetched; beyond, it is done
-when somebody clicks on them."""
+"""Most images of one request that are uploaded ahead of time, and most images that may wait to be fetched. Further
+images are uploaded when an annotator clicks on them."""
 
 _log = logging.getLogger(__name__)
 
 
 class TaskPictures:
-    """Takes the images of tasks in, and remembers which they were. Thread-safe."""
+    """Uploads the images of tasks and remembers their ids. Thread-safe."""
 
     def __init__(
         self,
@@ -58,9 +58,10 @@ class TaskPictures:
         background: Executor | None = None,
     ) -> None:
         """Args:
-        instance: None fetches nothing.
-        fetches_for: the namespace that alone may have images of `instance`; None for all.
-        background: fetches ahead of time; None: threads of this object's own.
+        instance: the Label Studio to fetch from; None fetches nothing.
+        fetches_for: the only namespace that may use images of `instance`; None allows all.
+        recent: remembers the image id of a reference for a while.
+        background: fetches ahead of time; None makes new threads for it.
         """
         self._images = images
         self._model = model
@@ -73,19 +74,18 @@ class TaskPictures:
         self._warming: set[tuple[str, str]] = set()
 
     def image_id(self, reference: str, asker: Asker, *, may_fetch: bool, fresh: bool = False) -> str:
-        """The id of the image at `reference`, uploaded for the asker unless it was a moment ago.
+        """Return the id of the image at `reference`. Upload it for the asker unless that was done a moment ago.
 
         Args:
-            may_fetch: the thread can be spared until Label Studio answers; else that is left to the background.
-            fresh: upload it whatever is remembered: the service has lost it.
+            may_fetch: whether this thread may wait for Label Studio. If not, the background fetches the image.
+            fresh: upload the image even if its id is remembered, because the service has lost the image.
 
         Raises:
-            EmbeddingPending: it is fetched in the background.
-            ImageUnreachable: it is no data URL and nowhere this service may fetch from for the asker, or cannot be
-                fetched.
-            UnsupportedImage, InvalidImage, ImageTooLarge: it is not an image this service takes.
-            RateLimited: the asker has uploaded its share.
-            Overloaded, StoreUnavailable: try again.
+            EmbeddingPending: the image is being fetched in the background.
+            ImageUnreachable: the image cannot be fetched, or this service may not fetch it for the asker.
+            UnsupportedImage, InvalidImage, ImageTooLarge: it is not an image that this service accepts.
+            RateLimited: the asker has used up its uploads.
+            Overloaded, StoreUnavailable: try again later.
         """
         if reference.startswith("data:"):
             return self._unpack(reference, asker, fresh=fresh)
@@ -94,7 +94,7 @@ class TaskPictures:
         if known is not None:
             return known
         get = self._source(reference, asker)
-        if key not in self._warming:  # what waits to be fetched was counted before
+        if key not in self._warming:  # an image that waits to be fetched was counted before
             asker.spend(Quota.UPLOADS, 1)
         if may_fetch:
             return self._fetch(key, get)
@@ -102,7 +102,10 @@ class TaskPictures:
         raise EmbeddingPending("the image is being fetched", retry_after=1)
 
     def warm(self, references: Iterable[str], asker: Asker) -> None:
-        """Upload ahead of time, fetching in the background. What is left out or fails has its turn when clicked on."""
+        """Upload images ahead of time, fetching in the background.
+
+        Images that are left out or fail are uploaded when an annotator clicks on them.
+        """
         for reference in islice(references, MAX_WARMING):
             try:
                 self.image_id(reference, asker, may_fetch=False)
@@ -110,11 +113,11 @@ class TaskPictures:
                 continue
             except SamCacheError as error:
                 _log_refusal(error)
-                if isinstance(error, Unavailable):  # neither will the next one be taken
+                if isinstance(error, Unavailable):  # the next image would be refused too
                     return
 
     def close(self) -> None:
-        """Start no more fetches. Those under way end within their time limit."""
+        """Start no more fetches. Running fetches end within their time limit."""
         self._background.shutdown(wait=False, cancel_futures=True)
 
     def _unpack(self, url: str, asker: Asker, *, fresh: bool) -> str:
@@ -126,7 +129,11 @@ class TaskPictures:
         return key[1]
 
     def _source(self, reference: str, asker: Asker) -> Callable[[], bytes]:
-        """What fetches the image."""
+        """Return the function that fetches the image.
+
+        Raises:
+            ImageUnreachable: this service may not fetch it for the asker.
+        """
         if self._instance is None:
             raise ImageUnreachable("SAM_LABEL_STUDIO_URL is not set: only images in data URLs can be used")
         if self._fetches_for not in (None, asker.namespace):
@@ -138,7 +145,7 @@ class TaskPictures:
             if key in self._warming:
                 return
             if len(self._warming) >= MAX_WARMING:
-                raise Overloaded(f"{MAX_WARMING} images wait to be fetched already", retry_after=2)
+                raise Overloaded(f"{MAX_WARMING} images are already waiting to be fetched", retry_after=2)
             self._warming.add(key)
         self._background.submit(carried(self._fetch_quietly), key, get)
 
@@ -168,11 +175,11 @@ class TaskPictures:
 
 
 def _log_refusal(error: SamCacheError) -> None:
-    _log.info("cannot take in ahead of time: %s: %s", error.code, error.detail)
+    _log.info("cannot upload an image ahead of time: %s: %s", error.code, error.detail)
 
 
 def _data(url: str) -> bytes:
-    """What is in a data URL (RFC 2397); the request that holds it is bounded."""
+    """Return the data of a data URL (RFC 2397). Its size is limited because the size of the request is."""
     header, comma, body = url.partition(",")
     if not comma:
         raise InvalidImage("the image's data URL has no data")

@@ -1,4 +1,4 @@
-"""What an annotator drew with a smart tool, as prompts of this service."""
+"""Turns the regions that an annotator drew with a smart tool into prompts of this service."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Interaction:
     """The drawn regions that are prompts, all on one image.
 
     Attributes:
-        to_name: the `Image` tag.
-        page: of an `Image` tag with several, else None.
+        to_name: name of the `Image` tag.
+        page: index of the page if the `Image` tag has several, otherwise None.
         points: keypoints, the latest last.
         boxes: rectangles, the latest last.
-        separate_labels: by region, what a `Labels` tag says of it.
+        separate_labels: the label that a `Labels` tag gives a region, by region id.
     """
 
     to_name: str
@@ -37,25 +37,25 @@ class Interaction:
 
     @property
     def count(self) -> int:
-        """How many prompts these are."""
+        """Number of prompts."""
         return 1 if self.points else len(self.boxes)
 
     def prompts(self, original: Size) -> list[tuple[ImagePrompt, str | None]]:
-        """Each prompt with its label.
+        """Return each prompt with its label.
 
-        Points, with the latest rectangle if there is one, ask for one object; rectangles alone for one each. Without
-        anything positive there is no prompt.
+        Points make one prompt for one object, together with the latest rectangle if there is one. Rectangles without
+        points make one prompt each. Negative points alone make no prompt.
 
         Args:
             original: (height, width) of the EXIF-oriented original.
 
         Raises:
-            InvalidPrompt: an entry lacks coordinates, a rectangle has no area, there are too many of them, or the
-                image is turned.
+            InvalidPrompt: a region lacks coordinates, a rectangle has no area, there are too many rectangles, or the
+                image is rotated in the editor.
         """
         for drawn in (*self.points, *self.boxes):
             if drawn.image_rotation % 360:
-                raise InvalidPrompt("the image is turned in the editor; turn it back to use smart tools on it")
+                raise InvalidPrompt("the image is rotated in the editor; rotate it back to use smart tools")
         if len(self.boxes) > MAX_PROMPTS:
             raise InvalidPrompt(f"at most {MAX_PROMPTS} rectangles can be answered at once")
         if not self.points:
@@ -77,7 +77,7 @@ class Interaction:
 
 
 def interaction(result: Sequence[Drawn]) -> Interaction | None:
-    """The prompts among `result` that lie where the latest of them does; None if there are none."""
+    """Return the prompts in `result` on the same image and page as the latest one, or None without any prompt."""
     drawn = [one for one in result if one.type in (*_POINTS, *_BOXES)]
     if not drawn:
         return None
@@ -101,7 +101,7 @@ def _point(drawn: Drawn, original: Size) -> list[float]:
 
 
 def _box(drawn: Drawn, original: Size) -> list[float]:
-    """[x0, y0, x1, y1] in pixels; of a rectangle that is turned, the upright one around it."""
+    """Return [x0, y0, x1, y1] in pixels. For a rotated rectangle it is the upright rectangle around it."""
     if drawn.value.width is None or drawn.value.height is None:
         raise InvalidPrompt(f"the {drawn.type} {drawn.id!r} has no width and height")
     x, y = _point(drawn, original)

@@ -1,4 +1,4 @@
-"""Which image a task's reference led to a moment ago, so that the next click does not fetch it again."""
+"""Remembers the image id of a task's reference for a while, so that the next click does not fetch the image again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from threading import Lock
 
 CAPACITY = 4096
 TTL = 600.0
-"""Seconds after which a reference is followed again: what is behind a path may change."""
+"""Seconds after which an image is fetched again, because the file behind a path may change."""
 
 
 class RecentImages:
-    """Image ids by reference; the oldest go first. Thread-safe."""
+    """Image ids by reference. At capacity, the oldest entry is dropped. Thread-safe."""
 
     def __init__(
         self, *, capacity: int = CAPACITY, ttl: float = TTL, clock: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""Masks as regions of Label Studio."""
+"""Turns masks into regions of Label Studio."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ _OWN_LABELS = ("brushlabels", "polygonlabels")
 
 
 def regions(runs: ColumnRuns, score: float, target: MaskTarget, to_name: str, page: int | None) -> Iterator[Region]:
-    """The mask as regions of the target's tag: one for a brush, one for each part for polygons; none if it is empty.
+    """Yield the mask as regions of the target's tag: one for a brush, or one per part for polygons.
 
-    A label that is another tag's comes as an entry of its own after each region, as Label Studio keeps it.
+    An empty mask gives no region. If the label belongs to a separate `Labels` tag, it follows each region as an entry
+    of its own, as Label Studio stores it.
 
     Args:
-        score: IoU the model predicts.
-        page: of an `Image` tag with several, else None.
+        score: the IoU that the model predicts.
+        page: index of the page if the `Image` tag has several, otherwise None.
     """
     if not runs.area:
         return

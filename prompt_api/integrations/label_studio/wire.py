@@ -1,19 +1,19 @@
-"""What Label Studio sends and expects, as types. Members that are of no use here are not named, and let through."""
+"""The types of Label Studio's requests and answers. Members that this service does not use are accepted and ignored."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
-from typing_extensions import TypedDict  # pydantic reads typing's own only from Python 3.12 on
+from typing_extensions import TypedDict  # pydantic accepts `typing.TypedDict` only from Python 3.12 on
 
 from prompt_api.wire.json_body import parse_json
 
 MAX_TASKS = 10_000
-"""Of one request: Label Studio sends all that are selected at once."""
+"""Most tasks of one request. Label Studio sends all selected tasks at once."""
 
 MAX_VALUES = 1_000_000
-"""In a request's JSON. Tasks come with the annotator's drafts, and a drawn mask is some thousand numbers."""
+"""Most values in a request's JSON. Tasks contain the annotator's drafts, and a drawn mask is some thousand numbers."""
 MAX_CONTAINERS = 200_000
 
 Percent = Annotated[float, Field(allow_inf_nan=False)]
@@ -28,17 +28,18 @@ class _Incoming(BaseModel):
 
 
 class DrawnValue(_Incoming):
-    """Where a region was drawn, in percent of the image's width and height, and its labels.
+    """The position of a region, in percent of the image's width and height, and its labels.
 
     Attributes:
-        x: of a keypoint; of a rectangle's corner, the upper left one unless it is turned.
-        y: the same, down from the top.
-        width: of a rectangle.
-        height: of a rectangle.
-        rotation: degrees by which a rectangle is turned clockwise around that corner.
-        labels: of a `Labels` tag beside a tag without labels of its own.
-        keypointlabels: of a `KeyPointLabels` tag.
-        rectanglelabels: of a `RectangleLabels` tag.
+        x: distance from the left edge of a keypoint or of a rectangle's corner. Without rotation, the corner is the
+            upper left one.
+        y: distance from the top edge of the same point.
+        width: width of a rectangle.
+        height: height of a rectangle.
+        rotation: clockwise rotation of a rectangle around that corner, in degrees.
+        labels: labels of a separate `Labels` tag.
+        keypointlabels: labels of a `KeyPointLabels` tag.
+        rectanglelabels: labels of a `RectangleLabels` tag.
     """
 
     x: Percent | None = None
@@ -55,13 +56,13 @@ class Drawn(_Incoming):
     """One region that the annotator drew with a smart tool.
 
     Attributes:
-        id: of the region; a `Labels` tag repeats it in an entry of its own.
-        type: `keypointlabels`, `rectanglelabels`, `keypoint` or `rectangle`; others are no prompts.
-        to_name: the `Image` tag it lies on.
-        value: where, and its labels.
+        id: id of the region. The entry of a separate `Labels` tag has the same id.
+        type: `keypointlabels`, `rectanglelabels`, `keypoint` or `rectangle`. Other types are not prompts.
+        to_name: name of the `Image` tag that the region lies on.
+        value: position and labels of the region.
         is_positive: false for a keypoint that is not part of the object.
-        image_rotation: degrees by which the annotator has turned the image.
-        item_index: page of an `Image` tag with several.
+        image_rotation: degrees by which the annotator has rotated the image.
+        item_index: index of the page if the `Image` tag has several.
     """
 
     id: str = ""
@@ -74,7 +75,7 @@ class Drawn(_Incoming):
 
 
 class Context(_Incoming):
-    """What the annotator has drawn.
+    """The regions that the annotator has drawn.
 
     Attributes:
         result: the regions of one tool and one label, the latest last.
@@ -85,7 +86,7 @@ class Context(_Incoming):
 
 class PredictParameters(_Incoming):
     """Attributes:
-    context: null when a task is opened, or predictions are asked for many at once.
+    context: null if a task is only opened, or if predictions for many tasks are requested at once.
     """
 
     context: Context | None = None
@@ -93,8 +94,8 @@ class PredictParameters(_Incoming):
 
 class Task(_Incoming):
     """Attributes:
-    id: in Label Studio.
-    data: values of the task, by the names that the label config calls them.
+    id: id of the task in Label Studio.
+    data: values of the task, by their names in the label config.
     """
 
     id: int | str | None = None
@@ -105,9 +106,9 @@ class PredictRequest(_Incoming):
     """Body of `POST /label-studio/predict`.
 
     Attributes:
-        tasks: one where there is a context.
-        label_config: the project's labeling configuration, XML.
-        params: holds the context.
+        tasks: exactly one if there is a context.
+        label_config: the project's labeling configuration in XML.
+        params: contains the context.
     """
 
     tasks: Annotated[list[Task], Field(min_length=1, max_length=MAX_TASKS)]
@@ -116,10 +117,10 @@ class PredictRequest(_Incoming):
 
 
 class ProjectSetup(_Incoming):
-    """Body of `POST /label-studio/setup`: what Label Studio says of a project when it connects. Nothing of it is kept.
+    """Body of `POST /label-studio/setup`. Label Studio describes the project that it connects. Nothing is kept.
 
     Attributes:
-        project: its id and time of creation.
+        project: the project's id and time of creation.
     """
 
     project: str | int | None = None
@@ -127,10 +128,10 @@ class ProjectSetup(_Incoming):
 
 class BrushValue(TypedDict):
     """Attributes:
-    format: how the mask is written.
-    rle: the mask at the size of the image, as Label Studio's brush keeps it.
-    brushlabels: of a `BrushLabels` tag.
-    labels: of a `Labels` tag beside a `Brush`.
+    format: format of the mask.
+    rle: the mask at the size of the image, in the run-length encoding of Label Studio's brush.
+    brushlabels: labels of a `BrushLabels` tag.
+    labels: labels of a `Labels` tag that belongs to a `Brush`.
     """
 
     format: Literal["rle"]
@@ -142,9 +143,9 @@ class BrushValue(TypedDict):
 class PolygonValue(TypedDict):
     """Attributes:
     points: `[x, y]` in percent of the image's width and height.
-    closed: a polygon's last point is joined to its first.
-    polygonlabels: of a `PolygonLabels` tag.
-    labels: of a `Labels` tag beside a `Polygon`.
+    closed: the last point is joined to the first.
+    polygonlabels: labels of a `PolygonLabels` tag.
+    labels: labels of a `Labels` tag that belongs to a `Polygon`.
     """
 
     points: list[list[float]]
@@ -157,16 +158,16 @@ class Region(TypedDict):
     """A region for the annotator to accept.
 
     Attributes:
-        id: made up here.
-        type: what kind of tag draws such regions.
-        from_name: the tag of the label config that does.
-        to_name: the `Image` tag it lies on.
-        original_width: pixels of the image.
-        original_height: pixels of the image.
-        image_rotation: the image lies as it was taken.
-        item_index: page of an `Image` tag with several.
-        value: the mask, and its labels.
-        score: IoU the model predicts.
+        id: a random id for the region.
+        type: kind of the tag that makes the region.
+        from_name: name of the tag that makes the region.
+        to_name: name of the `Image` tag that the region lies on.
+        original_width: width of the image in pixels.
+        original_height: height of the image in pixels.
+        image_rotation: always 0, because the region refers to the image without rotation.
+        item_index: index of the page if the `Image` tag has several.
+        value: the mask and its labels.
+        score: the IoU that the model predicts.
     """
 
     id: str
@@ -182,12 +183,12 @@ class Region(TypedDict):
 
 
 class Prediction(TypedDict):
-    """What the model sees in a task.
+    """The regions that the model finds in a task.
 
     Attributes:
-        model_version: the model and its weights.
-        score: the lowest of the regions', 0 without any.
-        result: regions; none while the image is being encoded, or if there is nothing.
+        model_version: names the model and its weights.
+        score: the lowest score of the regions; 0 without regions.
+        result: the regions; empty if the image is not encoded yet, nothing was drawn or the mask is empty.
     """
 
     model_version: str
@@ -199,7 +200,7 @@ class PredictAnswer(TypedDict):
     """Answer of `POST /label-studio/predict`.
 
     Attributes:
-        results: one per task, in order; an empty list, which leaves no trace in the task, unless there is a context.
+        results: one entry per task, in order. Without a context it is an empty list, which changes nothing in the task.
     """
 
     results: list[Prediction | list[Prediction]]
@@ -216,7 +217,7 @@ class SetupAnswer(TypedDict):
     """Answer of `POST /label-studio/setup`.
 
     Attributes:
-        model_version: the model and its weights.
+        model_version: names the model and its weights.
     """
 
     model_version: str
@@ -229,26 +230,26 @@ class Noted(TypedDict):
 
 
 def parse_predict(body: bytes) -> PredictRequest:
-    """The request in `body`.
+    """Parse the request in `body`.
 
     Raises:
-        InvalidPrompt: too many values, malformed JSON, or anything the types above refuse; `extra["errors"]` says
-            where.
+        InvalidPrompt: there are too many values, the JSON is malformed, or the types above refuse it.
+            `extra["errors"]` says where.
     """
     return _parsed(PredictRequest, body)
 
 
 def parse_setup(body: bytes) -> ProjectSetup:
-    """The request in `body`. Raises as `parse_predict`."""
+    """Parse the request in `body`. It raises the same errors as `parse_predict`."""
     return _parsed(ProjectSetup, body)
 
 
 class AnyEvent(_Incoming):
-    """Body of `POST /label-studio/webhook`: something that happened in a project."""
+    """Body of `POST /label-studio/webhook`: an event in a project."""
 
 
 def check_event(body: bytes) -> None:
-    """Raises as `parse_predict`."""
+    """Check that `body` is an event. It raises the same errors as `parse_predict`."""
     _parsed(AnyEvent, body)
 
 

@@ -1,4 +1,4 @@
-"""A mask decoder without weights: masks of like colour, deterministic, good enough to build a page on."""
+"""A mask decoder without weights. Its masks are areas of similar colour: deterministic, and enough to build a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOW_RES_SIDE = _ARCHITECTURE.low_res_side
 _BLOCKS = _ARCHITECTURE.tensors[0].shape[-1]
 _PER_BLOCK = _LOW_RES_SIDE // _BLOCKS
 _REACH = (0.10, 0.22, 0.40)
-"""Colour distances, of at most sqrt(3), that the three masks reach."""
+"""The largest colour distance in each of the three masks. The largest possible distance is sqrt(3)."""
 
 _SCORES = (0.95, 0.85, 0.75)
 
@@ -43,7 +43,7 @@ class FakePrepared:
 class FakeDecoder:
     """A `Decoder` for embeddings of the fake encoder."""
 
-    def prepare(self, tensors: Mapping[str, NDArray[np.float32]], original: Size) -> FakePrepared:  # noqa: ARG002 - the seam's
+    def prepare(self, tensors: Mapping[str, NDArray[np.float32]], original: Size) -> FakePrepared:  # noqa: ARG002 - of `Decoder`
         embedding = tensors[EMBEDDING]
         return FakePrepared(embedding[0, :3].transpose(1, 2, 0).copy(), embedding[0, 3].copy())
 
@@ -53,7 +53,7 @@ class FakeDecoder:
         prompts: Sequence[Prompt],
         *,
         multimask: bool,
-        padding: bool = True,  # noqa: ARG002 - the seam's
+        padding: bool = True,  # noqa: ARG002 - of `Decoder`
     ) -> Iterator[DecodedMasks]:
         return (_decode(image, prompt, multimask=multimask) for prompt in prompts)
 
@@ -71,7 +71,7 @@ def _decode(image: FakePrepared, prompt: Prompt, *, multimask: bool) -> DecodedM
     rows = []
     for reach in _REACH if multimask else _REACH[:1]:
         near = np.where(np.isinf(nearest), 0.0, reach - nearest)
-        # Nearer in colour to what the user took away than to what they asked for: out.
+        # A block is out if its colour is nearer to a background point than to a foreground point.
         value = np.where(np.isinf(away), near, np.minimum(near, away - np.minimum(nearest, 2.0) - 0.02))
         rows.append(20.0 * value)
     logits = np.stack(rows).astype(np.float32)
@@ -87,7 +87,7 @@ def _decode(image: FakePrepared, prompt: Prompt, *, multimask: bool) -> DecodedM
 
 
 def _distance(image: FakePrepared, points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(64, 64): least colour distance of each block to the blocks under `points`; infinite without points."""
+    """Return each block's least colour distance to the blocks under `points`, (64, 64); infinite without points."""
     least = np.full((_BLOCKS, _BLOCKS), np.inf, dtype=np.float32)
     for x, y in points:
         column, row = (int(np.clip(value // (_SIDE // _BLOCKS), 0, _BLOCKS - 1)) for value in (x, y))
@@ -96,7 +96,7 @@ def _distance(image: FakePrepared, points: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def _in_box(box: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(256, 256): low-res positions whose centre lies in the box of the 1024 frame."""
+    """Return (256, 256), True for low-res positions whose centre lies in the box of the 1024 frame."""
     centres = (np.arange(_LOW_RES_SIDE) + 0.5) * (_SIDE / _LOW_RES_SIDE)
     x0, y0, x1, y1 = box
     columns = (centres >= x0) & (centres <= x1)

@@ -1,1 +1,1 @@
-"""ONNX graphs and sessions, whatever the architecture."""
+"""ONNX graphs and sessions, for any architecture."""

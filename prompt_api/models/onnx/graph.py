@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 FUSED = "com.microsoft"
-"""ONNX Runtime's own operators. Graphs for other runtimes (browsers) must not use them."""
+"""The domain of ONNX Runtime's own operators. Graphs for other runtimes must not use them."""
 
 _OPSET = 17
 _IR_VERSION = 8
@@ -38,20 +38,20 @@ class Graph:
         self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
 
     def floats(self, value: ArrayLike) -> str:
-        """A float32 constant."""
+        """Add a float32 constant."""
         return self._constant(np.ascontiguousarray(value, dtype=np.float32))
 
     def integers(self, *values: int) -> str:
-        """A one-dimensional int64 constant, as shapes and axes are given."""
+        """Add a one-dimensional int64 constant, as operators take shapes and axes."""
         return self._constant(np.array(values, dtype=np.int64))
 
     def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """The single result of operator `kind`."""
+        """Add an operator of `kind`, and return its single result."""
         (result,) = self.ops(kind, 1, *inputs, domain=domain, **attributes)
         return result
 
     def ops(self, kind: str, results: int, *inputs: str, domain: str = "", **attributes: Any) -> list[str]:
-        """The results of an operator that has several."""
+        """Add an operator that has several results, and return them."""
         outputs = [f"{kind}_{len(self._nodes)}_{index}" for index in range(results)]
         self._nodes.append(helper.make_node(kind, list(inputs), outputs, domain=domain, **attributes))
         return outputs
@@ -63,7 +63,7 @@ class Graph:
         return self.ops("Split", len(sizes), value, self.integers(*sizes), axis=axis)
 
     def model(self) -> onnx.ModelProto:
-        """The finished model, checked."""
+        """Return the finished model, checked."""
         graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, self._constants)
         domains = {node.domain for node in self._nodes}
         opsets = [helper.make_opsetid("", _OPSET)]

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 _LOG_ERRORS = 3
 
-_AS_REQUESTED = 1  # how the arena grows; the other way is by doubling
+_AS_REQUESTED = 1  # the arena grows by what is requested; the other strategy doubles it
 
 _arena_lock = Lock()
 
-onnxruntime.disable_telemetry_events()  # it would tell its maker what it runs
+onnxruntime.disable_telemetry_events()  # otherwise it would report to its maker what it runs
 
 
 class OnnxSession:
@@ -27,7 +27,7 @@ class OnnxSession:
     def __init__(self, path: Path, threads: int) -> None:
         """Args:
         path: the ONNX file.
-        threads: threads of one run.
+        threads: how many threads one run may use.
         """
         self._path = path
         self._threads = threads
@@ -35,7 +35,7 @@ class OnnxSession:
         self._session: Any = None
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
-        """The named outputs, in order."""
+        """Run the graph, and return the named outputs in order."""
         if self._session is None:
             with self._lock:
                 if self._session is None:
@@ -57,7 +57,7 @@ class OnnxSession:
 
 
 def _share_working_memory() -> None:
-    """Let all sessions of this process take their working memory from one arena: each alone would keep its own."""
+    """Let all sessions of this process take their working memory from one arena. Otherwise, each would keep its own."""
     with _arena_lock:
         _make_arena()
 

@@ -1,4 +1,4 @@
-"""Constants that a graph reads from another graph's file instead of carrying them again."""
+"""Constants that a graph reads from another graph's file, instead of holding a second copy."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import onnx
 from onnx.external_data_helper import set_external_data
 
 _LEAST = 4096
-"""Bytes of a constant from which on sharing it pays; shapes and axes must stay in the graph."""
+"""The smallest constant, in bytes, that is worth sharing. Shapes and axes are smaller, and must stay in the graph."""
 
 
 def share_constants(model: onnx.ModelProto, content: bytes, name: str) -> None:
-    """Have `model` read each large constant that is also in `content` from there.
+    """Make `model` read each large constant that is also in `content` from there.
 
-    The places are ONNX's own external data, which every runtime reads: a file, an offset and a length.
+    It uses ONNX's own external data, which every runtime reads: a file, an offset and a length.
 
     Args:
-        model: changed in place. Its file must lie beside the other one.
+        model: changed in place. Its file must lie in the same folder as the other file.
         content: bytes of the other ONNX file.
-        name: of that file.
+        name: name of the other file.
     """
     for constant in model.graph.initializer:
         data = constant.raw_data

@@ -1,10 +1,10 @@
 """From low-res logits to the mask at full size, by looking only where the mask can change.
 
 `SamPredictor.predict` resizes the logits twice (256 → 1024, crop the padding, → original size) and thresholds at 0.
-Both resizes are bilinear: each value is a convex combination of its four inputs, so where all inputs have one sign
-the output has it too. What must be computed is a band along the sign changes. In that band, down one column of the
-output between two rows of the 1024 frame, the value moves from one number to another and crosses 0 once at most;
-torch's float32 operations, in torch's order, decide where. Nothing of the size of the original is ever held.
+Both resizes are bilinear: each value is a convex combination of its four inputs, so where all inputs have one sign, the
+output has that sign too. Only a band along the sign changes must be computed. In that band, down one column of the
+output between two rows of the 1024 frame, the value is monotone and crosses 0 at most once. Torch's float32 operations,
+in torch's order, decide where. No array of the original's size is ever made.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ LOW_RES_SIDE = SAM1.low_res_side
 STEP = SAM1.frame.side // LOW_RES_SIDE
 assert STEP == 4, "the weights below are those of a resize by four"
 
-# Sample m of the 1024 frame lies an odd number of eighths past low-res sample (m - 2) // 4. The window that starts at
-# low-res sample i reads three of them for five of the frame, 4i + 2 … 4i + 6: a step and the first of the next one, so
-# that each cell between four samples of the frame lies in one window.
+# Sample m of the 1024 frame lies an odd number of eighths past low-res sample (m - 2) // 4. A window starts at low-res
+# sample i. It reads three low-res samples and makes five samples of the frame, 4i + 2 … 4i + 6: those of one step and
+# the first of the next. So each cell between four samples of the frame lies in one window.
 _LOWER = np.array([0, 0, 0, 0, 1])
 _WEIGHT = np.array([1, 3, 5, 7, 1], dtype=np.float32) / np.float32(8)
 _SHIFT = 2
 _SAMPLES = len(_LOWER)
 
 _CHUNK = 1 << 18
-"""Columns of window cells worked on at once: bounds the memory for masks that change everywhere."""
+"""Columns of window cells computed at once. This limits the memory for masks that change everywhere."""
 
 _TINIEST = np.float32(1e-20)
 """Logits nearer to 0 count as 0, so that no product underflows and no value contradicts the sign of its inputs."""
@@ -43,7 +43,7 @@ Bools = NDArray[np.bool_]
 
 
 def mask_runs(logits: Floats, original: Size) -> ColumnRuns:
-    """The mask of `logits` over the original image, as `SamPredictor.predict` thresholds it.
+    """Return the mask of `logits` over the original image, as `SamPredictor.predict` thresholds it.
 
     Args:
         logits: (256, 256) float32, finite, over the zero-padded 1024 frame. Not changed.
@@ -56,7 +56,7 @@ def mask_runs(logits: Floats, original: Size) -> ColumnRuns:
     rows, columns = resize_axis(frame[0], height), resize_axis(frame[1], width)
     padded = _padded(logits, frame)
 
-    # A change at (x, y), 0 <= y <= height, as one number that sorts by column, then row.
+    # A change at (x, y), 0 <= y <= height, is one number, which sorts by column, then by row.
     places = height + 1
     changes = [x * places + y for x, y in _crossings(padded, frame, rows, columns)]
     changes.append(np.flatnonzero(_profile(padded, 0, columns) > 0) * places)
@@ -67,9 +67,9 @@ def mask_runs(logits: Floats, original: Size) -> ColumnRuns:
 
 
 def _padded(logits: Floats, frame: Size) -> Floats:
-    """The logits that the crop can see, edges repeated so that every window is whole.
+    """Return the logits that the crop can read, with edges repeated so that every window is complete.
 
-    Entry (i, j) is low-res sample (i - 1, j - 1), and the window of that name starts there.
+    Entry (i, j) is low-res sample (i - 1, j - 1), and window (i, j) starts there.
     """
     rows, columns = (np.arange(-1, (side + 1) // STEP + 2).clip(0, LOW_RES_SIDE - 1) for side in frame)
     padded = logits.take(rows, axis=0).take(columns, axis=1)
@@ -78,7 +78,7 @@ def _padded(logits: Floats, frame: Size) -> Floats:
 
 
 def _profile(padded: Floats, row: int, columns: Axis) -> Floats:
-    """(width,) values at row `row` of the 1024 frame, resized along x to the original's columns."""
+    """Return the values at row `row` of the 1024 frame, resized along x to the original's columns: (width,)."""
     window, place = divmod(row + _SHIFT, STEP)
     across, places = np.divmod(np.arange(len(columns.first)) + _SHIFT, STEP)
     weight = _WEIGHT[places]
@@ -88,9 +88,9 @@ def _profile(padded: Floats, row: int, columns: Axis) -> Floats:
 
 
 def _crossings(padded: Floats, frame: Size, rows: Axis, columns: Axis) -> Iterator[tuple[Ints, Ints]]:
-    """Pairs of arrays (x, y): going down column x of the original, the sign changes between rows y - 1 and y.
+    """Yield pairs of arrays (x, y): down column x of the original, the sign changes between rows y - 1 and y.
 
-    Where it changes twice between two rows, (x, y) comes twice.
+    If it changes twice between two rows, (x, y) comes twice.
     """
     across = padded.shape[1] - 2
     windows: Ints = np.flatnonzero(_mixed(padded > 0, 3))
@@ -104,14 +104,14 @@ def _crossings(padded: Floats, frame: Size, rows: Axis, columns: Axis) -> Iterat
         p = place // STEP
         row, column = STEP * i[k] + p - _SHIFT, STEP * j[k] + place % STEP - _SHIFT
         seen = (row >= 0) & (row < frame[0] - 1) & (column >= 0) & (column < frame[1])
-        corner = (cells + p * len(i))[seen]  # a window has a sample more than cells in each of its rows
+        corner = (cells + p * len(i))[seen]  # each row of a window has one more sample than cells
         lower = corner + _SAMPLES * len(i)
         corners = [samples.reshape(-1)[at] for at in (corner, corner + len(i), lower, lower + len(i))]
         yield _cell_crossings(row[seen], column[seen], rows, columns, corners)
 
 
 def _mixed(positive: Bools, side: int) -> Bools:
-    """Which windows of `side` x `side` over the first two axes hold both signs."""
+    """Return which windows of `side` x `side` over the first two axes hold both signs."""
     return _over(np.logical_or, positive, side) & ~_over(np.logical_and, positive, side)
 
 
@@ -127,7 +127,10 @@ def _over(combine: Callable[[Bools, Bools], Bools], values: Bools, side: int) ->
 
 
 def _window_samples(padded: Floats, i: Ints, j: Ints) -> Floats:
-    """(5, 5, N): the samples of the 1024 frame in the windows that start at padded[i, j], x first, as torch does."""
+    """Return the samples of the 1024 frame in the windows that start at padded[i, j], (5, 5, N).
+
+    The x axis is resized first, as in torch.
+    """
     offsets = np.arange(3)[:, None] * padded.shape[1] + np.arange(3)
     window = padded.reshape(-1)[offsets[:, :, None] + (i * padded.shape[1] + j)]
     weight = _WEIGHT[:, None]
@@ -136,7 +139,7 @@ def _window_samples(padded: Floats, i: Ints, j: Ints) -> Floats:
 
 
 def _cell_crossings(row: Ints, column: Ints, rows: Axis, columns: Axis, corners: list[Floats]) -> tuple[Ints, Ints]:
-    """Crossings (x, y) inside cells of the 1024 frame.
+    """Return the crossings (x, y) inside cells of the 1024 frame.
 
     Args:
         row, column: (N,) the cell's upper left sample; the cell reaches to the next row and column.
@@ -155,7 +158,10 @@ def _cell_crossings(row: Ints, column: Ints, rows: Axis, columns: Axis, corners:
 
 
 def _first_like_below(above: Floats, below: Floats, low: Ints, high: Ints, rows: Axis) -> Ints:
-    """The first output row in [low, high) with the sign of `below`, or `high`: bisection, as the value is monotone."""
+    """Return the first output row in [low, high) with the sign of `below`, or `high`.
+
+    The value is monotone, so it is found by bisection.
+    """
     positive = below > 0
     for _ in range(int((high - low).max(initial=0)).bit_length()):
         middle = (low + high) >> 1

@@ -1,6 +1,6 @@
-"""Constants of the split decoder: the mask decoder's weights, multiplied out as `prompt_api.models` says.
+"""Constants of the split decoder: the mask decoder's weights, multiplied out as `prompt_api.models.sam1` explains.
 
-Everything is float64 until a graph takes it, so folding loses nothing that float32 would have kept.
+Everything stays float64 until a graph takes it, so folding does not lose float32 precision.
 Matrices act on row vectors: `x @ matrix`.
 """
 
@@ -23,32 +23,32 @@ WIDTH = SAM1.tensors[0].shape[1]
 """Channels of tokens and of image features."""
 
 MASK_ROWS = 17
-"""Rows a mask prompt adds to the update: its 16 features, and ones for their bias."""
+"""Rows that a mask prompt adds to the update: its 16 features, and ones for their bias."""
 
 FIRST_COLUMNS = (WIDTH, INTERNAL, INTERNAL, INTERNAL, WIDTH + 2 * INTERNAL + WIDTH)
-"""What `Folded.first_update` puts side by side."""
+"""Columns of the parts that `Folded.first_update` puts side by side."""
 
 SECOND_COLUMNS = (WIDTH, INTERNAL, INTERNAL, WIDTH)
-"""What `Folded.second_update` puts side by side."""
+"""Columns of the parts that `Folded.second_update` puts side by side."""
 
 _TRANSFORMER = "mask_decoder.transformer"
 
 
 class Folded:
-    """The weights, and the products of them that more than one graph needs.
+    """The weights, and the products of weights that more than one graph needs.
 
     Attributes:
-        weights: as given.
+        weights: the weights as given.
         positions: (4096, 256) positional encoding of the image.
         layers: name prefix of each layer.
-        reads: name prefix of each token-to-image attention: two layers', then the final one.
+        reads: name prefix of each token-to-image attention: those of the two layers, then the final one.
         writes: name prefix of each layer's image-to-token attention.
-        no_mask: (256,) what is added to the image when there is no mask prompt.
+        no_mask: (256,) added to the image if there is no mask prompt.
         base_shift: (256,) centred constant of the first sum.
         second_shift: (256,) centred constant of the second sum.
         gains, shifts: (256,) each, of the norm after each sum.
-        upscale: (256, 256); columns are the four sub-pixels (dy, dx) of 64 channels each.
-        upscale_shift: (256,) what the constants become there.
+        upscale: (256, 256), the first upscaling. Its columns are the four sub-pixels (dy, dx) of 64 channels each.
+        upscale_shift: (256,) what the constants add after this upscaling.
     """
 
     def __init__(self, weights: Weights) -> None:
@@ -73,14 +73,17 @@ class Folded:
         return self.weights[name].astype(np.float64)
 
     def matrix(self, attention: str, projection: str) -> Array:
-        """(in, out) of one of an attention's projections."""
+        """Return the matrix (in, out) of one of an attention's projections."""
         return self.array(f"{attention}.{projection}.weight").T
 
     def bias(self, attention: str, projection: str) -> Array:
         return self.array(f"{attention}.{projection}.bias")
 
     def first_readers(self) -> Array:
-        """(256, 384): the second layer's key and value, and query, of the first sum once centred and scaled."""
+        """Return the matrix from the first sum, once centred and scaled, to the second layer's key, value and query.
+
+        Its shape is (256, 384).
+        """
         readers = [
             self.matrix(self.reads[1], "k_proj"),
             self.matrix(self.reads[1], "v_proj"),
@@ -89,38 +92,38 @@ class Folded:
         return self.gains[0][:, None] * np.hstack(readers)
 
     def second_readers(self) -> Array:
-        """(256, 512): the same for the second sum: the final attention's key and value, and the upscaling."""
+        """Return the same for the second sum, to the final attention's key and value and the upscaling: (256, 512)."""
         readers = [self.matrix(self.reads[2], "k_proj"), self.matrix(self.reads[2], "v_proj"), self.upscale]
         return self.gains[1][:, None] * np.hstack(readers)
 
     def first_update(self, rows: Array) -> Array:
-        """What rows (R, 256) in the first sum become downstream, (R, sum(FIRST_COLUMNS)).
+        """Return what rows (R, 256) of the first sum become downstream, (R, sum(FIRST_COLUMNS)).
 
-        Side by side: the rows, centred; what `first_readers` make of them; their `second_update`.
+        Side by side, these are the rows, centred; the centred rows times `first_readers`; and their `second_update`.
         """
         rows = centred(rows)
         return np.hstack([rows, rows @ self.first_readers(), self.second_update(rows * self.gains[0])])
 
     def second_update(self, rows: Array) -> Array:
-        """What rows (R, 256) in the second sum become downstream, (R, sum(SECOND_COLUMNS)).
+        """Return what rows (R, 256) of the second sum become downstream, (R, sum(SECOND_COLUMNS)).
 
-        Side by side: the rows, centred; what `second_readers` make of them.
+        Side by side, these are the rows, centred; and the centred rows times `second_readers`.
         """
         rows = centred(rows)
         return np.hstack([rows, rows @ self.second_readers()])
 
     def mask_rows(self) -> Array:
-        """(17, 256): what a mask prompt's features, and a one, add to the image that has no mask prompt."""
+        """Return what a mask prompt's 16 features, and a one, add to an image without a mask prompt: (17, 256)."""
         kernel = self.array("prompt_encoder.mask_downscaling.6.weight").reshape(WIDTH, MASK_ROWS - 1)
         bias = self.array("prompt_encoder.mask_downscaling.6.bias")
         return np.vstack([kernel.T, bias - self.no_mask])
 
 
 def centring() -> Array:
-    """The (256, 256) matrix that takes each row's mean away."""
+    """Return the (256, 256) matrix that subtracts each row's mean."""
     return np.eye(WIDTH) - 1.0 / WIDTH
 
 
 def centred(rows: Array) -> Array:
-    """`rows` less the mean of each over its channels."""
+    """Return `rows`, each minus its mean over the channels."""
     return np.asarray(rows - rows.mean(axis=-1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Built decoder graphs on disk, under the digest of their weights and of the code that built them."""
+"""Keeps built decoder graphs on disk, in folders named by digests of the weights and of the code that built them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BUILDERS = (
 """The modules of `prompt_api/models` that decide what a graph is. A change in one makes the kept graphs stale."""
 
 _KEPT = 2
-"""Decoders of the same weights that are kept: this version's, and the one used before it, to go back to."""
+"""How many decoders of the same weights are kept: this version's, and the last one used before it, for a rollback."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,9 +48,9 @@ class DecoderGraphs:
     """The ONNX files of one model's decoder.
 
     Attributes:
-        unsplit: the whole decoder in standard operators, for browsers and as the oracle.
-        image_side, mask_side, prompt_side: the split decoder; for ONNX Runtime only, which browsers have as well.
-        first_prompt: the prompt side for the first prompt on an image; reads most of its constants from the file of
+        unsplit: the whole decoder in standard operators, for clients, and as the oracle of the tests.
+        image_side, mask_side, prompt_side: the split decoder, for ONNX Runtime only, which also runs in browsers.
+        first_prompt: the prompt side for the first prompt on an image. It reads most of its constants from the file of
             `prompt_side`.
     """
 
@@ -62,25 +62,25 @@ class DecoderGraphs:
 
     @property
     def split(self) -> dict[str, Path]:
-        """The split decoder by names of its parts."""
+        """The files of the split decoder, by the names of its parts."""
         return {path.stem: path for path in (self.image_side, self.mask_side, self.prompt_side)}
 
     @property
     def split_digest(self) -> str:
-        """What names the content of the split decoder, lower-case hex (32 characters). Reads the recorded digests."""
+        """A digest of the split decoder's content, 32 characters of lower-case hex, made from the recorded digests."""
         records = "\n".join(_record(path).read_text(encoding="ascii") for path in self.split.values())
         return hashlib.sha256(records.encode()).hexdigest()[:32]
 
 
 def cached_graphs(read_weights: Callable[[], Weights], weights_digest: str, folder: Path) -> DecoderGraphs:
-    """The graphs in `folder`, checked against their recorded digests; built when missing, stale or damaged.
+    """Return the graphs in `folder`, checked against their recorded digests. Build them if missing, stale or damaged.
 
     Safe for processes that start together: one builds, the others wait for it.
 
     Args:
-        read_weights: called only when the graphs must be built.
-        weights_digest: names the weights, lower-case hex.
-        folder: where decoders are kept, whatever their model.
+        read_weights: returns the weights; called only if the graphs must be built.
+        weights_digest: digest of the weights, lower-case hex.
+        folder: where the decoders of all models are kept.
 
     Raises:
         WeightsError: the weights cannot be read, or the folder cannot be written.
@@ -91,11 +91,11 @@ def cached_graphs(read_weights: Callable[[], Weights], weights_digest: str, fold
     with explained_errors(home):
         if not _sound(graphs):
             with fetch_lock(home):
-                if not _sound(graphs):  # not built while this process waited
+                if not _sound(graphs):  # another process may have built them while this one waited
                     _log.info("building the mask decoder in %s", home)
                     _build(read_weights(), graphs)
             _prune(home)
-        with suppress(OSError):  # a folder that can only be read is as good
+        with suppress(OSError):  # a read-only folder is fine
             os.utime(home)
     return graphs
 
@@ -128,12 +128,12 @@ def _build(weights: Weights, graphs: DecoderGraphs) -> None:
 
 
 def _prune(home: Path) -> None:
-    """Remove the decoders of the same weights that other versions built and that were used longest ago."""
+    """Remove decoders of the same weights that other versions built. Keep the most recently used."""
     weights, _, _ = home.name.rpartition("-")
     others = [folder for folder in home.parent.glob(f"{weights}-*") if folder != home]
     others.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
     for folder in others[_KEPT - 1 :]:
-        with suppress(WeightsError), fetch_lock(folder, timeout=0):  # not one that is being built
+        with suppress(WeightsError), fetch_lock(folder, timeout=0):  # skip a decoder that is being built
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Graph of the split decoder's image side: all that depends on the embedding alone."""
+"""Graph of the split decoder's image side: everything that depends on the embedding alone."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ PLACES = GRID * GRID
 class Feature(IntEnum):
     """Image features of 128 channels (8 heads of 16) each, in the order of the outputs: two `placed`, nine `plain`.
 
-    FIRST_…: what the first layer's attentions see. BASE_…: B as seen by others; SECOND_…: B' as seen by others.
+    FIRST_…: what the first layer's attentions read. BASE_…: projections of B. SECOND_…: projections of B'.
+    `prompt_api.models.sam1` explains B and B'.
     """
 
     FIRST_KEY = 0
     FIRST_QUERY = 1
     FIRST_VALUE = 2
-    BASE_WRITE = 3  # the first layer's output projection, for the deviation
+    BASE_WRITE = 3  # the first layer's output projection, needed for the deviation
     BASE_KEY = 4
     BASE_VALUE = 5
     BASE_QUERY = 6
@@ -34,11 +35,11 @@ class Feature(IntEnum):
 
 
 FIRST_FEATURES = (Feature.FIRST_KEY, Feature.FIRST_QUERY, Feature.FIRST_VALUE)
-"""What a mask prompt changes as a whole; the others see it as rows of the update."""
+"""The features that a mask prompt changes as a whole. The other features get a mask prompt as rows of the update."""
 
 
 def build_image_side(folded: Folded) -> onnx.ModelProto:
-    """Input `embedding` (1, 256, 64, 64). Outputs, with P = 4096:
+    """Build the graph. Its input is `embedding` (1, 256, 64, 64). Its outputs, with P = 4096, are:
 
     `placed` (2 * 128, P) and `plain` (9 * 128, P), see `Feature`;
     `mask_products` (2, 17, P), B and B' times a mask prompt's rows;
@@ -75,7 +76,7 @@ def build_image_side(folded: Folded) -> onnx.ModelProto:
 
 
 def image_norms(graph: Graph, folded: Folded, image: str) -> list[str]:
-    """(1, P) each: |B|^2, |B'|^2 and 2 B'.const, each divided by 256, of `image` (256, P)."""
+    """Return |B|^2, |B'|^2 and 2 B'.const of `image` (256, P), each (1, P) and divided by 256."""
     mean = graph.op("ReduceMean", image, axes=[0])
     base = graph.op("Add", graph.op("Sub", image, mean), graph.floats(folded.base_shift[:, None]))
     scaled = graph.op("Mul", base, graph.floats(folded.gains[0][:, None]))
@@ -85,21 +86,21 @@ def image_norms(graph: Graph, folded: Folded, image: str) -> list[str]:
 
 
 def image_upscaled(graph: Graph, folded: Folded, image: str) -> str:
-    """(places, 256): B' upscaled, at the places of `image` (256, places)."""
+    """Return B' upscaled, (places, 256), at the places of `image` (256, places)."""
     into_second, shift = _into_second(folded)
     upscaling = folded.second_readers()[:, 2 * INTERNAL :]
     return graph.op("Gemm", image, graph.floats(into_second @ upscaling), graph.floats(shift @ upscaling), transA=1)
 
 
 def placed_features(folded: Folded) -> list[tuple[Array, Array]]:
-    """(256, 128) projection and (P, 128) constant of each feature that has its own constant in each place."""
+    """Return the (256, 128) projection and (P, 128) constant of each feature whose constant differs between places."""
     placed = folded.no_mask + folded.positions
     key, query = folded.matrix(folded.reads[0], "k_proj"), folded.matrix(folded.writes[0], "q_proj")
     return [(key, placed @ key), (query, placed @ query + folded.bias(folded.writes[0], "q_proj"))]
 
 
 def plain_features(folded: Folded) -> list[tuple[Array, Array]]:
-    """(256, 128) projection and (1, 128) constant of the other features."""
+    """Return the (256, 128) projection and (1, 128) constant of each of the other features."""
     value = folded.matrix(folded.reads[0], "v_proj")
     result = [(value, folded.no_mask @ value)]
 
@@ -118,5 +119,5 @@ def plain_features(folded: Folded) -> list[tuple[Array, Array]]:
 
 
 def _into_second(folded: Folded) -> tuple[Array, Array]:
-    """(256, 256) matrix and (256,) constant that make B' of an embedding."""
+    """Return the (256, 256) matrix and (256,) constant that turn an embedding into B'."""
     return centring() * folded.gains[0] @ centring(), centred(folded.base_shift * folded.gains[0])

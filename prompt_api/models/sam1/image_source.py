@@ -1,7 +1,8 @@
 """Graph pieces that read the image: from its prepared features, or from the embedding itself.
 
-A feature is the embedding times a matrix. For a prompt's few tokens it is cheaper to multiply them with the matrix and
-the result with the embedding, than to compute the feature first; from the second prompt on it is not.
+A feature is the embedding times a matrix. A prompt has few tokens, so for one prompt it is cheaper to multiply the
+tokens by the matrix, and the result by the embedding, than to compute the feature first. From the second prompt on, it
+is cheaper to have the feature.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from prompt_api.models.sam1.token_side import HEAD
 
 
 class ImageSource(Protocol):
-    """What the prompt side asks of the image, with P = 4096 places.
+    """What the prompt side reads of the image, with P = 4096 places.
 
     Attributes:
         norms: (1, P) each, as `image_norms` gives them.
@@ -34,20 +35,20 @@ class ImageSource(Protocol):
     norms: list[str]
 
     def products(self, own: str, feature: Feature) -> str:
-        """(8, T, P): heads (8, T, 16) times a feature."""
+        """Return heads (8, T, 16) times a feature: (8, T, P)."""
         ...
 
     def seen(self, probabilities: str, feature: Feature) -> str:
-        """(8, T, 16): a feature averaged under probabilities (8T, P)."""
+        """Return a feature averaged with probabilities (8T, P) as weights: (8, T, 16)."""
         ...
 
     def upscaled(self, area: str, /) -> str:
-        """(places, 256): B' upscaled, at the places of `area`: rows and columns from the top left."""
+        """Return B' upscaled, (places, 256), at the places of `area`: rows and columns from the top left."""
         ...
 
 
 class PreparedImageSource:
-    """Inputs of the graph: each feature under its name in lower case, (8, 16, P); `norms` (3, P); `upscaled`."""
+    """Reads inputs of the graph: each feature under its name in lower case, (8, 16, P); `norms` (3, P); `upscaled`."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -66,13 +67,13 @@ class PreparedImageSource:
 
 
 class EmbeddingSource:
-    """Input of the graph: `embedding` (1, 256, 64, 64)."""
+    """Reads one input of the graph: `embedding` (1, 256, 64, 64)."""
 
     def __init__(self, graph: Graph, folded: Folded) -> None:
         self._graph = graph
         self._folded = folded
         self._image = graph.reshape(graph.input("embedding", [1, WIDTH, GRID, GRID]), WIDTH, PLACES)
-        # A row of ones carries what the features add to the image's part.
+        # The row of ones multiplies the constants of the features.
         self._with_ones = graph.op("Concat", self._image, graph.floats(np.ones((1, PLACES))), axis=0)
         self._placed = placed_features(folded)
         self._plain = plain_features(folded)
@@ -97,7 +98,10 @@ class EmbeddingSource:
         return image_upscaled(self._graph, self._folded, cropped(self._graph, self._image, area))
 
     def _reader(self, feature: Feature) -> tuple[Array, Array | None]:
-        """(8, 257, 16) matrix of the image with ones, and the constant (8, 16, P) where it has one for each place."""
+        """Return the (8, 257, 16) matrix of a feature for the image with its row of ones.
+
+        If the feature has its own constant in each place, also return that constant (8, 16, P), otherwise None.
+        """
         projection, constant = [*self._placed, *self._plain][feature]
         placed = None
         if len(constant) > 1:
@@ -107,7 +111,7 @@ class EmbeddingSource:
 
 
 def cropped(graph: Graph, rows: str, area: str) -> str:
-    """(R, rows * columns of `area`) of `rows` (R, P)."""
+    """Cut `rows` (R, P) to the places of `area`: (R, rows * columns of the area)."""
     grid = graph.reshape(rows, -1, GRID, GRID)
     cut = graph.op("Slice", grid, graph.integers(0, 0), area, graph.integers(1, 2))
     return graph.op("Flatten", cut, axis=1)

@@ -1,4 +1,4 @@
-"""Graph pieces of the low-rank update that a prompt makes to the image. The maths are in `prompt_api.models`."""
+"""Graph pieces of the low-rank update that a prompt makes to the image. The maths are in `prompt_api.models.sam1`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _EPSILON = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Rows of an update and what they add downstream.
+    """The rows of an update, and what they add downstream.
 
     Attributes:
         rows: (R, P).
         columns: (R, …) each, the parts of `Folded.first_update` or `second_update`.
-        scale: (1, P), one over the deviation of the sum they belong to.
+        scale: (1, P), one over the deviation of the sum that the update belongs to.
     """
 
     rows: str
@@ -28,15 +28,15 @@ class Update:
 
 
 class ImageUpdate:
-    """Writes steps on places of the image into `graph`."""
+    """Adds steps on the places of the image to `graph`."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
 
     def softmax_over_tokens(self, scores: str) -> str:
-        """(8T, P): probabilities of each place over the tokens, from scores (8, T, P).
+        """Return the probabilities of each place over the tokens, (8T, P), from scores (8, T, P).
 
-        In plain steps: the runtime's Softmax over a short or middle axis costs four times as much.
+        It takes plain steps, because the runtime's Softmax over a short or middle axis costs four times as much.
         """
         graph = self._graph
         largest = graph.op("ReduceMax", scores, axes=[1])
@@ -45,7 +45,7 @@ class ImageUpdate:
         return graph.reshape(shares, -1, PLACES)
 
     def deviation_scale(self, rows: str, columns: str, cross: str, rest: str) -> str:
-        """(1, P): one over the deviation of a centred sum.
+        """Return one over the deviation of a centred sum: (1, P).
 
         Args:
             rows, columns: the update, (R, P) and (R, 256), centred.
@@ -59,10 +59,10 @@ class ImageUpdate:
         return graph.op("Reciprocal", graph.op("Sqrt", graph.op("Add", variance, graph.floats(_EPSILON))))
 
     def scores(self, own: str, image_scores: str, update: Update, keys: str) -> str:
-        """(8T, P): scores of heads `own` (8, T, 16) against normalised image features.
+        """Return the scores of heads `own` (8, T, 16) against normalised image features: (8T, P).
 
         Args:
-            image_scores: (8T, P), against the image's part alone.
+            image_scores: (8T, P), the scores against the image's part alone.
             keys: (R, 128), what the update's rows add to the features.
         """
         graph = self._graph
@@ -71,7 +71,11 @@ class ImageUpdate:
         return graph.op("Mul", graph.op("Gemm", shares, update.rows, image_scores), update.scale)
 
     def seen_in_update(self, probabilities: str, update: Update, values: str) -> str:
-        """(8, T, 16): what probabilities (8T, P) see of the update, whose rows add `values` (R, 128) to a feature."""
+        """Return the update's part of a feature, averaged with probabilities (8T, P) as weights: (8, T, 16).
+
+        Args:
+            values: (R, 128), what the update's rows add to the feature.
+        """
         graph = self._graph
         shares = graph.op("FusedMatMul", probabilities, update.rows, domain=FUSED, transB=1)
         count = graph.op("Slice", graph.op("Shape", update.rows), graph.integers(0), graph.integers(1))

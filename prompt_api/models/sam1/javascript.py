@@ -1,7 +1,7 @@
 """`python -m prompt_api.models.sam1.javascript` writes the constants of SAM that the page's own decoder needs.
 
-They are decided in Python alone. The written module is committed, because browsers load it as it is; a test holds it
-against this one.
+Python is their only source. The written module is committed, because browsers load it without a build step. A test
+checks that it is up to date.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from shared.contract.models import SAM1
 PATH = Path(__file__).resolve().parents[2] / "web" / "local" / "sam1.js"
 
 _PLACED = 2
-"""Features that the image side gives with their positions."""
+"""How many features, the first in order, carry the positions of their places."""
 
 
 def javascript() -> str:
-    """The text of the module."""
+    """Return the text of the module."""
     names = [feature.name.lower() for feature in Feature]
     constants = (
         ("FRAME_SIDE", SAM1.frame.side, "Side in pixels of the square, zero-padded frame that the image encoder sees."),

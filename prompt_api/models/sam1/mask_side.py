@@ -1,4 +1,4 @@
-"""Graph of the split decoder's mask side: a mask prompt as rows of the update, and what it changes as a whole."""
+"""Graph of the split decoder's mask side: turns a mask prompt into rows of the update and changed image features."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from prompt_api.models.sam1.prompt_tokens import mask_features
 
 
 def build_mask_side(folded: Folded) -> onnx.ModelProto:
-    """Inputs: `mask` (1, 1, 256, 256) low-res logits, and the image's `FIRST_FEATURES`, (8, 16, P) each,
-    under their names in lower case.
+    """Build the graph.
 
-    Outputs: `mask_rows` (17, P); the features as they become, `…_with_mask`; and the constant
-    `mask_updates` (17, 1408), what the rows add downstream (`Folded.first_update`).
+    Its inputs are `mask` (1, 1, 256, 256), low-res logits, and the image's `FIRST_FEATURES`, (8, 16, P) each, under
+    their names in lower case.
+
+    Its outputs are `mask_rows` (17, P); the changed features, `…_with_mask`; and the constant `mask_updates`
+    (17, 1408), what the rows add downstream (`Folded.first_update`).
     """
     graph = Graph("sam_mask_side")
     mask = graph.input("mask", [1, 1, 256, 256])

@@ -26,10 +26,10 @@ from shared.contract.models import EMBEDDING, SAM1
 Floats = NDArray[np.float32]
 
 _FEW_POINTS = 4
-"""Sparse tokens up to which a first prompt is decoded from the embedding."""
+"""The most sparse tokens of a first prompt that is decoded from the embedding."""
 
 _ANSWER_TIME = 0.05
-"""Seconds that a first answer has for its masks and its way out, before the image side takes the processor."""
+"""Seconds in which a first answer's masks are encoded and sent, before the image side takes the processor."""
 
 _MULTIMASK, _SINGLE = np.array([1, 4]), np.array([0, 1])
 _PADDING_LABEL = np.array([-1], np.float32)
@@ -43,21 +43,21 @@ _NO_MASK: dict[str, Floats] = {
 
 
 class OnnxDecoder:
-    """A `Decoder` for any SAM weights. Sessions are made at their first use, so a process may fork before it.
+    """A `Decoder` for any SAM weights. Sessions are made at their first use, so a process may fork before that.
 
-    Preparing an image costs twice what a prompt does, so the first prompt on it is decoded from the embedding itself,
-    in less; the image side follows when its answer is out, or when the next prompt needs it.
+    Preparing an image costs twice as much as a prompt. So the first prompt on an image is decoded from the embedding
+    itself, which costs less. The image side is computed after its answer is sent, or when the next prompt needs it.
 
-    Prompts of one request run side by side, each on its own: prompts of different lengths cannot share a batch without
-    padding, which changes results, and the working memory (about 40 MB each) stays that of one per core.
+    Prompts of one request run in parallel, one prompt per run. Prompts of different lengths could share a batch only
+    with padding, which changes results. The working memory (about 40 MB per prompt) stays that of one prompt per core.
     """
 
     def __init__(self, graphs: DecoderGraphs, *, weights_digest: str, threads: int, cores: int) -> None:
         """Args:
-        weights_digest: names the weights the graphs were built from, as embeddings name theirs.
-        threads: threads one prompt may use.
-        cores: threads that the first prompt on an image, preparing it, and the prompts of one request side by side,
-            may use.
+        weights_digest: digest of the weights that the graphs were built from. Embeddings carry the digest of theirs.
+        threads: how many threads one prompt may use.
+        cores: how many threads may be used by the first prompt on an image, by preparing an image, and by all prompts
+            of one request together.
         """
         self.weights_digest = weights_digest
         self._image_side = OnnxSession(graphs.image_side, cores)
@@ -98,7 +98,10 @@ class OnnxDecoder:
         return image_side_of(outputs, visible)
 
     def _prepare_soon(self, image: OnnxImage) -> None:
-        """Have the image side computed in the background. One at a time: of more, the next prompt computes its own."""
+        """Compute the image side in the background, unless another image is being prepared.
+
+        In that case, the next prompt on this image computes it.
+        """
         if not self._may_prepare.acquire(blocking=False):
             return
 
@@ -141,7 +144,7 @@ class OnnxDecoder:
 
 
 def _is_small(prompt: Prompt) -> bool:
-    """True if decoding `prompt` from the embedding costs less than preparing the image: few tokens and no mask."""
+    """Return True if `prompt` has few tokens and no mask, so that decoding it from the embedding costs less."""
     return prompt.mask is None and len(sparse_prompt(prompt)[0]) <= _FEW_POINTS
 
 
@@ -157,9 +160,9 @@ def _decoded(session: OnnxSession, inputs: Mapping[str, NDArray[Any]], area: Siz
 
 
 def sparse_prompt(prompt: Prompt) -> tuple[Floats, Floats]:
-    """Points (N, 2) and labels (N,) of all sparse tokens, in the order of `PromptEncoder.forward`.
+    """Return points (N, 2) and labels (N,) of all sparse tokens, in the order of `PromptEncoder.forward`.
 
-    Points without a box are followed by a padding point; the corners of a box come last; a mask alone has none.
+    Points without a box are followed by a padding point. The corners of a box come last. A mask alone gives N = 0.
     """
     points = [np.asarray(prompt.points, np.float32).reshape(-1, 2)]
     labels = [np.asarray(prompt.labels, np.float32)]
@@ -173,15 +176,15 @@ def sparse_prompt(prompt: Prompt) -> tuple[Floats, Floats]:
 
 
 def arranged(logits: Floats, area: Size) -> Floats:
-    """Logits as the prompt side gives them, (K, 16 rows * columns), in a frame (K, 256, 256) that is 0 elsewhere.
+    """Put logits from the prompt side, (K, 16 rows * columns), into a frame (K, 256, 256) that is 0 elsewhere.
 
     Args:
         area: rows and columns of the embedding that were upscaled, from the top left.
     """
     rows, columns = area
     frame = np.zeros((len(logits), SAM1.low_res_side, SAM1.low_res_side), np.float32)
-    # Axes: mask, row, column, y and x of the first upscaling, y of the second. Its x is not moved: two floats
-    # are copied as one double, in a third of the time.
+    # The axes are mask, row, column, y and x of the first upscaling, y of the second. The x of the second stays in
+    # place: its two floats are copied as one double, which takes a third of the time.
     pairs = logits.view(np.float64).reshape(-1, rows, columns, 2, 2, 2).transpose(0, 1, 3, 5, 2, 4)
     frame.view(np.float64).reshape(-1, GRID, 2, 2, GRID, 2)[:, :rows, :, :, :columns] = pairs
     return frame

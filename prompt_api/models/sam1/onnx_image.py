@@ -1,4 +1,4 @@
-"""An image as the split decoder keeps it: its embedding until its image side is computed, then that."""
+"""An image as the split decoder keeps it: first its embedding, then its computed image side instead."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class ImageSide:
         mask_products: (2, 17, P).
         norms: (3, P).
         upscaled: (P, 256).
-        visible_upscaled: (rows * columns of the image's visible part, 256), a part of `upscaled` and mostly a view.
+        visible_upscaled: (rows * columns of the image's visible part, 256), a part of `upscaled`. It is a view if the
+            visible part has the full width, otherwise a copy.
     """
 
     placed: Floats
@@ -39,7 +40,7 @@ class ImageSide:
     visible_upscaled: Floats
 
     def features(self) -> dict[str, Floats]:
-        """(8, 16, P) each, under their names as inputs of the prompt side."""
+        """The features, (8, 16, P) each, under their names as inputs of the prompt side."""
         return {feature.name.lower(): part for feature, part in zip(Feature, (*self.placed, *self.plain), strict=True)}
 
 
@@ -48,18 +49,19 @@ class OnnxImage:
 
     Attributes:
         visible: rows and columns of the embedding that the image's own logits come from.
-        nbytes: memory it holds once its image side is computed. Until then it is less.
+        nbytes: bytes of memory that it holds once its image side is computed. Before that it holds less.
     """
 
     def __init__(self, embedding: Floats, resized: Size, compute: Callable[[Floats, Size], ImageSide]) -> None:
         """Args:
-        embedding: (1, 256, 64, 64) float32, kept until the image side is there.
+        embedding: (1, 256, 64, 64) float32, kept until the image side is computed.
         resized: (height, width) of the image in the 1024 frame.
-        compute: the image side of an embedding with its visible part.
+        compute: returns the image side of an embedding; takes the embedding and its visible part.
         """
         self.visible = _visible(resized)
         rows, columns = self.visible
-        cut = 0 if columns == GRID else rows * columns * WIDTH  # `ImageSide.visible_upscaled` is no view then
+        # `ImageSide.visible_upscaled` is a view if the visible part has the full width. Otherwise, it is a copy.
+        cut = 0 if columns == GRID else rows * columns * WIDTH
         features = len(Feature) * INTERNAL + 2 * MASK_ROWS + 3 + WIDTH
         self.nbytes = np.dtype(np.float32).itemsize * (features * PLACES + cut)
         self._embedding: Floats | None = embedding
@@ -69,14 +71,14 @@ class OnnxImage:
         self._lock = Lock()
 
     def first_embedding(self) -> Floats | None:
-        """The embedding, for the first prompt there is; None for any other."""
+        """Return the embedding for the first prompt on the image, and None for later prompts."""
         with self._lock:
             first = None if self._prompted else self._embedding
             self._prompted = True
             return first
 
     def side(self) -> ImageSide:
-        """The image side, computed by the first who asks; the others wait for it."""
+        """Return the image side. The first caller computes it, and the others wait for it."""
         side = self._side
         if side is None:
             with self._lock:
@@ -89,23 +91,23 @@ class OnnxImage:
 
 
 def image_side_of(outputs: list[Floats], visible: Size) -> ImageSide:
-    """What the image side's graph gives, for prompts.
+    """Return the outputs of the image side's graph in the shapes that prompts need.
 
     Args:
-        outputs: in the order of `ImageSide`.
+        outputs: the graph's outputs, in the order of `ImageSide`.
     """
     placed, plain, mask_products, norms, upscaled = outputs
     rows, columns = visible
     grid = np.ascontiguousarray(upscaled.reshape(GRID, GRID, WIDTH)[:rows, :columns])
-    # Reshaped here and not in the graph, where it would copy 22 MB.
+    # This is reshaped here, because a reshape in the graph would copy 22 MB.
     placed, plain = (part.reshape(-1, HEADS, INTERNAL // HEADS, PLACES) for part in (placed, plain))
     return ImageSide(placed, plain, mask_products, norms, upscaled, grid.reshape(-1, WIDTH))
 
 
 def _visible(resized: Size) -> Size:
-    """Rows and columns of the embedding whose upscaling shows in the image, padding left out.
+    """Return the rows and columns of the embedding whose upscaling shows in the image. The padding is left out.
 
-    Bilinear 256 -> 1024 reads, for the last pixel of a side, the low-res sample at (side - 0.5) / 4 - 0.5 and the next.
+    For the last pixel of a side, bilinear 256 -> 1024 reads the low-res sample at (side - 0.5) / 4 - 0.5 and the next.
     """
     height, width = (math.floor(max(side / 4 - 0.625, 0)) + 2 for side in resized)
     return min(GRID, math.ceil(height / 4)), min(GRID, math.ceil(width / 4))

@@ -1,4 +1,4 @@
-"""Graph of the split decoder's prompt side: one prompt on one image. The maths are in `prompt_api.models`."""
+"""Graph of the split decoder's prompt side: one prompt on one image. The maths are in `prompt_api.models.sam1`."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ from prompt_api.models.sam1.weights import MASKS
 
 
 def build_prompt_side(folded: Folded) -> onnx.ModelProto:
-    """Inputs, with P = 4096 places and M = 17 rows of a mask prompt (0 without one):
+    """Build the graph. Its inputs, with P = 4096 places and M = 17 rows of a mask prompt (0 without one), are:
 
     `points` (N, 2), `labels` (N,): as `sparse_tokens` takes them.
-    One per `Feature`, under its name in lower case: (8, 16, P), the first three from the mask side if there is a mask.
+    One input per `Feature`, under its name in lower case: (8, 16, P). If there is a mask prompt, the `FIRST_FEATURES`
+    come from the mask side.
     `mask_rows` (M, P) and `mask_updates` (M, 1408) from the mask side; `base_mask` and `second_mask` (M, P), the two
     `mask_products` of the image side.
     `norms` (3, P).
-    `area` int64 (2,): rows and columns of the embedding to upscale, from the top left; `upscaled`: that many times 256.
-    `wanted` int64 (2,): the first of the four masks to return, and the one after the last.
+    `area` int64 (2,): rows and columns of the embedding to upscale, from the top left; `upscaled`
+    (rows * columns, 256).
+    `wanted` int64 (2,): the index of the first of the four masks to return, and the index after the last.
 
-    Outputs: `scores` (K,), and `logits` (K, 16 rows * columns): per place of the area its 2 x 2 sub-pixels (y, x) of
-    the first upscaling, each with the 2 x 2 of the second.
+    Its outputs are `scores` (K,) and `logits` (K, 16 rows * columns). For each place of the area, the logits are the
+    2 x 2 sub-pixels (y, x) of the first upscaling, each with its 2 x 2 sub-pixels of the second.
     """
     graph = Graph("sam_prompt_side")
     return _PromptSide(graph, folded, PreparedImageSource(graph)).build()
 
 
 def build_first_prompt(folded: Folded) -> onnx.ModelProto:
-    """The same for the first prompt on an image, without its image side: instead of what that gives, the input
-    `embedding` (1, 256, 64, 64).
+    """Build the same graph for the first prompt on an image, before its image side is computed.
+
+    The input `embedding` (1, 256, 64, 64) replaces the features, `norms` and `upscaled`.
     """
     graph = Graph("sam_first_prompt")
     return _PromptSide(graph, folded, EmbeddingSource(graph, folded)).build()
@@ -70,7 +73,7 @@ class _PromptSide:
         return graph.op("Concat", graph.floats(output), sparse_tokens(graph, weights, points, labels), axis=0)
 
     def _first_reading(self) -> tuple[str, str, str]:
-        """Tokens after the first layer, and their keys and values (8, T, 16) for the image."""
+        """Return the tokens after the first layer, and their keys and values (8, T, 16) for the image."""
         read = self._folded.reads[0]
         attended = self._tokens.attend(0, self._positions, self._positions)
         queries = self._tokens.after_attending(0, attended, None)
@@ -81,7 +84,7 @@ class _PromptSide:
         return self._after_reading(0, queries, seen, np.zeros(INTERNAL))
 
     def _first_sum(self, keys: str, values: str) -> tuple[Update, list[str]]:
-        """The update R0 and V0, and (R, P) products of V0 * g1 with the image's part of the second sum."""
+        """Return the update R0 V0, and the (R, P) products of V0 * g1 with the image's part of the second sum."""
         graph = self._graph
         mask_rows, base_mask, second_mask = (
             graph.input(name, ["mask_rows", PLACES]) for name in ("mask_rows", "base_mask", "second_mask")
@@ -98,7 +101,7 @@ class _PromptSide:
         return Update(rows, columns, scale), second_cross
 
     def _second_reading(self, queries: str, first: Update) -> tuple[str, str, str]:
-        """Tokens after the second layer, and their keys and values (8, T, 16) for the image."""
+        """Return the tokens after the second layer, and their scores (8, T, P) and values (8, T, 16) for the image."""
         graph, folded = self._graph, self._folded
         _, key, value, query, _ = first.columns
         attended = self._tokens.attend(1, self._placed(queries), queries)
@@ -122,12 +125,12 @@ class _PromptSide:
         return queries, graph.reshape(scores, HEADS, -1, PLACES), values
 
     def _second_sum(self, scores: str, values: str, first: Update, first_cross: list[str]) -> Update:
-        """The update R1 and V'."""
+        """Return the update R1 V'."""
         graph, folded = self._graph, self._folded
         told = self._image.softmax_over_tokens(scores)
         rows = graph.op("Concat", graph.op("Mul", first.rows, first.scale), told, axis=0)
         write = folded.second_update(folded.matrix(folded.writes[1], "out_proj"))
-        # Each head's probabilities add up to one, so an eighth in each row adds the constant once.
+        # Each head's probabilities add up to one, so an eighth of the constant in each row adds it once in total.
         constant = folded.second_update(folded.second_shift[None] / HEADS)
         own = graph.op("Add", self._written(values, write), graph.floats(constant))
         columns = graph.split(graph.op("Concat", first.columns[-1], own, axis=0), SECOND_COLUMNS, axis=1)
@@ -139,7 +142,7 @@ class _PromptSide:
         return Update(rows, columns, self._image.deviation_scale(rows, columns[0], cross, rest))
 
     def _final_reading(self, queries: str, first: Update, second: Update) -> str:
-        """The IoU token and the wanted masks' tokens at the end, (1 + K, 256)."""
+        """Return the IoU token and the wanted masks' tokens after the final attention, (1 + K, 256)."""
         graph, folded = self._graph, self._folded
         _, key, value, _ = second.columns
         read = folded.reads[2]
@@ -159,7 +162,7 @@ class _PromptSide:
         return self._tokens.after_reading(read, norm, seen, constant, queries)
 
     def _answering(self, tokens: str) -> str:
-        """Of all tokens, the IoU token and the wanted masks' tokens."""
+        """Return the IoU token and the wanted masks' tokens, out of all tokens."""
         graph = self._graph
         first, last = (graph.op("Add", place, graph.integers(1)) for place in self._wanted)
         rows = graph.integers(0)
@@ -182,7 +185,7 @@ class _PromptSide:
         graph.output("logits", graph.op("FusedMatMul", hyper, pixels, domain=FUSED, transB=1), ["masks", "pixels"])
 
     def _pixels(self, first: Update, second: Update, area: str) -> str:
-        """(16 places, 32): the image's channels, upscaled twice."""
+        """Return the image's channels, upscaled twice: (16 * places, 32)."""
         graph, folded = self._graph, self._folded
         ones = graph.floats(np.ones((1, PLACES)))
         rows = graph.op("Concat", graph.op("Mul", second.rows, second.scale), ones, axis=0)
@@ -213,15 +216,15 @@ class _PromptSide:
         return queries, keys, self._tokens.values_for_image(write, queries)
 
     def _product(self, own: str, feature: Feature) -> str:
-        """(8T, P): heads (8, T, 16) times an image feature."""
+        """Return heads (8, T, 16) times an image feature: (8T, P)."""
         return self._graph.reshape(self._source.products(own, feature), -1, PLACES)
 
     def _at_positions(self, own: str, positions: Array) -> str:
-        """(8T, P): heads (8, T, 16) times a constant feature given as (P, 128)."""
+        """Return heads (8, T, 16) times a constant feature (P, 128): (8T, P)."""
         constant = self._graph.floats(positions.T.reshape(HEADS, HEAD, PLACES))
         return self._graph.reshape(self._graph.op("MatMul", own, constant), -1, PLACES)
 
     def _written(self, values: str, matrix: Array) -> str:
-        """(8T, C): each head's values (8, T, 16) through its 16 rows of `matrix` (128, C)."""
+        """Return each head's values (8, T, 16) times that head's 16 rows of `matrix` (128, C): (8T, C)."""
         heads = self._graph.floats(matrix.reshape(HEADS, HEAD, -1))
         return self._graph.reshape(self._graph.op("MatMul", values, heads), -1, matrix.shape[1])

@@ -16,23 +16,23 @@ GRID = SAM1.tensors[0].shape[-1]
 
 
 def dense_positions(weights: Weights) -> NDArray[np.float64]:
-    """The positional encoding of each place of the embedding, (64 * 64, 256), row by row.
+    """Return the positional encoding of each place of the embedding, (64 * 64, 256), row by row.
 
-    Angles are float32, as segment_anything's are: at 50 radians that rounds by 2e-6, far more than the rest does.
+    Angles are float32, as in segment_anything. At 50 radians, that rounds by 2e-6, far more than the other steps do.
 
     Source: PromptEncoder.get_dense_pe.
     """
     gaussian = weights["prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"]
     centres = (2 * (np.arange(GRID) + 0.5) / GRID - 1).astype(np.float32)
     x, y = (axis.reshape(-1, 1) for axis in np.meshgrid(centres, centres))
-    # A matrix product rounds the first term, then the sum.
+    # This rounds as a matrix product does: first the first term, then the sum.
     turns = ((x * gaussian[0]).astype(np.float64) + y.astype(np.float64) * gaussian[1]).astype(np.float32)
     angles = (np.float32(2 * math.pi) * turns).astype(np.float64)
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
 
 
 def sparse_tokens(graph: Graph, weights: Weights, coordinates: str, labels: str) -> str:
-    """Embeddings (..., N, 256) of points (..., N, 2) in the 1024 frame with labels (..., N), both float32.
+    """Return embeddings (..., N, 256) of points (..., N, 2) in the 1024 frame with labels (..., N), both float32.
 
     Labels: 1 foreground, 0 background, 2 and 3 the corners of a box, -1 padding.
     Source: PromptEncoder._embed_points and _embed_boxes.
@@ -55,7 +55,7 @@ def sparse_tokens(graph: Graph, weights: Weights, coordinates: str, labels: str)
 
 
 def mask_features(graph: Graph, weights: Weights, mask: str) -> str:
-    """(B, 16, 64, 64) features of low-res logits (B, 1, 256, 256), before the last, pointwise convolution.
+    """Return features (B, 16, 64, 64) of low-res logits (B, 1, 256, 256), before the last, pointwise convolution.
 
     Source: PromptEncoder.mask_downscaling.
     """
@@ -71,12 +71,12 @@ def mask_features(graph: Graph, weights: Weights, mask: str) -> str:
 
 
 def layer_norm(graph: Graph, weights: Weights, prefix: str, value: str, *, epsilon: float = 1e-5) -> str:
-    """LayerNorm over the last axis (torch's epsilon; segment_anything's LayerNorm2d has 1e-6)."""
+    """Apply LayerNorm over the last axis. The default epsilon is torch's; segment_anything's LayerNorm2d has 1e-6."""
     scale, bias = graph.floats(weights[f"{prefix}.weight"]), graph.floats(weights[f"{prefix}.bias"])
     return graph.op("LayerNormalization", value, scale, bias, axis=-1, epsilon=epsilon)
 
 
 def gelu(graph: Graph, value: str) -> str:
-    """The exact GELU in standard operators; ONNX Runtime fuses the pattern into one."""
+    """Apply the exact GELU in standard operators, which ONNX Runtime fuses into one."""
     error = graph.op("Erf", graph.op("Div", value, graph.floats(math.sqrt(2))))
     return graph.op("Mul", graph.op("Mul", value, graph.op("Add", error, graph.floats(1))), graph.floats(0.5))

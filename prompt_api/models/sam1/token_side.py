@@ -18,14 +18,14 @@ _EPSILON = 1e-5
 
 
 class TokenSide:
-    """Writes token steps into `graph`."""
+    """Adds steps on the tokens to `graph`."""
 
     def __init__(self, graph: Graph, folded: Folded) -> None:
         self._graph = graph
         self._folded = folded
 
     def attend(self, layer: int, query: str, value: str) -> str:
-        """Self-attention of the layer, without its output bias (T, 256); `query` also gives the keys."""
+        """Return the layer's self-attention (T, 256), without its output bias. `query` also gives the keys."""
         prefix = f"{self._folded.layers[layer]}.self_attn"
         projected = [
             self._linear(f"{prefix}.{name}", given)
@@ -37,7 +37,7 @@ class TokenSide:
         return self._graph.op("MatMul", self._graph.reshape(attended, -1, WIDTH), out)
 
     def after_attending(self, layer: int, attended: str, queries: str | None) -> str:
-        """Add to `queries` (the first layer has no such residual) and normalise."""
+        """Add `attended` to `queries`, and normalise. `queries` is None in the first layer, which has no residual."""
         bias = self._folded.array(f"{self._folded.layers[layer]}.self_attn.out_proj.bias")
         norm = f"{self._folded.layers[layer]}.norm1"
         if queries is None:
@@ -46,40 +46,40 @@ class TokenSide:
         return self._add_and_norm(norm, attended, queries, bias)
 
     def to_heads(self, projection: Array, bias: Array, tokens: str) -> str:
-        """(8, T, 16): `tokens` projected and cut into heads."""
+        """Return `tokens`, projected and cut into heads: (8, T, 16)."""
         projected = self._graph.op("Gemm", tokens, self._graph.floats(projection), self._graph.floats(bias))
         return self.cut(projected, [1, 0, 2])
 
     def queries_of_image(self, read: str, tokens: str) -> str:
-        """(8, T, 16), scaled: what the tokens ask the image in attention `read`."""
+        """Return the tokens' scaled queries in attention `read`, where they read the image: (8, T, 16)."""
         matrix, bias = self._folded.matrix(read, "q_proj"), self._folded.bias(read, "q_proj")
         return self.to_heads(_SCALE * matrix, _SCALE * bias, tokens)
 
     def keys_for_image(self, write: str, tokens: str) -> str:
-        """(8, T, 16), scaled: what the image compares itself with in attention `write`."""
+        """Return the tokens' scaled keys in attention `write`, where the image reads them: (8, T, 16)."""
         matrix, bias = self._folded.matrix(write, "k_proj"), self._folded.bias(write, "k_proj")
         return self.to_heads(_SCALE * matrix, _SCALE * bias, tokens)
 
     def values_for_image(self, write: str, tokens: str) -> str:
-        """(8, T, 16): what the image may take over in attention `write`, before its output projection."""
+        """Return the tokens' values in attention `write`, before its output projection: (8, T, 16)."""
         return self.to_heads(self._folded.matrix(write, "v_proj"), self._folded.bias(write, "v_proj"), tokens)
 
     def after_reading(self, read: str, norm: str, seen: str, constant: Array, queries: str) -> str:
-        """`queries` and what they saw (8, T, 16), whose share `constant` (128,) is the same for all, normalised."""
+        """Add to `queries` what they read (8, T, 16), and normalise. `constant` (128,) is added to every reading."""
         merged = self._graph.reshape(self._graph.op("Transpose", seen, perm=[1, 0, 2]), -1, INTERNAL)
         out = self._folded.matrix(read, "out_proj")
         bias = self._folded.bias(read, "out_proj") + (constant + self._folded.bias(read, "v_proj")) @ out
         return self._add_and_norm(norm, self._graph.op("MatMul", merged, self._graph.floats(out)), queries, bias)
 
     def mlp(self, layer: int, queries: str) -> str:
-        """The layer's MLP, added and normalised."""
+        """Add the layer's MLP to `queries`, and normalise."""
         prefix = self._folded.layers[layer]
         hidden = self._graph.op("Relu", self._linear(f"{prefix}.mlp.lin1", queries))
         out = self._graph.op("MatMul", hidden, self._graph.floats(self._folded.array(f"{prefix}.mlp.lin2.weight").T))
         return self._add_and_norm(f"{prefix}.norm3", out, queries, self._folded.array(f"{prefix}.mlp.lin2.bias"))
 
     def iou_scores(self, token: str) -> str:
-        """(1, 4) of the IoU token (1, 256)."""
+        """Return the scores (1, 4) from the IoU token (1, 256)."""
         prefix = "mask_decoder.iou_prediction_head.layers"
         hidden = token
         for index in range(2):
@@ -87,7 +87,7 @@ class TokenSide:
         return self._linear(f"{prefix}.2", hidden)
 
     def hyper(self, tokens: str) -> str:
-        """(4, 32): the weights each mask token (4, 256) gives the upscaled channels."""
+        """Return the weights that each mask token (4, 256) gives to the upscaled channels: (4, 32)."""
         value = self._graph.reshape(tokens, MASKS, 1, WIDTH)
         for index in range(3):
             prefixes = [f"mask_decoder.output_hypernetworks_mlps.{mask}.layers.{index}" for mask in range(MASKS)]
@@ -100,7 +100,7 @@ class TokenSide:
         return self._graph.reshape(value, MASKS, -1)
 
     def cut(self, value: str, perm: list[int]) -> str:
-        """(T, 128) cut into heads (T, 8, 16), axes then permuted."""
+        """Cut (T, 128) into heads (T, 8, 16), then permute the axes."""
         return self._graph.op("Transpose", self._graph.reshape(value, -1, HEADS, HEAD), perm=perm)
 
     def _add_and_norm(self, prefix: str, value: str, skip: str, value_bias: Array) -> str:

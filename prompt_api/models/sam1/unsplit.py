@@ -1,4 +1,4 @@
-"""The whole prompt encoder and mask decoder as one plain ONNX graph: the oracle, and what browsers run."""
+"""The whole prompt encoder and mask decoder as one plain ONNX graph, for clients, and as the oracle of the tests."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SIDE = SAM1.low_res_side
 
 
 def build_unsplit(weights: Weights) -> onnx.ModelProto:
-    """segment_anything's PromptEncoder and MaskDecoder, layer by layer, in standard operators of opset 17.
+    """Build segment_anything's PromptEncoder and MaskDecoder, layer by layer, in standard operators of opset 17.
 
     Inputs, all float32 (B prompts on one image):
         image_embeddings (1, 256, 64, 64).
         point_coords (B, N, 2), in the frame of the resized image, and point_labels (B, N): 1 foreground, 0
-            background, 2 and 3 the corners of a box, -1 the padding point that goes with points without a box.
-            N may be 0: a prompt of a mask alone.
+            background, 2 and 3 the corners of a box, -1 the padding point that follows points without a box.
+            N is 0 for a mask alone.
         mask_input (B or 1, 1, 256, 256) and has_mask_input (B or 1): 1 to use it, 0 to ignore it.
 
     Outputs: low_res_masks (B, 4, 256, 256), the single mask first, and iou_predictions (B, 4).

@@ -23,18 +23,18 @@ MASKS = 4
 
 
 def read_export(path: Path) -> dict[str, NDArray[np.float32]]:
-    """The weights in an ONNX file written by segment_anything's `scripts/export_onnx_model.py`.
+    """Return the weights in an ONNX file written by segment_anything's `scripts/export_onnx_model.py`.
 
     The export keeps most names. It renames three kinds of arrays, which are found by their place or shape: the
-    transposed weight of each Linear (the constant of the product whose bias is added next), the pairs
+    transposed weight of each Linear (the constant of the product whose bias is added next), the weights and biases
     of LayerNorm2d, and the embeddings without a position (`no_mask_embed`, the output tokens).
 
     Raises:
-        WeightsError: the file cannot be read, or is not such an export.
+        WeightsError: the file cannot be read, or is not an export of this kind.
     """
     try:
         graph = onnx.load(str(path)).graph
-    except Exception as error:  # protobuf raises errors of its own, which have no types to import
+    except Exception as error:  # protobuf raises its own errors, whose types cannot be imported
         raise WeightsError(f"{path} cannot be read as an ONNX file: {error}") from error
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     found = {name.removeprefix("model."): array for name, array in constants.items() if "::" not in name}
@@ -44,10 +44,10 @@ def read_export(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def checked(weights: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.float32]]:
-    """Exactly the arrays the mask decoder needs, as contiguous float32; others are dropped.
+    """Return exactly the arrays that the mask decoder needs, as contiguous float32. Others are dropped.
 
     Raises:
-        WeightsError: one is missing, has another shape than SAM's, or is not finite.
+        WeightsError: an array is missing, has another shape than SAM's, or holds values that are not finite.
     """
     shapes = dict(expected_shapes())
     missing = [name for name in shapes if name not in weights]

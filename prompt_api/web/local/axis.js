@@ -20,7 +20,7 @@ export function resizeAxis(inputs, outputs) {
     weight[k] = lower[k] === inputs - 1 ? 0 : source - lower[k];
     first[lower[k]] = k;
   }
-  // An input that no output starts from begins where the next one does.
+  // An input that no output starts from takes the first output of the next input.
   for (let i = inputs - 1; i >= 0; i--) first[i] = Math.min(first[i], first[i + 1]);
   return { lower, weight, first };
 }

@@ -1,8 +1,8 @@
 /**
- * From low-res logits to the mask at full size, by looking only where the mask can change.
+ * Turns low-res logits into the mask at full size, and looks only where the mask can change.
  *
- * The maths are those of `prompt_api/models/sam1/boundary.py`, which says why they hold; every step rounds to float32 as
- * torch does there, so equal logits give equal masks.
+ * The mathematics is that of `prompt_api/models/sam1/boundary.py`, which explains why it holds. Every step rounds to
+ * float32 as torch does there, so that equal logits give equal masks.
  */
 
 import { resizeAxis } from "./axis.js";
@@ -14,12 +14,12 @@ import { FRAME_SIDE, LOW_RES_SIDE } from "./sam1.js";
 const STEP = FRAME_SIDE / LOW_RES_SIDE;
 const SHIFT = 2;
 
-/** Samples along a side of a window: a step and the first of the next, from three low-res samples. */
+/** Samples along a side of a window: those of one step and the first of the next. Three low-res samples give them. */
 const SAMPLES = STEP + 1;
 const LOWER = [0, 0, 0, 0, 1];
 const WEIGHT = [1 / 8, 3 / 8, 5 / 8, 7 / 8, 1 / 8];
 
-/** Logits nearer to 0 count as 0: no product underflows, and no value contradicts the sign of its inputs. */
+/** Logits closer to 0 count as 0, so that no product underflows and every result has the sign of its inputs. */
 const TINIEST = Math.fround(1e-20);
 
 /**
@@ -33,7 +33,7 @@ export function maskRuns(logits, size) {
   const rows = resizeAxis(frame[0], size[0]);
   const columns = resizeAxis(frame[1], size[1]);
   const padded = pad(logits, frame);
-  // A change at (x, y), 0 <= y <= height, as one number that sorts by column, then row.
+  // Each change at (x, y), 0 <= y <= height, is one number. The numbers sort by column, then row.
   const places = size[0] + 1;
   const changes = [];
   addCrossings(changes, places, padded, frame, rows, columns);
@@ -44,8 +44,8 @@ export function maskRuns(logits, size) {
 }
 
 /**
- * The logits that the crop can see, edges repeated so that every window is whole.
- * Entry (i, j) is low-res sample (i - 1, j - 1), and the window of that name starts there.
+ * The logits that the image without its padding reads. Edges are repeated so that every window is whole.
+ * Entry (i, j) is low-res sample (i - 1, j - 1), where window (i, j) starts.
  */
 function pad(logits, frame) {
   const [height, width] = frame.map((side) => Math.floor((side + 1) / STEP) + 3);
@@ -103,7 +103,7 @@ function addCrossings(changes, places, padded, frame, rows, columns) {
   }
 }
 
-/** Whether the square of `side` values from `start` on holds both signs. */
+/** True if the square of `side` values from `start` on holds both signs. */
 function isMixed(values, start, width, side) {
   const positive = values[start] > 0;
   for (let down = 0; down < side; down++) {
@@ -114,7 +114,7 @@ function isMixed(values, start, width, side) {
   return false;
 }
 
-/** The 5 x 5 samples of the 1024 frame in the window that starts at `start`: along x first, as torch does. */
+/** Fills in the 5 x 5 samples of the 1024 frame in the window at `start`. Resizes along x first, as torch does. */
 function fillWindow(samples, values, start, width) {
   for (let place = 0; place < SAMPLES; place++) {
     const at = start + LOWER[place];
@@ -127,7 +127,10 @@ function fillWindow(samples, values, start, width) {
   }
 }
 
-/** The first row of the original between frame rows `row` and `row + 1` with the sign of `below`, or the next one. */
+/**
+ * Of the rows of the original between frame rows `row` and `row + 1`, the first with the sign of `below`; or the row
+ * after them if there is none.
+ */
 function firstLikeBelow(above, below, row, rows) {
   let low = rows.first[row];
   let high = rows.first[row + 1];

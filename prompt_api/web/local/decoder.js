@@ -1,4 +1,4 @@
-/** Fetches what decoding needs, once, and hands it to the worker, which answers prompts. */
+/** Fetches what decoding needs, only once, and hands it to the worker, which answers prompts. */
 
 import { pause } from "../api.js";
 import { Problem } from "../problems.js";
@@ -6,12 +6,12 @@ import { bodyOf, Progress } from "./download.js";
 import { EMBEDDING_SHAPE } from "./sam1.js";
 import { WorkerCalls } from "./worker-calls.js";
 
-/** Images kept prepared: about 30 MB each. */
+/** How many images stay prepared. Each takes about 30 MB. */
 const IMAGES = 3;
 
 const EMBEDDING_BYTES = EMBEDDING_SHAPE.reduce((product, side) => product * side, 2);
 
-/** Seconds: how often, and how long, to ask again while the service itself still fetches the runtime. */
+/** How often and how long, in seconds, to ask again while the service itself still fetches the runtime. */
 const POLL = 1;
 const PATIENCE = 180;
 
@@ -26,9 +26,9 @@ export async function describe(service, model, signal) {
 export class LocalDecoder {
   #service;
   #progress = new Progress();
-  /** The graphs at hand, or on their way: {weights, calls, ready}. */
+  /** The graphs that are loaded or being loaded: {weights, calls, ready}. */
   #loaded = null;
-  /** By image, the least recently used first: {prepared, isThere}, a promise, and whether it is kept. */
+  /** By image, the least recently used first: {prepared, isThere}. `isThere` is true once `prepared` has resolved. */
   #images = new Map();
 
   /** @param {import("./index.js").Service} service */
@@ -37,7 +37,7 @@ export class LocalDecoder {
   }
 
   /**
-   * Gets all that prompts on `image` need, or waits for whoever does.
+   * Loads everything that prompts on `image` need, or waits until a load that is under way ends.
    * @param {object} image the image resource
    * @param {{signal?: AbortSignal, report?: (share: number) => void}} [options] the signal ends the waiting, not the
    *   fetching
@@ -52,7 +52,7 @@ export class LocalDecoder {
   }
 
   /**
-   * The answer to a request, as `POST …/masks` gives it.
+   * Returns the answer to a request, as `POST …/masks` does.
    * @param {object} image the image resource
    * @param {object} request
    */
@@ -61,7 +61,7 @@ export class LocalDecoder {
     const name = nameOf(image);
     while (true) {
       await this.prepare(image, { signal });
-      // Others may have been prepared meanwhile, and this one forgotten.
+      // This image may have been forgotten while others were prepared.
       if (this.#images.has(name)) break;
     }
     const answer = this.#loaded.calls.ask("masks", [name, request]);
@@ -97,7 +97,7 @@ export class LocalDecoder {
     const loaded = this.#load(description, name);
     const path = `v1/images/${image.image_id}/embedding?model=${image.model}&weights=${weights}`;
     const embedding = this.#service.request(path).then((response) => bodyOf(response, this.#progress.count));
-    // Both at once; whichever fails first says why.
+    // Both load at the same time. The first failure is thrown.
     const [file] = await Promise.all([embedding, loaded.ready]);
     await loaded.calls.ask("prepare", [name, file, [image.height, image.width]], [file]);
   }
@@ -113,7 +113,7 @@ export class LocalDecoder {
     }
   }
 
-  /** The graphs of these weights. Those of others, and all but `name` that was prepared with them, are given up. */
+  /** Returns the graphs of these weights. Drops those of other weights, and all their images except `name`. */
   #load({ model, weights_digest: weights, runtime, parts, digest }, name) {
     if (this.#loaded?.weights !== weights) {
       if (this.#loaded) {
@@ -137,7 +137,7 @@ export class LocalDecoder {
   }
 
   #forgetOldest() {
-    // Not those on their way: the worker would be told before it has them, and keep them.
+    // Skip images that are still loading: the worker would be told before it has them, and would keep them.
     const there = [...this.#images].filter(([, { isThere }]) => isThere);
     for (const [name] of there.slice(0, -IMAGES)) {
       this.#images.delete(name);
@@ -150,7 +150,7 @@ function nameOf({ model, image_id }) {
   return `${model}/${image_id}`;
 }
 
-/** `promise`, or the signal's reason as soon as it aborts. */
+/** Settles as `promise` does, or rejects with the signal's reason as soon as it aborts. */
 async function unlessAborted(promise, signal) {
   if (!signal) return promise;
   signal.throwIfAborted();

@@ -1,8 +1,8 @@
-/** Bytes of answers, counted as they arrive. */
+/** Reads bodies of answers and counts their bytes as they arrive. */
 
 /**
  * @param {Response} response
- * @param {(bytes: number) => void} count told the length of each piece
+ * @param {(bytes: number) => void} count called with the length of each piece
  * @returns {Promise<ArrayBuffer>}
  */
 export async function bodyOf(response, count) {
@@ -16,13 +16,13 @@ export async function bodyOf(response, count) {
   return new Blob(pieces).arrayBuffer();
 }
 
-/** Adds up what several downloads bring and tells those who wait, as a share of all that is expected. */
+/** Adds up the bytes of several downloads and reports them as a share of all bytes expected. */
 export class Progress {
   #expected = 0;
   #arrived = 0;
   #listeners = new Set();
 
-  /** Bytes that are to come. */
+  /** Adds bytes that will arrive. Starts a new count if all earlier ones have arrived. */
   expect(bytes) {
     if (this.#arrived >= this.#expected) this.#arrived = this.#expected = 0;
     this.#expected += bytes;
@@ -34,7 +34,7 @@ export class Progress {
     for (const report of this.#listeners) report(share);
   };
 
-  /** Tells `report` of every piece until `promise` settles. */
+  /** Calls `report` for every piece until `promise` settles. */
   async during(promise, report) {
     this.#listeners.add(report);
     try {

@@ -1,4 +1,4 @@
-/** Answers requests for masks on prepared images: in the browser, what `prompt_api/service/masks.py` does. */
+/** Answers requests for masks on prepared images, as `prompt_api/service/masks.py` does in the service. */
 
 import { maskRuns } from "./boundary.js";
 import { EMBEDDING_SHAPE } from "./sam1.js";
@@ -31,8 +31,8 @@ export class Engine {
   }
 
   /**
-   * The `results` of an answer to the request.
-   * @param {string} image a prepared one
+   * Returns the `results` of an answer to the request.
+   * @param {string} image the name of a prepared image
    * @param {object} request body of `POST …/masks`
    * @throws {Problem} `invalid-prompt`
    */
@@ -41,7 +41,7 @@ export class Engine {
     const { size } = this.#images.get(image);
     const results = [];
     for (const prompt of checkedPrompts(request, size)) {
-      // As the service does: most masks are never refined, so their padding is not decoded until one is.
+      // Most masks are never refined, so their padding is decoded only when one is. The service does the same.
       const whole = prompt.token !== null;
       const { logits, scores } = await this.#decode(image, prompt, multimask, whole);
       const tokens = this.#refinement.issue(image, prompt, multimask, logits, whole);

@@ -1,6 +1,6 @@
 /**
- * The split mask decoder of `prompt_api/models/sam1/`, run by ONNX Runtime: an image side once per image, a mask side for a
- * mask that is refined, a prompt side per prompt. The docstrings there say what the tensors are.
+ * The split mask decoder of `prompt_api/models/sam1/`, run by ONNX Runtime: an image side once per image, a mask side
+ * for each mask that is refined, and a prompt side for each prompt. The docstrings there describe the tensors.
  */
 
 import { resizedSize } from "./geometry.js";
@@ -23,7 +23,7 @@ import {
 const PLACES = GRID * GRID;
 const FEATURE = HEADS[0] * HEADS[1] * PLACES;
 
-/** ONNX Runtime's severity that is logged; it warns of every graph of which a part stays on the processor. */
+/** The severity that ONNX Runtime logs from. Its warnings would name every graph that partly runs on the processor. */
 const ERRORS = 3;
 
 export class Graphs {
@@ -50,7 +50,7 @@ export class Graphs {
   }
 
   /**
-   * Has prompts run on the GPU, should it prove to be equal and faster.
+   * Runs prompts on the GPU if that proves to give equal masks faster.
    * @param {object} ort onnxruntime-web's build for WebGPU
    * @param {ArrayBuffer} file the prompt side
    */
@@ -59,7 +59,7 @@ export class Graphs {
   }
 
   /**
-   * What depends on the image alone: about 27 MB.
+   * Computes everything that depends on the image alone, about 27 MB.
    * @param {Float32Array} embedding of `EMBEDDING_SHAPE`
    * @param {[number, number]} size [height, width] of the original
    */
@@ -87,8 +87,8 @@ export class Graphs {
   }
 
   /**
-   * The masks of one prompt.
-   * @param {object} image as `prepare` gives it
+   * Decodes the masks of one prompt.
+   * @param {object} image as `prepare` returns it
    * @param {import("./refinement.js").Prompt} prompt in pixels of the original
    * @param {{mask: Float32Array|null, multimask: boolean, whole: boolean}} options `mask`: low-res logits to refine;
    *   `whole`: false leaves logits at 0 in the padding, which no mask shows but which refining reads
@@ -157,8 +157,8 @@ function session(ort, file, provider) {
 }
 
 /**
- * Rows and columns of the embedding whose upscaling shows in the image, padding left out: bilinear 256 → 1024 reads,
- * for the last pixel of a side, the low-res sample at (side - 0.5) / 4 - 0.5 and the next.
+ * How many rows and columns of the embedding the image needs without its padding. For the last pixel of a side, the
+ * bilinear resize from 256 to 1024 reads the low-res sample at (side - 0.5) / 4 - 0.5 and the next.
  */
 export function visibleArea(size) {
   const perPlace = FRAME_SIDE / GRID / 4;
@@ -169,8 +169,8 @@ export function visibleArea(size) {
 }
 
 /**
- * Logits of one mask as the prompt side gives them, in a frame of 256 x 256 that is 0 elsewhere.
- * @param {Float32Array} logits per place of the area its 2 x 2 sub-pixels (y, x), each with 2 x 2 of its own
+ * Puts the logits of one mask, in the order of the prompt side, into a frame of 256 x 256 that is 0 elsewhere.
+ * @param {Float32Array} logits for each place of the area, its 2 x 2 sub-pixels (y, x), each with 2 x 2 of its own
  * @param {ArrayLike<bigint|number>} area rows and columns of the embedding, from the top left
  */
 export function arranged(logits, area) {

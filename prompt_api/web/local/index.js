@@ -1,4 +1,4 @@
-/** Decoding in the browser: the way in. Nothing else is loaded before a decoder is asked for something. */
+/** The entry point to decoding in the browser. The other modules are loaded when they are first needed. */
 
 import { Problem } from "../problems.js";
 
@@ -13,10 +13,10 @@ export async function isSupported() {
 }
 
 /**
- * Whether the service has what it takes, in one small request.
+ * Asks the service, in one small request, whether it offers what decoding with this model needs.
  * @param {Service} service
  * @param {string} model
- * @returns {Promise<{available: boolean, reason: string}>} `reason`: a sentence where it is not available
+ * @returns {Promise<{available: boolean, reason: string}>} `reason`: a sentence if it is not available
  */
 export async function availability(service, model) {
   const { status, detail } = await (await parts()).describe(service, model);
@@ -25,7 +25,7 @@ export async function availability(service, model) {
 }
 
 /**
- * A decoder that answers like the service, see `../decoding.js`.
+ * Returns a decoder that answers as the service does, see `../decoding.js`.
  * @typedef {{request: (path: string, options?: {signal?: AbortSignal}) => Promise<Response>}} Service
  * @param {Service} service `fetch` for paths relative to the page; rejects with a `Problem`
  */

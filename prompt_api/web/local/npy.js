@@ -1,4 +1,4 @@
-/** The image embedding, out of the `.npy` file that the service gives. */
+/** Reads the image embedding from the `.npy` file that the service sends. */
 
 const MAGIC = "\x93NUMPY";
 const HEADER_AT = 10;
@@ -6,9 +6,9 @@ const HEADER_AT = 10;
 /**
  * The numbers of a `.npy` file of little-endian float16, as float32.
  * @param {ArrayBuffer} buffer
- * @param {number[]} shape the one it must have
+ * @param {number[]} shape the shape that the file must have
  * @returns {Float32Array}
- * @throws {RangeError} it is another file, or not whole
+ * @throws {RangeError} the file is of another kind or incomplete
  *
  * Format: numpy.org/doc/stable/reference/generated/numpy.lib.format.html, version 1.
  */
@@ -24,7 +24,7 @@ export function readFloat16(buffer, shape) {
   return toFloat32(new Uint16Array(buffer.slice(start)));
 }
 
-/** Exact for every finite number: the exponent's bias differs by 112. */
+/** Exact for every finite number, because only the exponent's bias differs, by 112. */
 function toFloat32(halves) {
   const bits = new Uint32Array(halves.length);
   for (let k = 0; k < halves.length; k++) bits[k] = ((halves[k] & 0x8000) << 16) | ((halves[k] & 0x7fff) << 13);

@@ -1,17 +1,17 @@
 /**
- * The prompt side's two runs: on the processor, and on a GPU where that proves to give the same masks, sooner.
+ * Runs the prompt side on the processor, or on a GPU if that proves to give the same masks faster.
  *
- * A GPU's driver is part of what computes there, so nobody can test it ahead: the first prompts are answered by the
- * processor and run on the GPU beside it, unseen.
+ * The result on a GPU depends on its driver, so it cannot be tested in advance. The processor answers the first
+ * prompts. The GPU runs them as well, and the results are compared.
  */
 
-/** Least IoU with the processor's masks. */
+/** The least IoU with the processor's masks that counts as equal. */
 const EQUAL = 0.999;
 
-/** Prompts that may show it to be faster: a prompt that comes meanwhile slows it down. */
+/** How many prompts may show that the GPU is faster. One is too few: a prompt that comes meanwhile slows it down. */
 const TRIALS = 3;
 
-/** Whether there is a GPU that is not itself simulated on the processor. */
+/** Whether there is a GPU that is not simulated on the processor. */
 export async function hasGpu(gpu = globalThis.navigator?.gpu) {
   try {
     const adapter = await gpu?.requestAdapter();
@@ -29,7 +29,7 @@ export class PromptSide {
   #gpu = null;
 
   /**
-   * @param {object} session of the runtime on the processor
+   * @param {object} session a session of the runtime on the processor
    * @param {() => number} now milliseconds
    */
   constructor(session, now = () => performance.now()) {
@@ -37,17 +37,17 @@ export class PromptSide {
     this.#now = now;
   }
 
-  /** Whether prompts are run on the GPU by now. */
+  /** True when prompts run on the GPU. */
   get usesGpu() {
     return this.#gpu !== null;
   }
 
-  /** @param {object} session of the runtime on a GPU, to be tried */
+  /** @param {object} session a session of the runtime on a GPU, to be tried */
   tryGpu(session) {
     this.#candidate = session;
   }
 
-  /** As a session's own `run`. */
+  /** Takes and returns what a session's own `run` does. */
   async run(inputs) {
     try {
       if (this.#gpu) return await this.#gpu.run(inputs);
@@ -73,7 +73,7 @@ export class PromptSide {
       else if (isFaster) this.#gpu = session;
       else if (--this.#trials > 0) this.#candidate = session;
     } catch {
-      this.#trials = 0; // it cannot run there: the processor goes on
+      this.#trials = 0; // it cannot run on this GPU, so the processor goes on
     }
     if (this.#trials === 0) await session.release().catch(() => {});
   }

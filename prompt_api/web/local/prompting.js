@@ -1,4 +1,4 @@
-/** From a request for masks to what the decoder takes; what makes no sense is refused as the service refuses it. */
+/** Turns a request for masks into the decoder's inputs. Refuses an invalid prompt as the service does. */
 
 import { Problem } from "../problems.js";
 import { toResizedFrame } from "./geometry.js";
@@ -7,7 +7,7 @@ const PADDING = -1;
 const CORNERS = [2, 3];
 
 /**
- * The prompts of the body of `POST …/masks`, checked.
+ * Checks and returns the prompts of the body of `POST …/masks`.
  * @param {{prompts: object[], format?: string}} request
  * @param {[number, number]} size [height, width] of the original
  * @throws {Problem} `invalid-prompt`
@@ -34,8 +34,8 @@ function check({ points, labels, box, token }, [height, width]) {
 }
 
 /**
- * Points and labels of all sparse tokens, in the order of segment_anything's `PromptEncoder.forward`: points without a
- * box are followed by a padding point, the corners of a box come last, a mask alone has none.
+ * Points and labels of all sparse tokens, in the order of segment_anything's `PromptEncoder.forward`. Points without a
+ * box are followed by a padding point. The corners of a box come last. A mask without points and box has no tokens.
  * @param {{points: number[][], labels: number[], box: number[]|null}} prompt in pixels of the original
  * @param {[number, number]} size [height, width] of the original
  * @returns {{points: Float32Array, labels: Float32Array}} points in the frame whose long side is 1024, x and y in turn

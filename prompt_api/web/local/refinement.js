@@ -1,11 +1,11 @@
-/** Mask tokens of masks that were decoded here, and the low-res logits they stand for. */
+/** Mask tokens of masks that were decoded in this browser, and the low-res logits of these masks. */
 
 import { Problem } from "../problems.js";
 
-/** Masks that can be refined; beyond, the oldest are forgotten. Only a few hundred bytes each. */
+/** How many masks can be refined. Beyond that, the oldest are forgotten. Each takes a few hundred bytes. */
 const TOKENS = 4096;
 
-/** Masks whose logits are kept, 256 KiB each. Others are decoded once more when they are refined. */
+/** How many masks keep their logits, 256 KiB each. Others are decoded again when they are refined. */
 const LOGITS = 48;
 
 /**
@@ -13,14 +13,14 @@ const LOGITS = 48;
  * @typedef {(prompt: Prompt, multimask: boolean) => Promise<Float32Array[]>} Decode whole logits, padding included
  */
 export class Refinement {
-  /** Apart from tokens of the service and of earlier decoders. */
+  /** Tells these tokens from those of the service and of earlier decoders. */
   #prefix = `local-${Math.random().toString(36).slice(2, 10)}-`;
   #issued = 0;
   #masks = new Map();
   #logits = new Map();
 
   /**
-   * One token for each mask of an answer.
+   * Issues one token for each mask of an answer.
    * @param {string} image
    * @param {Prompt} prompt
    * @param {boolean} multimask
@@ -37,11 +37,11 @@ export class Refinement {
   }
 
   /**
-   * The low-res logits that `token` names: 256 x 256, whole.
+   * Returns the low-res logits that `token` names: 256 x 256, padding included.
    * @param {string} token
    * @param {string} image
-   * @param {Decode} decode used when they are not kept
-   * @throws {Problem} `invalid-prompt`: it is not known here, or another image's
+   * @param {Decode} decode used if the logits are not kept
+   * @throws {Problem} `invalid-prompt`: the token is unknown here, or belongs to another image
    */
   async resolve(token, image, decode) {
     const mask = this.#masks.get(token);

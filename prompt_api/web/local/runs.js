@@ -1,4 +1,4 @@
-/** A mask as its vertical runs: area, box and COCO run-length encoding are made from it. */
+/** The vertical runs of a mask. Area, box and COCO run-length encoding are computed from them. */
 
 /**
  * The maximal vertical runs of a mask, ordered by column, then from top to bottom: run k covers the pixels (x[k], y)
@@ -9,7 +9,7 @@
 /**
  * The runs between changes.
  * @param {Float64Array} changes sorted, x * (height + 1) + y for each place where the mask changes between rows y - 1
- *   and y; a place that comes twice does not change
+ *   and y; a place that occurs twice does not change
  * @param {[number, number]} size [height, width]
  * @returns {ColumnRuns}
  */
@@ -42,7 +42,7 @@ export function boxOf({ x, top, bottom }) {
 }
 
 /**
- * COCO compressed run-length encoding, as pycocotools gives it.
+ * COCO compressed run-length encoding, as pycocotools writes it.
  * @returns {{size: [number, number], counts: string}}
  */
 export function encodeRle({ size, x, top, bottom }) {
@@ -50,7 +50,7 @@ export function encodeRle({ size, x, top, bottom }) {
   const ends = [];
   for (let k = 0; k < x.length; k++) {
     const start = x[k] * height + top[k];
-    // A run that goes on at the top of the next column.
+    // The run before goes on at the top of this column.
     if (ends.length > 0 && ends[ends.length - 1] === start) ends.pop();
     else ends.push(start);
     ends.push(x[k] * height + bottom[k]);

@@ -1,4 +1,4 @@
-/** Calls of the worker as promises, and the worker's end. */
+/** Turns calls of the worker into promises, and ends the worker. */
 
 import { Problem } from "../problems.js";
 
@@ -23,7 +23,7 @@ export class WorkerCalls {
   /**
    * @param {string} call one of `calls` in worker.js
    * @param {unknown[]} given its arguments
-   * @param {Transferable[]} [transfer] those that move instead of being copied
+   * @param {Transferable[]} [transfer] arguments that are moved and not copied
    */
   ask(call, given, transfer = []) {
     return new Promise((resolve, reject) => {
@@ -34,7 +34,7 @@ export class WorkerCalls {
     });
   }
 
-  /** Ends the worker and gives its memory back; calls that wait are rejected. */
+  /** Ends the worker and frees its memory. Calls that wait are rejected. */
   end(reason) {
     this.#worker?.terminate();
     this.#worker = null;

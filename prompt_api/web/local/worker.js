@@ -1,5 +1,5 @@
 /**
- * The worker: one call after the other, each answered once.
+ * The worker. It runs one call after the other and answers each once.
  *
  * In: {id, call, given}. Out: {id, value} or {id, problem: {code, status, detail}}.
  */
@@ -16,7 +16,7 @@ const calls = {
   async load(runtime, files) {
     const graphs = await Graphs.load(await start(runtime, "ort.wasm.min.mjs"), files);
     engine = new Engine(graphs);
-    tryGpu(graphs, runtime, files.prompt_side).catch(() => {}); // the processor does as well
+    tryGpu(graphs, runtime, files.prompt_side).catch(() => {}); // the processor answers without it
   },
   prepare: (...given) => engine.prepare(...given),
   forget: (image) => engine.forget(image),
@@ -34,13 +34,13 @@ async function start(runtime, name) {
   return ort;
 }
 
-/** In the background: nothing waits for it. */
+/** Runs in the background: nothing waits for it. */
 async function tryGpu(graphs, runtime, file) {
   if (await hasGpu()) await graphs.tryGpu(await start(runtime, "ort.webgpu.min.mjs"), file);
 }
 
 self.addEventListener("message", ({ data }) => {
-  // The runtime takes no second run while one is on.
+  // The runtime cannot start a run while another one is running.
   last = last.then(() => answer(data));
 });
 

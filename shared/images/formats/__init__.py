@@ -1,1 +1,1 @@
-"""File formats, walked marker by marker: size, orientation, completeness. Nothing is decoded."""
+"""Parsers for JPEG, PNG and WEBP files. They find size, orientation and truncation without decoding pixels."""

@@ -12,8 +12,8 @@ from shared.images.formats.parts import MAX_PARTS, Parts
 from shared.images.formats.tiff import first_directory
 
 MAX_SCANS = 100
-"""Scans of a progressive JPEG: encoders write about ten. Each makes a decoder walk over the whole image, be the scan
-97 bytes long: 50 ms for 50 MP."""
+"""Most scans of a progressive JPEG; encoders write about ten. For each scan a decoder walks over the whole image, which
+takes 50 ms for 50 MP even if the scan has only 97 bytes."""
 
 _SOI, _EOI, _SOS, _APP1, _APP2 = 0xD8, 0xD9, 0xDA, 0xE1, 0xE2
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -27,12 +27,14 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def read_jpeg(data: bytes) -> Parts:
-    """The parts of a JPEG that starts with its marker. What follows the end (a motion photo's video) is dropped.
+    """Find the parts of a JPEG. `data` must begin with the JPEG marker.
+
+    Bytes after the end marker, such as a motion photo's video, are dropped.
 
     Raises:
-        InvalidImage: broken or without its end marker.
-        UnsupportedImage: several pictures (MPO).
-        struct.error, IndexError: it ends inside a field.
+        InvalidImage: the file is broken or has no end marker.
+        UnsupportedImage: the file has several pictures (MPO).
+        struct.error, IndexError: the file ends inside a field.
     """
     stored: Size | None = None
     exif, pictures, gain_map, scans = b"", 1, False, 0
@@ -62,9 +64,9 @@ def read_jpeg(data: bytes) -> Parts:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """(marker, start, start of its content, end) of each segment up to the end marker, that included.
+    """Yield (marker, start, start of its content, end) of each segment up to and including the end marker.
 
-    A scan's entropy-coded data belongs to its segment.
+    A scan's entropy-coded data is part of its segment.
     """
     position = 2
     for _ in range(MAX_PARTS):
@@ -75,7 +77,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         marker = data[fill.end()]
         position = fill.end() + 1
         if marker in _NEVER_HERE:
-            raise InvalidImage("the JPEG is broken: a marker stands where none may")
+            raise InvalidImage("the JPEG is broken: a marker is in the wrong place")
         if marker == _EOI:
             yield marker, start, position, position
             return

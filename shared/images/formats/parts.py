@@ -1,4 +1,4 @@
-"""Where in a file its pixels are, and the bound on walking it."""
+"""The byte ranges of a file that hold its pixels, and the limit on how many parts of a file are read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shared.contract.geometry import Size
 
 MAX_PARTS = 100_000
-"""Segments or chunks walked before giving up: libpng's 8 KiB chunks reach 800 MB. It bounds the time."""
+"""Most segments or chunks that are read from one file, to bound the time. With libpng's 8 KiB chunks that is 800 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +16,8 @@ class Parts:
 
     Attributes:
         stored: (height, width) as stored, before the EXIF orientation.
-        essential: (start, stop) of the byte ranges that decide the pixels, in order; metadata left out.
-        exif: the TIFF structure that carries the orientation, or empty.
+        essential: (start, stop) of the byte ranges that decide the pixels, in order, without metadata.
+        exif: the TIFF structure that holds the orientation, or empty.
         bit_depth: bits per sample.
     """
 

@@ -11,17 +11,17 @@ from shared.images.formats.parts import MAX_PARTS, Parts
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _BIT_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-"""What each colour type may have."""
+"""The bit depths that each colour type may have."""
 _ESSENTIAL = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 
 
 def read_png(data: bytes) -> Parts:
-    """The parts of a PNG.
+    """Find the parts of a PNG.
 
     Raises:
-        InvalidImage: broken or without its end chunk.
-        UnsupportedImage: animated.
-        struct.error: it ends inside a field.
+        InvalidImage: the file is broken or has no end chunk.
+        UnsupportedImage: the file is animated.
+        struct.error: the file ends inside a field.
     """
     if not data.startswith(_SIGNATURE):
         raise InvalidImage("the PNG is truncated, or was changed on its way: its signature is wrong")
@@ -45,7 +45,7 @@ def read_png(data: bytes) -> Parts:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(type, start, end) of each chunk up to IEND, that included."""
+    """Yield (type, start, end) of each chunk up to and including IEND."""
     start = len(_SIGNATURE)
     for _ in range(MAX_PARTS):
         length, kind = struct.unpack_from(">I4s", data, start)

@@ -1,7 +1,7 @@
-"""What the bytes of an image file say before any decoder sees them.
+"""Read the structure of an image file before a decoder sees it.
 
-Only what decides the pixels is read, so a hostile or merely odd file (metadata bombs, broken EXIF, a header
-that promises 900 MP) is judged by a few lines of arithmetic.
+Only the fields that decide the pixels are read. So a hostile or odd file (metadata bombs, broken EXIF, a header that
+claims 900 MP) is checked with a few lines of arithmetic.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Structure:
 
     Attributes:
         format: `JPEG`, `PNG` or `WEBP`, as Pillow names them.
-        orientation: EXIF orientation, 1 to 8; 1 where there is none, or none that can be read.
-        parts: where its pixels are.
+        orientation: EXIF orientation, 1 to 8; 1 if it is missing or cannot be read.
+        parts: the byte ranges that hold its pixels.
     """
 
     format: str
@@ -36,17 +36,17 @@ class Structure:
 
     @property
     def oriented(self) -> Size:
-        """(height, width) as a viewer shows it: orientations 5 to 8 swap the axes."""
+        """(height, width) as a viewer shows the image: orientations 5 to 8 swap the axes."""
         height, width = self.parts.stored
         return (width, height) if self.orientation >= 5 else (height, width)
 
 
 def read_structure(data: bytes) -> Structure:
-    """Walk a file.
+    """Read the structure of a file.
 
     Raises:
-        UnsupportedImage: not a JPEG, PNG or WEBP, or more than one frame.
-        InvalidImage: empty, broken, truncated or without pixels.
+        UnsupportedImage: the file is not a JPEG, PNG or WEBP, or has more than one frame.
+        InvalidImage: the file is empty, broken, truncated or has no pixels.
     """
     if not data:
         raise InvalidImage("the image is empty")

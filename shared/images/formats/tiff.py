@@ -1,6 +1,6 @@
-"""The one directory of a TIFF structure that image files embed: EXIF's orientation, a multi-picture index.
+"""The first directory of a TIFF structure inside an image file: EXIF's orientation or a multi-picture index.
 
-Pillow's reader warns and raises on the broken EXIF that cameras and editors do write; this one never fails.
+Some cameras and editors write broken EXIF. Pillow's reader warns and raises on it; this reader never fails.
 Source: TIFF 6.0, section 2; Exif 2.32, section 4.6.4.
 """
 
@@ -13,13 +13,13 @@ _FORMATS = {3: "H", 4: "I"}  # SHORT, LONG
 
 
 def orientation(exif: bytes) -> int:
-    """EXIF orientation, 1 to 8; 1 where it is missing, unreadable or out of range."""
+    """Return the EXIF orientation, 1 to 8; 1 if it is missing, unreadable or out of range."""
     value = first_directory(exif).get(_ORIENTATION, 1)
     return value if 1 <= value <= 8 else 1
 
 
 def first_directory(tiff: bytes) -> dict[int, int]:
-    """The single SHORT and LONG values of the first directory, by tag: as many as can be read."""
+    """Return the single SHORT and LONG values of the first directory by tag, as far as they can be read."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     values: dict[int, int] = {}
     if order is None:

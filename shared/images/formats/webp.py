@@ -15,12 +15,12 @@ _LOSSLESS = 0x2F
 
 
 def read_webp(data: bytes) -> Parts:
-    """The parts of a WEBP. Nothing is left out: its decoder reads only what it needs.
+    """Find the parts of a WEBP. No bytes are left out, because the decoder reads only what it needs.
 
     Raises:
-        InvalidImage: broken or truncated.
-        UnsupportedImage: animated.
-        struct.error, IndexError: it ends inside a field.
+        InvalidImage: the file is broken or truncated.
+        UnsupportedImage: the file is animated.
+        struct.error, IndexError: the file ends inside a field.
     """
     stop = 8 + struct.unpack_from("<I", data, 4)[0]
     if stop > len(data):
@@ -41,7 +41,7 @@ def read_webp(data: bytes) -> Parts:
 
 
 def _chunks(data: bytes, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """(FourCC, start, end) of each chunk's content."""
+    """Yield (FourCC, start, end) of each chunk's content."""
     position = 12
     for _ in range(MAX_PARTS):
         if position + 8 > stop:

@@ -1,1 +1,1 @@
-"""What is fuzzed: each module has `check`, which states what must hold for any bytes, and `seeds` to start from."""
+"""Fuzz targets. Each module has `check`, which states what must hold for any bytes, and `seeds` to start from."""

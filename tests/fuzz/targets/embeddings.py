@@ -1,4 +1,4 @@
-"""The embedding codec: stored bytes are read whole and finite, or refused as damaged, even if their checksum fits."""
+"""The embedding codec: stored bytes are read whole and finite, or refused as damaged, even if the checksum fits."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _MOST_BYTES = 4 * _COUNT + 64 * 1024
 
 
 def check(data: bytes) -> None:
-    """The bytes as they are, and as the description of a value whose checksum fits.
+    """Check the bytes unchanged, and as the description of a value whose checksum fits.
 
-    That description: kind u8 | zeros that follow the payload, u24 | header length u16 | header | payload.
+    The description is: kind u8 | count of zeros that follow the payload, u24 | header length u16 | header | payload.
     """
     _check_value(data)
     if len(data) >= 6:

@@ -1,4 +1,4 @@
-"""The image reader, at the door and in the worker: pixels or a typed error, and Pillow's pixels where both read it."""
+"""The image reader of API and worker: it returns pixels or a typed error, and the pixels that Pillow reads, if any."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _resized: set[tuple[int, ...]] = set()
 
 
 def check(data: bytes) -> None:
-    """The bytes, and as a PNG also with checksums that fit, are refused by type or read as Pillow reads them."""
+    """Check the bytes, and as a PNG also with correct checksums: a typed error, or the pixels that Pillow reads."""
     _check_file(data)
     if data.startswith(_SIGNATURE):
         _check_file(_with_checksums(data))
@@ -68,7 +68,7 @@ def _check_file(data: bytes) -> None:
     assert pixels.shape == (height, width, 3)
     assert pixels.dtype == np.uint8
     assert not pixels.flags.writeable
-    if pixels.shape not in _resized:  # its outcome depends on nothing else
+    if pixels.shape not in _resized:  # the result depends only on the shape
         _resized.add(pixels.shape)
         assert SAM1.frame.resize(pixels).shape == (*SAM1.frame.inside(info.original), 3)
     _must_agree_with_pillow(data, pixels)
@@ -93,7 +93,7 @@ def _must_agree_with_pillow(data: bytes, pixels: NDArray[np.uint8]) -> None:
         return
     assert image.size == structure.parts.stored[::-1]
     if image.mode.startswith("I") or (structure.format == "PNG" and "transparency" in image.info):
-        return  # what is done about 16-bit grey and a transparent colour is not what Pillow does
+        return  # the reader treats 16-bit grey and a transparent colour in another way than Pillow
     if image.has_transparency_data:
         expected, tolerance = _over_white(np.asarray(image.convert("RGBA"), float)), 1
     else:
@@ -115,7 +115,7 @@ def _oriented(stored: NDArray[np.float64], orientation: int) -> NDArray[np.float
 
 
 def _with_checksums(png: bytes) -> bytes:
-    """The PNG with the checksum of each chunk put right, so that what is changed in chunks gets past it."""
+    """Return the PNG with a correct checksum in each chunk, so that changes in chunks pass the check."""
     mended = bytearray(png)
     start = len(_SIGNATURE)
     while start + 12 <= len(mended):

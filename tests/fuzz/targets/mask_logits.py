@@ -1,4 +1,4 @@
-"""`mask_logits`: base64 of 256x256 finite float16 is read exactly, all else is an invalid prompt."""
+"""`mask_logits`: base64 of 256x256 finite float16 is read exactly, and everything else is an invalid prompt."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 from prompt_api.masks.encode import base64_logits
 from prompt_api.wire.requests import parse_mask_logits
 from shared.contract.errors import InvalidPrompt
+from shared.contract.models import SAM1
 
 _BYTES = 256 * 256 * 2
 
 
 def check(data: bytes) -> None:
-    """The bytes as text, and as what begins the numbers of a whole array, written as base64."""
+    """Check the bytes as text, and also as the start of the numbers of a whole array, written as base64."""
     _check_text(data.decode("utf-8", "replace"))
     whole = (data[:_BYTES] + bytes(_BYTES))[:_BYTES]
     _check_text(base64.b64encode(whole).decode())
@@ -31,7 +32,7 @@ def seeds() -> Iterator[bytes]:
 
 def _check_text(text: str) -> None:
     try:
-        logits = parse_mask_logits(text, "prompts/0")
+        logits = parse_mask_logits(text, "prompts/0", SAM1.low_res_side)
     except InvalidPrompt:
         return
     assert (logits.shape, logits.dtype) == ((256, 256), np.float32)

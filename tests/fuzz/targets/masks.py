@@ -1,4 +1,4 @@
-"""The mask encoders: every form says the same pixels, and they are those of `SamPredictor.predict`."""
+"""The mask encoders: every format contains the same pixels, and they are those of `SamPredictor.predict`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.support.masks_material import coco_decoded, logits_of_sam, painted, r
 
 MOST_SIDE = 400
 _ROUNDING = 1e-6
-_SMALLEST, _LARGEST = 1e-20, 1e30  # what the service takes for 0; beyond, float32 products leave its range
+_SMALLEST, _LARGEST = 1e-20, 1e30  # the service takes smaller values for 0; products of larger ones overflow float32
 
 
 def check(data: bytes) -> None:
-    """The first byte says what the rest is: the pixels of a mask, or logits and the size of their image."""
+    """Check the bytes. The first says what the rest is: the pixels of a mask, or logits and the size of their image."""
     if data[:1] == b"m":
         mask = _mask(data[1:])
         _check_forms(runs_of(mask), mask)
@@ -44,7 +44,7 @@ def seeds() -> Iterator[bytes]:
 
 
 def _mask(data: bytes) -> NDArray[np.bool_]:
-    """A mask at most 255 wide, its pixels one a bit."""
+    """Return a mask at most 255 wide, from one bit for each pixel."""
     width = max(1, data[0] if data else 1)
     bits = np.unpackbits(np.frombuffer(data[1:2049] or b"\0", np.uint8))
     height = max(1, len(bits) // width)
@@ -52,7 +52,7 @@ def _mask(data: bytes) -> NDArray[np.bool_]:
 
 
 def _check_logits(data: bytes) -> None:
-    """height u16 | width u16 | side u8 | float32 numbers, repeated to side x side, then each to a square of 256."""
+    """Check height u16 | width u16 | side u8 | float32 numbers, repeated to side x side, then scaled to 256 x 256."""
     head = data[:5].ljust(5, b"\1")
     height, width = (int.from_bytes(head[at : at + 2], "little") % MOST_SIDE + 1 for at in (0, 2))
     side = head[4] % 64 + 1
@@ -74,7 +74,7 @@ def _check_logits(data: bytes) -> None:
 
 
 def _plausible(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What a decoder may give: finite, neither huge nor too small to tell its sign from rounding."""
+    """Return the numbers as a decoder may give them: finite, not huge, and not so small that rounding sets the sign."""
     kept = np.nan_to_num(numbers.astype(np.float32)).clip(-_LARGEST, _LARGEST)
     kept[np.abs(kept) < _SMALLEST] = 0
     return kept
@@ -98,7 +98,7 @@ def _check_forms(runs: ColumnRuns, mask: NDArray[np.bool_]) -> None:
 
 
 def _filled(ring: Ring, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Even-odd: a pixel's centre is inside where an odd number of vertical sides lies to its left."""
+    """Paint by the even-odd rule: a pixel is inside if an odd number of vertical sides lies left of its centre."""
     inside = np.zeros(shape, dtype=bool)
     for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1], strict=True):
         if x0 == x1:

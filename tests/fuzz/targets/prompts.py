@@ -30,7 +30,7 @@ SIDE = SAM1.low_res_side
 
 
 def check(data: bytes) -> None:
-    """The first byte says what the rest is: a body, the JSON inside a recipe or a stored token, or a token's text."""
+    """Check the bytes. The first says what the rest is: a body, the JSON of a recipe or stored token, or a token."""
     kind, rest = data[:1], data[1:]
     if kind in (b"r", b"s"):
         _check_token(kind.decode() + _packed(rest))
@@ -108,7 +108,7 @@ def _check_token(token: str) -> None:
 
 
 def _must_come_back(prompt: ImagePrompt) -> None:
-    """The tokens made for this prompt's masks say the same prompt when they are handed back."""
+    """Check that the tokens made for this prompt's masks give the same prompt when they are parsed."""
     try:
         depth = tokens.depth_of(prompt, KEY)
     except InvalidPrompt:
@@ -116,7 +116,7 @@ def _must_come_back(prompt: ImagePrompt) -> None:
     if not tokens.fits_recipe(prompt, depth):
         return
     for index, token in enumerate(tokens.recipe_tokens(prompt, KEY, multimask=True, count=3, depth=depth)):
-        if len(token) > 8192:  # only if its own mask_token was made by no service
+        if len(token) > 8192:  # only if no service made the prompt's own mask_token
             assert len(prompt.mask_token or "") > 4096
             return
         assert tokens.parse(token, KEY) == tokens.Recipe(prompt, True, index, depth + 1)

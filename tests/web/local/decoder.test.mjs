@@ -6,7 +6,7 @@ import { Problem } from "../../../prompt_api/web/problems.js";
 
 const CLICK = { prompts: [{ points: [[1, 1]], labels: [1] }], multimask: false };
 
-/** Workers that were started: what each was told, and how it answers. */
+/** Fake workers that were started, with the messages that each received and the way it answers. */
 let workers = [];
 
 class FakeWorker extends EventTarget {
@@ -31,7 +31,7 @@ class FakeWorker extends EventTarget {
   }
 }
 
-/** The service: every file has one byte per byte it says it has. */
+/** A fake of the service. Every file has as many bytes as its stated size. */
 class FakeService {
   asked = [];
   weights = "w1";
@@ -76,7 +76,7 @@ beforeEach(() => {
   decoder = new LocalDecoder(service);
 });
 
-test("an answer looks like the service's, with the times it took", async () => {
+test("an answer looks like the service's, and has its times", async () => {
   const { times, ...answer } = await decoder.masks(image("a"), CLICK);
   assert.deepEqual(answer, { ...image("a"), results: [{ masks: ["m/a"] }] });
   assert.equal(times.inside, 7);
@@ -93,13 +93,13 @@ test("the graphs are fetched once, an embedding once per image, and a prompt fet
   assert.equal(workers.length, 1);
 });
 
-test("the embedding is asked for with the weights that the graphs are of", async () => {
+test("the embedding is requested for the weights of the graphs", async () => {
   await decoder.prepare(image("a"));
   assert.ok(service.asked.includes("v1/images/a/embedding?model=m&weights=w1"));
   assert.ok(service.asked.includes("v1/models/m/decoder/d-w1/image_side.onnx"));
 });
 
-test("shares of the bytes are reported up to the whole", async () => {
+test("shares of the bytes are reported up to 1", async () => {
   const shares = [];
   await decoder.prepare(image("a"), { report: (share) => shares.push(share) });
   assert.deepEqual(shares, shares.toSorted((a, b) => a - b));
@@ -116,7 +116,7 @@ test("only the last few images stay prepared", async () => {
   assert.equal(service.count("/a/embedding"), 1);
 });
 
-test("an image that comes in late does not stay beyond its turn", async () => {
+test("an image that is loaded late is still forgotten in its turn", async () => {
   let arrive;
   const late = new Promise((resolve) => (arrive = resolve));
   const { request } = service;
@@ -137,7 +137,7 @@ test("an image that comes in late does not stay beyond its turn", async () => {
   assert.deepEqual([...kept], ["m/c", "m/d", "m/e"]);
 });
 
-test("other weights start another worker, and nothing that the old ones prepared is used", async () => {
+test("other weights start another worker, and images prepared with the old weights are not used", async () => {
   await decoder.prepare(image("a"));
   service.weights = "w2";
   await decoder.prepare(image("b"));
@@ -146,7 +146,7 @@ test("other weights start another worker, and nothing that the old ones prepared
   assert.ok(service.asked.includes("v1/images/a/embedding?model=m&weights=w2"));
 });
 
-test("what could not be fetched is tried again the next time", async () => {
+test("a fetch that failed is tried again at the next prompt", async () => {
   service.broken.add("prompt_side");
   await assert.rejects(decoder.prepare(image("a")), { code: "store-unavailable" });
   assert.equal(workers[0].ended, true);
@@ -154,26 +154,26 @@ test("what could not be fetched is tried again the next time", async () => {
   await decoder.masks(image("a"), CLICK);
 });
 
-test("an image that the service does not give does not cost the graphs", async () => {
+test("when the service refuses an image, the graphs stay loaded", async () => {
   service.broken.add("/a/embedding");
   await assert.rejects(decoder.prepare(image("a")), { code: "store-unavailable" });
   await decoder.prepare(image("b"));
   assert.equal(service.count(".onnx"), 2);
 });
 
-test("while the service fetches the runtime itself, it is asked again", async () => {
+test("the service is asked again while it still fetches the runtime", async () => {
   service.descriptions.push({ status: "fetching", detail: "soon" });
   await decoder.prepare(image("a"));
   assert.equal(service.asked.filter((path) => path.endsWith("/decoder")).length, 2);
 });
 
-test("where the service has no runtime, its reason is the problem", async () => {
+test("if the service has no runtime, the problem has its reason", async () => {
   service.descriptions.push({ status: "unavailable", detail: "no network" });
   await assert.rejects(decoder.prepare(image("a")), { code: "local-decoding", detail: "no network" });
   assert.equal(workers.length, 0);
 });
 
-test("an abort ends the waiting at once, and what was on its way is there the next time", async () => {
+test("an abort ends the waiting at once, and a load that was under way is used the next time", async () => {
   const aborted = new AbortController();
   const waiting = decoder.prepare(image("a"), { signal: aborted.signal });
   aborted.abort();
@@ -182,7 +182,7 @@ test("an abort ends the waiting at once, and what was on its way is there the ne
   assert.equal(service.count("/a/embedding"), 1);
 });
 
-test("a worker that dies rejects whoever waits, and whoever asks afterwards", async () => {
+test("when a worker dies, its waiting calls and all later calls are rejected", async () => {
   await decoder.prepare(image("a"));
   workers[0].mute = true;
   const asked = decoder.masks(image("a"), CLICK);

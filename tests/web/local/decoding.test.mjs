@@ -16,13 +16,13 @@ for (const { size, prompt, points, labels } of vectors.prompts) {
 }
 
 for (const { size, area } of vectors.visible) {
-  test(`the part of the embedding that shows in ${size} is the service's`, () => {
+  test(`the visible part of the embedding for ${size} is the service's`, () => {
     assert.deepEqual(visibleArea(size), area);
   });
 }
 
 for (const { area, frame } of vectors.arranged) {
-  test(`logits of ${area} places lie where the service puts them`, () => {
+  test(`logits of ${area} places are arranged as the service arranges them`, () => {
     const logits = Float32Array.from({ length: 16 * area[0] * area[1] }, (_, index) => index + 1);
     assert.equal(digest(arranged(logits, area.map(BigInt))), frame);
   });
@@ -40,7 +40,7 @@ const REFUSED = {
 };
 
 for (const [what, prompt] of Object.entries(REFUSED)) {
-  test(`${what} is refused as the service refuses it`, () => {
+  test(`${what}: refused as the service refuses it`, () => {
     assert.throws(() => checkedPrompts({ prompts: [prompt] }, IMAGE), { name: "Problem", code: "invalid-prompt" });
   });
 }
@@ -67,7 +67,7 @@ test("every finite float16 is read exactly", () => {
   assert.equal(digest(negative.map((value) => -value)), vectors.float16);
 });
 
-test("a file of another shape, a part of one, and anything else are refused", () => {
+test("a file of another shape, part of a file, and a file of another kind are refused", () => {
   const whole = npy(new Uint16Array(4), "(2, 2)");
   assert.throws(() => readFloat16(whole, [4, 1]), RangeError);
   assert.throws(() => readFloat16(whole.slice(0, -2), [2, 2]), RangeError);

@@ -7,7 +7,7 @@ import { Refinement } from "../../../prompt_api/web/local/refinement.js";
 const PHOTO = [600, 900];
 const CLICK = { points: [[450, 300]], labels: [1] };
 
-/** Graphs that answer with a square around the last point, and write down what they were asked. */
+/** Graphs that answer with a square around the last point, and record their calls. */
 class FakeGraphs {
   asked = [];
 
@@ -41,7 +41,7 @@ async function prepared(...images) {
   } };
 }
 
-test("an answer has the members of the service's", async () => {
+test("an answer has the same members as the service's", async () => {
   const { ask } = await prepared("a");
   const masks = await ask("a", CLICK);
   assert.equal(masks.length, 3);
@@ -51,7 +51,7 @@ test("an answer has the members of the service's", async () => {
   assert.equal(new Set(masks.map((mask) => mask.mask_token)).size, 3);
 });
 
-test("a first prompt does without the padding; refining it decodes it once more, whole, and keeps it", async () => {
+test("a first prompt is decoded without padding; refining it decodes and keeps it with padding", async () => {
   const { ask, graphs } = await prepared("a");
   const [, second] = await ask("a", CLICK);
   const refining = { points: [...CLICK.points, [1, 1]], labels: [1, 0], mask_token: second.mask_token };
@@ -62,7 +62,7 @@ test("a first prompt does without the padding; refining it decodes it once more,
   assert.deepEqual(graphs.asked, [{ ...again, whole: false }, again, refined, refined]);
 });
 
-test("a mask that was refined can be refined again without decoding it once more", async () => {
+test("a mask that was refined can be refined again without decoding it again", async () => {
   const { ask, graphs } = await prepared("a");
   const [first] = await ask("a", CLICK, { multimask: false });
   const [second] = await ask("a", { ...CLICK, mask_token: first.mask_token }, { multimask: false });
@@ -70,7 +70,7 @@ test("a mask that was refined can be refined again without decoding it once more
   assert.deepEqual(graphs.asked.map(({ mask }) => mask), [null, null, 2, 3]);
 });
 
-test("a token of another image, of the service, or of another decoder is refused", async () => {
+test("a token of another image, of the service or of another decoder is refused", async () => {
   const { ask } = await prepared("a", "b");
   const [mask] = await ask("a", CLICK);
   const other = await prepared("a");
@@ -80,7 +80,7 @@ test("a token of another image, of the service, or of another decoder is refused
   await assert.rejects(other.ask("a", { ...CLICK, mask_token: mask.mask_token }), refused);
 });
 
-test("old tokens are forgotten, so that hovering for hours holds no memory", async () => {
+test("old tokens are forgotten, so that hovering for hours does not fill the memory", async () => {
   const refinement = new Refinement();
   const [first] = refinement.issue("a", CLICK, true, [new Float32Array(1)], false);
   for (let k = 0; k < 4096; k++) refinement.issue("a", CLICK, true, [null], false);

@@ -1,4 +1,4 @@
-"""Writes `vectors.json`: what the service's own modules make of given inputs, for the tests of the browser's decoder.
+"""Writes `vectors.json`: results of the service's own modules, for the tests of the browser's decoder.
 
 Run it from the repository root, `python -m tests.web.local.make_vectors`, after adding an input here.
 """
@@ -45,7 +45,7 @@ HILLS: tuple[dict[str, int], ...] = (
     {"x": 40, "y": 30, "height": -1, "noise": 0, "seed": 0},
     {"x": 250, "y": 170, "height": 0, "noise": 60_000, "seed": 3},
 )
-"""Low-res logits as whole numbers that any language computes alike."""
+"""Forms of low-res logits, as whole numbers, so that every language computes the same."""
 
 PROMPTS: tuple[dict[str, Any], ...] = (
     {"points": [[500, 375]], "labels": [1]},

@@ -5,7 +5,7 @@ import { hasGpu, PromptSide } from "../../../prompt_api/web/local/prompt-side.js
 
 let clock = 0;
 
-/** A session that gives logits with the first `inside` of a thousand places in each of three masks. */
+/** A session whose three masks each contain the first `inside` of a thousand places. */
 class FakeSession {
   runs = 0;
   released = false;
@@ -30,7 +30,7 @@ class FakeSession {
 
 const SLOW = 40;
 
-/** After `prompts` prompts and what they set off: the prompt side and its sessions. */
+/** Returns the prompt side and its sessions after `prompts` prompts and the trials they started. */
 async function after(prompts, processor, gpu) {
   const side = new PromptSide(processor, () => clock);
   side.tryGpu(gpu);
@@ -41,7 +41,7 @@ async function after(prompts, processor, gpu) {
   return side;
 }
 
-test("a GPU that gives the same masks sooner takes over", async () => {
+test("a GPU that gives the same masks faster takes over", async () => {
   const [processor, gpu] = [new FakeSession(500, SLOW), new FakeSession(500)];
   const side = await after(1, processor, gpu);
   assert.ok(side.usesGpu);
@@ -49,14 +49,14 @@ test("a GPU that gives the same masks sooner takes over", async () => {
   assert.deepEqual([processor.runs, gpu.runs], [1, 3]);
 });
 
-test("a GPU that gives other masks never does", async () => {
+test("a GPU that gives other masks never takes over", async () => {
   const gpu = new FakeSession(498);
   const side = await after(2, new FakeSession(500, SLOW), gpu);
   assert.equal(side.usesGpu, false);
   assert.deepEqual([gpu.runs, gpu.released], [2, true]);
 });
 
-test("a GPU that is slower is tried three times and given back", async () => {
+test("a slower GPU is tried three times and released", async () => {
   const [processor, gpu] = [new FakeSession(500), new FakeSession(500, SLOW)];
   const side = await after(4, processor, gpu);
   assert.equal(side.usesGpu, false);
@@ -75,7 +75,7 @@ test("a graph that the GPU cannot run stays on the processor", async () => {
   assert.deepEqual([side.usesGpu, gpu.released], [false, true]);
 });
 
-test("when the device is lost, the processor answers that very prompt, and all later ones", async () => {
+test("when the device is lost, the processor answers the same prompt and all later ones", async () => {
   const gpu = new FakeSession(500);
   const side = await after(1, new FakeSession(500, SLOW), gpu);
   gpu.inside = null;
@@ -83,7 +83,7 @@ test("when the device is lost, the processor answers that very prompt, and all l
   assert.equal(side.usesGpu, false);
 });
 
-test("a GPU simulated on the processor counts as none", async () => {
+test("a GPU simulated on the processor does not count", async () => {
   const giving = (adapter) => ({ requestAdapter: async () => adapter });
   assert.equal(await hasGpu(giving({ info: { architecture: "ampere", isFallbackAdapter: false } })), true);
   assert.equal(await hasGpu(giving({ info: { architecture: "swiftshader" } })), false);

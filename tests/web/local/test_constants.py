@@ -1,4 +1,4 @@
-"""The page's own decoder has the constants that Python decides."""
+"""Checks that the page's decoder has the same constants as the Python code."""
 
 from __future__ import annotations
 

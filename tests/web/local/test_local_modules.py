@@ -1,4 +1,4 @@
-"""The modules of the browser's decoder that need neither a browser nor the runtime, in node's own test runner."""
+"""Runs the tests of the browser decoder's modules that need no browser and no runtime, in node's test runner."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Between the bytes that travel and numpy arrays: masks, logits, embeddings, pixels."""
+"""Converts masks, logits, embeddings and pixels between transferred bytes and numpy arrays."""

@@ -1,7 +1,7 @@
 """Sizes, and SAM's input frame: the image resized so that its long side is 1024, padded with zeros to a square.
 
-All sizes are (height, width) in pixels, as in segment_anything. The service has these numbers too; a test of the
-project holds both equal.
+All sizes are (height, width) in pixels, as in segment_anything. The service has these numbers too. A test of
+the project checks that both are equal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Low-res logits: to and from the text that travels, and up to the size of the original image."""
+"""Converts low-res logits to and from the text that is sent, and resizes them to the size of the original image."""
 
 from __future__ import annotations
 

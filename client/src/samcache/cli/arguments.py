@@ -28,7 +28,7 @@ exit status: 0 done; 1 something failed; 2 wrong usage; 3 the service is out of 
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options; `command` names the subcommand. If they make no sense, the process exits with status 2."""
+    """The options; `command` names the subcommand. If they are invalid, the process exits with status 2."""
     parser = argparse.ArgumentParser(
         prog="samcache", description="Segment Anything from a shell: images up once, masks back.", epilog=_EPILOG
     )

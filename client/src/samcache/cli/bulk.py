@@ -20,7 +20,7 @@ from samcache.service.resources import ImageInfo
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a file: an image that the service has, or a problem.
+    """The result for a file: an image that the service has, or a problem.
 
     Attributes:
         problem: one sentence that says why there is no image.
@@ -60,7 +60,7 @@ class Bulk:
         self._progress = Progress(len(paths))
 
     async def run(self, service: AsyncSamCache, jobs: int) -> None:
-        """Do all files, `jobs` at once. When the service cannot answer, start no further one."""
+        """Do all files, `jobs` at once. When the service cannot answer, start no more."""
         self._show()
         waiting = iter(self._paths)
         async with service, asyncio.TaskGroup() as group:

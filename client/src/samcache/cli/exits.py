@@ -12,8 +12,8 @@ class Exit(IntEnum):
 
     OK = 0
     FAILED = 1  # the service refused something, or a file could not be read or written
-    USAGE = 2  # the command line makes no sense; argparse uses this number
-    UNAVAILABLE = 3  # the service is out of reach, not ready, or overloaded
+    USAGE = 2  # the command line is invalid; argparse uses this number
+    UNAVAILABLE = 3  # the service cannot be reached, is not ready, or is overloaded
     INTERRUPTED = 130  # Ctrl-C; shells use this number
 
 

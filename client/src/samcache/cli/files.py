@@ -8,7 +8,7 @@ from pathlib import Path
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Most bytes of a file that are read. No service takes as many; it keeps a wrong file from filling the memory."""
+"""Most bytes of a file that are read. No service takes as many. It keeps a wrong file from filling the memory."""
 
 
 class UnreadableFile(Exception):

@@ -1,4 +1,4 @@
-"""What `samcache` says. Results go to standard output, as tables or as JSON; all else goes to standard error."""
+"""The output of `samcache`. Results go to standard output, as tables or as JSON. Other text goes to standard error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Output:
         self._as_json = as_json
 
     def result(self, document: Any, readable: str) -> None:
-        """Write the result of the command: `document` with `--json`, else the text."""
+        """Write the result of the command: `document` with `--json`, otherwise the text."""
         _write(sys.stdout, json.dumps(document, indent=2) if self._as_json else readable)
 
     def complain(self, sentence: str) -> None:
@@ -43,7 +43,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 class Progress:
-    """A bar `[####      ] 12/40, 1 failed, 3.1/s` on one line of a terminal. If the stream is no terminal, nothing."""
+    """A bar `[####      ] 12/40, 1 failed, 3.1/s` on one line. Only a terminal gets it."""
 
     def __init__(self, total: int, stream: TextIO | None = None) -> None:
         self._total = total

@@ -28,7 +28,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a photo of each EXIF orientation upright."""
+"""The operation that turns a photo of each EXIF orientation upright."""
 
 
 def upright_photo(data: bytes) -> Image.Image:

@@ -1,4 +1,4 @@
-"""What every client has: a service and the connections to it. One class blocks, the other is for asyncio."""
+"""The base classes of every client: a service and the connections to it. One blocks, the other is for asyncio."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Connected:
         """
         Args:
             endpoint: the service.
-            http: the caller's own client, which this leaves open; None: this makes one, and closes it.
+            http: the caller's own client, which stays open. With None, this makes a client and closes it.
         """
-        # Here and not above, as it imports httpx: `import samcache` takes two thirds of the time without it.
+        # Imported here, because it imports httpx. `import samcache` takes two thirds of the time without httpx.
         from samcache.http import transport  # noqa: PLC0415
 
         self._transport = transport

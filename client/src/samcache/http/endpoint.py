@@ -32,5 +32,5 @@ class Endpoint:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What each request carries."""
+        """The headers of each request."""
         return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}

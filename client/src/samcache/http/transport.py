@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 MAX_ANSWER = 512 * 1024 * 1024
-"""Most bytes of an answer. No answer of the service comes near it; it keeps another server from filling the memory."""
+"""Most bytes of an answer. No answer of the service comes near it. It keeps another server from filling the memory."""
 
 MAX_CONNECTIONS = 16
 
@@ -47,7 +47,7 @@ def run(http: httpx.Client, endpoint: Endpoint, flow: Flow[T]) -> T:
     """Make the calls of `flow` one after the other, and return its result.
 
     Raises:
-        SamCacheError: whatever the flow raises.
+        SamCacheError: the error that the flow raises.
     """
     try:
         call = next(flow)
@@ -125,7 +125,7 @@ def _request(http: httpx.Client | httpx.AsyncClient, endpoint: Endpoint, call: C
 class _Answer:
     """The body of an answer as it arrives.
 
-    It is bounded in bytes, and in the time until its last byte. httpx bounds the time between two bytes alone.
+    It is bounded in bytes, and in the time until its last byte. httpx bounds only the time between two bytes.
     """
 
     def __init__(self, url: str, call: Call) -> None:

@@ -93,7 +93,7 @@ def error_of(reply: Reply) -> SamCacheError:
 
 
 def parsed(reply: Reply, build: Callable[[Any], T]) -> T:
-    """What `build` makes of the reply's JSON.
+    """The result of `build` for the reply's JSON.
 
     Raises:
         UnexpectedAnswer: the body is not JSON, or not what `build` expects.

@@ -1,4 +1,4 @@
-"""What `RemoteSamPredictor` and `AsyncRemoteSamPredictor` share: everything but the sending."""
+"""What `RemoteSamPredictor` and `AsyncRemoteSamPredictor` share: everything except the sending."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _TO_PREDICT = "before mask prediction"
 
 @dataclass(frozen=True, slots=True)
 class RemoteImageEncoder:
-    """What tools read of `predictor.model.image_encoder`."""
+    """The part of `predictor.model.image_encoder` that tools read."""
 
     img_size: int = FRAME_SIZE
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteModel:
-    """What tools read of `predictor.model`.
+    """The part of `predictor.model` that tools read.
 
     Attributes:
         name: what the service calls it; None: the service's default.

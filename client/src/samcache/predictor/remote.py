@@ -56,7 +56,7 @@ class RemoteSamPredictor(Connected, PredictorCore):
             image_format: the order of its channels, `RGB` or `BGR`.
 
         Raises:
-            AssertionError: the order or the number of channels is another, as with the original.
+            AssertionError: the order or the number of channels is not supported, as with the original.
             TypeError: the pixels are not uint8.
             SamCacheError: the service refuses the image or does not answer. Then no image is set.
         """
@@ -128,8 +128,8 @@ class RemoteSamPredictor(Connected, PredictorCore):
             mask_input: (B, 1, 256, 256) or None.
 
         Returns:
-            As `predict`, with a leading axis B. They are torch tensors if one of the arguments is, on its device, else
-            numpy arrays.
+            As `predict`, with a leading axis B. They are torch tensors on the device of the first argument that is a
+            tensor, or numpy arrays if none is.
 
         Raises:
             As `predict`.

@@ -42,7 +42,7 @@ class ResizeLongestSide:
         """(height, width) of an image in the frame.
 
         Raises:
-            ValueError: the long side is another than SAM's.
+            ValueError: the long side differs from SAM's.
         """
         if long_side_length != FRAME_SIZE:
             raise ValueError(f"SAM's long side is {FRAME_SIZE}, not {long_side_length}")

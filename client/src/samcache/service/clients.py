@@ -96,7 +96,7 @@ class SamCache(Connected):
             data: the file's bytes, to upload again if the service no longer has the image.
 
         Raises:
-            InvalidPrompt: a prompt makes no sense.
+            InvalidPrompt: a prompt is invalid.
             ImageNotFound, ImageExpired: the service does not have the image, and `data` is None.
         """
         deadline = self._deadline()

@@ -25,7 +25,7 @@ MAX_WAIT = 25.0
 """Seconds for which the service is asked to hold an answer. The service allows 30; most proxies allow 30 or more."""
 
 MARGIN = 30.0
-"""Seconds that an answer may take, beside those for which it is held."""
+"""Seconds that an answer may take in addition to those for which it is held."""
 
 RETRY_SECONDS = 30.0
 """Seconds for which a service that cannot answer now is asked again. The operation's deadline may end it earlier."""

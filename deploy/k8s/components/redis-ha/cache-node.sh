@@ -1,7 +1,8 @@
 #!/bin/sh
-# A node of the cache's Cluster: owns a third of the slots, by the number in its pod's name, and makes itself known to
-# the other two. Its volume keeps who it is, not what it holds; after a start it has a new address and no data.
-# Wants: POD_NAME, DOMAIN (of this StatefulSet's pods), REDIS_PASSWORD.
+# A node of the cache's Cluster. It owns a third of the slots, chosen by the number in its pod's name, and introduces
+# itself to the other two nodes. Its volume keeps its identity, not its data: after a start it has a new address and no
+# data.
+# Needs: POD_NAME, DOMAIN (of this StatefulSet's pods), REDIS_PASSWORD.
 set -eu
 own="$POD_NAME.$DOMAIN"
 number=${POD_NAME##*-}
@@ -10,7 +11,8 @@ export REDISCLI_AUTH="$REDIS_PASSWORD"
 join() {
     until [ "$(redis-cli ping 2>/dev/null)" = PONG ]; do sleep 1; done
     first=$((number * 16384 / 3)) last=$(((number + 1) * 16384 / 3 - 1))
-    # Refused where it owns them already. A node whose volume was lost is a new one: it must outbid its former self.
+    # Redis refuses this if the node owns the slots already. A node that lost its volume is a new node to the others: it
+    # needs a higher epoch than the old node to take the slots.
     if [ "$(redis-cli cluster addslotsrange "$first" "$last")" = OK ]; then redis-cli cluster bumpepoch; fi
     for _ in $(seq 60); do
         for other in 0 1 2; do
@@ -36,6 +38,6 @@ cluster-enabled yes
 cluster-config-file nodes.conf
 cluster-announce-hostname $own
 cluster-preferred-endpoint-type hostname
-# While one node is away, only its third of the images is.
+# If one node is away, only its third of the images is missing.
 cluster-require-full-coverage no
 CONFIGURATION

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A node of the queue: a replica of whom the sentinels call the master, or that master itself. Where no sentinel
-# answers, as at the first start of all, pod 0 is the master.
-# Wants: POD_NAME, DOMAIN (of this StatefulSet's pods), SENTINELS (their hosts), REDIS_PASSWORD.
+# A node of the queue. It is the master if the sentinels say so, and otherwise a replica of the master. If no sentinel
+# answers, as at the very first start, pod 0 is the master.
+# Needs: POD_NAME, DOMAIN (of this StatefulSet's pods), SENTINELS (their hosts), REDIS_PASSWORD.
 set -eu
 own="$POD_NAME.$DOMAIN"
 master=
@@ -12,7 +12,7 @@ done
 : "${master:=${POD_NAME%-*}-0.$DOMAIN}"
 replicaof=
 [ "$master" = "$own" ] || replicaof="replicaof $master 6379"
-# The configuration comes over standard input, so that no list of processes shows the password.
+# The configuration comes through standard input, so that the list of processes does not show the password.
 exec redis-server - <<CONFIGURATION
 dir /data
 appendonly yes
@@ -22,7 +22,7 @@ maxmemory-policy noeviction
 requirepass $REDIS_PASSWORD
 masterauth $REDIS_PASSWORD
 replica-announce-ip $own
-# A master that was cut off acknowledges nothing that its successor would not know.
+# A master that is cut off from its replicas must not acknowledge a job that the next master does not have.
 min-replicas-to-write 1
 min-replicas-max-lag 10
 $replicaof

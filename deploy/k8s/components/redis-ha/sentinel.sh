@@ -1,6 +1,6 @@
 #!/bin/sh
-# A sentinel: watches the master that the others name, or pod 0 of the queue where none does yet.
-# Wants: POD_NAME, DOMAIN (of the sentinels' pods), SENTINELS (their hosts), QUEUE (host of pod 0), REDIS_PASSWORD.
+# A sentinel. It watches the master that the other sentinels name, or pod 0 of the queue if none of them answers.
+# Needs: POD_NAME, DOMAIN (of the sentinels' pods), SENTINELS (their hosts), QUEUE (host of pod 0), REDIS_PASSWORD.
 set -eu
 own="$POD_NAME.$DOMAIN"
 master=

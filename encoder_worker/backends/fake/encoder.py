@@ -1,4 +1,4 @@
-"""An image encoder without weights: fast, deterministic, and visibly about the image."""
+"""An image encoder without weights: fast and deterministic, and its embedding shows the image."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contract.models import EMBEDDING, FAKE, Model
-from shared.contract.settings import Settings
 from shared.tensors.embedding import Tensors
 
 _BLOCK = 16
-"""Side in pixels of the patch that one embedding position covers, as in SAM's ViTs."""
+"""Side in pixels of the patch that one position of the embedding covers, as in SAM's ViTs."""
 
 
 class FakeEncoder:
     """An `Encoder` whose embedding is a small picture of the image.
 
-    Of the (1, 256, 64, 64) result, channels 0 to 2 are the mean R, G, B (0 to 1) of each 16x16 block of the
-    zero-padded 1024x1024 frame, channel 3 the part of the block that lies inside the image; the rest is 0.
+    The result is (1, 256, 64, 64). Channels 0 to 2 are the mean R, G, B (0 to 1) of each 16x16 block of the zero-padded
+    1024x1024 frame. Channel 3 is the part of the block that lies inside the image. All other channels are 0.
     """
 
     model: Model = FAKE
@@ -30,10 +29,6 @@ class FakeEncoder:
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         return [{EMBEDDING: _embedding(image)} for image in images]
-
-
-def load(model: Model, settings: Settings) -> FakeEncoder:  # noqa: ARG001  # a backend's common signature
-    return FakeEncoder(settings.encode_batch or 1)
 
 
 def _embedding(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

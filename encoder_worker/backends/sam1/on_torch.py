@@ -25,24 +25,25 @@ GPU_BATCH = 4
 """Images per batch on a GPU unless `SAM_ENCODE_BATCH` says otherwise. On a CPU a batch saves nothing."""
 
 _COMPILE = {"default": "default", "max-autotune": "max-autotune-no-cudagraphs"}
-"""torch's modes by setting. CUDA graphs belong to the thread that recorded them, and save little at this size."""
+"""torch's modes by setting. None uses CUDA graphs: only the thread that recorded them may run them, and for networks
+of this size they save little."""
 
 _log = logging.getLogger(__name__)
 
 
 def load(model: Model, settings: Settings) -> TorchEncoder:
-    """The encoder on the checkpoint's weights, ready; the decoder file that belongs to it is made if need be.
+    """The encoder with the checkpoint's weights, ready. The checkpoint's decoder file is written too, unless it exists.
 
     Raises:
-        ConfigurationError: the device that is asked for cannot be had, or is too small.
+        ConfigurationError: there is no such device as the settings ask for, or it is too small.
         WeightsError: the checkpoint is missing, damaged, of another model, or cannot be fetched.
     """
     torch.set_num_threads(settings.encoder_threads or usable_cores())
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.torch_dtype, device)
     path, model = locate_checkpoint(model, settings)
-    sam = empty_sam(model.name)
-    state = read_checkpoint(path, model.name, sam.state_dict())
+    sam = empty_sam(_network(model))
+    state = read_checkpoint(path, _network(model), sam.state_dict())
     provide_decoder(model, state, settings)
     with explained_memory(device, model.name):
         network: Callable[[Tensor], Tensor] = Network(_on_device(sam.image_encoder, state, device), dtype)
@@ -52,40 +53,46 @@ def load(model: Model, settings: Settings) -> TorchEncoder:
         batch = settings.encode_batch or (GPU_BATCH if device.type == "cuda" else 1)
         encoder = TorchEncoder(model, network, device, batch=batch, result=result)
         _log.info("%s in %s on %s, compile %s", model.name, dtype, device, settings.torch_compile)
-        # A CPU has nothing to prepare, and would take as long for it as for an image.
+        # On a CPU there is nothing to prepare, and it would take as long as encoding an image.
         if device.type == "cuda" or settings.torch_compile != "off":
             encoder.warm_up()
     return encoder
 
 
 def export_decoder(model: Model, settings: Settings) -> Model:
-    """Make the decoder file of the checkpoint that the settings name, and return the model with its digest.
+    """Write the decoder file of the checkpoint that the settings name, and return the model with its digest.
 
     Raises:
-        WeightsError: as `load`.
+        WeightsError: the checkpoint is missing, damaged, of another model, or cannot be fetched.
     """
     path, model = locate_checkpoint(model, settings)
-    state = read_checkpoint(path, model.name, empty_sam(model.name).state_dict())
+    state = read_checkpoint(path, _network(model), empty_sam(_network(model)).state_dict())
     provide_decoder(model, state, settings)
     return model
 
 
 def provide_decoder(model: Model, state: dict[str, Tensor], settings: Settings) -> None:
-    """Have the decoder file of exactly this checkpoint where the API looks for it."""
+    """Write the decoder file of exactly this checkpoint where the API looks for it, unless it is there already."""
     path = decoder_path(model, settings)
     try:
         if read_decoder(path, model).model == model:
             return
     except WeightsError:
-        pass  # missing or damaged: made again
+        pass  # it is missing or damaged: write it
     write_decoder(path, model, decoder_arrays(state))
     _log.info("the mask decoder of this checkpoint is in %s", path)
+
+
+def _network(model: Model) -> str:
+    assert model.checkpoint is not None
+    return model.checkpoint.network
 
 
 def _on_device(image_encoder: Any, state: dict[str, Tensor], device: torch.device) -> Any:
     prefix = "image_encoder."
     own = {
-        # Copied also on a CPU: what is mapped from the file would change, or crash, with the file.
+        # Copied also on a CPU. The tensors are mapped from the file: if it changed, they would change with it, and if
+        # it was cut, reading them would end the process.
         name.removeprefix(prefix): tensor.to(device, torch.float32, copy=True)
         for name, tensor in state.items()
         if name.startswith(prefix)

@@ -1,0 +1,1 @@
+"""An image encoder without weights."""
