@@ -36,6 +36,7 @@ from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService, record_ttl
 from prompt_api.service.masks import MaskService
 from prompt_api.service.refinement import Refinement
+from prompt_api.serving.temporary_files import require_room
 from shared.contract.errors import ConfigurationError, ModelNotFound, StoreUnavailable
 from shared.contract.models import Model, find_model
 from shared.contract.settings import Settings
@@ -168,6 +169,7 @@ def assemble(
         metrics=metrics,
     )
     checks = {"cache": store.ping, "queue": queue.ping}
+    checks["temporary files"] = partial(require_room, settings.max_upload_bytes)
     # At most half of the threads may wait. The others are always free to answer.
     waiters = BoundedSemaphore(max(1, settings.api_threads // 2))
     return Services(
