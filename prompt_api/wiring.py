@@ -169,7 +169,6 @@ def assemble(
         metrics=metrics,
     )
     checks = {"cache": store.ping, "queue": queue.ping}
-    checks["temporary files"] = partial(require_room, settings.max_upload_bytes)
     # At most half of the threads may wait. The others are always free to answer.
     waiters = BoundedSemaphore(max(1, settings.api_threads // 2))
     return Services(
@@ -181,7 +180,7 @@ def assemble(
         masks=masks,
         access=access,
         browser=browser or BrowserDecoding({}, lambda: locate_runtime(settings)),
-        checks=checks,
+        checks=checks | {"temporary files": partial(require_room, settings.max_upload_bytes)},
         metrics=metrics,
         scrape=Scrape(metrics, models, checks, queue_load),
         label_studio=_label_studio(

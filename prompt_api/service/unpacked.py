@@ -58,6 +58,13 @@ class UnpackedFiles:
                 file = self._files[path] = _unpacked(path)
         return SharedFile(file)
 
+    def close(self) -> None:
+        """Close every file. Nobody may read them any more."""
+        with self._lock:
+            for file in self._files.values():
+                file.close()
+            self._files.clear()
+
 
 def _unpacked(path: Path) -> IO[bytes]:
     file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it stays open

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +19,7 @@ import pytest
 from prompt_api.http.app import create_app
 from prompt_api.serving import readers
 from prompt_api.serving.api_server import ApiServer
-from prompt_api.serving.descriptors import CONNECTIONS, FEWEST, connections_for
+from prompt_api.serving.descriptors import CONNECTIONS, FEWEST, OTHERS, PER_CONNECTION, connections_for
 from prompt_api.serving.readers import LEAST_BYTES, SECONDS, Mark
 from tests.support.served import Served, served
 from tests.support.world import new_world, png
@@ -190,6 +192,17 @@ def test_without_descriptors_the_loop_pauses_and_says_so_once(
 )
 def test_the_connections_follow_from_the_descriptors(descriptors: int | None, connections: int) -> None:
     assert connections_for(descriptors) == connections
+
+
+def test_a_process_raises_its_limit_of_descriptors_as_far_as_it_may() -> None:
+    script = (
+        "import resource\n"
+        "from prompt_api.serving.descriptors import connections_allowed\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (300, 4096))\n"
+        "print(connections_allowed(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str((4096 - OTHERS) // PER_CONNECTION), "4096"]
 
 
 class Full(io.BytesIO):
