@@ -29,6 +29,9 @@ LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 """After a refusal is answered, the rest of the upload is read and discarded up to these limits."""
 
+PIECE = 128 * 1024
+"""Most bytes that are copied out of an answer for one call of the kernel, which may take fewer of them."""
+
 LOCK_SECONDS = 0.1
 """Far longer than a thread normally holds the lock of a connection's list of requests."""
 
@@ -169,6 +172,7 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
     total_outbufs_len: int
     current_outbuf_count: int
     outbufs: list[Any]
+    sendbuf_len: int
 
     _sent = 0
     _mark: readers.Mark | None = None
@@ -177,6 +181,10 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
     _linger_until: float | None = None
     _lingered = 0
     _held: list[bytes] | None = None
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.sendbuf_len = min(self.sendbuf_len, PIECE)
 
     @contextlib.contextmanager
     def in_one_piece(self) -> Iterator[None]:

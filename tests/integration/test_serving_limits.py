@@ -19,6 +19,7 @@ import pytest
 from prompt_api.http.app import create_app
 from prompt_api.serving import readers
 from prompt_api.serving.api_server import ApiServer
+from prompt_api.serving.channel import PIECE
 from prompt_api.serving.descriptors import CONNECTIONS, FEWEST, OTHERS, PER_CONNECTION, connections_for
 from prompt_api.serving.readers import LEAST_BYTES, SECONDS, Mark
 from tests.support.served import Served, served
@@ -101,6 +102,13 @@ def test_a_client_that_stops_reading_is_cut_and_its_thread_goes_on(monkeypatch: 
         server.wait_for(connections=0)
         with pytest.raises(ConnectionResetError), sock.makefile("rb") as file:
             file.read()
+
+
+def test_little_of_an_answer_is_copied_for_each_call_of_the_kernel() -> None:
+    with served(Application()) as server, server.connection():
+        server.wait_for(connections=1)
+        (channel,) = server.server.active_channels.values()
+        assert channel.sendbuf_len <= PIECE  # else clients that read nothing cost megabytes of copies for each byte
 
 
 def test_a_client_must_take_some_of_its_answer_in_every_span_of_time() -> None:

@@ -274,6 +274,7 @@ WAITRESS = Library(
         "channel.HTTPChannel.request",
         "channel.HTTPChannel.requests",
         "channel.HTTPChannel.requests_lock",
+        "channel.HTTPChannel.sendbuf_len",
         "channel.HTTPChannel.task_class",
         "channel.HTTPChannel.total_outbufs_len",
         "channel.HTTPChannel.will_close",
@@ -303,7 +304,7 @@ WAITRESS = Library(
     ),
     calls={
         "channel.HTTPChannel.handle_write": "_flush_some close_when_flushed will_close handle_close",
-        "channel.HTTPChannel._flush_some": "send outbufs total_outbufs_len",
+        "channel.HTTPChannel._flush_some": "send sendbuf_len outbufs total_outbufs_len",
         "channel.HTTPChannel.handle_read": "received last_activity",
         "channel.HTTPChannel.received": "parser_class received completed requests requests_lock add_task",
         "channel.HTTPChannel.write_soon": "_flush_outbufs_below_high_watermark outbuf_lock append current_outbuf_count",
