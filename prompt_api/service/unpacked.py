@@ -8,19 +8,18 @@ import shutil
 import tempfile
 from pathlib import Path
 from threading import Lock
-from typing import IO
 
 
 class SharedFile:
     """A file to read, with a position of its own. Many of them share one descriptor, which closing does not close."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file  # keeps the descriptor open
-        self.size = os.fstat(file.fileno()).st_size
+    def __init__(self, descriptor: int) -> None:
+        self.size = os.fstat(descriptor).st_size
+        self._descriptor = descriptor
         self._at = 0
 
     def read(self, size: int = -1) -> bytes:
-        piece = os.pread(self._file.fileno(), self.size - self._at if size < 0 else size, self._at)
+        piece = os.pread(self._descriptor, self.size - self._at if size < 0 else size, self._at)
         self._at += len(piece)
         return piece
 
@@ -44,7 +43,7 @@ class UnpackedFiles:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._files: dict[Path, IO[bytes]] = {}
+        self._descriptors: dict[Path, int] = {}
 
     def open(self, path: Path) -> SharedFile:
         """Return the unpacked content of the gzip file at `path`.
@@ -53,25 +52,22 @@ class UnpackedFiles:
             OSError: there is no room for it.
         """
         with self._lock:
-            file = self._files.get(path)
-            if file is None:
-                file = self._files[path] = _unpacked(path)
-        return SharedFile(file)
+            descriptor = self._descriptors.get(path)
+            if descriptor is None:
+                descriptor = self._descriptors[path] = _unpacked(path)
+        return SharedFile(descriptor)
 
     def close(self) -> None:
         """Close every file. Nobody may read them any more."""
         with self._lock:
-            for file in self._files.values():
-                file.close()
-            self._files.clear()
+            for descriptor in self._descriptors.values():
+                os.close(descriptor)
+            self._descriptors.clear()
 
 
-def _unpacked(path: Path) -> IO[bytes]:
-    file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it stays open
-    try:
+def _unpacked(path: Path) -> int:
+    with tempfile.TemporaryFile() as file:
         with gzip.open(path) as packed:
             shutil.copyfileobj(packed, file)
-    except BaseException:
-        file.close()
-        raise
-    return file
+        file.flush()
+        return os.dup(file.fileno())
