@@ -36,6 +36,7 @@ from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService, record_ttl
 from prompt_api.service.masks import MaskService
 from prompt_api.service.refinement import Refinement
+from prompt_api.serving.temporary_files import require_room
 from shared.contract.errors import ConfigurationError, ModelNotFound, StoreUnavailable
 from shared.contract.models import Model, find_model
 from shared.contract.settings import Settings
@@ -179,7 +180,7 @@ def assemble(
         masks=masks,
         access=access,
         browser=browser or BrowserDecoding({}, lambda: locate_runtime(settings)),
-        checks=checks,
+        checks=checks | {"temporary files": partial(require_room, settings.max_upload_bytes)},
         metrics=metrics,
         scrape=Scrape(metrics, models, checks, queue_load),
         label_studio=_label_studio(

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from prompt_api.wire import problems
+from prompt_api.wire import no_room, problems
 from shared.contract import errors
 from shared.observe import log_context
 
@@ -58,5 +58,7 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Response:
+        if no_room.is_no_room(error):
+            return from_error(no_room.overloaded("the request's files"))
         _log.error("unhandled error", exc_info=error)
         return internal_error()

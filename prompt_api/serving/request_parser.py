@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -11,6 +12,7 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.utilities import BadRequest, Error
 
 from prompt_api.serving.body_budget import BodyBudget
+from prompt_api.wire import no_room
 from prompt_api.wire.problems import STATUS
 from shared.contract.errors import SamCacheError
 
@@ -38,8 +40,8 @@ class Refusal(Error):  # type: ignore[misc]  # waitress is untyped
 class BoundedParser(HTTPRequestParser):  # type: ignore[misc]  # waitress is untyped
     """A parser that refuses four kinds of request before it reads the whole body.
 
-    It refuses a body that is not admitted, a body for which there is no room, a chunked body that is mostly chunking,
-    and a Content-Length with too many digits.
+    It refuses a body that is not admitted, a body for which there is no room (in the budget or in the folder of
+    temporary files), a chunked body that is mostly chunking, and a Content-Length with too many digits.
 
     Chunking is limited because waitress searches an unfinished line of sizes or trailers from its start whenever more
     of it arrives. A line of 32 MB would keep its loop, which serves every connection, busy for a minute.
@@ -62,7 +64,11 @@ class BoundedParser(HTTPRequestParser):  # type: ignore[misc]  # waitress is unt
     def received(self, data: bytes) -> int:
         if self._closed:  # the connection broke while the 100 Continue was sent
             return len(data)
-        consumed = int(super().received(data))
+        try:
+            consumed = int(super().received(data))
+        except OSError:  # the body is too large for memory, and its file cannot be written
+            self._refuse(Refusal(no_room.overloaded("the body of the request")))
+            return len(data)
         if self.body_rcv is not None and not self.completed:
             try:
                 self._bound()
@@ -81,7 +87,8 @@ class BoundedParser(HTTPRequestParser):  # type: ignore[misc]  # waitress is unt
     def close(self) -> None:
         """Release the body: the request was answered, or it never will be."""
         self._closed = True
-        super().close()
+        with contextlib.suppress(OSError):  # closing a file writes what its buffer still holds
+            super().close()
         self._share.release()
 
     def _bound(self) -> None:

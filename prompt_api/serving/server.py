@@ -14,24 +14,31 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
-from waitress.server import create_server
+from waitress.adjustments import Adjustments
+from waitress.task import ThreadedTaskDispatcher
 
 from prompt_api.access.policy import AccessPolicy
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.processes import SharedFolder, shared_folder
+from prompt_api.serving import descriptors
+from prompt_api.serving.api_server import ApiServer
 from prompt_api.serving.body_budget import BodyBudget
 from prompt_api.serving.door import channel_class
 from prompt_api.wire.limits import MAX_PROMPT_BODY
 from shared.contract.errors import ConfigurationError
 from shared.contract.settings import Settings
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
 BACKLOG = 1024
-CONNECTIONS = 2000
-"""Most open connections per process. Further ones wait in the backlog."""
+MORE_THAN_ALL = 1_000_000
+"""waitress's own limit of connections is never reached, because `ApiServer` has a better one."""
 
 MAX_HEADER_BYTES = 64 * 1024
 """Most bytes of a request line and its headers together. The limits of common proxies are lower."""
@@ -51,6 +58,21 @@ _log = logging.getLogger(__name__)
 
 
 def reserve(settings: Settings) -> socket.socket:
+    """Return a socket bound to the settings' address, if no other service has it. See `share` for the rest.
+
+    The caller holds the lock of the address, see `address_lock`.
+
+    Raises:
+        ConfigurationError: another process has the address, or it is not an address of this machine.
+    """
+    if settings.api_processes > 1 and settings.port:
+        # `share` may bind to an address on which another service of the same user listens. This bind may not.
+        alone = replace(settings, api_processes=1)
+        _bound(alone).close()
+    return share(settings)
+
+
+def share(settings: Settings) -> socket.socket:
     """Return a socket bound to the settings' address. With several processes, it listens only from `serve` on.
 
     With several processes, each has its own socket on the same port, and the kernel spreads connections over the
@@ -60,6 +82,17 @@ def reserve(settings: Settings) -> socket.socket:
     Raises:
         ConfigurationError: another process has the address, or it is not an address of this machine.
     """
+    listener = _bound(settings)
+    if settings.api_processes == 1:
+        try:
+            listener.listen(BACKLOG)  # clients that connect while the decoder loads are served afterwards
+        except OSError as error:
+            listener.close()
+            raise _refused(settings, error) from None
+    return listener
+
+
+def _bound(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -67,14 +100,16 @@ def reserve(settings: Settings) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((settings.host, settings.port))
-        if settings.api_processes == 1:
-            listener.listen(BACKLOG)  # clients that connect while the decoder loads are served afterwards
     except OSError as error:
         listener.close()
-        raise ConfigurationError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another SAM_PORT or SAM_HOST"
-        ) from None
+        raise _refused(settings, error) from None
     return listener
+
+
+def _refused(settings: Settings, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another SAM_PORT or SAM_HOST"
+    )
 
 
 def serve(
@@ -86,6 +121,24 @@ def serve(
         policy: refuses requests without a valid token before their bodies are read.
         metrics: counts requests that never reach `app`.
     """
+    server = made_server(
+        app, listener, settings, policy=policy, metrics=metrics, connections=descriptors.connections_allowed()
+    )
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
+    server.run()
+
+
+def made_server(
+    app: WSGIApplication,
+    listener: socket.socket,
+    settings: Settings,
+    *,
+    policy: AccessPolicy,
+    metrics: ApiMetrics,
+    connections: int = descriptors.CONNECTIONS,
+) -> ApiServer:
+    """Return a server with its threads. It serves `app` while its `run` runs. The arguments are those of `serve`."""
     proxies: dict[str, Any] = {}
     if settings.trusted_proxies:
         proxies = {
@@ -95,13 +148,12 @@ def serve(
         }
     # The application refuses bodies that are a little too large. The channel refuses larger ones unread.
     largest = max(settings.max_upload_bytes, MAX_PROMPT_BODY) + 1024 * 1024
-    server = create_server(
-        app,
+    adjustments = Adjustments(
         sockets=[listener],
         threads=settings.api_threads,
         max_request_body_size=largest,
         max_request_header_size=MAX_HEADER_BYTES,
-        connection_limit=CONNECTIONS,
+        connection_limit=MORE_THAN_ALL,
         channel_timeout=IDLE_TIMEOUT,
         backlog=BACKLOG,
         asyncore_use_poll=True,
@@ -109,10 +161,20 @@ def serve(
         ident=None,
         **proxies,
     )
+    dispatcher = ThreadedTaskDispatcher()
+    dispatcher.set_thread_count(settings.api_threads)
+    server = ApiServer(
+        app,
+        map={},
+        _sock=listener,
+        dispatcher=dispatcher,
+        adj=adjustments,
+        sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
+        bind_socket=False,
+        connections=connections,
+    )
     server.channel_class = channel_class(policy, BodyBudget(largest), metrics.answered)
-    signal.signal(signal.SIGTERM, _exit)
-    signal.signal(signal.SIGINT, _exit)
-    server.run()
+    return server
 
 
 def supervise(port: int, processes: int) -> None:
@@ -131,11 +193,13 @@ def supervise(port: int, processes: int) -> None:
 
 
 def _supervise(port: int, processes: int, folder: SharedFolder) -> None:
-    command = [sys.executable, "-m", "prompt_api", "--share-port", str(port), "--slot"]
+    # Only this process has the end of the pipe that is written to, so the children notice when it ends.
+    ours, theirs = reversed(os.pipe())
+    command = [sys.executable, "-m", "prompt_api", "--share-port", str(port), "--parent", str(theirs), "--slot"]
     environ = {**os.environ, **folder.environ()}
 
     def start(slot: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([*command, str(slot)], env=environ)  # noqa: S603 - our own command
+        return subprocess.Popen([*command, str(slot)], env=environ, pass_fds=[theirs])  # noqa: S603 - our own command
 
     children: list[subprocess.Popen[bytes]] = []
     try:
@@ -162,6 +226,8 @@ def _supervise(port: int, processes: int, folder: SharedFolder) -> None:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+        os.close(ours)
+        os.close(theirs)
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

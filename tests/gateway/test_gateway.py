@@ -76,6 +76,20 @@ def test_a_replica_that_is_killed_costs_no_prompt_and_moves_only_its_own_images(
     assert load.failures == again.failures == []
 
 
+def test_a_replica_that_answers_nothing_for_some_seconds_is_not_taken_out_and_a_dead_one_is(fleet: Fleet) -> None:
+    address = fleet.add_replica()
+    before = len(fleet.taken_out())
+    with fleet.frozen(address):
+        threading.Event().wait(3.5)  # two checks that may take a second each would have failed by now
+    assert len(fleet.taken_out()) == before
+    fleet.kill_replica(address)
+    for _ in range(600):
+        if len(fleet.taken_out()) > before:
+            break
+        threading.Event().wait(0.05)
+    assert len(fleet.taken_out()) > before
+
+
 def test_a_rolling_restart_of_everything_costs_nothing(fleet: Fleet, images: list[str]) -> None:
     uploaded: list[str] = []
     with prompting(fleet, images) as load, httpx.Client(base_url=fleet.url, timeout=30) as http:

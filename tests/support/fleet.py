@@ -6,13 +6,15 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -134,6 +136,19 @@ class Fleet:
         """Start another worker, then stop the oldest as a platform does."""
         self._spawn_worker()
         stop_all([self._workers.pop(0)])
+
+    @contextmanager
+    def frozen(self, address: str) -> Iterator[None]:
+        """The replica is stopped during the block, and its kernel still takes connections."""
+        self._replicas[address].signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._replicas[address].signal(signal.SIGCONT)
+
+    def taken_out(self) -> list[str]:
+        """The lines in which the gateway says that it took a replica out, so far."""
+        return [line for line in list(self._lines) if " is DOWN" in line]
 
     def answered_by(self, request_ids: Sequence[str]) -> list[str]:
         """The replica that answered each of these requests, in order, once the gateway wrote all down (10 s)."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterator
 from pathlib import Path
 
 from flask import Blueprint, Response, abort, request, send_file
+from werkzeug.wsgi import wrap_file
 
 from prompt_api.http.routes.page import HEADERS
 from prompt_api.http.services import services
 from prompt_api.models.browser_runtime import RUNTIME, compressed
+from prompt_api.service.unpacked import UnpackedFiles
 
 blueprint = Blueprint("browser_runtime", __name__, url_prefix="/static/runtime")
 
 _TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm"}
-_PIECE = 1 << 16
 _FILES = {file.name: file for file in RUNTIME.files}
+_UNPACKED = UnpackedFiles()
 
 
 @blueprint.get("/<version>/<name>", endpoint="static")
@@ -29,19 +29,15 @@ def file(version: str, name: str) -> Response:
         answer = send_file(path, mimetype=kind, etag=f"{etag}-gzip", conditional=True)
         answer.headers["Content-Encoding"] = "gzip"
     else:
-        answer = Response(_unpacked(path), mimetype=kind)
+        # Every browser accepts gzip. For others, the server sends a file as well, because that needs no thread.
+        unpacked = _UNPACKED.open(path)
+        answer = Response(wrap_file(request.environ, unpacked), mimetype=kind, direct_passthrough=True)  # type: ignore[arg-type]  # it needs only these methods of a file
+        answer.content_length = unpacked.size
         answer.set_etag(etag)
         answer.make_conditional(request)
     answer.vary.add("Accept-Encoding")
     answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     return answer
-
-
-def _unpacked(path: Path) -> Iterator[bytes]:
-    """Yield the uncompressed file in pieces, for a client that does not accept gzip. Every browser accepts it."""
-    with gzip.open(path) as file:
-        while piece := file.read(_PIECE):
-            yield piece
 
 
 @blueprint.after_request

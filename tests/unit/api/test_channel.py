@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +33,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def task(*, command: str = "GET", length: int | None = None) -> Any:
     channel = PoliteChannel.__new__(PoliteChannel)
     channel.server = SimpleNamespace(adj=SimpleNamespace(ident=None))
+    channel.outbuf_lock = threading.Condition()
     begun = TimedTask(channel, SimpleNamespace(version="1.1", headers={}, command=command))
     begun.complete, begun.content_length = True, length
     return begun
@@ -66,6 +68,7 @@ TOOL = "https://tool.example"
 def refuse(error: Error, count: Callable[..., None] = lambda *_: None, **headers: str) -> None:
     channel: Any = PoliteChannel.__new__(PoliteChannel)
     channel.server = SimpleNamespace(adj=SimpleNamespace(ident=None))
+    channel.outbuf_lock = threading.Condition()
     channel.origins, channel.count_refusal = frozenset({TOOL}), count
     ProblemTask(channel, SimpleNamespace(version="1.1", headers=headers, command="POST", error=error)).service()
 
