@@ -23,9 +23,8 @@ from waitress.server import create_server
 from prompt_api.access.policy import AccessPolicy
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.processes import SharedFolder, shared_folder
-from prompt_api.serving.body_budget import BodyBudget
+from prompt_api.serving.body_budget import BodyBudget, largest_body
 from prompt_api.serving.door import channel_class
-from prompt_api.wire.limits import MAX_PROMPT_BODY
 from shared.contract.errors import ConfigurationError
 from shared.contract.settings import Settings
 
@@ -93,8 +92,7 @@ def serve(
             "trusted_proxy_count": settings.trusted_proxies,
             "trusted_proxy_headers": {"x-forwarded-for"},
         }
-    # The application refuses bodies that are a little too large. The channel refuses larger ones unread.
-    largest = max(settings.max_upload_bytes, MAX_PROMPT_BODY) + 1024 * 1024
+    largest = largest_body(settings.max_upload_bytes)
     server = create_server(
         app,
         sockets=[listener],
