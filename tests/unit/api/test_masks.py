@@ -16,11 +16,15 @@ from prompt_api.metrics.timing import STAGES
 from prompt_api.models.fake.decoder import FakeDecoder
 from prompt_api.models.interface import DecodedMasks
 from prompt_api.service import masks as mask_service
+from prompt_api.service.masks import MaskAnswer
+from prompt_api.service.prompts import ImagePrompt, MasksQuery
 from prompt_api.service.tokens import recipe_tokens
 from prompt_api.wire.requests import PromptInput
 from shared.contract.errors import StoreUnavailable
+from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import FAKE
+from shared.observe.stages import Stages
 from tests.support.world import OTHER, World, png
 
 CLICK = {"points": [[40, 30]], "labels": [1]}
@@ -195,6 +199,24 @@ def test_a_large_batch_gives_way_to_another_client_between_its_prompts(make_worl
     assert statuses == [200, 200, 200]
     assert decoder.order.index(1) <= 2, decoder.order  # after one prompt of each of the other two
     assert sorted(decoder.order) == [1, *[5] * 5, *[6] * 6]
+
+
+def test_masks_are_written_as_soon_as_their_prompt_is_decoded(make_world: Callable[..., World]) -> None:
+    decoder = WatchedDecoder()
+    world = make_world(decoder=decoder)
+    image_id = world.ready_image(png())
+    decoded_before: list[int] = []
+
+    class Writer:
+        def begin(self, key: EmbeddingKey, original: Size) -> None:
+            assert (key.image_id, original) == (image_id, (80, 120))
+
+        def add(self, prompt: int, mask: MaskAnswer) -> None:
+            decoded_before.append(len(decoder.order))
+
+    query = MasksQuery((ImagePrompt(points=((40.0, 30.0),), labels=(1,)),) * 3)
+    world.services.masks.write_answer(Writer(), image_id, FAKE, query, wait=0.0, timings=Stages())
+    assert decoded_before == [1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
