@@ -14,6 +14,7 @@ from typing import cast
 import redis
 
 from encoder_worker.backends.load import load_encoder
+from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.encoder import Encoder
 from encoder_worker.encoding.patient_store import PatientStore
@@ -27,6 +28,7 @@ from shared.contract.keys import queue_name
 from shared.contract.models import find_model
 from shared.contract.settings import Settings
 from shared.events.redis_events import RedisEvents
+from shared.images.reading import most_decoding_bytes
 from shared.observe.tracing import NO_TRACER, Tracer
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import cache_client, request_client, worker_client
@@ -76,6 +78,7 @@ def serve(
         ttl=settings.embedding_ttl,
         max_pixels=settings.max_image_pixels,
         metrics=metrics or WorkerMetrics(),
+        room=DecodeRoom(most_decoding_bytes(settings.max_image_pixels, settings.max_upload_bytes)),
     )
     exit_on_signals()
     with _worker_maker(encode, settings, tracer) as make_worker:

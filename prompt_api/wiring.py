@@ -17,6 +17,7 @@ import redis
 
 from prompt_api.access.owners import Owners
 from prompt_api.access.policy import access_policy, label_studio_namespace
+from prompt_api.http.answer_budget import AnswerBudget
 from prompt_api.http.services import Services
 from prompt_api.integrations.label_studio.backend import LabelStudioBackend
 from prompt_api.integrations.label_studio.credentials import credentials
@@ -36,6 +37,7 @@ from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService, record_ttl
 from prompt_api.service.masks import MaskService
 from prompt_api.service.refinement import Refinement
+from prompt_api.service.turns import Turns
 from prompt_api.serving.temporary_files import require_room
 from shared.contract.errors import ConfigurationError, ModelNotFound, StoreUnavailable
 from shared.contract.models import Model, find_model
@@ -165,7 +167,7 @@ def assemble(
         embeddings=embeddings,
         refinement=refinement,
         decoders=decoders,
-        concurrency=max(1, usable_cores() // settings.decoder_threads),
+        turns=Turns(max(1, usable_cores() // settings.decoder_threads), large=max(1, settings.api_threads // 2)),
         metrics=metrics,
     )
     checks = {"cache": store.ping, "queue": queue.ping}
@@ -188,6 +190,7 @@ def assemble(
         ),
         uploads=BoundedSemaphore(UPLOADS),
         waiters=waiters,
+        answers=AnswerBudget(),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,13 +13,14 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encoder import Encoder
 from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import EncodeFailed, ImageExpired
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.events.interface import Events
-from shared.images.reading import decode_image
+from shared.images.reading import decode_image, decoding_bytes
 from shared.observe.stages import Stages
 from shared.observe.tracing import carried
 from shared.store.interface import Store
@@ -36,6 +38,7 @@ class EncodeImage:
         ttl: seconds they are kept.
         max_pixels: of the largest image that is decoded.
         metrics: where it counts.
+        room: for images that are decoded at the same time; without a limit by default.
     """
 
     store: Store
@@ -45,6 +48,7 @@ class EncodeImage:
     ttl: int
     max_pixels: int
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
+    room: DecodeRoom = field(default_factory=lambda: DecodeRoom(sys.maxsize))
     _device: Lock = field(default_factory=Lock, init=False)
 
     def __call__(self, key: EmbeddingKey) -> None:
@@ -135,11 +139,14 @@ class EncodeImage:
 
     def _frame(self, data: bytes, stages: Stages) -> tuple[NDArray[np.uint8], Size]:
         """The resized image, and the (height, width) it had before. The full-size pixels are freed on return."""
-        rgb = decode_image(data, max_pixels=self.max_pixels)
-        stages.lap("decode")
-        frame = self.encoder.model.architecture.frame.resize(rgb)
-        stages.lap("resize")
-        return frame, (rgb.shape[0], rgb.shape[1])
+        with self.room.held(decoding_bytes(data)):
+            rgb = decode_image(data, max_pixels=self.max_pixels)
+            stages.lap("decode")
+            frame = self.encoder.model.architecture.frame.resize(rgb)
+            stages.lap("resize")
+            original = (rgb.shape[0], rgb.shape[1])
+            del rgb  # before the next image gets its room
+        return frame, original
 
 
 @dataclass(frozen=True, slots=True, eq=False)

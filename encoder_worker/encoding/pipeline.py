@@ -24,8 +24,8 @@ PATIENCE = 0.01
 BATCHES = 3
 """That are in flight at once: one in each stage."""
 
-_MOST_DECODERS = 8
-"""Images that are decoded at once. Each may take 20 bytes per pixel while it is."""
+MOST_DECODERS = 8
+"""Images that are loaded and decoded at once. `EncodeImage.room` also limits the bytes that they take."""
 
 _STORERS = 4
 
@@ -44,7 +44,7 @@ class EncodePipeline:
 
     def __init__(self, encode: EncodeImage) -> None:
         self._encode = encode
-        self._decoders = ThreadPoolExecutor(min(_MOST_DECODERS, usable_cores() + 1), thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(min(MOST_DECODERS, usable_cores() + 1), thread_name_prefix="decode")
         self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
         self._ready: queue.Queue[_Entry | None] = queue.Queue()
         self._lock = threading.Lock()

@@ -68,6 +68,12 @@ def namespace() -> str:
     return found
 
 
+def client() -> str:
+    """Return the name of the current request's client. What is shared between clients is shared by this name."""
+    found: str = g.client
+    return found
+
+
 def spend(quota: Quota, cost: int) -> None:
     """Count `cost` against the current client's share. The gate has already counted an upload before its route runs.
 

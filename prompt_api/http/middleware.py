@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from flask import Flask
 
-from prompt_api.http import gate, measured, redis_waits, request_scope
+from prompt_api.http import gate, held_answers, measured, redis_waits, request_scope
 from prompt_api.http.layer import Layer
 from prompt_api.http.services import Services
 from shared.observe.tracing import Tracer
@@ -23,6 +23,7 @@ def layers(services: Services, tracer: Tracer) -> tuple[Layer, ...]:
         redis_waits.layer(services.settings.redis_timeout),  # limits the waits for Redis; the gate asks Redis too
         gate.layer(services.access),  # token, scope, rate limits, owner of the image
         measured.admitted_layer(),  # measures the time of the layers above
+        held_answers.layer(services.answers),  # counts large answers; the layers above see one that it refuses
     )
 
 

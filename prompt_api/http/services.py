@@ -10,6 +10,7 @@ from threading import BoundedSemaphore
 from flask import current_app
 
 from prompt_api.access.policy import AccessPolicy
+from prompt_api.http.answer_budget import AnswerBudget
 from prompt_api.integrations.label_studio.backend import LabelStudioBackend
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.scrape import Scrape
@@ -37,6 +38,7 @@ class Services:
         scrape: answers `/metrics`.
         uploads: slots for uploads that are in memory at the same time.
         waiters: slots for requests that keep their thread while they wait.
+        answers: the bytes of large answers that are written and sent.
     """
 
     settings: Settings
@@ -53,6 +55,7 @@ class Services:
     scrape: Scrape
     uploads: BoundedSemaphore
     waiters: BoundedSemaphore
+    answers: AnswerBudget
 
     def model(self, name: str | None) -> Model:
         """Return the served model called `name`, or the default model for None.

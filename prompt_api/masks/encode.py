@@ -37,10 +37,14 @@ def encode_masks(
         logits: (K, S, S) float32, finite, S being the model's `low_res_side`. Not changed.
         original: (height, width) of the EXIF-oriented original.
     """
-    return [_encode(mask_runs(one, original), one, form) for one in logits]
+    return [encode_mask(mask_runs, one, original, form) for one in logits]
 
 
-def _encode(runs: ColumnRuns, logits: NDArray[np.float32], form: MaskFormat | MaskWriter) -> EncodedMask:
+def encode_mask(
+    mask_runs: MaskRuns, logits: NDArray[np.float32], original: Size, form: MaskFormat | MaskWriter
+) -> EncodedMask:
+    """Do what `encode_masks` does, for the (S, S) logits of a single mask."""
+    runs = mask_runs(logits, original)
     if not isinstance(form, MaskFormat):
         payload = form(runs)
     elif form is MaskFormat.LOGITS:

@@ -15,9 +15,9 @@ STAGES = {
     "prepare": "the embedding is handed to the decoder",
     "turn": "the request waits for its turn while others decode",
     "decode": "the mask decoder; a prompt may wait here for the image side of its image",
-    "encode": "masks at the original's size, in the format asked for",
+    "encode": "masks at the original's size, in the format asked for, written as JSON",
     "keep": "logits that no mask token can carry are stored",
-    "serialise": "the answer is written as JSON",
+    "serialise": "the answer is handed to the server",
     "other": "everything else",
 }
 """All stages, in the order in which a request goes through them."""

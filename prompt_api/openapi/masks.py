@@ -55,6 +55,7 @@ OPERATIONS = (
             errors.EmbeddingPending,
             errors.RequestTooLarge,
             errors.InvalidPrompt,
+            errors.AnswerTooLarge,
             errors.InvalidParameter,
             errors.UnsupportedImage,
             errors.InvalidImage,

@@ -35,6 +35,9 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
             max_pixels=50_000_000,
         ),
         errors.RequestTooLarge("a prompt request has at most 16777216 bytes", max_bytes=16_777_216),
+        errors.AnswerTooLarge(
+            "the answer has more than 100663296 bytes; send fewer prompts at once", max_bytes=100_663_296
+        ),
         errors.UnsupportedImage("the image is neither JPEG, PNG nor WEBP"),
         errors.InvalidImage("the JPEG is truncated: its end marker is missing"),
         errors.InvalidPrompt(

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from threading import BoundedSemaphore
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from prompt_api.masks.encode import MaskWriter, base64_logits, encode_masks
+from prompt_api.masks.encode import MaskWriter, base64_logits, encode_mask
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.metrics.counting import ApiMetrics
-from prompt_api.models.interface import DecodedMasks, Decoder
+from prompt_api.models.interface import DecodedMasks, Decoder, Prompt
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
 from prompt_api.service.images import ImageService, ImageStatus
 from prompt_api.service.prompts import ImagePrompt, MasksQuery, check_position, to_decoder_frame
 from prompt_api.service.refinement import Refinement, must_be_whole
 from prompt_api.service.tokens import MAX_NESTING
+from prompt_api.service.turns import Turn, Turns
 from shared.contract import errors
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import Model
 from shared.observe.stages import Stages
 
-TURN_WAIT = 5.0
-"""Seconds a request waits for its turn to decode before it is refused."""
-
 LONGEST_TURN = 10.0
-"""Seconds after which a turn decodes no more mask tokens. 64 deeply nested tokens take most of a minute."""
+"""Seconds of its turn after which a request decodes no more mask tokens. 64 deep ones take most of a minute."""
 
 PENDING_RETRY = 1.0
 """Seconds after which a client should ask again for a pending embedding."""
@@ -67,6 +59,33 @@ class MasksAnswer:
     results: list[list[MaskAnswer]]
 
 
+class AnswerWriter(Protocol):
+    """Takes the masks of a request one by one, so that they are not all in memory at once."""
+
+    def begin(self, key: EmbeddingKey, original: Size) -> None:
+        """Begin the answer. `original` is the (height, width) of the EXIF-oriented original."""
+        ...
+
+    def add(self, prompt: int, mask: MaskAnswer) -> None:
+        """Add the next mask of prompt number `prompt`. Masks come in the order of the prompts, then of the model."""
+        ...
+
+
+@dataclass(slots=True)
+class _Collected:
+    """Keeps the masks."""
+
+    answer: MasksAnswer = field(init=False)
+
+    def begin(self, key: EmbeddingKey, original: Size) -> None:
+        self.answer = MasksAnswer(key, original, [])
+
+    def add(self, prompt: int, mask: MaskAnswer) -> None:
+        if prompt == len(self.answer.results):
+            self.answer.results.append([])
+        self.answer.results[prompt].append(mask)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Subject:
     """What all prompts of a request share.
@@ -74,7 +93,7 @@ class _Subject:
     Attributes:
         decoder: that of `model`.
         namespace: that of the client.
-        until: monotonic time in seconds after which no more mask tokens are decoded.
+        turn: the turn of the request.
     """
 
     key: EmbeddingKey
@@ -82,7 +101,7 @@ class _Subject:
     decoder: Decoder[Any]
     image: PromptableImage
     namespace: str
-    until: float
+    turn: Turn
 
 
 class MaskService:
@@ -95,18 +114,18 @@ class MaskService:
         embeddings: EmbeddingCache,
         refinement: Refinement,
         decoders: Mapping[str, Decoder[Any]],
-        concurrency: int,
+        turns: Turns,
         metrics: ApiMetrics,
     ) -> None:
         """Args:
         decoders: one per served model, by model name.
-        concurrency: requests that may decode at the same time; the others wait for their turn.
+        turns: the turns to decode.
         """
         self._images = images
         self._embeddings = embeddings
         self._refinement = refinement
         self._decoders = decoders
-        self._turns = BoundedSemaphore(concurrency)
+        self._turns = turns
         self._metrics = metrics
 
     def answer(
@@ -118,14 +137,45 @@ class MaskService:
         wait: float,
         timings: Stages,
         namespace: str = "",
+        client: str = "",
         write: MaskWriter | None = None,
     ) -> MasksAnswer:
-        """Return the masks for each prompt of `request`.
+        """Return the masks for each prompt of `request`. The arguments and errors are those of `write_answer`."""
+        collected = _Collected()
+        self.write_answer(
+            collected,
+            image_id,
+            model,
+            request,
+            wait=wait,
+            timings=timings,
+            namespace=namespace,
+            client=client,
+            write=write,
+        )
+        return collected.answer
+
+    def write_answer(
+        self,
+        into: AnswerWriter,
+        image_id: str,
+        model: Model,
+        request: MasksQuery,
+        *,
+        wait: float,
+        timings: Stages,
+        namespace: str = "",
+        client: str = "",
+        write: MaskWriter | None = None,
+    ) -> None:
+        """Write the masks for each prompt of `request`, one by one. If it raises, what was written is not an answer.
 
         Args:
+            into: gets the masks. Its errors end the request.
             wait: seconds to wait for an embedding that is not there yet.
             namespace: that of the client, which is known to have the image. Mask tokens of other namespaces are
                 refused.
+            client: name of the client. Turns are shared between clients.
             write: makes each mask's payload, instead of the format in `request`.
 
         Raises:
@@ -141,25 +191,30 @@ class MaskService:
         for number, prompt in enumerate(request.prompts):
             check_position(prompt, image.original, f"prompts/{number}")
         whole = request.logits or request.format is MaskFormat.LOGITS or any(map(must_be_whole, request.prompts))
-        results: list[list[MaskAnswer]] = []
         unkept: list[Callable[[], None]] = []
-        with self._turn(timings) as until:
+        into.begin(key, image.original)
+        with self._turns.turn(client, len(request.prompts), timings) as turn:
+            subject = _Subject(key, model, self._decoders[model.name], image, namespace, turn)
+            resolved = self._resolve_all(subject, request.prompts, timings)
             with timings.stage("decode"):
-                subject = _Subject(key, model, self._decoders[model.name], image, namespace, until)
-                answers = self._decode(subject, request.prompts, request.multimask, MAX_NESTING, padding=whole)
-            for prompt in request.prompts:
+                answers = subject.decoder.decode(image.prepared, resolved, multimask=request.multimask, padding=whole)
+            for number in range(len(request.prompts)):
+                if number:
+                    turn.give_way()
                 with timings.stage("decode"):  # in a batch, this waits until the prompt is decoded
                     answer = next(answers)
                 with timings.stage("encode"):
-                    masks, keep = self._encode(subject, prompt, answer, request, whole=whole, write=write)
-                    results.append(masks)
-                    unkept.append(keep)
+                    unkept.append(self._encode(subject, number, answer, request, into=into, whole=whole, write=write))
         # This comes after the turn, so that other requests decode while this one waits for the store.
         with timings.stage("keep"):
             for keep in unkept:
                 keep()
-        self._metrics.prompted(len(results))
-        return MasksAnswer(key, image.original, results)
+        self._metrics.prompted(len(request.prompts))
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn to decode."""
+        return self._turns.waiting
 
     def forget(self, image_id: str) -> None:
         """Drop what this process remembers of the image."""
@@ -185,37 +240,37 @@ class MaskService:
                 return image
         raise errors.EmbeddingPending("the image is not encoded yet", retry_after=PENDING_RETRY)
 
-    @contextmanager
-    def _turn(self, timings: Stages) -> Iterator[float]:
-        """Hold a turn, and yield the monotonic time after which it decodes no more mask tokens."""
-        with timings.stage("turn"):
-            granted = self._turns.acquire(timeout=TURN_WAIT)
-        if not granted:
-            raise errors.Overloaded("too many prompts are being decoded", retry_after=1)
-        try:
-            yield time.monotonic() + LONGEST_TURN
-        finally:
-            self._turns.release()
+    def _resolve_all(self, subject: _Subject, prompts: Sequence[ImagePrompt], timings: Stages) -> list[Prompt]:
+        """Return the prompts as the decoder takes them. Between tokens, the turn gives way."""
+        resolved: list[Prompt] = []
+        for prompt in prompts:
+            if prompt.mask_token is None:
+                resolved.append(self._resolve(subject, prompt, MAX_NESTING))
+                continue
+            if resolved:
+                subject.turn.give_way()
+            with timings.stage("decode"):
+                resolved.append(self._resolve(subject, prompt, MAX_NESTING))
+        return resolved
 
-    def _decode(
-        self, subject: _Subject, prompts: Sequence[ImagePrompt], multimask: bool, nesting: int, *, padding: bool
-    ) -> Iterator[DecodedMasks]:
+    def _resolve(self, subject: _Subject, prompt: ImagePrompt, nesting: int) -> Prompt:
+        """Return the prompt as the decoder takes it, with the logits that its token names."""
         image, architecture = subject.image, subject.model.architecture
 
-        def decode_nested(prompt: ImagePrompt, nested_multimask: bool, nesting_left: int) -> DecodedMasks:
-            if time.monotonic() > subject.until:
+        def decode_nested(prompt: ImagePrompt, multimask: bool, nesting_left: int) -> DecodedMasks:
+            if subject.turn.seconds > LONGEST_TURN:
                 raise errors.Overloaded(
                     "the mask_tokens take too long to decode in one request; some are decoded now: ask again, or "
                     "send fewer",
                     retry_after=1,
                 )
             check_position(prompt, image.original, "mask_token")  # a client may have made up the token
-            return next(self._decode(subject, [prompt], nested_multimask, nesting_left, padding=True))
+            nested = self._resolve(subject, prompt, nesting_left)
+            return next(subject.decoder.decode(image.prepared, [nested], multimask=multimask, padding=True))
 
-        def mask_of(prompt: ImagePrompt) -> NDArray[np.float32] | None:
-            if prompt.mask_token is None:
-                return prompt.mask_logits
-            return self._refinement.resolve(
+        mask = prompt.mask_logits
+        if prompt.mask_token is not None:
+            mask = self._refinement.resolve(
                 prompt.mask_token,
                 subject.key,
                 decode_nested,
@@ -223,27 +278,31 @@ class MaskService:
                 nesting=nesting,
                 namespace=subject.namespace,
             )
-
-        resolved = [to_decoder_frame(prompt, architecture.frame, image.original, mask_of(prompt)) for prompt in prompts]
-        return subject.decoder.decode(image.prepared, resolved, multimask=multimask, padding=padding)
+        return to_decoder_frame(prompt, architecture.frame, image.original, mask)
 
     def _encode(
         self,
         subject: _Subject,
-        prompt: ImagePrompt,
+        number: int,
         answer: DecodedMasks,
         request: MasksQuery,
         *,
+        into: AnswerWriter,
         whole: bool,
         write: MaskWriter | None,
-    ) -> tuple[list[MaskAnswer], Callable[[], None]]:
+    ) -> Callable[[], None]:
+        """Write the masks of prompt number `number`. Return what stores their logits; the caller must call it."""
         form = write or request.format
-        encoded = encode_masks(subject.decoder.mask_runs, answer.logits, subject.image.original, form)
         issued = self._refinement.issue(
-            prompt, subject.key, answer, multimask=request.multimask, whole=whole, namespace=subject.namespace
+            request.prompts[number],
+            subject.key,
+            answer,
+            multimask=request.multimask,
+            whole=whole,
+            namespace=subject.namespace,
         )
-        masks = [
-            MaskAnswer(float(score), mask, token, base64_logits(logits) if request.logits else None)
-            for score, mask, token, logits in zip(answer.scores, encoded, issued.tokens, answer.logits, strict=True)
-        ]
-        return masks, issued.keep
+        for score, token, logits in zip(answer.scores, issued.tokens, answer.logits, strict=True):
+            mask = encode_mask(subject.decoder.mask_runs, logits, subject.image.original, form)
+            more = base64_logits(logits) if request.logits else None
+            into.add(number, MaskAnswer(float(score), mask, token, more))
+        return issued.keep

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from threading import Lock
 
+from prompt_api.wire.limits import MAX_PROMPT_BODY
 from shared.contract.errors import Overloaded
 
 MOST = 256 * 1024 * 1024
@@ -21,6 +22,19 @@ RESERVED = 32 * 1024 * 1024
 RETRY_AFTER = 2.0
 
 
+def largest_body(max_upload_bytes: int) -> int:
+    """Return the bytes of the largest body that is read.
+
+    The application refuses bodies that are a little too large for it. Larger ones are refused unread.
+    """
+    return max(max_upload_bytes, MAX_PROMPT_BODY) + 1024 * 1024
+
+
+def most_bodies(largest: int) -> int:
+    """Return the bytes that all bodies together may have. `largest` is that of one body."""
+    return max(MOST, largest + RESERVED)
+
+
 class BodyBudget:
     """The bytes that all requests of a process hold together. Thread-safe."""
 
@@ -28,7 +42,7 @@ class BodyBudget:
         """Args:
         largest: bytes of the largest body that is accepted. One such body always fits if there is no other body.
         """
-        self._most = max(MOST, largest + RESERVED)
+        self._most = most_bodies(largest)
         self._taken = 0
         self._lock = Lock()
 

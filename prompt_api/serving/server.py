@@ -27,9 +27,8 @@ from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.processes import SharedFolder, shared_folder
 from prompt_api.serving import descriptors
 from prompt_api.serving.api_server import ApiServer
-from prompt_api.serving.body_budget import BodyBudget
+from prompt_api.serving.body_budget import BodyBudget, largest_body
 from prompt_api.serving.door import channel_class
-from prompt_api.wire.limits import MAX_PROMPT_BODY
 from shared.contract.errors import ConfigurationError
 from shared.contract.settings import Settings
 
@@ -146,8 +145,7 @@ def made_server(
             "trusted_proxy_count": settings.trusted_proxies,
             "trusted_proxy_headers": {"x-forwarded-for"},
         }
-    # The application refuses bodies that are a little too large. The channel refuses larger ones unread.
-    largest = max(settings.max_upload_bytes, MAX_PROMPT_BODY) + 1024 * 1024
+    largest = largest_body(settings.max_upload_bytes)
     adjustments = Adjustments(
         sockets=[listener],
         threads=settings.api_threads,

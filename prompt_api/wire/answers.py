@@ -309,7 +309,8 @@ class Problem(TypedDict):
         code: a stable name of the error. Its meaning never changes.
         detail: one sentence about this request.
         errors: with `invalid-prompt`, up to ten problems of the request.
-        max_bytes: with `image-too-large` and `request-too-large`, the limit in bytes that was exceeded.
+        max_bytes: with `image-too-large`, `request-too-large` and `answer-too-large`, the limit in bytes that was
+            exceeded.
         max_pixels: with `image-too-large`, the limit in pixels that was exceeded.
         scope: with `forbidden`, the scope that the token lacks.
         limit: with `rate-limited`, the rate that is allowed, such as `50/second`.

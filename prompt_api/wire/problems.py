@@ -21,6 +21,8 @@ STATUS: dict[type[errors.SamCacheError], int] = {
     errors.ImageTooLarge: 413,
     errors.RequestTooLarge: 413,
     errors.UnsupportedImage: 415,
+    # Not 413, which is about the size of a request. This request is small, and only its answer would be too large.
+    errors.AnswerTooLarge: 422,
     errors.InvalidImage: 422,
     errors.InvalidPrompt: 422,
     errors.InvalidParameter: 422,

@@ -5,6 +5,7 @@
     │   ├── LengthRequired                length-required
     │   ├── ImageTooLarge                 image-too-large
     │   ├── RequestTooLarge               request-too-large
+    │   ├── AnswerTooLarge                answer-too-large
     │   ├── UnsupportedImage              unsupported-image
     │   ├── InvalidImage                  invalid-image
     │   ├── InvalidPrompt                 invalid-prompt
@@ -75,6 +76,12 @@ class RequestTooLarge(RequestError):
     """The prompt request is larger than this service accepts."""
 
     code = "request-too-large"
+
+
+class AnswerTooLarge(RequestError):
+    """The masks that the request asks for take more bytes than one answer of this service may have."""
+
+    code = "answer-too-large"
 
 
 class UnsupportedImage(RequestError):

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from deploy.local.process import ROOT
-from prompt_api.serving.body_budget import MOST
+from deploy.memory import MIB, api_memory, api_tmp, gpu_worker_memory, worker_memory
 from shared.contract.settings import PREFIX, Settings
 from tests.deploy import compose_files
 from tests.deploy.compose_files import BASE, GPU, seconds
@@ -141,8 +141,15 @@ def test_the_cache_has_room_beside_its_data(services: dict[str, Any]) -> None:
 def test_the_api_has_room_for_the_bodies_it_takes_and_for_copies_of_them(services: dict[str, Any]) -> None:
     (folder,) = services["prompt-api"]["tmpfs"]
     assert folder.startswith("/tmp:size=")
-    size = int(folder.removeprefix("/tmp:size=").removesuffix("m")) * 1024 * 1024
-    assert size > 2 * MOST
+    assert folder == f"/tmp:size={api_tmp(_settings(services['prompt-api'])) // MIB}m"
+
+
+def test_the_limits_of_memory_follow_from_the_settings(services: dict[str, Any]) -> None:
+    api, worker = (services[name] for name in SCALED)
+    assert _limits(api)["memory"] == f"{api_memory(_settings(api), _cores(api)) // MIB}m"
+    settings, cores = _settings(worker), _cores(worker)
+    needed = gpu_worker_memory(settings, cores) if settings.device == "cuda" else worker_memory(settings, cores)
+    assert _limits(worker)["memory"] == f"{needed // MIB}m"
 
 
 def test_the_health_check_of_the_api_is_its_images() -> None:
@@ -150,6 +157,19 @@ def test_the_health_check_of_the_api_is_its_images() -> None:
     check = compose_files.base()["services"]["prompt-api"]["healthcheck"]
     for option in ("interval", "timeout", "retries"):
         assert f"--{option}={check[option]}" in declared
+
+
+def _settings(service: dict[str, Any]) -> Settings:
+    return Settings.from_env({key: str(value) for key, value in service["environment"].items()})
+
+
+def _limits(service: dict[str, Any]) -> dict[str, str]:
+    limits: dict[str, str] = service["deploy"]["resources"]["limits"]
+    return limits
+
+
+def _cores(service: dict[str, Any]) -> int:
+    return int(_limits(service)["cpus"])
 
 
 def _user_of_image(service: dict[str, Any]) -> str:

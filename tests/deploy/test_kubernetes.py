@@ -12,7 +12,7 @@ import yaml
 
 from deploy.k8s import render
 from deploy.local.process import ROOT
-from prompt_api.serving.body_budget import MOST
+from deploy.memory import MIB, api_memory, api_tmp, gpu_worker_memory, worker_memory
 from shared.contract.keys import queue_name
 from shared.contract.models import find_model
 from shared.contract.settings import PREFIX, Settings
@@ -162,7 +162,20 @@ def test_the_services_run_as_the_user_of_their_images(overlay: Manifests) -> Non
 
 def test_the_api_has_room_for_the_bodies_it_takes_and_for_copies_of_them(overlay: Manifests) -> None:
     (folder,) = pod_of(overlay.workloads["prompt-api"])["volumes"]
-    assert int(folder["emptyDir"]["sizeLimit"].removesuffix("Mi")) * 1024 * 1024 > 2 * MOST
+    assert folder["emptyDir"]["sizeLimit"] == f"{api_tmp(_settings(overlay, 'prompt-api')) // MIB}Mi"
+
+
+def test_the_limits_of_memory_follow_from_the_settings(overlay: Manifests) -> None:
+    for name in ("prompt-api", "encoder-worker"):
+        limits = container_of(overlay.workloads[name])["resources"]["limits"]
+        settings = _settings(overlay, name)
+        worker = gpu_worker_memory if settings.device == "cuda" else worker_memory
+        needed = (api_memory if name == "prompt-api" else worker)(settings, int(limits["cpu"]))
+        assert limits["memory"] == f"{needed // MIB}Mi", name
+
+
+def _settings(overlay: Manifests, name: str) -> Settings:
+    return Settings.from_env({key: value for key, value in overlay.environment(name).items() if key.startswith(PREFIX)})
 
 
 def test_every_setting_is_one_and_is_accepted(overlay: Manifests) -> None:

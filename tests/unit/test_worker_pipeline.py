@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from encoder_worker.backends.fake.encoder import FakeEncoder
+from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.pipeline import EncodePipeline
 from shared.contract.errors import EncodeFailed, InvalidImage
@@ -25,6 +27,7 @@ from tests.support.memory_store import MemoryStore
 
 SOON = 30.0
 POISON = 255
+ROOM = 1_000_000
 
 
 class BatchEncoder(FakeEncoder):
@@ -51,6 +54,7 @@ class Desk:
         self.encoder = BatchEncoder()
         self.store = MemoryStore()
         self.events = MemoryEvents()
+        self.room = DecodeRoom(ROOM)
         self.pipeline = EncodePipeline(
             EncodeImage(
                 store=self.store,
@@ -59,6 +63,7 @@ class Desk:
                 dtype="float16",
                 ttl=60,
                 max_pixels=1_000_000,
+                room=self.room,
             )
         )
 
@@ -105,6 +110,18 @@ def test_the_next_images_are_decoded_while_the_encoder_is_busy(desk: Desk) -> No
     bad = desk.pipeline.submit(desk.upload(2, cut=50))
     with pytest.raises(InvalidImage):
         bad.result(timeout=SOON)  # it was decoded, and found wanting, with the encoder still at the first
+
+
+def test_images_wait_with_decoding_until_there_is_room_for_them(desk: Desk) -> None:
+    key = desk.upload(1)
+    with desk.room.held(ROOM):
+        encoded = desk.pipeline.submit(key)
+        deadline = time.monotonic() + SOON
+        while not desk.room.waiting:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert not encoded.done()
+    assert encoded.result(timeout=SOON) is None
 
 
 def test_a_bad_image_among_good_ones_fails_alone(desk: Desk) -> None:

@@ -5,6 +5,7 @@ SamCacheError
 │   ├── LengthRequired                length-required
 │   ├── ImageTooLarge                 image-too-large
 │   ├── RequestTooLarge               request-too-large
+│   ├── AnswerTooLarge                answer-too-large
 │   ├── UnsupportedImage              unsupported-image
 │   ├── InvalidImage                  invalid-image
 │   ├── InvalidPrompt                 invalid-prompt
@@ -74,6 +75,12 @@ class RequestTooLarge(RequestError):
     """The request with the prompts is larger than the service accepts."""
 
     code = "request-too-large"
+
+
+class AnswerTooLarge(RequestError):
+    """The masks take more bytes than one answer of the service may have. Send fewer prompts at once."""
+
+    code = "answer-too-large"
 
 
 class UnsupportedImage(RequestError):

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+from typing import BinaryIO
 
 from flask import Blueprint, Response
 
 from prompt_api.access.scopes import Quota
-from prompt_api.http import measured
-from prompt_api.http.gate import malformed_counted, namespace, spend
+from prompt_api.http import held_answers, measured
+from prompt_api.http.gate import client, malformed_counted, namespace, spend
 from prompt_api.http.parameters import model, wait
 from prompt_api.http.routes.body import read_body
 from prompt_api.http.services import services
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.metrics.timing import server_timing
-from prompt_api.service.masks import MaskAnswer, MasksAnswer
-from prompt_api.wire.answers import Mask, MasksResponse
+from prompt_api.service.masks import MaskAnswer
+from prompt_api.wire.answers import Mask
 from prompt_api.wire.limits import MAX_PROMPT_BODY
 from prompt_api.wire.requests import as_query, parse_request
 from shared.contract.errors import InvalidPrompt
-from shared.contract.keys import parse_image_id
+from shared.contract.geometry import Size
+from shared.contract.keys import EmbeddingKey, parse_image_id
 
 blueprint = Blueprint("masks", __name__, url_prefix="/v1/images")
+
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @blueprint.post("/<image_id>/masks")
@@ -34,21 +38,29 @@ def create(image_id: str) -> Response:
     # A request waits for its embedding only with a slot. So waiting requests never take all threads, and a request
     # that finds its embedding is not slowed down.
     granted = seconds > 0 and api.waiters.acquire(blocking=False)
+    held = api.answers.empty()
     try:
-        answer = api.masks.answer(
-            parse_image_id(image_id),
-            chosen,
-            query,
-            wait=seconds if granted else 0.0,
-            timings=timings,
-            namespace=namespace(),
-        )
-    finally:
-        if granted:
-            api.waiters.release()
-    with timings.stage("serialise"):
-        body = json.dumps(_document(answer, query.format), separators=(",", ":"))
-    response = Response(body, content_type="application/json")
+        written = _JsonAnswer(held, query.format)
+        try:
+            api.masks.write_answer(
+                written,
+                parse_image_id(image_id),
+                chosen,
+                query,
+                wait=seconds if granted else 0.0,
+                timings=timings,
+                namespace=namespace(),
+                client=client(),
+            )
+        finally:
+            if granted:
+                api.waiters.release()
+        with timings.stage("serialise"):
+            written.end()
+            response = held_answers.response(held, "application/json")
+    except BaseException:
+        held.close()
+        raise
     response.headers["Server-Timing"] = server_timing(timings)
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -61,15 +73,31 @@ def _body() -> bytes:
     return body
 
 
-def _document(answer: MasksAnswer, form: MaskFormat) -> MasksResponse:
-    height, width = answer.original
-    return {
-        "image_id": answer.key.image_id,
-        "model": answer.key.model,
-        "width": width,
-        "height": height,
-        "results": [{"masks": [_mask(mask, form) for mask in masks]} for masks in answer.results],
-    }
+class _JsonAnswer:
+    """Writes an answer as JSON, mask by mask. The whole is a `MasksResponse`."""
+
+    def __init__(self, file: BinaryIO, form: MaskFormat) -> None:
+        self._file = file
+        self._form = form
+        self._prompt = -1
+
+    def begin(self, key: EmbeddingKey, original: Size) -> None:
+        height, width = original
+        head = {"image_id": key.image_id, "model": key.model, "width": width, "height": height}
+        self._write(_as_json(head).removesuffix("}") + ',"results":[')
+
+    def add(self, prompt: int, mask: MaskAnswer) -> None:
+        before = ","
+        if prompt != self._prompt:
+            before = ']},{"masks":[' if prompt else '{"masks":['
+            self._prompt = prompt
+        self._write(before + _as_json(_mask(mask, self._form)))
+
+    def end(self) -> None:
+        self._write("]}]}")
+
+    def _write(self, text: str) -> None:
+        self._file.write(text.encode("ascii"))
 
 
 def _mask(answer: MaskAnswer, form: MaskFormat) -> Mask:

@@ -12,8 +12,10 @@ from prompt_api.access.scopes import Quota
 class Asker:
     """Attributes:
     namespace: the namespace that gets the images.
+    client: its name. Turns to decode are shared between clients.
     spend: counts a cost against the client's share, or raises `RateLimited`. Call it only in the request's thread.
     """
 
     namespace: str
+    client: str
     spend: Callable[[Quota, int], None]

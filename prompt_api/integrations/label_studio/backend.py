@@ -91,7 +91,7 @@ class LabelStudioBackend:
             if state.error is not None:
                 raise state.error
             if state.status is ImageStatus.READY:
-                return self._regions(state, drawn, config, asker.namespace)
+                return self._regions(state, drawn, config, asker)
         except EmbeddingPending:  # the image is still being fetched, or its embedding was just lost and is queued again
             pass
         _log.info("the image of task %s is not encoded yet; no region", task.id)
@@ -112,7 +112,7 @@ class LabelStudioBackend:
             if granted:
                 self._waiters.release()
 
-    def _regions(self, state: ImageState, drawn: Interaction, config: LabelConfig, namespace: str) -> list[Region]:
+    def _regions(self, state: ImageState, drawn: Interaction, config: LabelConfig, asker: Asker) -> list[Region]:
         asked = drawn.prompts(state.original)
         targets = [config.target(drawn.to_name, label) for _, label in asked]
         if not asked:
@@ -126,7 +126,8 @@ class LabelStudioBackend:
             MasksQuery(tuple(prompts), multimask=ambiguous),
             wait=0.0,
             timings=Stages(),
-            namespace=namespace,
+            namespace=asker.namespace,
+            client=asker.client,
             write=_as_runs,
         )
         found: list[Region] = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -65,6 +66,7 @@ class OnnxDecoder:
         self._first_prompt = OnnxSession(graphs.first_prompt, cores)
         self._prompt_side = OnnxSession(graphs.prompt_side, threads)
         self._one_of_many = self._prompt_side if threads == 1 else OnnxSession(graphs.prompt_side, 1)
+        self._ahead = cores
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
         self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._may_prepare = BoundedSemaphore(1)
@@ -89,7 +91,21 @@ class OnnxDecoder:
         def one_of_many(prompt: Prompt) -> DecodedMasks:
             return self._decode(self._one_of_many, image, prompt, multimask, padding)
 
-        return self._pool.map(one_of_many, prompts)
+        return self._in_order(one_of_many, prompts)
+
+    def _in_order(self, decode: Callable[[Prompt], DecodedMasks], prompts: Sequence[Prompt]) -> Iterator[DecodedMasks]:
+        """Yield the masks of each prompt. At most one prompt for each core is decoded ahead."""
+        ahead: deque[Future[DecodedMasks]] = deque()
+        try:
+            for prompt in prompts:
+                ahead.append(self._pool.submit(decode, prompt))
+                if len(ahead) > self._ahead:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
 
     def _compute(self, embedding: Floats, visible: Size) -> ImageSide:
         outputs = self._image_side.run(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,18 @@ import pytest
 from pycocotools import mask as coco
 
 from prompt_api.metrics.timing import STAGES
+from prompt_api.models.fake.decoder import FakeDecoder
+from prompt_api.models.interface import DecodedMasks
 from prompt_api.service import masks as mask_service
+from prompt_api.service.masks import MaskAnswer
+from prompt_api.service.prompts import ImagePrompt, MasksQuery
 from prompt_api.service.tokens import recipe_tokens
 from prompt_api.wire.requests import PromptInput
 from shared.contract.errors import StoreUnavailable
+from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import FAKE
+from shared.observe.stages import Stages
 from tests.support.world import OTHER, World, png
 
 CLICK = {"points": [[40, 30]], "labels": [1]}
@@ -141,6 +149,81 @@ def test_a_turn_too_long_for_its_tokens_is_refused_and_goes_on_when_asked_again(
     monkeypatch.setattr(mask_service, "LONGEST_TURN", -1.0)  # what the token stands for is remembered now
     again = prompt(world, image_id, body)
     assert again.json == answer.json
+
+
+class WatchedDecoder(FakeDecoder):
+    """Notes how many prompts the requests had that it decoded for, and calls `begun` before each prompt."""
+
+    def __init__(self) -> None:
+        self.order: list[int] = []
+        self.begun: Callable[[], None] = lambda: None
+
+    def decode(self, image: Any, prompts: Any, *, multimask: bool, padding: bool = True) -> Iterator[DecodedMasks]:
+        for masks in super().decode(image, prompts, multimask=multimask, padding=padding):
+            self.order.append(len(prompts))
+            self.begun()
+            yield masks
+
+
+def test_a_large_batch_gives_way_to_another_client_between_its_prompts(make_world: Callable[..., World]) -> None:
+    decoder = WatchedDecoder()
+    world = make_world(decoder=decoder, decoder_threads=1000)  # so one request decodes at a time
+    image_id = world.ready_image(png())
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def stop_at_the_first() -> None:
+        if len(decoder.order) == 1:
+            begun.set()
+            assert may_go_on.wait(30)
+
+    decoder.begun = stop_at_the_first
+    statuses: list[int] = []
+
+    def ask(address: str, prompts: int) -> None:
+        client = world.client.application.test_client()
+        body = {"prompts": [CLICK] * prompts}
+        answer = client.post(f"/v1/images/{image_id}/masks", json=body, environ_base={"REMOTE_ADDR": address})
+        statuses.append(answer.status_code)
+
+    heavy = [threading.Thread(target=ask, args=("10.0.0.1", 5))]
+    heavy[0].start()
+    assert begun.wait(30)
+    heavy.append(threading.Thread(target=ask, args=("10.0.0.1", 6)))
+    light = threading.Thread(target=ask, args=("10.0.0.2", 1))
+    for waiting, thread in ((1, heavy[1]), (2, light)):
+        thread.start()
+        wait_until(lambda waiting=waiting: world.services.masks.waiting == waiting)
+    may_go_on.set()
+    for thread in (*heavy, light):
+        thread.join(30)
+    assert statuses == [200, 200, 200]
+    assert decoder.order.index(1) <= 2, decoder.order  # after one prompt of each of the other two
+    assert sorted(decoder.order) == [1, *[5] * 5, *[6] * 6]
+
+
+def test_masks_are_written_as_soon_as_their_prompt_is_decoded(make_world: Callable[..., World]) -> None:
+    decoder = WatchedDecoder()
+    world = make_world(decoder=decoder)
+    image_id = world.ready_image(png())
+    decoded_before: list[int] = []
+
+    class Writer:
+        def begin(self, key: EmbeddingKey, original: Size) -> None:
+            assert (key.image_id, original) == (image_id, (80, 120))
+
+        def add(self, prompt: int, mask: MaskAnswer) -> None:
+            decoded_before.append(len(decoder.order))
+
+    query = MasksQuery((ImagePrompt(points=((40.0, 30.0),), labels=(1,)),) * 3)
+    world.services.masks.write_answer(Writer(), image_id, FAKE, query, wait=0.0, timings=Stages())
+    assert decoded_before == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_a_stored_token_ends_with_its_logits(world: World) -> None:

@@ -1,0 +1,117 @@
+"""`python -m deploy.memory`: the memory limits that the settings of the environment ask for.
+
+The limits in the Compose files and in the Kubernetes manifests are those of this formula; a test compares them. Each
+term is the most that one part of a service takes at a time. All terms are added, though they hardly ever meet.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+
+from encoder_worker.encoding.pipeline import MOST_DECODERS
+from prompt_api.http.answer_budget import MOST as MOST_ANSWERS
+from prompt_api.serving.body_budget import largest_body, most_bodies
+from prompt_api.wiring import UPLOADS
+from shared.contract.models import find_model
+from shared.contract.settings import Settings
+from shared.images.reading import most_decoding_bytes
+
+MIB = 1024 * 1024
+
+STEP = 256 * MIB
+"""Limits are multiples of this."""
+
+HEADROOM = 1.1
+"""For what the allocator cannot give back, and for what no term names."""
+
+API_BASE = 280 * MIB
+"""Of an API process that has answered a prompt with MobileSAM's decoder and keeps no image."""
+
+KEPT = 1.25
+"""What a byte in one of the caches takes, with what the allocator rounds up."""
+
+DECODING = 64 * MIB
+"""Working memory of one prompt in the decoder."""
+
+WRITING_PER_PIXEL = 4.2
+"""Bytes per pixel of the image while one mask is written. Measured: polygons of noise, on 50 megapixels."""
+
+SMALL_ANSWERS = 64 * MIB
+"""Room in `/tmp` for answers that do not count against the budget, and for the metrics that processes share."""
+
+WORKER_BASE = 600 * MIB
+"""Of a worker that has encoded an image with MobileSAM on ONNX Runtime."""
+
+GPU_WORKER_BASE = 4096 * MIB
+"""Of torch with CUDA's libraries on the side of the host. An allowance: it was not measured."""
+
+LOADING = 2
+"""A checkpoint is in memory so many times while it is loaded."""
+
+LARGEST_MODEL = "vit_h"
+"""The model that the limit of a worker on a GPU is made for."""
+
+
+def api_memory(settings: Settings, cores: int) -> int:
+    """Return the limit in bytes of a container with all API processes. What is in its `/tmp` counts too.
+
+    Args:
+        cores: processor cores that the container may use.
+    """
+    caches = KEPT * (settings.embedding_lru_bytes + settings.logits_lru_bytes)
+    writing = DECODING + WRITING_PER_PIXEL * settings.max_image_pixels
+    turns = max(1, cores // settings.decoder_threads)
+    uploads = UPLOADS * settings.max_upload_bytes
+    process = API_BASE + caches + turns * writing + MOST_ANSWERS + uploads
+    return _rounded(HEADROOM * settings.api_processes * process + api_tmp(settings))
+
+
+def api_tmp(settings: Settings) -> int:
+    """Return the size in bytes of that container's `/tmp`: all bodies, and once more the files in forms."""
+    return settings.api_processes * (2 * most_bodies(largest_body(settings.max_upload_bytes)) + SMALL_ANSWERS)
+
+
+def worker_memory(settings: Settings, cores: int) -> int:
+    """Return the limit in bytes of a worker's container.
+
+    Args:
+        cores: processor cores that the container may use.
+    """
+    loading = min(MOST_DECODERS, cores + 1) * settings.max_upload_bytes
+    decoding = most_decoding_bytes(settings.max_image_pixels, settings.max_upload_bytes)
+    checkpoint = find_model(settings.model).checkpoint
+    weights = LOADING * checkpoint.size if checkpoint else 0
+    base = GPU_WORKER_BASE if settings.device == "cuda" else WORKER_BASE
+    return _rounded(HEADROOM * (base + weights + decoding + loading))
+
+
+def gpu_worker_memory(settings: Settings, cores: int) -> int:
+    """Return the limit in bytes of a worker on a GPU that may run any model."""
+    return worker_memory(replace(settings, device="cuda", model=LARGEST_MODEL), cores)
+
+
+def _rounded(size: float) -> int:
+    return STEP * -int(-size // STEP)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m deploy.memory", description="Print the limits that settings need.")
+    parser.add_argument("--api-cores", type=int, default=2, help="cores of an API container (API_CPUS)")
+    parser.add_argument("--worker-cores", type=int, default=2, help="cores of a worker's container (WORKER_CPUS)")
+    cores = parser.parse_args(arguments)
+    settings = Settings.from_env()
+    limits = {
+        "API_MEMORY": api_memory(settings, cores.api_cores),
+        "API_TMP": api_tmp(settings),
+        "WORKER_MEMORY": worker_memory(settings, cores.worker_cores),
+        "GPU_WORKER_MEMORY": gpu_worker_memory(settings, cores.worker_cores),
+    }
+    for name, size in limits.items():
+        print(f"{name}={size // MIB}m")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

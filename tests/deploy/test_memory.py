@@ -1,0 +1,52 @@
+"""The formula of the memory limits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deploy.memory import MIB, STEP, api_memory, api_tmp, gpu_worker_memory, main, worker_memory
+from prompt_api.http.answer_budget import LARGEST
+from shared.contract.settings import Settings
+
+SETTINGS = Settings()
+
+
+def test_every_setting_that_takes_memory_counts() -> None:
+    usual = api_memory(SETTINGS, 2)
+    larger = {
+        "embedding_lru_bytes": 2 * SETTINGS.embedding_lru_bytes,
+        "logits_lru_bytes": SETTINGS.logits_lru_bytes + STEP,
+        "max_image_pixels": 3 * SETTINGS.max_image_pixels,
+        "max_upload_bytes": 10 * SETTINGS.max_upload_bytes,
+        "api_processes": 2,
+    }
+    for name, value in larger.items():
+        assert api_memory(replace(SETTINGS, **{name: value}), 2) > usual, name
+    assert api_memory(SETTINGS, 8) > usual
+    for name in ("max_image_pixels", "max_upload_bytes"):
+        assert worker_memory(replace(SETTINGS, **{name: larger[name]}), 2) > worker_memory(SETTINGS, 2), name
+
+
+def test_a_worker_has_room_for_its_checkpoint_and_for_torch() -> None:
+    small, large = (worker_memory(replace(SETTINGS, model=model), 2) for model in ("mobile_sam", "vit_h"))
+    assert large - small > 2 * 2_500_000_000
+    assert gpu_worker_memory(SETTINGS, 2) > large
+
+
+def test_two_of_the_largest_answers_are_far_from_the_limit() -> None:
+    measured = 1_281_000_000  # the most that an API process took for them, with full caches: docs/deployment.md
+    assert measured + 2 * LARGEST < 0.6 * api_memory(SETTINGS, 2)
+
+
+def test_what_is_printed_is_what_compose_reads(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAM_API_PROCESSES", "2")
+    assert main(["--api-cores", "4"]) == 0
+    printed = dict(line.split("=") for line in capsys.readouterr().out.splitlines())
+    settings = replace(SETTINGS, api_processes=2)
+    assert printed["API_MEMORY"] == f"{api_memory(settings, 4) // MIB}m"
+    assert printed["API_TMP"] == f"{api_tmp(settings) // MIB}m"
+    assert printed.keys() == {"API_MEMORY", "API_TMP", "WORKER_MEMORY", "GPU_WORKER_MEMORY"}
