@@ -167,7 +167,7 @@ def assemble(
         concurrency=max(1, usable_cores() // settings.decoder_threads),
         metrics=metrics,
     )
-    checks = {"cache": store.ping, "queue": queue.ping}
+    checks = {"cache": store.ping, "queue": queue.ping, "events": events.ping}
     # At most half of the threads may wait. The others are always free to answer.
     waiters = BoundedSemaphore(max(1, settings.api_threads // 2))
     return Services(

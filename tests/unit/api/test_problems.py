@@ -161,7 +161,7 @@ def test_readiness_names_what_fails(world: World, monkeypatch: pytest.MonkeyPatc
     assert world.client.get("/readyz").json == {
         "status": "ready",
         "failing": [],
-        "checks": {"cache": "ok", "queue": "ok"},
+        "checks": {"cache": "ok", "queue": "ok", "events": "ok"},
     }
 
     def down() -> None:
