@@ -155,7 +155,12 @@ def assemble(
     images = ImageService(
         store=store, queue=queue, events=events, owners=access.owners, settings=settings, metrics=metrics
     )
-    embeddings = EmbeddingCache(store=store, capacity=settings.embedding_lru_bytes, metrics=metrics)
+    embeddings = EmbeddingCache(
+        store=store,
+        capacity=settings.embedding_lru_bytes,
+        metrics=metrics,
+        max_pixels=settings.max_image_pixels,
+    )
     refinement = Refinement(
         store=store, capacity=settings.logits_lru_bytes, ttl=settings.mask_token_ttl, changed=metrics.lru("logits")
     )

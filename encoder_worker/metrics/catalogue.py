@@ -34,6 +34,11 @@ RECOVERED = Metric(
     labels=("outcome",),
     meaning="Encodings of workers that died, found by this one: `retried`, or `failed` as their retries were used up",
 )
+DAMAGED = Metric(
+    name="sam_worker_damaged_jobs_total",
+    kind=MetricKind.COUNTER,
+    meaning="Jobs that this worker could not read and set aside under `sam:damaged-job:…` in the queue's Redis",
+)
 QUEUE_SECONDS = Metric(
     name="sam_worker_queue_seconds",
     kind=MetricKind.HISTOGRAM,
@@ -85,6 +90,7 @@ BUILD = Metric(
 METRICS = (
     JOBS,
     RECOVERED,
+    DAMAGED,
     QUEUE_SECONDS,
     STAGE_SECONDS,
     BATCH_IMAGES,

@@ -56,13 +56,16 @@ def metrics_server(metrics: WorkerMetrics, host: str, port: int) -> Iterator[int
 
 
 def _serve(server: WSGIServer, stopped: threading.Event) -> None:
-    """Serve until `stopped`. `serve_forever` survives what a request raises, but not what its own loop raises."""
-    while not stopped.is_set():
+    """Serve until the server is shut down. `serve_forever` survives the errors of requests, but not its own."""
+    while True:  # `shutdown` waits until `serve_forever` has been called at least once
         try:
             server.serve_forever()
         except Exception:
             _log.exception("metrics: serving again in %g s", _PAUSE)
-            stopped.wait(_PAUSE)
+            if stopped.wait(_PAUSE):
+                return
+        else:
+            return
 
 
 def _listening(host: str, port: int) -> WSGIServer:
