@@ -9,7 +9,11 @@ from contextlib import suppress
 import pytest
 import redis
 
-from shared.contract.errors import StoreUnavailable
+from encoder_worker.rq.registration import last_sign
+from prompt_api.access.rates import RateLimits, parse_rates
+from prompt_api.access.scopes import Quota
+from prompt_api.metrics.queue_load import queue_load
+from shared.contract.errors import RateLimited, StoreUnavailable
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import FAKE
 from shared.contract.settings import Settings
@@ -122,3 +126,31 @@ def test_the_queue_survives_any_reply(link: Link, ask: Callable[[RqEncodeQueue],
         queue.forget(KEY)
         assert queue.submit(KEY)
         assert queue.state(KEY).position == 0
+
+
+def test_members_that_are_no_text_hurt_nobody(link: Link) -> None:
+    store = RedisStore(cache_client(link.url, SOON))
+    with request_client(link.url, SOON) as client:
+        client.sadd("s", b"\xff", b"mine")
+    assert "mine" in store.members("s")
+
+
+@pytest.mark.parametrize("reply", [*UNREADABLE.values(), *WRONG.values()], ids=[*UNREADABLE, *WRONG])
+def test_rate_limits_survive_any_reply(link: Link, reply: bytes) -> None:
+    with request_client(link.url, SOON) as client:
+        limits = RateLimits(parse_rates(Settings(rate_limit_prompts="5/second")), client)
+        link.arm(Trap(re.compile(rb"EVAL|GET"), hold=False, instead=reply))
+        with suppress(RateLimited):
+            limits.spend(Quota.PROMPTS, "somebody")
+
+
+def test_what_redis_says_of_a_queue_and_its_workers_may_be_nonsense(link: Link) -> None:
+    with request_client(link.url, SOON) as client:
+        queue = RqEncodeQueue(client, Settings())
+        queue.submit(KEY)
+        for time in ("yesterday", b"\xff", "9" * 5_000, "0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.000000Z"):
+            client.hset(f"rq:job:{KEY.job_id}", "enqueued_at", time)
+            client.sadd("rq:workers", "rq:worker:odd")
+            client.hset("rq:worker:odd", mapping={"hostname": "here", "queues": KEY.queue, "last_heartbeat": time})
+            assert queue_load(client, FAKE).waiting == 1
+            last_sign(client, FAKE.name, "here")
