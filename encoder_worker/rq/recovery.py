@@ -16,6 +16,7 @@ from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, JobStatus
 from rq.job_lifecycle import call_exception_handlers, record_job_failure
 from rq.registry import StartedJobRegistry
+from rq.serializers import JSONSerializer
 from rq.utils import current_timestamp, now
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class RecoveringStartedRegistry(StartedJobRegistry):
             if job is not None and job.get_status(refresh=False) == JobStatus.STARTED:
                 call_exception_handlers(exception_handlers, job, AbandonedJobError, AbandonedJobError(), None)
                 if job.should_retry:
-                    job.retry(Queue(self.name, connection=self.connection, serializer=self.serializer), pipeline)
+                    job.retry(Queue(self.name, connection=self.connection, serializer=JSONSerializer), pipeline)
                 else:
                     record_job_failure(job, "its worker died", pipeline)
             pipeline.zrem(self.key, entry)
