@@ -462,17 +462,12 @@ def test_a_lack_of_memory_is_the_workers_failure_and_soon_forgotten(scene: Scene
 
 def test_after_a_lack_of_memory_another_worker_gets_the_job(scene: Scene) -> None:
     """The one that lacked it waits: here for longer than the other takes."""
-    taken = threading.Event()
-
-    def encode_elsewhere(key: EmbeddingKey) -> None:
-        scene.encoded.append(key)
-        taken.set()
 
     def encode(key: EmbeddingKey) -> None:
         worker._take_breath = lambda: elsewhere.work(burst=True)
         raise MemoryError
 
-    elsewhere = scene.worker(encode_elsewhere)
+    elsewhere = scene.worker()
     worker = scene.worker(encode)
     scene.queue.submit(KEY)
     worker.work(burst=True)
