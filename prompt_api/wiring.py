@@ -158,7 +158,12 @@ def assemble(
     images = ImageService(
         store=store, queue=queue, events=events, owners=access.owners, settings=settings, metrics=metrics
     )
-    embeddings = EmbeddingCache(store=store, capacity=settings.embedding_lru_bytes, metrics=metrics)
+    embeddings = EmbeddingCache(
+        store=store,
+        capacity=settings.embedding_lru_bytes,
+        metrics=metrics,
+        max_pixels=settings.max_image_pixels,
+    )
     refinement = Refinement(
         store=store, capacity=settings.logits_lru_bytes, ttl=settings.mask_token_ttl, changed=metrics.lru("logits")
     )
@@ -170,7 +175,7 @@ def assemble(
         turns=Turns(max(1, usable_cores() // settings.decoder_threads), large=max(1, settings.api_threads // 2)),
         metrics=metrics,
     )
-    checks = {"cache": store.ping, "queue": queue.ping}
+    checks = {"cache": store.ping, "queue": queue.ping, "events": events.ping}
     # At most half of the threads may wait. The others are always free to answer.
     waiters = BoundedSemaphore(max(1, settings.api_threads // 2))
     return Services(

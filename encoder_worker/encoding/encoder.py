@@ -38,5 +38,6 @@ class Encoder(Protocol):
 
         Raises:
             EncodeFailed: the encoder could not run, or a result is not finite, for at least one image.
+            MemoryError: this process, or the device, has too little memory even for one image.
         """
         ...

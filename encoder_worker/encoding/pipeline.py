@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from encoder_worker.encoding.encode import EncodeImage, Prepared
+from shared.contract.errors import EncodeFailed
 from shared.contract.keys import EmbeddingKey
 from shared.host.cores import usable_cores
 from shared.observe.tracing import carried
@@ -80,7 +81,12 @@ class EncodePipeline:
         done: Future[None] = Future()
         with self._lock:
             self._on_their_way += 1
-        self._decoders.submit(carried(self._prepare), key, done)
+        try:
+            self._decoders.submit(carried(self._prepare), key, done)
+        except BaseException:
+            with self._lock:
+                self._on_their_way -= 1
+            raise
         return done
 
     def _prepare(self, key: EmbeddingKey, done: Future[None]) -> None:
@@ -111,11 +117,17 @@ class EncodePipeline:
                     self._ready.put(None)
                     break
                 batch.append(entry)
-            self._embed(batch)
+            try:
+                self._embed(batch)
+            except BaseException as error:  # without this thread no image would be encoded any more
+                _log.exception("a batch of %d failed", len(batch))
+                for _, done, _ in batch:
+                    if not done.done():
+                        done.set_exception(error)
 
     def _embed(self, batch: Sequence[_Entry]) -> None:
         try:
-            results = self._encode.embed([prepared for prepared, _, _ in batch])
+            results = self._results([prepared for prepared, _, _ in batch])
         except Exception as error:  # the thread must go on, whatever one image does to the encoder
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
@@ -126,6 +138,12 @@ class EncodePipeline:
             return
         for entry, tensors in zip(batch, results, strict=True):
             self._storers.submit(_end, entry, tensors)
+
+    def _results(self, batch: Sequence[Prepared]) -> list[Tensors]:
+        results = self._encode.embed(batch)
+        if len(results) != len(batch):
+            raise EncodeFailed(f"the encoder gave {len(results)} embeddings for {len(batch)} images")
+        return results
 
 
 def _end(entry: _Entry, tensors: Tensors) -> None:

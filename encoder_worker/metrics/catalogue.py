@@ -34,6 +34,11 @@ RECOVERED = Metric(
     labels=("outcome",),
     meaning="Encodings of dead workers that this worker found: `retried`, or `failed` because no retries were left",
 )
+DAMAGED = Metric(
+    name="sam_worker_damaged_jobs_total",
+    kind=MetricKind.COUNTER,
+    meaning="Jobs that this worker could not read and set aside under `sam:damaged-job:…` in the queue's Redis",
+)
 QUEUE_SECONDS = Metric(
     name="sam_worker_queue_seconds",
     kind=MetricKind.HISTOGRAM,
@@ -86,6 +91,7 @@ BUILD = Metric(
 METRICS = (
     JOBS,
     RECOVERED,
+    DAMAGED,
     QUEUE_SECONDS,
     STAGE_SECONDS,
     BATCH_IMAGES,

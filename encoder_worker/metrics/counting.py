@@ -33,6 +33,7 @@ class WorkerMetrics:
         self.registry = CollectorRegistry()
         self._jobs = self._counter(catalogue.JOBS)
         self._recovered = self._counter(catalogue.RECOVERED)
+        self._damaged = self._counter(catalogue.DAMAGED)
         # Shown as 0 from the start: Prometheus cannot see a rise to 1 out of nothing, and alerts wait for it.
         self._jobs.labels("failed", EncodeFailed.code)
         for outcome in ("retried", "failed"):
@@ -61,6 +62,10 @@ class WorkerMetrics:
     def recovered(self, outcome: str) -> None:
         """A dead worker's job was found; see `catalogue.RECOVERED` for the words."""
         self._recovered.labels(outcome).inc()
+
+    def damaged(self) -> None:
+        """A job could not be read and was set aside."""
+        self._damaged.inc()
 
     def batched(self, images: int, seconds: float) -> None:
         """The encoder ran once."""

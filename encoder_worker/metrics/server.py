@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ PORTS = 16
 
 CLIENT_TIMEOUT = 2.0
 """Seconds a client may keep the server waiting. There is one thread, so the next client waits as well."""
+
+_PAUSE = 1.0
+"""Seconds before the server goes on after an error of its own."""
+
+_log = logging.getLogger(__name__)
 
 _Start = Callable[..., Any]
 
@@ -37,14 +43,29 @@ def metrics_server(metrics: WorkerMetrics, host: str, port: int) -> Iterator[int
         return
     server = _listening(host, port)
     server.set_app(_only_metrics(make_wsgi_app(metrics.registry)))
-    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    stopped = threading.Event()
+    thread = threading.Thread(target=_serve, args=(server, stopped), name="metrics", daemon=True)
     thread.start()
     try:
         yield server.server_port
     finally:
+        stopped.set()
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _serve(server: WSGIServer, stopped: threading.Event) -> None:
+    """Serve until the server is shut down. `serve_forever` survives the errors of requests, but not its own."""
+    while True:  # `shutdown` waits until `serve_forever` has been called at least once
+        try:
+            server.serve_forever()
+        except Exception:
+            _log.exception("metrics: serving again in %g s", _PAUSE)
+            if stopped.wait(_PAUSE):
+                return
+        else:
+            return
 
 
 def _listening(host: str, port: int) -> WSGIServer:
@@ -65,6 +86,9 @@ def _listening(host: str, port: int) -> WSGIServer:
 class _Server(WSGIServer):
     # On some systems a port in use could otherwise be bound a second time.
     allow_reuse_port = False
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - as the base has it
+        _log.warning("metrics: a request failed", exc_info=True)
 
 
 class _Handler(WSGIRequestHandler):

@@ -112,6 +112,7 @@ class BatchWorker(EncodeWorker):
             if self._last is not None:
                 self.perform_job(self._last.job, self._last.queue, self._last.execution)
             self.set_state(WorkerStatus.IDLE)
+            self._take_breath()
         except redis.RedisError as error:
             _log.warning("lost the queue in the middle of a job: %s", error)
             raise StopRequested from error
@@ -121,7 +122,11 @@ class BatchWorker(EncodeWorker):
             self._last = None
 
     def _start_more(self) -> None:
-        while len(self._in_flight) < self._pipeline.capacity and self._last is None and not self._stop_requested:
+        while (
+            len(self._in_flight) < self._pipeline.capacity
+            and self._last is None
+            and not (self._stop_requested or self._breathing)
+        ):
             popped = self.queue_class.dequeue_any(
                 self.queues, None, connection=self.connection, job_class=self.job_class, serializer=self.serializer
             )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import redis
 from redis.client import Pipeline
 from rq import Queue
-from rq.exceptions import DeserializationError
+from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.job import Job
 
 from encoder_worker.rq.watchdog import JobTimedOut
-from shared.contract.errors import EncodeFailed, RequestError, SamCacheError, StoreUnavailable
-from shared.contract.keys import ENCODE_JOB, EVENTS, EmbeddingKey
+from shared.contract.errors import EncodeFailed, Overloaded, RequestError, SamCacheError, StoreUnavailable
+from shared.contract.keys import ENCODE_JOB, EVENTS, EmbeddingKey, damaged_job_key
 from shared.events.interface import message_of
 from shared.observe import log_context
+from shared.queue.interface import SHORT_FAILURE_TTL
 from shared.queue.job_origin import JobOrigin
 from shared.queue.rq_queue import ERROR
 
@@ -23,6 +26,21 @@ _log = logging.getLogger(__name__)
 
 _UNREADABLE = "the job cannot be read"
 _DIED = EncodeFailed("the worker died, or was ended after the time-out, at each attempt to encode this image")
+
+
+_KEPT = 86_400
+"""Seconds that a job which cannot be read is kept aside."""
+
+_A_YEAR = 366 * 86_400
+_BOUNDS = {
+    "timeout": (1, _A_YEAR),
+    "retries_left": (0, 1_000_000),
+    "number_of_retries": (0, 1_000_000),
+    "result_ttl": (-1, _A_YEAR),
+    "failure_ttl": (-1, _A_YEAR),
+    "ttl": (-1, 100 * _A_YEAR),
+}
+"""The least and the most of the numbers in a job."""
 
 
 class EncodeJob(Job):
@@ -36,6 +54,65 @@ class EncodeJob(Job):
     """
 
     failure: SamCacheError | None = None
+
+    # How it is read.
+
+    def refresh(self) -> None:
+        """Read the job. RQ calls this wherever it takes a job from Redis.
+
+        Raises:
+            NoSuchJobError: there is no such job (any more), or it cannot be read and was set aside. RQ goes on with the
+                next job after this error, and with no other.
+        """
+        try:
+            super().refresh()  # type: ignore[no-untyped-call]  # RQ has no annotation here
+            self._require_sense()
+        except redis.RedisError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            self._set_aside(error)
+        except Exception as error:  # RQ raises anything for fields that it did not write
+            self._set_aside(error)
+
+    def _require_sense(self) -> None:
+        """Refuse what would break the worker later, and drop what this service never uses of RQ.
+
+        Raises:
+            ValueError: no API of this service wrote this job.
+        """
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise ValueError(f"{name} is {value}")
+        if self._unreadable_meta is not None or not isinstance(self.meta, dict):
+            self.meta, self._unreadable_meta = {}, None  # it names the request that asked, and is not needed
+        self._dependency_ids: list[str] = []
+        self.retry_intervals = self.group_id = self.rate_limit_key = self.rate_limit_concurrency = None
+        self.repeats_left = self.repeat_intervals = None
+        self.webhooks = []
+
+    def _set_aside(self, error: Exception) -> NoReturn:
+        """Move the job where RQ does not find it. It is kept a while for whoever wants to look at it.
+
+        The queue then knows no such job, so the next look at its image queues it again.
+        """
+        with suppress(redis.ResponseError):  # there is no such key
+            self.connection.rename(self.key, damaged_job_key(self.id))
+            self.connection.expire(damaged_job_key(self.id), _KEPT)
+            _log.error(
+                "the job %s cannot be read and was set aside as %s: %s: %s",
+                self.id,
+                damaged_job_key(self.id),
+                type(error).__name__,
+                error,
+                extra={"job_id": self.id},
+            )
+            self.count_damaged()
+        raise NoSuchJobError(f"no job {self.id} that can be read") from error
+
+    @classmethod
+    def count_damaged(cls) -> None:
+        """Called for each job that is set aside. See `counted_jobs`."""
 
     # What the job asks for.
 
@@ -113,6 +190,9 @@ class EncodeJob(Job):
         elif isinstance(error, SystemExit):
             self.failure = EncodeFailed("the worker was told to stop at once")
             self.retries_left = (self.retries_left or 0) + 1  # `retry` takes one: the image is not at fault
+        elif isinstance(error, MemoryError):
+            self.failure = Overloaded("a worker ran out of memory at this image")
+            self.failure_ttl = min(self.failure_ttl or SHORT_FAILURE_TTL, SHORT_FAILURE_TTL)
         elif isinstance(error, DeserializationError):
             self.failure = EncodeFailed(_UNREADABLE)
         else:
@@ -144,3 +224,14 @@ class EncodeJob(Job):
         if key is not None:
             pipeline.publish(EVENTS, message_of(key, "failed"))
         super()._handle_failure(exc_string, pipeline, *args, **options)
+
+
+def counted_jobs(damaged: Callable[[], None]) -> type[EncodeJob]:
+    """The class of one worker's jobs. `damaged` is called for each job that cannot be read."""
+
+    class CountedJob(EncodeJob):
+        @classmethod
+        def count_damaged(cls) -> None:
+            damaged()
+
+    return CountedJob

@@ -16,6 +16,8 @@ class Pace:
         grace: a job that outlives its time limit by this much has its process ended.
         stop: a job that runs this long after SIGTERM is put back, so that the process ends before an orchestrator
             kills it (after 30 s as a rule).
+        breather: between a job that found too little memory and the next one. In this time another worker, if there is
+            one, takes the job.
     """
 
     lease: int = 15
@@ -23,3 +25,4 @@ class Pace:
     maintenance: int = 5
     grace: float = 10
     stop: float = 15
+    breather: float = 1

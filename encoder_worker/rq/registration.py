@@ -24,8 +24,19 @@ def last_sign(client: redis.Redis, model: str, host: str) -> datetime | None:
             pipeline.hmget(key, "hostname", "queues", "last_heartbeat")
         rows = pipeline.execute()
     signs = [
-        utcparse(sign.decode())
+        _time(sign)
         for name, queues, sign in rows
-        if sign is not None and queues is not None and name == host.encode() and is_queue_of(model, queues.decode())
+        if sign is not None
+        and queues is not None
+        and name == host.encode()
+        and is_queue_of(model, queues.decode(errors="replace"))
     ]
-    return max(signs, default=None)
+    return max((sign for sign in signs if sign is not None), default=None)
+
+
+def _time(sign: bytes) -> datetime | None:
+    """The time, or None for what RQ did not write."""
+    try:
+        return utcparse(sign.decode())
+    except (ValueError, OverflowError):
+        return None

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -18,6 +19,7 @@ from rq import worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.utils import now
 from rq.worker import SimpleWorker
 
 from encoder_worker.rq.pace import Pace
@@ -91,6 +93,35 @@ class ResidentWorker(SimpleWorker):
         if self.stopped:
             raise StopRequested
         return bool(super().should_run_maintenance_tasks)
+
+    def clean_registries(self) -> None:
+        """Recover the jobs of workers that died, and forget ended ones. RQ calls this each `Pace.maintenance` seconds.
+
+        RQ's own version ends at the first entry or key that it cannot read, and then nothing is recovered any more.
+        Here each step stands alone, and what this service does not use (deferred jobs, rate limits) is left out.
+        """
+        for queue in self.queues:
+            if not queue.acquire_maintenance_lock():
+                continue
+            steps: list[Callable[[], object]] = [
+                partial(queue.started_job_registry.cleanup, exception_handlers=self._exc_handlers),
+                partial(queue.intermediate_queue.cleanup, self, queue),
+                queue.finished_job_registry.cleanup,
+                queue.failed_job_registry.cleanup,
+                partial(worker_registration.clean_worker_registry, queue),
+            ]
+            for step in steps:
+                try:
+                    step()
+                except (redis.ConnectionError, redis.TimeoutError):
+                    raise
+                except Exception:  # the other steps find other jobs
+                    _log.exception("a step of the maintenance failed")
+            queue.release_maintenance_lock()  # type: ignore[no-untyped-call]  # RQ has no annotation here
+        self.last_cleaned_at = now()  # type: ignore[assignment]  # RQ declares it as None
+
+    def clean_group_registries(self) -> None:
+        """Do nothing: this service has no groups of jobs."""
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         # RQ writes the registration once. A queue that came back empty, or that was out of reach for longer than the

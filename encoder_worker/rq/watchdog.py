@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def beating(beat: Callable[[], None], interval: float) -> Iterator[None]:
-    """Call `beat` every `interval` seconds in a thread while the block runs. A beat that Redis refuses is skipped."""
+    """Call `beat` every `interval` seconds in a thread while the block runs. No error of a beat stops the next ones."""
     stop = threading.Event()
 
     def run() -> None:
@@ -26,6 +26,8 @@ def beating(beat: Callable[[], None], interval: float) -> Iterator[None]:
                 beat()
             except redis.RedisError as error:
                 _log.warning("heartbeat lost: %s", error)
+            except Exception:  # without the next beats the job would be taken for abandoned
+                _log.exception("heartbeat lost")
 
     thread = threading.Thread(target=run, name="heartbeat", daemon=True)
     thread.start()

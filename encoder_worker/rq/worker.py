@@ -11,6 +11,7 @@ used up. `RecoveringQueue` finds a job that was taken from the queue but not sta
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from rq.job import Job, JobStatus
 from rq.utils import now
 
 from encoder_worker.metrics.counting import WorkerMetrics
-from encoder_worker.rq.job import EncodeJob
+from encoder_worker.rq.job import EncodeJob, counted_jobs
 from encoder_worker.rq.job_scope import JobScope
 from encoder_worker.rq.pace import Pace
 from encoder_worker.rq.resident import ResidentWorker
@@ -59,11 +60,12 @@ class EncodeWorker(ResidentWorker):
         self._events = events
         self._tracer = tracer
         self._metrics = metrics or WorkerMetrics()
+        self._breathe_until = 0.0
         super().__init__(
             queue,
             connection=connection,
             pace=pace or Pace(),
-            job_class=EncodeJob,
+            job_class=counted_jobs(self._metrics.damaged),
             on_abandoned=self._count_abandoned,
         )
 
@@ -73,6 +75,7 @@ class EncodeWorker(ResidentWorker):
         """Run a job that was taken from the queue. RQ's own version creates its lease, then calls `perform_job`."""
         try:
             super().execute_job(job, queue)
+            self._take_breath()
         except redis.RedisError as error:
             # What is known of the job is in Redis, or lost with it. RQ would log a page, then quit as well.
             assert isinstance(job, EncodeJob)
@@ -104,6 +107,15 @@ class EncodeWorker(ResidentWorker):
                 self._finalize_failure(job, queue, execution, (type(error), error, error.__traceback__))
                 return False
             return True
+
+    @property
+    def _breathing(self) -> bool:
+        """Whether this worker must leave the next job to others for a moment."""
+        return time.monotonic() < self._breathe_until
+
+    def _take_breath(self) -> None:
+        if not self.stopped:
+            time.sleep(max(0.0, self._breathe_until - time.monotonic()))
 
     def _mark_started(self, job: Job) -> None:
         """From here on the job counts as running, and is recovered by its lease if this process dies."""
@@ -154,6 +166,8 @@ class EncodeWorker(ResidentWorker):
             exc_info=None if isinstance(error, SamCacheError | redis.RedisError | SystemExit) else error,
         )
         release_locals(error)
+        if isinstance(error, MemoryError):
+            self._breathe_until = time.monotonic() + self._pace.breather
 
     def handle_job_failure(
         self,

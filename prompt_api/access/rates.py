@@ -100,9 +100,9 @@ class RateLimits:
         limiter = self._limiter()
         try:
             pause = _hit(limiter, rate, quota, client, cost)
-        except redis.RedisError as error:
+        except Exception as error:  # `limits` raises anything for a reply or a count of the wrong type
             self._ask_again = self._clock() + OUTAGE_PAUSE
-            _log.warning("each process now counts rate limits for itself: %s", error)
+            _log.warning("each process now counts rate limits for itself: %s: %s", type(error).__name__, error)
             pause = _hit(self._limiter(), rate, quota, client, cost)
         if pause is not None:
             limit = f"{rate.amount}/{rate.GRANULARITY.name}"

@@ -56,6 +56,11 @@ def register(app: Flask) -> None:
                 answer.headers[name] = value
         return answer
 
+    @app.errorhandler(MemoryError)
+    def no_memory(error: MemoryError) -> Response:
+        _log.error("there is no memory left for a request", exc_info=error)
+        return from_error(errors.Overloaded("there is no memory left for this request now", retry_after=1))
+
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Response:
         if no_room.is_no_room(error):

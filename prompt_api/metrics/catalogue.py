@@ -95,7 +95,8 @@ UP = Metric(
     name="sam_api_dependency_up",
     kind=MetricKind.GAUGE,
     labels=("dependency",),
-    meaning="1 if `cache` or `queue` answers and is fit for its role, as in `/readyz`; asked at each scrape",
+    meaning="1 if `cache` or `queue` answers and is fit for its role, and if this process hears `events`, as in "
+    "`/readyz`; asked at each scrape",
 )
 WAITING = Metric(
     name="sam_queue_waiting_jobs",

@@ -42,7 +42,7 @@ def queue_load(client: redis.Redis, model: Model) -> QueueLoad:
     """
     name = queue_name(model.name, model.weights_digest)
     queue = Queue(name, connection=client, serializer=JSONSerializer)
-    with translated_errors():
+    with translated_errors(client):
         with client.pipeline(transaction=False) as pipeline:
             pipeline.llen(queue.key)
             pipeline.lindex(queue.key, 0)
@@ -54,6 +54,12 @@ def queue_load(client: redis.Redis, model: Model) -> QueueLoad:
             for worker in workers:  # the set also names workers that died a while ago
                 pipeline.exists(worker)
             queued_at, *living = pipeline.execute()
-    # Clocks differ between hosts, so the age could come out negative.
-    oldest = max(0.0, (now() - str_to_date(queued_at)).total_seconds()) if queued_at else 0.0
-    return QueueLoad(waiting=waiting, running=running, workers=sum(living), oldest=oldest)
+    return QueueLoad(waiting=waiting, running=running, workers=sum(living), oldest=_age(queued_at))
+
+
+def _age(queued_at: bytes | None) -> float:
+    """Return the seconds since then; 0 if it cannot be read, or is later by this host's clock."""
+    try:
+        return max(0.0, (now() - str_to_date(queued_at)).total_seconds()) if queued_at else 0.0
+    except (ValueError, TypeError, OverflowError):
+        return 0.0

@@ -6,11 +6,11 @@ from prompt_api.openapi.operation import Operation, answer, json_answer
 
 TAG = "Service"
 
-_READY = {"status": "ready", "failing": [], "checks": {"cache": "ok", "queue": "ok"}}
+_READY = {"status": "ready", "failing": [], "checks": {"cache": "ok", "queue": "ok", "events": "ok"}}
 _UNREADY = {
     "status": "unready",
     "failing": ["queue"],
-    "checks": {"cache": "ok", "queue": "Redis did not answer in time"},
+    "checks": {"cache": "ok", "queue": "Redis did not answer in time", "events": "ok"},
 }
 _METRICS = {kind: {"schema": {"type": "string"}} for kind in ("text/plain", "application/openmetrics-text")}
 _PAGE = {"text/html": {"schema": {"type": "string"}}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from prompt_api.metrics.counting import ApiMetrics, Tier
@@ -46,8 +47,13 @@ class PromptableImage:
 class EmbeddingCache:
     """A byte-capped LRU of prepared images in front of the store; safe for threads."""
 
-    def __init__(self, *, store: Store, capacity: int, metrics: ApiMetrics) -> None:
+    def __init__(self, *, store: Store, capacity: int, metrics: ApiMetrics, max_pixels: int) -> None:
+        """Args:
+        capacity: bytes of prepared images.
+        max_pixels: of the largest image that is accepted.
+        """
         self._store = store
+        self._decode = partial(decode_embedding, max_pixels=max_pixels)
         self._metrics = metrics
         self._lru: ByteLru[EmbeddingKey, PromptableImage] = ByteLru(capacity, metrics.lru("embeddings"))
         self._doubted: set[EmbeddingKey] = set()
@@ -71,7 +77,7 @@ class EmbeddingCache:
             nonlocal tier
             tier = Tier.REDIS
             with timings.stage("fetch"):
-                stored = self._read(key, architecture, decode_embedding)
+                stored = self._read(key, architecture, self._decode)
             if stored is None:
                 raise _Absent
             with timings.stage("prepare"):

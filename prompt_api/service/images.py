@@ -12,13 +12,13 @@ from enum import StrEnum
 from prompt_api.access.owners import UNKNOWN, Owners
 from prompt_api.metrics.counting import ApiMetrics, Taken
 from shared.contract import errors
-from shared.contract.geometry import Size
+from shared.contract.geometry import Size, is_image_size
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import Model
 from shared.contract.settings import Settings
 from shared.events.interface import Events
 from shared.images.reading import inspect_image
-from shared.queue.interface import EncodeQueue, JobState, JobStatus
+from shared.queue.interface import SHORT_FAILURE_TTL, EncodeQueue, JobState, JobStatus
 from shared.redis import allowance
 from shared.store.interface import Store
 
@@ -217,10 +217,15 @@ class ImageService:
             raise errors.ImageNotFound(UNKNOWN)
         try:
             record = json.loads(raw)
-            return int(record["height"]), int(record["width"])
-        except (ValueError, TypeError, KeyError):
-            _log.warning("the record of image %s is damaged", image_id[:12])
-            raise errors.ImageNotFound(UNKNOWN) from None
+        except (ValueError, RecursionError):
+            record = None
+        match record:
+            case {"height": int(height), "width": int(width)} if is_image_size(
+                height, width, self._settings.max_image_pixels
+            ):
+                return height, width
+        _log.warning("the record of image %s is damaged", image_id[:12])
+        raise errors.ImageNotFound(UNKNOWN)
 
 
 def record_ttl(settings: Settings) -> int:
@@ -233,14 +238,21 @@ def record_ttl(settings: Settings) -> int:
 
 _FAILURES: dict[str, type[errors.SamCacheError]] = {
     kind.code: kind
-    for kind in (errors.InvalidImage, errors.UnsupportedImage, errors.ImageTooLarge, errors.EncodeFailed)
+    for kind in (
+        errors.InvalidImage,
+        errors.UnsupportedImage,
+        errors.ImageTooLarge,
+        errors.EncodeFailed,
+        errors.Overloaded,
+    )
 }
 
 
 def _is_permanent(job: JobState) -> bool:
-    return job.error_code in _FAILURES and job.error_code != errors.EncodeFailed.code
+    return issubclass(_FAILURES.get(job.error_code or "", errors.EncodeFailed), errors.RequestError)
 
 
 def _failure(job: JobState) -> errors.SamCacheError:
     kind = _FAILURES.get(job.error_code or "", errors.EncodeFailed)
-    return kind(job.error_detail or "the image could not be encoded")
+    pause = SHORT_FAILURE_TTL if issubclass(kind, errors.Unavailable) else None
+    return kind(job.error_detail or "the image could not be encoded", retry_after=pause)

@@ -151,7 +151,10 @@ def _numbers(value: Any, count: int) -> tuple[float, ...]:
     numbers = _list(value)
     if len(numbers) != count or not all(type(number) in (int, float) for number in numbers):
         raise ValueError("not numbers")
-    found = tuple(float(number) for number in numbers)
+    try:
+        found = tuple(float(number) for number in numbers)
+    except OverflowError:  # a whole number of more than 308 digits
+        raise ValueError("not finite") from None
     if not all(map(math.isfinite, found)):
         raise ValueError("not finite")
     return found

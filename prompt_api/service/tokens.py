@@ -110,8 +110,10 @@ def parse(token: str, key: EmbeddingKey, namespace: str = "") -> Recipe | Stored
             return Stored(_name(name), _at_most(MAX_INDEX, index))
         prompt, multimask, index, depth = rest
         depth = _at_most(MAX_NESTING, depth)
-        return Recipe(_prompt(prompt, depth), bool(multimask), _at_most(MAX_INDEX, index), depth)
-    except (ValueError, TypeError, RecursionError):
+        if type(multimask) is not bool:
+            raise ValueError(multimask)  # noqa: TRY301 - one exception type for every malformed token
+        return Recipe(_prompt(prompt, depth), multimask, _at_most(MAX_INDEX, index), depth)
+    except (ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidPrompt("mask_token is not a token of this service") from None
 
 

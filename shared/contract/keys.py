@@ -8,7 +8,8 @@ Cache role (may evict):
     sam:logits:<token>                              low-res logits of one answer, see `shared.tensors.logits`
     sam:rate:{…}                                    a client's recent requests, as the `limits` library counts them; in
                                                     the queue role if the cache is a Cluster
-Queue role (must not evict): RQ's own keys, and the channel EVENTS.
+Queue role (must not evict): RQ's own keys, the channel EVENTS, and
+    sam:damaged-job:<job id>                        a job that a worker could not read and set aside, for a day
 
 Braces are part of a name: a Cluster chooses the node of a key by the text inside them. So all keys of one image are on
 one node. The loss of a node then loses some images completely, instead of a part of nearly every image.
@@ -114,6 +115,10 @@ def owners_key(image_id: str) -> str:
 
 def logits_key(token: str) -> str:
     return f"sam:logits:{token}"
+
+
+def damaged_job_key(job_id: str) -> str:
+    return f"sam:damaged-job:{job_id}"
 
 
 def queue_name(model: str, weights_digest: str) -> str:

@@ -55,3 +55,11 @@ class Events(Protocol):
     def watch(self, key: EmbeddingKey) -> AbstractContextManager[Watch]:
         """Watch `key` inside the block. Enter the block, read the state, then wait: no event in between is missed."""
         ...
+
+    def ping(self) -> None:
+        """Return if this process hears events, as far as it listens.
+
+        Raises:
+            StoreUnavailable: it should hear them, and does not.
+        """
+        ...

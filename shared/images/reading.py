@@ -16,14 +16,11 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from shared.contract.errors import ImageTooLarge, InvalidImage
-from shared.contract.geometry import Size
+from shared.contract.geometry import MAX_SIDE, Size
 from shared.images.formats.structure import Structure, read_structure
 
 # The plugins are called directly, because `Image.open` warns at 89 MP and may turn a JPEG into an MPO.
 _PLUGINS: dict[str, type[ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
-
-MAX_SIDE = 65_535
-"""Longest side in pixels, which is JPEG's own limit. The cost of a mask grows with the sides as well as the pixels."""
 
 DECODE_SECONDS = 20.0
 """Seconds of CPU time that decoding one image may take. The largest ordinary photo, 50 MP, needs 2 to 4."""
@@ -92,6 +89,7 @@ def decode_image(data: bytes, *, max_pixels: int, clock: Callable[[], float] = t
     Raises:
         UnsupportedImage, InvalidImage, ImageTooLarge: as in `inspect_image`. InvalidImage is also raised for data that
             cannot be decoded, or not within `DECODE_SECONDS`.
+        MemoryError: this process has too little memory for the image. That says nothing about the image.
     """
     structure = _accepted(data, max_pixels)
     rgb = _decoded(data, structure, clock)
@@ -148,9 +146,25 @@ def _decoded(data: bytes, structure: Structure, clock: Callable[[], float]) -> I
         if image.size == parts.stored[::-1]:  # compared before `load` allocates
             image.load()
             return _to_rgb(image, parts.bit_depth)
+    except MemoryError:
+        raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, …
+        if not _has_memory_for(parts.stored):
+            raise MemoryError(f"there is too little memory to decode a {structure.format}") from error
         raise InvalidImage(f"the {structure.format} cannot be decoded: {error}") from error
     raise InvalidImage(f"the {structure.format} contradicts itself about its size")
+
+
+def _has_memory_for(size: Size) -> bool:
+    """Return whether this process can have the memory that decoding takes.
+
+    Pillow's decoders report a lack of memory as they report a broken file.
+    """
+    try:
+        np.empty(max(_BYTES_PER_PIXEL.values()) * size[0] * size[1], np.uint8)  # reserves memory and does not touch it
+    except MemoryError:
+        return False
+    return True
 
 
 class _Clocked(BytesIO):

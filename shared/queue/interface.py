@@ -8,6 +8,9 @@ from typing import Protocol
 
 from shared.contract.keys import EmbeddingKey
 
+SHORT_FAILURE_TTL = 10
+"""Seconds that a failure of the workers, not of the image, is remembered. Then whoever looks has it encoded again."""
+
 
 class JobStatus(StrEnum):
     """State of one encoding in the queue."""

@@ -42,7 +42,7 @@ class JobOrigin:
         """Read the origin as `of` does, from the JSON in Redis."""
         try:
             return cls.of(json.loads(meta))
-        except ValueError:
+        except (ValueError, RecursionError):
             return cls()
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -32,6 +33,7 @@ from shared.queue.interface import ABSENT, JobState, JobStatus
 from shared.queue.job_origin import JobOrigin, span_attributes
 from shared.queue.safety import require_no_eviction
 from shared.redis.failures import translated_errors
+from shared.redis.replies import UnexpectedReply
 from shared.redis.sentinel import follows_a_master
 
 DONE_TTL = 5
@@ -44,6 +46,12 @@ CONFIRMED_WITHIN = 2 / 3
 """Share of an operation's time-out in which a replica must confirm a job. The rest is left for the answer."""
 
 _LONGEST_RETRY_AFTER = 60.0
+
+_LONGEST_LIFE = 1_000_000_000
+"""Seconds, and jobs, that no worker exceeds."""
+
+_LONGEST_DETAIL = 1000
+"""Characters of a recorded failure that clients get."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,9 +70,13 @@ _SUBMIT = """
 -- KEYS: the job's hash, the queue, the set of all queues.
 -- ARGV: jobs that may wait, the job's id, seconds to keep it, then fields and values of the hash.
 -- Returns: the meta of the job if it is known already. Otherwise the number of waiting jobs if the queue is full,
--- or -1 if the job was added.
-if redis.call("EXISTS", KEYS[1]) == 1 then
+-- or -1 if the job was added. What stands in the job's place and has no status is no job, and would never run.
+local found = redis.call("TYPE", KEYS[1])["ok"]
+if found == "hash" and redis.call("HEXISTS", KEYS[1], "status") == 1 then
     return redis.call("HGET", KEYS[1], "meta") or ""
+end
+if found ~= "none" then
+    redis.call("DEL", KEYS[1])
 end
 local waiting = redis.call("LLEN", KEYS[2])
 if waiting >= tonumber(ARGV[1]) then
@@ -97,7 +109,7 @@ class RqEncodeQueue:
         queue = self._queue(key)
         with tracing.current().child(f"send {queue.name}", SpanKind.PRODUCER, span_attributes("send", key)) as span:
             job = self._job(queue, key, JobOrigin.here(span))
-            with translated_errors():
+            with translated_errors(self._client):
                 outcome = self._send(queue, job)
                 if isinstance(outcome, bytes):
                     _joined(job, key, JobOrigin.read(outcome), span)
@@ -121,6 +133,8 @@ class RqEncodeQueue:
             if self._replicated:
                 pipeline.wait(1, int(1000 * CONFIRMED_WITHIN * self._settings.redis_timeout))
             outcome, *replicas = pipeline.execute()
+        if not isinstance(outcome, bytes | int) or any(type(count) is not int for count in replicas):
+            raise UnexpectedReply("a submitted job is answered with text or a number")
         if replicas == [0] and (outcome == _ADDED or isinstance(outcome, bytes)):
             raise StoreUnavailable("no replica of the queue has confirmed the job; ask again", retry_after=1)
         result: bytes | int = outcome
@@ -145,23 +159,25 @@ class RqEncodeQueue:
         return job
 
     def state(self, key: EmbeddingKey) -> JobState:
-        with translated_errors(), self._client.pipeline(transaction=False) as pipeline:
+        with translated_errors(self._client), self._client.pipeline(transaction=False) as pipeline:
             pipeline.hmget(Job.key_for(key.job_id), "status", "meta")
             pipeline.lpos(self._queue(key).key, key.job_id)
             (status, meta), position = pipeline.execute()
+            if not isinstance(position, int | None):
+                raise UnexpectedReply("a position is a number")
         if status is None:
             return ABSENT
-        known = _STATUS.get(RqStatus(status.decode()), JobStatus.QUEUED)
-        if known is JobStatus.QUEUED:
-            return JobState(known, position=position)
-        if known is JobStatus.FAILED:
-            return _failed(meta)
-        return JobState(known)
+        try:
+            return _state(status, meta, position)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            _log.error("image %s: dropped its damaged job %s: %s", key.image_id[:12], key.job_id, error)
+            self.forget(key)
+            return ABSENT
 
     def forget(self, key: EmbeddingKey) -> None:
         """See `EncodeQueue.forget`. RQ's own `Job.delete` fails on executions that have expired."""
         job_id, queue = key.job_id, self._queue(key)
-        with translated_errors():
+        with translated_errors(self._client):
             executions = [
                 Execution(execution_id, job_id, connection=self._client)
                 for execution_id in ExecutionRegistry(job_id, connection=self._client).get_execution_ids()
@@ -195,11 +211,20 @@ class RqEncodeQueue:
         with self._client.pipeline(transaction=False) as pipeline:
             for worker in self._client.smembers(WORKERS_BY_QUEUE_KEY % queue.name):
                 pipeline.hmget(worker, "total_working_time", "successful_job_count")
-            rows = [row for row in pipeline.execute() if None not in row]
-        busy = sum(float(seconds) for seconds, _ in rows)
-        done = sum(int(count) for _, count in rows)
+            rows = [row for row in map(_work_done, pipeline.execute()) if row is not None]
+        busy = sum(seconds for seconds, _ in rows)
+        done = sum(count for _, count in rows)
         per_encode = busy / done if done else 1.0
         return min(_LONGEST_RETRY_AFTER, max(1.0, 0.1 * waiting * per_encode / max(1, len(rows))))
+
+
+def _work_done(fields: Sequence[bytes | None]) -> tuple[float, int] | None:
+    """Return the seconds that a worker has worked and its jobs; None if it has not told them, or not as RQ does."""
+    try:
+        seconds, count = float(fields[0] or b""), int(fields[1] or b"")
+    except (ValueError, TypeError):
+        return None
+    return (seconds, count) if 0 <= seconds <= _LONGEST_LIFE and 0 <= count <= _LONGEST_LIFE else None
 
 
 def _joined(job: Job, key: EmbeddingKey, origin: JobOrigin, span: Span) -> None:
@@ -218,8 +243,25 @@ def _fields(job: Job, key: EmbeddingKey) -> dict[str, str]:
     return {"job_id": job.id, "image_id": key.image_id, "model": key.model}
 
 
+def _state(status: bytes, meta: bytes | None, position: int | None) -> JobState:
+    """Return the state of a job from the fields of its hash.
+
+    Raises:
+        ValueError, TypeError, LookupError, AttributeError, RecursionError: RQ and the worker did not write this.
+    """
+    known = _STATUS.get(RqStatus(status.decode()), JobStatus.QUEUED)
+    if known is JobStatus.QUEUED:
+        return JobState(known, position=position)
+    if known is JobStatus.FAILED:
+        return _failed(meta)
+    return JobState(known)
+
+
 def _failed(meta: bytes | None) -> JobState:
     error: Any = json.loads(meta).get(ERROR) if meta else None
     if error is None:
         return JobState(JobStatus.FAILED, error_code=EncodeFailed.code, error_detail="the encoding was ended by hand")
-    return JobState(JobStatus.FAILED, error_code=error["code"], error_detail=error["detail"])
+    code, detail = error["code"], error["detail"]
+    if not isinstance(code, str) or not isinstance(detail, str):
+        raise TypeError("the failure is not text")
+    return JobState(JobStatus.FAILED, error_code=code, error_detail=detail[:_LONGEST_DETAIL])

@@ -6,6 +6,7 @@ import redis
 
 from shared.contract.errors import ConfigurationError
 from shared.redis.failures import translated_errors
+from shared.redis.replies import UnexpectedReply
 
 
 def require_no_eviction(client: redis.Redis) -> str:
@@ -21,12 +22,13 @@ def require_no_eviction(client: redis.Redis) -> str:
         ConfigurationError: Redis may evict jobs.
         StoreUnavailable: Redis does not answer.
     """
-    with translated_errors():
+    with translated_errors(client):
         try:
             memory = client.info("memory")
         except redis.ResponseError:  # this user may not run INFO
             memory = {}
-    assert isinstance(memory, dict)
+        if not isinstance(memory, dict):
+            raise UnexpectedReply("INFO is a table")
     policy, most = memory.get("maxmemory_policy"), memory.get("maxmemory")
     if policy is None or most is None:
         return "the queue's Redis does not tell its maxmemory-policy: make sure that it is noeviction"

@@ -99,8 +99,13 @@ class Cluster:
                 return
         raise redis.ConnectionError("no node of the cluster says that it works")
 
+    @property
+    def clients(self) -> list[redis.Redis]:
+        """The clients of all nodes that were asked so far."""
+        return list(self._clients.values())
+
     def close(self) -> None:
-        for client in list(self._clients.values()):
+        for client in self.clients:
             client.close()
 
     def _ask(self, node: Address, operation: Callable[[redis.Redis], T], *, asking: bool) -> T:

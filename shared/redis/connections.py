@@ -6,12 +6,14 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from shared.contract.errors import ConfigurationError
 from shared.redis.breaker import Changed, CircuitBreaker, unheard
 from shared.redis.cluster import Cluster
 from shared.redis.guarded import connection_class
+from shared.redis.replies import checked_class
 from shared.redis.sentinel import master_client
 from shared.redis.url import Address, BehindSentinels, ClusterNodes, OneServer, parse_redis_url
 
@@ -52,7 +54,7 @@ def worker_client(url: str) -> redis.Redis:
     options = _bounds(None, _WORKER_CONNECT_TIMEOUT)
     location = parse_redis_url(url)
     if isinstance(location, OneServer):
-        return _one_server(location, **options)
+        return _one_server(location, connection_class=checked_class(url), **options)
     return _master(location, SENTINEL_TIMEOUT, guarded=False, **options)
 
 
@@ -80,8 +82,14 @@ def cache_client(url: str, timeout: float, *, breaker_changed: Changed = unheard
 
 
 def _bounds(timeout: float | None, connect_timeout: float) -> dict[str, Any]:
-    """Return the options of every connection."""
+    """Return the options of every connection.
+
+    Before redis-py uses a connection again, it looks for a reply that nobody asked for, and if there is one opens a new
+    connection. It does not look while maintenance notifications are on, as they are by default. Only Redis's paid
+    editions send them.
+    """
     return {
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "decode_responses": False,
         "socket_timeout": timeout,
         "socket_connect_timeout": connect_timeout,

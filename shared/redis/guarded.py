@@ -17,11 +17,12 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 
 from shared.redis import allowance
 from shared.redis.breaker import CircuitBreaker
+from shared.redis.replies import Checked
 
 T = TypeVar("T")
 
 
-class Guarded:
+class Guarded(Checked):
     """The behaviour that the three kinds of connection share. It is their first base class."""
 
     def __init__(self, *args: Any, breaker: CircuitBreaker, **options: Any) -> None:

@@ -11,6 +11,7 @@ from redis.sentinel import MasterNotFoundError, SentinelConnectionPool
 from redis.utils import SENTINEL as UNSET
 
 from shared.redis.guarded import Guarded
+from shared.redis.replies import Checked
 
 
 class Sentinels:
@@ -44,12 +45,15 @@ class Sentinels:
             except redis.RedisError as error:
                 reasons.append(str(error))
                 continue
-            assert isinstance(state, dict)
-            if not state["is_master"] or state["is_sdown"] or state["is_odown"]:
-                reasons.append("the master is down")
+            except Exception as error:  # redis-py builds a dict of the reply, whatever the reply is
+                self.clients[index].connection_pool.disconnect(inuse_connections=False)  # one of them is out of step
+                reasons.append(f"the reply is not about a master ({type(error).__name__})")
                 continue
-            self._first = index
-            return str(state["ip"]), int(state["port"])
+            match state:
+                case {"ip": str(host), "port": int(port), "is_master": True, "is_sdown": False, "is_odown": False}:
+                    self._first = index
+                    return host, port
+            reasons.append("the master is down")
         raise MasterNotFoundError(f"no sentinel names a master of {service!r}: {'; '.join(reasons)}")
 
     def doubt(self) -> None:
@@ -70,7 +74,7 @@ class MasterPool(SentinelConnectionPool):
             self.sentinel_manager.close()
 
 
-class MasterConnection(Connection):
+class MasterConnection(Checked, Connection):
     """A connection to the current master. It is closed when the server says that it is no longer the master."""
 
     def __init__(self, *, connection_pool: Any, **options: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,13 +9,12 @@ import redis
 
 from shared.redis.cluster import Cluster
 from shared.redis.failures import translated_errors
+from shared.redis.replies import UnexpectedReply
 
 _ADD_MEMBER = 'redis.call("SADD", KEYS[1], ARGV[1]) redis.call("EXPIRE", KEYS[1], ARGV[2])'
 _REMOVE_MEMBER = 'redis.call("SREM", KEYS[1], ARGV[1]) return redis.call("SCARD", KEYS[1])'
 
 T = TypeVar("T")
-
-_log = logging.getLogger(__name__)
 
 
 class RedisStore:
@@ -29,36 +27,53 @@ class RedisStore:
         self._client = client
 
     def get(self, key: str) -> bytes | None:
-        value = self._run(key, lambda client: client.get(key))
-        assert value is None or isinstance(value, bytes)
-        return value
+        return self._run(key, lambda client: _value(client.get(key)))
 
     def put(self, key: str, value: bytes, ttl: int) -> None:
-        self._run(key, lambda client: client.set(key, value, ex=ttl))
+        self._run(key, lambda client: _done(client.set(key, value, ex=ttl)))
 
     def exists(self, key: str) -> bool:
-        return bool(self._run(key, lambda client: client.exists(key)))
+        return self._run(key, lambda client: _count(client.exists(key))) > 0
 
     def delete(self, key: str) -> bool:
-        return bool(self._run(key, lambda client: client.unlink(key)))
+        return self._run(key, lambda client: _count(client.unlink(key))) > 0
 
     def ping(self) -> None:
-        with translated_errors():
+        with translated_errors(self._client):
             self._client.ping()
 
     def add_member(self, key: str, member: str, ttl: int) -> None:
         self._run(key, lambda client: client.eval(_ADD_MEMBER, 1, key, member, str(ttl)))
 
     def members(self, key: str) -> frozenset[str]:
-        found = self._run(key, lambda client: client.smembers(key))
-        assert isinstance(found, set)
-        return frozenset(member.decode() for member in found if isinstance(member, bytes))
+        return self._run(key, lambda client: _texts(client.smembers(key)))
 
     def remove_member(self, key: str, member: str) -> int:
-        left = self._run(key, lambda client: client.eval(_REMOVE_MEMBER, 1, key, member))
-        assert isinstance(left, int)
-        return left
+        return self._run(key, lambda client: _count(client.eval(_REMOVE_MEMBER, 1, key, member)))
 
     def _run(self, key: str, command: Callable[[redis.Redis], T]) -> T:
-        with translated_errors():
+        with translated_errors(self._client):
             return self._client.run(key, command) if isinstance(self._client, Cluster) else command(self._client)
+
+
+def _value(reply: object) -> bytes | None:
+    if reply is None or isinstance(reply, bytes):
+        return reply
+    raise UnexpectedReply("a value is bytes, or absent")
+
+
+def _done(reply: object) -> None:
+    if reply is not True:
+        raise UnexpectedReply("the value was not stored")
+
+
+def _count(reply: object) -> int:
+    if type(reply) is not int:
+        raise UnexpectedReply("a count is a number")
+    return reply
+
+
+def _texts(reply: object) -> frozenset[str]:
+    if isinstance(reply, set | list) and all(isinstance(member, bytes) for member in reply):
+        return frozenset(member.decode(errors="replace") for member in reply)
+    raise UnexpectedReply("the members of a set are bytes")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contract.errors import DamagedEmbedding, EncodeFailed
-from shared.contract.geometry import Size
+from shared.contract.geometry import MAX_SIDE, Size, is_image_size
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import TensorSpec
 from shared.tensors.envelope import ValueKind, seal, unseal
@@ -76,13 +76,21 @@ def encode_embedding(
     return seal(ValueKind.EMBEDDING, header, b"".join(parts))
 
 
-def decode_embedding(data: bytes, key: EmbeddingKey, specs: Sequence[TensorSpec]) -> StoredEmbedding:
+def decode_embedding(
+    data: bytes, key: EmbeddingKey, specs: Sequence[TensorSpec], *, max_pixels: int = MAX_SIDE * MAX_SIDE
+) -> StoredEmbedding:
     """Decode the embedding that `encode_embedding` stored under `key`. It takes about 1.5 ms for 2 MiB of float16.
 
+    Args:
+        max_pixels: of the largest image that this service accepts. A mask takes memory for each pixel.
+
     Raises:
-        DamagedEmbedding: `data` is cut, changed, of another version, or made for another key or other tensors.
+        DamagedEmbedding: `data` is cut, changed, of another version, made for another key or other tensors, or from a
+            larger image.
     """
     original, parts = _open(data, key, specs)
+    if not is_image_size(*original, max_pixels):
+        raise DamagedEmbedding("the stored embedding is of an image larger than this service accepts")
     tensors: dict[str, NDArray[np.float32]] = {}
     for part in parts:
         array = _as_float32(part)
@@ -152,7 +160,7 @@ def _open(data: bytes, key: EmbeddingKey, specs: Sequence[TensorSpec]) -> tuple[
         if header.get(name) != value:
             raise DamagedEmbedding(f"the stored embedding was made for another {name}")
     match header:
-        case {"original": [int(height), int(width)], "tensors": [*described]} if height > 0 and width > 0:
+        case {"original": [int(height), int(width)], "tensors": [*described]} if is_image_size(height, width):
             return (height, width), _parts(described, specs, payload)
     raise DamagedEmbedding("the stored embedding has no size, or no tensors")
 

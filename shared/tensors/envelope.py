@@ -56,7 +56,7 @@ def unseal(kind: ValueKind, data: bytes) -> tuple[dict[str, Any], memoryview]:
         raise DamagedEmbedding("the stored value is of another kind or version")
     try:
         header = json.loads(bytes(view[_START : _START + length]))
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
         raise DamagedEmbedding("the stored value has no readable header")

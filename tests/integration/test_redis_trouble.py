@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ from shared.contract.models import FAKE, SAM1
 from shared.contract.settings import Settings
 from shared.images.reading import decode_image
 from shared.tensors.embedding import encode_embedding
-from tests.support.proxy import FAIR, Link, Proxy, Weather
+from tests.support.proxy import FAIR, Link, Proxy, Trap, Weather
 from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 from tests.support.waiting import waited
 
@@ -130,6 +131,12 @@ class Scene:
             "embedding": lambda: self.ask("GET", f"/{cold}/embedding"),
             "delete": lambda: self.ask("DELETE", f"/{unwanted}"),
         }
+
+    def routes_that_end(self) -> dict[str, Callable[[], Answer]]:
+        """Those of them that do not wait for the image."""
+        routes = self.every_route()
+        routes["upload"] = self.upload
+        return {name: ask for name, ask in routes.items() if name not in ("wait", "events")}
 
     def heals(self) -> bool:
         """Whether uploads and prompts on what is in no memory work again."""
@@ -320,3 +327,34 @@ def test_a_deletion_that_was_not_heard_is_found_out(scene: Scene) -> None:
         time.sleep(0.05)
     assert scene.prompt(deleted).code == "image-not-found"
     assert scene.prompt(kept).status == 200
+
+
+NONSENSE = {
+    "a number": b":7\r\n",
+    "no number": b":abc\r\n",
+    "nested deep": b"*1\r\n" * 5_000 + b":1\r\n",
+    "a table": b"%1\r\n+a\r\n*0\r\n",
+    "an error": b"-ERR what\r\n",
+}
+
+
+@pytest.mark.parametrize("reply", NONSENSE.values(), ids=NONSENSE)
+def test_replies_that_nobody_asked_for_cost_no_request(scene: Scene, reply: bytes) -> None:
+    warm = scene.warm_image()
+    for name, ask in scene.routes_that_end().items():
+        for link in (scene.cache_link, scene.queue_link):
+            link.add(reply)
+        assert ask().status < 500 or ask().status < 500, name  # one that comes after a look at the connection costs it
+    assert scene.prompt(warm).status == 200
+
+
+@pytest.mark.parametrize("reply", NONSENSE.values(), ids=NONSENSE)
+@pytest.mark.parametrize("role", ["cache_link", "queue_link"])
+def test_whatever_redis_answers_no_route_breaks(scene: Scene, role: str, reply: bytes) -> None:
+    link: Link = getattr(scene, role)
+    for name, ask in scene.routes_that_end().items():
+        trap = Trap(re.compile(b""), hold=False, instead=reply + reply)
+        link.arm(trap)
+        answer = ask()
+        link.disarm(trap)
+        assert answer.status != 500, name

@@ -71,7 +71,16 @@ class Scene:
         job, _ = popped
         execution = worker.prepare_execution(job)
         worker.prepare_job_execution(job, remove_from_intermediate_queue=True)
-        assert self.queue.state(KEY).status is JobStatus.ENCODING
+        assert job.get_status() == "started"
+        self.redis.zadd(StartedJobRegistry(queue=worker.queues[0]).key, {execution.composite_key: 1})
+
+    def die_mid_job_of(self, key: EmbeddingKey) -> None:
+        """As `die_mid_job`, whatever else is in the queue."""
+        worker = self.worker()
+        self.redis.lrem(worker.queues[0].key, 0, key.job_id)
+        job = worker.job_class.fetch(key.job_id, connection=self.redis, serializer=JSONSerializer)
+        execution = worker.prepare_execution(job)
+        worker.prepare_job_execution(job, remove_from_intermediate_queue=True)
         self.redis.zadd(StartedJobRegistry(queue=worker.queues[0]).key, {execution.composite_key: 1})
 
     def job_keys(self) -> set[str]:
@@ -333,3 +342,133 @@ def test_no_callback_is_imported_or_run(scene: Scene) -> None:
     scene.work()
     assert scene.encoded == [KEY]
     assert scene.queue.state(KEY) == JobState(JobStatus.DONE)
+
+
+OTHER = EmbeddingKey.of(hashlib.sha256(b"damaged").hexdigest(), FAKE)
+DAMAGE: dict[str, Callable[[redis.Redis, str], object]] = {
+    "an unknown status": lambda client, job: client.hset(job, "status", "dancing"),
+    "a time that is none": lambda client, job: client.hset(job, "enqueued_at", "yesterday"),
+    "a number that is none": lambda client, job: client.hset(job, "retries_left", "1e400"),
+    "a number of 5000 digits": lambda client, job: client.hset(job, "timeout", "9" * 5000),
+    "a time limit of ages": lambda client, job: client.hset(job, "timeout", "99999999999999"),
+    "a time limit below zero": lambda client, job: client.hset(job, "timeout", "-5"),
+    "retries without end": lambda client, job: client.hset(job, "retries_left", "99999999999"),
+    "dependencies nested deep": lambda client, job: client.hset(job, "dependency_ids", "[" * 100_000),
+    "text that is none": lambda client, job: client.hset(job, "origin", b"\xff\xfe"),
+    "no data": lambda client, job: client.hdel(job, "data"),
+    "not even a hash": lambda client, job: (client.delete(job), client.set(job, "text")),
+}
+damaged = pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+
+
+def set_aside(scene: Scene) -> list[bytes]:
+    return list(scene.redis.scan_iter(match="sam:damaged-job:*"))
+
+
+@damaged
+def test_a_damaged_job_does_not_stop_the_recovery_of_others(
+    scene: Scene, damage: Callable[[redis.Redis, str], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.queue.submit(OTHER)
+    scene.die_mid_job()
+    damage(scene.redis, Job.key_for(OTHER.job_id))
+    scene.queue.submit(KEY)
+    scene.die_mid_job()
+    worker = scene.worker()
+    worker.run_maintenance_tasks()
+    assert scene.queue.state(KEY).status is JobStatus.QUEUED
+    assert set_aside(scene) == [f"sam:damaged-job:{OTHER.job_id}".encode()]
+    assert 0 < scene.redis.ttl(set_aside(scene)[0]) <= 86_400
+    assert damaged_jobs(worker) == 1
+    assert OTHER.job_id in caplog.text
+    assert scene.queue.state(OTHER) == ABSENT
+    assert scene.queue.submit(OTHER)  # by whoever looks at the image next
+    scene.work()
+    assert scene.encoded == [KEY, OTHER]
+
+
+@damaged
+def test_a_damaged_job_that_waits_is_passed_over(scene: Scene, damage: Callable[[redis.Redis, str], object]) -> None:
+    scene.queue.submit(OTHER)
+    scene.queue.submit(KEY)
+    damage(scene.redis, Job.key_for(OTHER.job_id))
+    scene.work()
+    assert scene.encoded == [KEY]
+    assert len(set_aside(scene)) == 1
+
+
+@damaged
+def test_a_damaged_job_between_pop_and_start_stops_nothing(
+    scene: Scene, damage: Callable[[redis.Redis, str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RecoveringIntermediateQueue, "grace", RecoveringIntermediateQueue.grace * 0)
+    scene.queue.submit(OTHER)
+    scene.queue.submit(KEY)
+    for _ in range(2):
+        scene.die_after_pop()
+    damage(scene.redis, Job.key_for(OTHER.job_id))
+    scene.worker().run_maintenance_tasks()
+    scene.work()
+    assert scene.encoded == [KEY]
+
+
+def test_entries_that_are_no_jobs_stop_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RecoveringIntermediateQueue, "grace", RecoveringIntermediateQueue.grace * 0)
+    queue = scene.worker().queues[0]
+    started = StartedJobRegistry(QUEUE, connection=scene.redis).key
+    for entry in (b"\xff", b"", b"no job", b"a:b:c", b"a" * 10_000):
+        scene.redis.zadd(started, {entry: 1})
+        scene.redis.rpush(queue.key, entry)
+        scene.redis.rpush(queue.intermediate_queue.key, entry)
+    scene.redis.sadd(f"rq:workers:{QUEUE}", b"\xff")
+    scene.redis.set(queue.failed_job_registry.key, "not a set")
+    scene.queue.submit(KEY)
+    scene.die_mid_job_of(KEY)
+    scene.work()
+    assert scene.encoded == [KEY]
+    assert scene.redis.zcard(started) == 0
+    scene.worker().run_maintenance_tasks()
+    assert scene.redis.llen(queue.intermediate_queue.key) == 0
+
+
+def test_a_broken_meta_costs_the_job_nothing(scene: Scene) -> None:
+    def encode(key: EmbeddingKey) -> None:
+        raise InvalidImage("it is broken")
+
+    scene.queue.submit(KEY)
+    scene.redis.hset(Job.key_for(KEY.job_id), "meta", b"\xff{")
+    scene.work(encode)
+    assert scene.queue.state(KEY).error_code == "invalid-image"
+
+
+def damaged_jobs(worker: EncodeWorker) -> float:
+    return worker._metrics.registry.get_sample_value("sam_worker_damaged_jobs_total") or 0.0
+
+
+def test_a_lack_of_memory_is_the_workers_failure_and_soon_forgotten(scene: Scene) -> None:
+    attempts = []
+
+    def encode(key: EmbeddingKey) -> None:
+        attempts.append(key)
+        raise MemoryError
+
+    scene.queue.submit(KEY)
+    scene.worker(encode, Pace(breather=0)).work(burst=True)
+    assert len(attempts) == 3
+    state = scene.queue.state(KEY)
+    assert (state.status, state.error_code) == (JobStatus.FAILED, "overloaded")
+    assert 0 < scene.redis.ttl(Job.key_for(KEY.job_id)) <= 10
+
+
+def test_after_a_lack_of_memory_another_worker_gets_the_job(scene: Scene) -> None:
+    """The one that lacked it waits: here for longer than the other takes."""
+
+    def encode(key: EmbeddingKey) -> None:
+        worker._take_breath = lambda: elsewhere.work(burst=True)
+        raise MemoryError
+
+    elsewhere = scene.worker()
+    worker = scene.worker(encode)
+    scene.queue.submit(KEY)
+    worker.work(burst=True)
+    assert scene.encoded == [KEY]

@@ -27,3 +27,6 @@ class MemoryEvents:
 
     def watch(self, key: EmbeddingKey) -> AbstractContextManager[Watch]:
         return self._crowd.joined((key.image_id, key.model))
+
+    def ping(self) -> None:
+        return None

@@ -59,6 +59,7 @@ class Trap:
         *,
         hold: bool,
         once: bool = True,
+        instead: bytes | None = None,
         on_spring: Callable[[Link], None] = lambda _link: None,
     ) -> None:
         """
@@ -67,6 +68,7 @@ class Trap:
             reply: searched in the start of its reply; None: any reply will do.
             hold: keep the reply and everything after it.
             once: only the first time.
+            instead: what the client gets in place of the reply's first chunk.
             on_spring: called in the proxy's thread with the link: it must be quick.
         """
         self.sprung = threading.Event()
@@ -74,6 +76,7 @@ class Trap:
         self.request = request
         self.reply = reply
         self.hold = hold
+        self.instead = instead
         self._once = once
         self._on_spring = on_spring
 
@@ -139,6 +142,15 @@ class Link:
                 connection.forgotten = True
 
         self._call(mute())
+
+    def add(self, reply: bytes) -> None:
+        """Send clients a reply that nobody asked for, on every connection there is."""
+
+        async def write() -> None:
+            for connection in self._connections:
+                connection.client.write(reply)
+
+        self._call(write())
 
     def arm(self, trap: Trap) -> None:
         """Set a trap beside those there are."""
@@ -226,7 +238,7 @@ class Link:
         while chunk := await reader.read(_CHUNK):
             passed = connection.count(to_server=to_server, more=len(chunk))
             if not to_server:
-                self._spring(connection, chunk[:_HEAD])
+                chunk = self._spring(connection, chunk)
             elif passed == len(chunk):
                 self._note(connection, chunk[:_HEAD])
             await connection.unless_forgotten()
@@ -253,16 +265,20 @@ class Link:
         found = ((trap, trap.request.search(head)) for trap in self._traps)
         connection.trapped = next(((trap, asked) for trap, asked in found if asked is not None), None)
 
-    def _spring(self, connection: _Connection, head: bytes) -> None:
+    def _spring(self, connection: _Connection, chunk: bytes) -> bytes:
+        """What the client gets of this chunk."""
         if connection.trapped is None:
-            return
+            return chunk
         trap, asked = connection.trapped
-        answered = trap.reply.search(head) if trap.reply is not None else None
+        answered = trap.reply.search(chunk[:_HEAD]) if trap.reply is not None else None
         if trap.reply is not None and answered is None:
-            return
+            return chunk
         connection.trapped = None
-        if trap.spring(self, asked, answered) and trap.hold:
+        if not trap.spring(self, asked, answered):
+            return chunk
+        if trap.hold:
             connection.forgotten = True
+        return chunk if trap.instead is None else trap.instead
 
 
 class Proxy:

@@ -126,7 +126,7 @@ def test_one_image_that_does_not_fit_is_an_error(photo: NDArray[np.uint8]) -> No
     def full(frames: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(EncodeFailed, match="no memory left"):
+    with pytest.raises(MemoryError, match="no memory left"):
         TorchEncoder(VIT_B, full, CPU, batch=2).encode([SAM1.frame.resize(photo)] * 2)
 
 

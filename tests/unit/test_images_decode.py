@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,3 +165,37 @@ def test_the_limits_of_an_upload_hold_for_the_worker_too() -> None:
 def test_the_long_side_becomes_1024(size: tuple[int, int], resized: tuple[int, int]) -> None:
     rgb = np.asarray(sample.picture(size[1], size[0]))
     assert SAM1.frame.resize(rgb).shape == (*resized, 3)
+
+
+STARVED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from shared.images.reading import decode_image
+
+data = Path(sys.argv[1]).read_bytes()
+small = Path(sys.argv[2]).read_bytes()
+decode_image(small, max_pixels=10**9)  # loads the decoder
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 16_000_000, used + 16_000_000))
+try:
+    decode_image(data, max_pixels=10**9)
+except BaseException as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_lack_of_memory_is_not_the_images_fault(form: str, tmp_path: Path) -> None:
+    options = {"lossless": True, "method": 0, "quality": 0} if form == "WEBP" else {}
+    for name, side in (("large", 4000), ("small", 8)):
+        Image.new("RGB", (side, side), (200, 30, 90)).save(tmp_path / name, form, **options)
+    said = subprocess.run(
+        [sys.executable, "-c", STARVED, tmp_path / "large", tmp_path / "small"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert said.stdout.split() == ["MemoryError"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import threading
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import replace
+from wsgiref.simple_server import WSGIServer
 
 import fakeredis
 import pytest
@@ -183,3 +185,21 @@ def free_port() -> int:
 def fetched(port: int, path: str) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
         return str(answer.read().decode())
+
+
+def test_the_metrics_are_served_on_after_an_error_of_the_server_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = threading.Event()
+    serve_forever = WSGIServer.serve_forever
+
+    def fail_once(server: WSGIServer, poll_interval: float = 0.01) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise ValueError("its loop is broken")
+        serve_forever(server, poll_interval)
+
+    monkeypatch.setattr("encoder_worker.metrics.server._PAUSE", 0.01)
+    monkeypatch.setattr(WSGIServer, "serve_forever", fail_once)
+    with metrics_server(WorkerMetrics("fake"), "127.0.0.1", free_port()) as port:
+        url = f"http://127.0.0.1:{port}/metrics"
+        assert b"sam_worker_build_info" in urllib.request.urlopen(url, timeout=30).read()
+    assert failed.is_set()

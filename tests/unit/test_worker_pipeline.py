@@ -166,3 +166,22 @@ def test_a_failure_to_store_is_that_images_own(desk: Desk) -> None:
             pipeline.submit(desk.upload(1)).result(timeout=SOON)
     finally:
         pipeline.close()
+
+
+@pytest.mark.parametrize("failure", ["too few", "an error that is no Exception", "nothing"])
+def test_whatever_the_encoder_does_the_next_images_are_encoded(desk: Desk, failure: str) -> None:
+    class Death(BaseException):
+        pass
+
+    def encode(_images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
+        if failure == "too few":
+            return []
+        if failure == "nothing":
+            return None  # type: ignore[return-value]
+        raise Death
+
+    desk.encoder.encode = encode  # type: ignore[method-assign]
+    lost = desk.pipeline.submit(desk.upload(1))
+    assert lost.exception(timeout=SOON) is not None
+    del desk.encoder.encode
+    assert desk.pipeline.submit(desk.upload(2)).result(timeout=SOON) is None

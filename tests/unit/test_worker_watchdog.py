@@ -30,12 +30,13 @@ def test_the_heart_beats_while_the_block_runs_and_then_stops() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 
 
-def test_a_beat_that_fails_does_not_stop_the_heart(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [redis.ConnectionError("away"), ValueError("a reply that is no number")])
+def test_a_beat_that_fails_does_not_stop_the_heart(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     beats = threading.Semaphore(0)
 
     def beat() -> None:
         beats.release()
-        raise redis.ConnectionError("away")
+        raise error
 
     with beating(beat, interval=0.001):
         assert beats.acquire(timeout=10)

@@ -54,8 +54,10 @@ class TorchEncoder:
         try:
             return self._batches.run(images, self._encode)
         except torch.OutOfMemoryError as error:
-            raise EncodeFailed("the device has no memory left to encode even one image") from error
+            raise MemoryError("the device has no memory left to encode even one image") from error
         except (RuntimeError, ValueError) as error:  # CUDA's errors have no type of their own
+            if "allocate memory" in str(error):  # of the CPU
+                raise MemoryError("torch found too little memory to encode even one image") from error
             raise EncodeFailed(f"torch could not run the image encoder: {str(error).splitlines()[0]}") from error
 
     def warm_up(self) -> None:

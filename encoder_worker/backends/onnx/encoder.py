@@ -18,6 +18,9 @@ from shared.tensors.embedding import Tensors
 _CUDA = "CUDAExecutionProvider"
 _GPU_BATCH = 4
 
+_NO_MEMORY = ("allocate memory", "bad_alloc", "out of memory")
+"""Parts of what ONNX Runtime says when it gets too little memory. It has no exception of its own for it."""
+
 _log = logging.getLogger(__name__)
 
 onnxruntime.disable_telemetry_events()  # it would tell its maker what it runs
@@ -70,7 +73,11 @@ class OnnxEncoder:
         frames = np.concatenate([normalise_and_pad(image, self._model) for image in images])
         try:
             (embeddings,) = self._session.run(None, {self._input: frames})
+        except MemoryError:
+            raise
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            if any(sign in str(error) for sign in _NO_MEMORY):
+                raise MemoryError("ONNX Runtime found too little memory for the image encoder") from error
             raise EncodeFailed(f"ONNX Runtime could not run the image encoder ({type(error).__name__})") from error
         if embeddings.shape != (len(images), *spec.shape[1:]) or not np.isfinite(embeddings).all():
             raise EncodeFailed("the image encoder gave a result that is not a finite embedding")

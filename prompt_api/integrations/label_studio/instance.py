@@ -114,7 +114,7 @@ class LabelStudioInstance:
         if status == 200:
             try:
                 access = json.loads(answer)["access"]
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 access = None
             if isinstance(access, str) and _PLAIN.fullmatch(access):
                 return access

@@ -14,6 +14,7 @@ import pytest
 from shared.contract.errors import EncodeFailed, InvalidImage
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import FAKE
+from shared.queue.interface import JobState, JobStatus
 from tests.support.world import OTHER, World, png
 
 
@@ -236,3 +237,58 @@ def test_models_are_listed_with_the_default_first(world: World) -> None:
     assert [(model["name"], model["default"]) for model in models] == [("fake", True), (OTHER.name, False)]
     assert models[0]["embedding"]["shape"] == [1, 256, 64, 64]
     assert len(models[0]["weights_digest"]) == 64
+
+
+RECORDS = {
+    "endless": b'{"width": 1e400, "height": 80}',
+    "fraction": b'{"width": 120.5, "height": 80}',
+    "truth": b'{"width": true, "height": true}',
+    "text": b'{"width": "120", "height": "80"}',
+    "nested deep": b'{"width": ' + b"[" * 100_000,
+    "5000 digits": b'{"width": ' + b"9" * 5_000 + b', "height": 80}',
+    "nothing": b'{"width": 0, "height": 80}',
+    "negative": b'{"width": -120, "height": -80}',
+    "more pixels than are accepted": b'{"width": 40000, "height": 40000}',
+    "a side that is too long": b'{"width": 65536, "height": 1}',
+    "a list": b"[120, 80]",
+    "no text": b"\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_a_record_that_no_api_wrote_is_an_unknown_image_until_the_next_upload(world: World, record: bytes) -> None:
+    data = png()
+    image_id = world.ready_image(data)
+    world.store.put(record_key(image_id), record, 60)
+    answers = [
+        world.client.get(f"/v1/images/{image_id}"),
+        world.client.get(f"/v1/images/{image_id}/events"),
+        world.client.get(f"/v1/images/{image_id}?model=other&wait=0.01"),
+    ]
+    assert [(answer.status_code, answer.get_json()["code"]) for answer in answers] == [(404, "image-not-found")] * 3
+    assert world.client.post("/v1/images?model=fake", data=data).status_code == 200
+
+
+def test_a_lack_of_memory_at_the_worker_is_passing(world: World) -> None:
+    data = png()
+    image_id = hashlib.sha256(data).hexdigest()
+    assert world.client.post("/v1/images?model=fake", data=data).status_code == 202
+    key = EmbeddingKey.of(image_id, FAKE)
+    failed = JobState(JobStatus.FAILED, error_code="overloaded", error_detail="a worker ran out of memory")
+    world.queue._states[key] = failed
+    world.queue._waiting.clear()
+    shown = world.client.get(f"/v1/images/{image_id}?model=fake")
+    assert (shown.get_json()["status"], shown.get_json()["error"]["code"]) == ("failed", "overloaded")
+    asked = world.client.post(f"/v1/images/{image_id}/masks?model=fake", json={"prompts": [{"box": [1, 2, 3, 4]}]})
+    assert (asked.status_code, asked.headers["Retry-After"]) == (503, "10")
+    assert world.client.post("/v1/images?model=fake", data=data).get_json()["status"] == "queued"
+
+
+def test_a_request_that_finds_no_memory_is_refused_as_overloaded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_args: object, **_options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("prompt_api.service.images.inspect_image", no_memory)
+    answer = world.client.post("/v1/images?model=fake", data=png())
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "overloaded")
+    assert answer.headers["Retry-After"] == "1"

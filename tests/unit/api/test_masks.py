@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from prompt_api.metrics.timing import STAGES
 from prompt_api.models.fake.decoder import FakeDecoder
 from prompt_api.models.interface import DecodedMasks
 from prompt_api.service import masks as mask_service
+from prompt_api.service import tokens
 from prompt_api.service.masks import MaskAnswer
 from prompt_api.service.prompts import ImagePrompt, MasksQuery
 from prompt_api.service.tokens import recipe_tokens
@@ -25,6 +27,7 @@ from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import FAKE
 from shared.observe.stages import Stages
+from shared.tensors.envelope import ValueKind, seal, unseal
 from tests.support.world import OTHER, World, png
 
 CLICK = {"points": [[40, 30]], "labels": [1]}
@@ -388,3 +391,80 @@ def test_prompts_on_unknown_images_and_models_are_refused(world: World) -> None:
         assert (answer.status_code, answer.json["code"]) == (404, "image-not-found")
     answer = prompt(world, image_id, {"prompts": [CLICK]}, "?model=vit_x")
     assert (answer.status_code, answer.json["code"]) == (404, "model-not-found")
+
+
+SIZES = {
+    "2^30 x 2^30": [2**30, 2**30],
+    "more pixels than are accepted": [40_000, 40_000],
+    "a side that is too long": [1, 65_536],
+    "truth": [True, True],
+    "fractions": [80.0, 120.0],
+    "negative": [-80, -120],
+    "endless": [float("inf"), 80],
+}
+
+
+@pytest.mark.parametrize("original", SIZES.values(), ids=SIZES)
+def test_an_embedding_of_a_size_that_no_image_has_is_dropped_and_encoded_again(
+    world: World, original: list[float]
+) -> None:
+    """Its checksum is right: whoever writes to Redis can compute one."""
+    image_id = world.ready_image(png())
+    key = EmbeddingKey.of(image_id, FAKE)
+    value = world.store.get(key.redis_key)
+    assert value is not None
+    header, payload = unseal(ValueKind.EMBEDDING, value)
+    world.store.put(key.redis_key, seal(ValueKind.EMBEDDING, {**header, "original": original}, bytes(payload)), 60)
+    ask = {"prompts": [{"points": [[60, 40]], "labels": [1]}]}
+    url = f"/v1/images/{image_id}/masks?model=fake"
+    answer = world.client.post(url, json=ask)
+    assert (answer.status_code, answer.get_json()["code"]) == (409, "embedding-pending")
+    assert world.store.get(key.redis_key) is None
+    world.queue.forget(key)
+    assert world.client.get(f"/v1/images/{image_id}?model=fake").get_json()["status"] == "queued"
+    world.encode_next()
+    assert world.client.post(url, json=ask).status_code == 200
+
+
+HOSTILE_FIELDS = {
+    "truth as index": [{"points": [[1, 2]], "labels": [1]}, True, True, 1],
+    "truth as depth": [{"points": [[1, 2]], "labels": [1]}, True, 0, True],
+    "huge index": [{"points": [[1, 2]], "labels": [1]}, True, 10**300, 1],
+    "number as multimask": [{"points": [[1, 2]], "labels": [1]}, 1, 0, 1],
+    "table as multimask": [{"points": [[1, 2]], "labels": [1]}, {"a": 1}, 0, 1],
+    "truth as coordinate": [{"points": [[True, 2]], "labels": [1]}, True, 0, 1],
+    "truth as label": [{"points": [[1, 2]], "labels": [True]}, True, 0, 1],
+    "huge coordinate": [{"points": [[10**400, 2]], "labels": [1]}, True, 0, 1],
+    "huge corner": [{"box": [0, 0, 10**400, 10**400]}, True, 0, 1],
+    "endless coordinate": [{"points": [[float("inf"), 2]], "labels": [1]}, True, 0, 1],
+    "number as prompt": [7, True, 0, 1],
+    "number as token": [{"mask_token": 7}, True, 0, 1],
+    "nothing": [None, None, None, None],
+    "too few": [],
+}
+
+
+@pytest.mark.parametrize("fields", HOSTILE_FIELDS.values(), ids=HOSTILE_FIELDS)
+def test_a_token_of_hostile_fields_is_refused(world: World, fields: list[object]) -> None:
+    image_id = world.ready_image(png())
+    owner = tokens.binding(EmbeddingKey.of(image_id, FAKE))
+    assert_refused(world, image_id, tokens.pack("r", [owner, *fields]))
+
+
+@pytest.mark.parametrize("fields", [["x" * 22, True], ["x" * 22, 10**300], [True, 0], [["x" * 22], 0], [{}, {}]])
+def test_a_token_of_hostile_stored_logits_is_refused(world: World, fields: list[object]) -> None:
+    image_id = world.ready_image(png())
+    owner = tokens.binding(EmbeddingKey.of(image_id, FAKE))
+    assert_refused(world, image_id, tokens.pack("s", [owner, *fields]))
+
+
+@pytest.mark.parametrize("text", ["[" * 10_000, '{"a":' * 2_500, "9" * 5_000, "[1e400]", "1", "null", '"r"'])
+def test_a_token_of_any_json_is_refused(world: World, text: str) -> None:
+    image_id = world.ready_image(png())
+    packed = zlib.compress(text.encode(), 6, wbits=-15)
+    assert_refused(world, image_id, "r" + base64.urlsafe_b64encode(packed).rstrip(b"=").decode())
+
+
+def assert_refused(world: World, image_id: str, token: str) -> None:
+    answer = world.client.post(f"/v1/images/{image_id}/masks?model=fake", json={"prompts": [{"mask_token": token}]})
+    assert (answer.status_code, answer.get_json()["code"]) == (422, "invalid-prompt")

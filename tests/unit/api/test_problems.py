@@ -161,7 +161,7 @@ def test_readiness_names_what_fails(world: World, monkeypatch: pytest.MonkeyPatc
     assert world.client.get("/readyz").json == {
         "status": "ready",
         "failing": [],
-        "checks": {"cache": "ok", "queue": "ok", "temporary files": "ok"},
+        "checks": {"cache": "ok", "queue": "ok", "events": "ok", "temporary files": "ok"},
     }
 
     def down() -> None:
