@@ -64,6 +64,11 @@ class Settings:
         "false", "listen on addresses other than loopback without any token", choices=("false", "true")
     )
     cors_origins: str = _setting("", "origins whose pages may call the API from a browser, comma-separated")
+    allowed_hosts: str = _setting(
+        "",
+        "names under which the API answers, besides IP addresses and `localhost`, comma-separated; empty: any, but on "
+        "loopback no other",
+    )
     trusted_proxies: int = _setting(
         0, "proxies in front of the API; the client's address is taken from their `X-Forwarded-For`", least=0
     )

@@ -92,7 +92,7 @@ def test_a_stranger_is_turned_away_before_the_body_is_sent(
 ) -> None:
     host, port = stack.url.removeprefix("http://").split(":")
     with closing(socket.create_connection((host, int(port)), timeout=20)) as sock:
-        sock.sendall(f"POST /v1/images HTTP/1.1\r\nHost: x\r\n{credentials}{expect}{body}\r\n\r\n".encode())
+        sock.sendall(f"POST /v1/images HTTP/1.1\r\nHost: localhost\r\n{credentials}{expect}{body}\r\n\r\n".encode())
         head, _, answer = received(sock).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 401 Unauthorized")
     assert b"www-authenticate: bearer" in head.lower()
