@@ -83,7 +83,9 @@ class Settings:
     api_threads: int = _setting(16, "request threads per API process", least=2)
     decoder_threads: int = _setting(1, "threads one mask decoding uses", least=1)
     embedding_lru_bytes: int = _setting(536_870_912, "embeddings kept in memory per API process", least=0)
-    logits_lru_bytes: int = _setting(67_108_864, "low-res logits kept in memory per API process", least=0)
+    logits_lru_bytes: int = _setting(
+        67_108_864, "low-res logits kept in memory per API process, and in the cache per namespace", least=0
+    )
 
     device: str = _setting(
         "auto", "where the encoder runs (`auto`: a GPU if there is one)", choices=("auto", "cuda", "cpu")

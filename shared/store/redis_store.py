@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import redis
@@ -13,6 +13,15 @@ from shared.redis.failures import translated_errors
 
 _ADD_MEMBER = 'redis.call("SADD", KEYS[1], ARGV[1]) redis.call("EXPIRE", KEYS[1], ARGV[2])'
 _REMOVE_MEMBER = 'redis.call("SREM", KEYS[1], ARGV[1]) return redis.call("SCARD", KEYS[1])'
+_APPEND = """
+for i = 3, #ARGV do redis.call("RPUSH", KEYS[1], ARGV[i]) end
+redis.call("EXPIRE", KEYS[1], ARGV[2])
+local over = redis.call("LLEN", KEYS[1]) - tonumber(ARGV[1])
+if over <= 0 then return {} end
+local out = redis.call("LRANGE", KEYS[1], 0, over - 1)
+redis.call("LTRIM", KEYS[1], over, -1)
+return out
+"""
 
 T = TypeVar("T")
 
@@ -58,6 +67,11 @@ class RedisStore:
         left = self._run(key, lambda client: client.eval(_REMOVE_MEMBER, 1, key, member))
         assert isinstance(left, int)
         return left
+
+    def append_to_row(self, key: str, entries: Sequence[str], most: int, ttl: int) -> list[str]:
+        out = self._run(key, lambda client: client.eval(_APPEND, 1, key, str(most), str(ttl), *entries))
+        assert isinstance(out, list)
+        return [entry.decode() for entry in out if isinstance(entry, bytes)]
 
     def _run(self, key: str, command: Callable[[redis.Redis], T]) -> T:
         with translated_errors():

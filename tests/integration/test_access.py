@@ -56,7 +56,8 @@ def stack() -> Iterator[ObservedStack]:
 @contextmanager
 def server(stack: ObservedStack, **settings: str) -> Iterator[str]:
     """One more API process on the stack's Redis; its URL."""
-    environ = {**os.environ, "SAM_MODEL": "fake", "SAM_CACHE_URL": stack.valkey_url, "SAM_PORT": "0", **settings}
+    redis = {"SAM_CACHE_URL": stack.valkey_url, "SAM_QUEUE_URL": stack.queue_url}
+    environ = {**os.environ, "SAM_MODEL": "fake", **redis, "SAM_PORT": "0", **settings}
     command = [sys.executable, "-m", "prompt_api"]
     with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -148,15 +149,17 @@ def test_while_redis_hangs_prompts_on_images_in_memory_are_answered(stack: Obser
             return client.post(f"/v1/images/{image_id}/masks", json=CLICK).status_code
 
         assert status() == 200
-        (valkey,) = stack.pids("valkey")
-        os.kill(valkey, signal.SIGSTOP)
+        valkeys = stack.pids("valkey")
+        for valkey in valkeys:
+            os.kill(valkey, signal.SIGSTOP)
         try:
             for _ in range(5):
                 began = time.monotonic()
                 assert status() == 200
                 assert time.monotonic() - began < 2
         finally:
-            os.kill(valkey, signal.SIGCONT)
+            for valkey in valkeys:
+                os.kill(valkey, signal.SIGCONT)
         until = time.monotonic() + 10
         while client.get(f"/v1/images/{image_id}").status_code != 200:
             assert time.monotonic() < until

@@ -182,6 +182,7 @@ def test_several_processes_share_one_port_and_replace_each_other(stack: Observed
         **os.environ,
         "SAM_MODEL": "fake",
         "SAM_CACHE_URL": stack.valkey_url,
+        "SAM_QUEUE_URL": stack.queue_url,
         "SAM_PORT": "0",
         "SAM_API_PROCESSES": "2",
     }
