@@ -84,4 +84,4 @@ class Population:
 def embeddings_kept(cache_url: str) -> int:
     """Number of embeddings that a cache holds now."""
     with redis.Redis.from_url(cache_url) as client:
-        return sum(1 for _ in client.scan_iter("sam:embedding:*", count=1000))
+        return sum(1 for _ in client.scan_iter("sam:tensors:*", count=1000))

@@ -17,7 +17,7 @@ _SOON = 60.0
 POPPED = re.compile(rb"LMOVE\r\n")
 JOB = re.compile(rb"\w+-[0-9a-f]{16}-\w+-([0-9a-f]{64})")
 LOADED = re.compile(rb"GET\r\n\$\d+\r\nsam:image:[^\r\n]*?([0-9a-f]{64})}\r\n")
-STORED = re.compile(rb"SET\r\n\$\d+\r\nsam:embedding:[^\r\n]*?([0-9a-f]{64})}\r\n")
+STORED = re.compile(rb"SET\r\n\$\d+\r\nsam:tensors:[^\r\n]*?([0-9a-f]{64})}\r\n")
 """What a worker says to Redis when it takes a job, and the reply with the job's id; when it loads an image, and when it
 stores an embedding."""
 

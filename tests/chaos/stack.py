@@ -31,7 +31,7 @@ _START_SECONDS = 120.0
 _RESTART_SECONDS = 0.5
 _API_URL = re.compile(r"https?://[^\s/]+:\d+")
 _READY = re.compile(r"\bready:")
-_STORED = re.compile(rb"SET\r\n\$\d+\r\nsam:embedding:[^\r\n]*:{([0-9a-f]{64})}\r\n")
+_STORED = re.compile(rb"SET\r\n\$\d+\r\nsam:tensors:[^\r\n]*:{([0-9a-f]{64})}\r\n")
 _KEPT_LINES = 4_000
 
 WORKER = ("-m", "encoder_worker")
