@@ -18,7 +18,7 @@ help:
 	@echo "make test-torch  the tests of the ViT models alone"
 	@echo "make bench  what prompts cost here, against SamPredictor: ten quiet minutes (PHOTO=path adds yours)"
 	@echo "make bench-scale  replicas behind the gateway: prompts per second, hit rates, a replica more and less: ten quiet minutes"
-	@echo "make chaos  break the running service in every way it promises to survive: six quiet minutes (SEED=7 varies it)"
+	@echo "make chaos  break the running service in every way it promises to survive: eight quiet minutes (SEED=7 varies it)"
 	@echo "make fuzz   throw mutated bytes at whatever reads what clients send: TIME=60 seconds at each of five readers"
 	@echo "make soak   100,000 prompts and 2,000 uploads, watching what stays behind: half a quiet hour"
 	@echo "make label-studio-check  a real Label Studio and its editor in Chromium: a gigabyte, ten minutes (PICTURES=folder keeps screenshots)"

@@ -140,6 +140,16 @@ class Link:
 
         self._call(mute())
 
+    def send_surplus(self, reply: bytes) -> None:
+        """Send `reply` to the client of each connection on which nothing was asked, as if the server had."""
+
+        async def send() -> None:
+            for connection in self._connections:
+                if connection.idle:
+                    connection.client.write(reply)
+
+        self._call(send())
+
     def arm(self, trap: Trap) -> None:
         """Set a trap beside those there are."""
 
@@ -309,6 +319,11 @@ class _Connection:
             self._to_server, self._passed = to_server, 0
         self._passed += more
         return self._passed
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last that passed was a reply."""
+        return self._passed > 0 and not self._to_server
 
     async def unless_forgotten(self) -> None:
         if self.forgotten:
