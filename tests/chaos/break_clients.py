@@ -49,6 +49,7 @@ def stalled_readers(scenery: Scenery) -> Iterator[None]:
             sock = held.enter_context(_connected(scenery, small_window=True))
             sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         _watch_health(scenery, 2 * scenery.hold)
+    scenery.injected.note += f" beside {STALLED} readers of {path.rpartition('/')[2]}"
     yield
 
 

@@ -36,8 +36,8 @@ def resets(scenery: Scenery) -> Iterator[None]:
 
 
 SURPLUS = (b"-ERR nobody asked\r\n", b"nonsense\r\n")
-"""A reply that nobody asked for, and what is no reply at all. A request that is under way already may take either for its
-own: so neither is one from which anything could be concluded."""
+"""A reply that nobody asked for, and what is no reply at all. A request that is under way already may take either for
+its own: so neither is one from which anything could be concluded."""
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-SIZE = 64 * 1024 * 1024
-_PIECE = bytes(64 * 1024)
+SIZE = "640m"
+"""As large as that of a replica in docker-compose.yml."""
+
+_PIECES = (4 * 1024 * 1024, 4096)
 
 
 class Scratch:
@@ -36,9 +38,12 @@ class Scratch:
         if not self._mounted:
             self._limit_files(0)
             return
-        with suppress(OSError), self._filler.open("wb", buffering=0) as file:  # ended by "no space left on device"
-            while True:
-                file.write(_PIECE)
+        with self._filler.open("wb", buffering=0) as file:
+            for size in _PIECES:
+                piece = bytes(size)
+                with suppress(OSError):  # "no space left on device"
+                    while True:
+                        file.write(piece)
 
     def drain(self) -> None:
         self._limit_files(resource.RLIM_INFINITY)
