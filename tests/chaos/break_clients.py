@@ -118,8 +118,8 @@ def _allow_files(pid: int, soft: int, hard: int) -> None:
 
 def _large_file(scenery: Scenery) -> str:
     """The path of the browser's runtime, if this service has it; else of an embedding."""
-    runtime = next(file.name for file in RUNTIME.files if file.name.endswith(".wasm"))
-    path = f"/static/runtime/{RUNTIME.version}/{runtime}"
+    largest = max(RUNTIME.files, key=lambda file: file.size)
+    path = f"/static/runtime/{RUNTIME.version}/{largest.name}"
     connection = HTTPConnection(_address(scenery), timeout=60)
     connection.request("HEAD", path)
     found = connection.getresponse().status == 200
