@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -97,12 +98,14 @@ class _Watch:
 
     def __init__(self, stack: ObservedStack) -> None:
         self._stack = stack
-        self._client = redis.Redis.from_url(stack.valkey_url)
+        self._clients = [redis.Redis.from_url(url) for url in (stack.valkey_url, stack.queue_url)]
         self._began = time.monotonic()
         self.samples: list[Vitals] = []
 
     def look(self, tally: Tally) -> Vitals:
-        keys, lasting = of_redis(self._client)
+        seen = [of_redis(client) for client in self._clients]
+        keys: Counter[str] = sum((Counter(kinds) for kinds, _ in seen), Counter())
+        lasting = sum(count for _, count in seen)
         processes = {name: of_process(self._stack.pids(name)[0]) for name in PROCESSES}
         at = round(time.monotonic() - self._began, 1)
         return Vitals(at, tally.prompts, tally.uploads, processes, keys, lasting)

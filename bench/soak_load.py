@@ -145,7 +145,8 @@ class Client(threading.Thread):
         """Begin an upload, and close the connection in the middle of it."""
         host, _, port = self._address.partition(":")
         with socket.create_connection((host, int(port)), timeout=_TIMEOUT) as sock:
-            sock.sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + bytes(50_000))
+            head = b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
+            sock.sendall(head + bytes(50_000))
 
     def _prompt(self, image_id: str) -> int:
         """Prompt the image in one of the ways that clients do. Returns the number of prompts answered."""

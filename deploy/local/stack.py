@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from deploy.local.embedded_valkey import start_valkey
+from deploy.local.embedded_valkey import QUEUE, cache_options, start_valkey
 from deploy.local.process import Child, ProcessGroup, StackError, stop_all
 from deploy.local.weights import fetch_weights
 
@@ -44,7 +44,7 @@ class _Worker:
 
 
 class LocalStack:
-    """Valkey, workers and the API as child processes; a context manager.
+    """A Valkey for each role, workers and the API as child processes; a context manager.
 
     If `SAM_CACHE_URL` or `SAM_QUEUE_URL` is set, no Valkey is started and those are used. A worker that dies is started
     again, with growing pauses. The children always end with this process.
@@ -78,7 +78,7 @@ class LocalStack:
         self._failed = threading.Event()
         self._failure = ""
         self._group: ProcessGroup | None = None
-        self._valkey: Child | None = None
+        self._valkeys: list[Child] = []
         self._workers: list[_Worker] = []
         self._api: Child | None = None
         self._watcher = threading.Thread(target=self._watch, name="watch the stack", daemon=True)
@@ -113,7 +113,7 @@ class LocalStack:
         if self._group is None:
             return
         workers = [worker.child for worker in self._workers]
-        stages = [[self._api] if self._api else [], workers, [self._valkey] if self._valkey else []]
+        stages = [[self._api] if self._api else [], workers, self._valkeys]
         try:
             for children in stages:
                 stop_all(children)
@@ -126,9 +126,9 @@ class LocalStack:
 
     @property
     def children(self) -> dict[str, Child]:
-        """Children by name (`valkey`, `worker 1`…, `api`) that were started, even if they have ended."""
+        """Children by name (`valkey cache`, `valkey queue`, `worker 1`…, `api`) that were started, ended or not."""
         with self._lock:
-            children = [self._valkey, *(worker.child for worker in self._workers), self._api]
+            children = [*self._valkeys, *(worker.child for worker in self._workers), self._api]
         return {child.name: child for child in children if child is not None}
 
     def _start(self) -> None:
@@ -138,9 +138,12 @@ class LocalStack:
         started = time.monotonic()
         deadline = started + self._start_seconds
         if not (self._environ.get("SAM_CACHE_URL") or self._environ.get("SAM_QUEUE_URL")):
-            self._valkey, url = start_valkey(self._group, self._sink("valkey"), deadline)
-            self._environ |= {"SAM_CACHE_URL": url, "SAM_QUEUE_URL": url}
-            self._announce(f"valkey: embedded, in memory, at {url}")
+            for role, options in (("cache", cache_options()), ("queue", QUEUE)):
+                name = f"valkey {role}"
+                child, url = start_valkey(self._group, self._sink(name), deadline, options, name)
+                self._valkeys.append(child)
+                self._environ[f"SAM_{role.upper()}_URL"] = url
+                self._announce(f"{name}: embedded, in memory, at {url}")
         for number in range(1, self._worker_count + 1):
             self._workers.append(_Worker(self._spawn(f"worker {number}", "encoder_worker")))
         self._start_api(deadline)
@@ -172,7 +175,7 @@ class LocalStack:
     def _watch(self) -> None:
         while not self._closing.wait(_WATCH_SECONDS):
             with self._lock:
-                for child in (self._valkey, self._api):
+                for child in (*self._valkeys, self._api):
                     if child is not None and child.exit_code is not None:
                         self._fail(child)
                         return

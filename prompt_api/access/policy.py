@@ -12,6 +12,7 @@ import redis
 from prompt_api.access.cors import parse_origins
 from prompt_api.access.grants import Authenticator, parse_grants
 from prompt_api.access.owners import Everyone, Owners, RecordedOwners
+from prompt_api.access.pages import PageRules, allowed_hosts
 from prompt_api.access.rates import RateLimits, parse_rates
 from shared.contract.errors import ConfigurationError
 from shared.contract.settings import Settings
@@ -24,12 +25,14 @@ class AccessPolicy:
 
     Attributes:
         origins: origins of the pages that may call the API from a browser.
+        pages: refuses what other pages send.
     """
 
     authenticator: Authenticator
     owners: Owners
     rates: RateLimits
     origins: frozenset[str]
+    pages: PageRules
 
 
 def access_policy(
@@ -56,7 +59,18 @@ def access_policy(
         owners=RecordedOwners(sets=sets, ttl=owners_ttl, clock=clock) if authenticator.enabled else Everyone(),
         rates=RateLimits(parse_rates(settings), client),
         origins=parse_origins(settings.cors_origins),
+        pages=page_rules(settings),
     )
+
+
+def page_rules(settings: Settings) -> PageRules:
+    """Return the rules for pages that `settings` describe.
+
+    Raises:
+        ConfigurationError: a setting is malformed.
+    """
+    hosts = allowed_hosts(settings.allowed_hosts, settings.host, loopback=is_loopback(settings.host))
+    return PageRules(parse_origins(settings.cors_origins), hosts)
 
 
 def require_safe(settings: Settings) -> None:
@@ -67,7 +81,7 @@ def require_safe(settings: Settings) -> None:
             `SAM_ALLOW_ANONYMOUS` does not say that this is intended.
     """
     parse_rates(settings)
-    parse_origins(settings.cors_origins)
+    page_rules(settings)
     label_studio_namespace(settings)
     if parse_grants(settings.tokens) or settings.allow_anonymous == "true" or is_loopback(settings.host):
         return

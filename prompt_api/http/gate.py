@@ -1,6 +1,6 @@
 """The gate that every request to the Flask application passes.
 
-It checks the token, its scope, the rate limits and who has the image.
+It checks the page that sent the request, the token, its scope, the rate limits and who has the image.
 """
 
 from __future__ import annotations
@@ -31,6 +31,14 @@ def layer(policy: AccessPolicy) -> Layer:
     """
 
     def admit() -> Response | None:
+        sent = request.headers
+        policy.pages.require(
+            method=request.method,
+            path=request.path,
+            host=sent.get("Host"),
+            origin=sent.get("Origin"),
+            fetch_site=sent.get("Sec-Fetch-Site"),
+        )
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return Response(status=204, headers=dict(cors.preflight(request.headers.get("Origin"), policy.origins)))
         if request.url_rule is None:  # no route matches

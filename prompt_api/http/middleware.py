@@ -21,7 +21,7 @@ def layers(services: Services, tracer: Tracer) -> tuple[Layer, ...]:
         request_scope.layer(tracer),  # request id, log line and span, also for requests that the layers below refuse
         measured.layer(services.metrics),  # counts and times; the gate below is one of the times
         redis_waits.layer(services.settings.redis_timeout),  # limits the waits for Redis; the gate asks Redis too
-        gate.layer(services.access),  # token, scope, rate limits, owner of the image
+        gate.layer(services.access),  # page, token, scope, rate limits, owner of the image
         measured.admitted_layer(),  # measures the time of the layers above
         held_answers.layer(services.answers),  # counts large answers; the layers above see one that it refuses
     )

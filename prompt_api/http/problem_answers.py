@@ -21,7 +21,7 @@ def response(
 ) -> Response:
     log_context.add(code=code)
     body = json.dumps(problems.document(status, code, detail, extra))
-    return Response(body, status, headers=problems.headers(status, retry_after), content_type=problems.MEDIA_TYPE)
+    return Response(body, status, headers=problems.headers(code, retry_after), content_type=problems.MEDIA_TYPE)
 
 
 def from_error(error: errors.SamCacheError) -> Response:

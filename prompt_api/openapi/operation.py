@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from prompt_api.access.pages import OPEN_TO_ANY_HOST, READING
 from prompt_api.access.scopes import Scope, needed_scope, spent_quota
 from prompt_api.openapi import parameters
 from prompt_api.openapi.refusals import refusals
-from shared.contract.errors import Forbidden, RateLimited, SamCacheError, Unauthorized
+from shared.contract.errors import Forbidden, ForeignOrigin, RateLimited, SamCacheError, Unauthorized, UnknownHost
 
 SECURITY_SCHEME = "token"
 
@@ -71,7 +72,9 @@ class Operation:
     def _all_errors(self) -> tuple[type[SamCacheError], ...]:
         gate = (Unauthorized, Forbidden) if self.scope else ()
         limited = (RateLimited,) if spent_quota(self.method, self.path) else ()
-        return (*gate, *limited, *self.errors)
+        hosts = () if self.path in OPEN_TO_ANY_HOST else (UnknownHost,)
+        pages = () if self.method in READING else (ForeignOrigin,)
+        return (*hosts, *pages, *gate, *limited, *self.errors)
 
 
 def json_answer(

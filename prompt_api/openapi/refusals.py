@@ -25,7 +25,7 @@ def problem_response(status: int, codes: list[str], description: str, *, retry_a
     """Return a response that is a problem document with one of `codes`. `components/examples` has one for each."""
     headers = [
         *(["Retry-After"] if retry_after else []),
-        *(["WWW-Authenticate"] if status in CHALLENGE else []),
+        *(["WWW-Authenticate"] if any(code in CHALLENGE for code in codes) else []),
     ]
     narrowed = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
     return {

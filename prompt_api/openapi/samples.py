@@ -23,6 +23,8 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
     for error in (
         errors.Unauthorized("this service wants a token: send `Authorization: Bearer …`"),
         errors.Forbidden("the token does not have the scope `write`", scope="write"),
+        errors.ForeignOrigin("a page of another origin may not do this; add its origin to SAM_CORS_ORIGINS"),
+        errors.UnknownHost("the service does not answer under this name; add it to SAM_ALLOWED_HOSTS"),
         errors.ImageNotFound("no image of this id was uploaded, or it was deleted or forgotten"),
         errors.ModelNotFound("model 'vit_x' is not served here; served models: mobile_sam"),
         errors.EmbeddingPending("the image is not encoded yet", retry_after=1),

@@ -15,12 +15,18 @@ from prompt_api.service import tokens
 from prompt_api.service.lru import ByteLru, LruStats
 from prompt_api.service.prompts import ImagePrompt
 from shared.contract import errors
-from shared.contract.keys import EmbeddingKey, logits_key
-from shared.store.interface import Store
+from shared.contract.keys import EmbeddingKey, logits_key, logits_row_key
+from shared.store.interface import StoreWithSets
 from shared.tensors.logits import decode_logits, encode_logits
 
 DecodePrompt = Callable[[ImagePrompt, bool, int], DecodedMasks]
 """Decodes one prompt (prompt, multimask, nesting left) on the current image."""
+
+_UNIT = 64 * 1024
+"""Bytes for which stored logits have one entry in the row of their namespace."""
+
+_LEAST_UNITS = 16
+"""Room for two answers of four masks, however small the capacity is."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,14 +67,15 @@ def must_be_whole(prompt: ImagePrompt) -> bool:
 class Refinement:
     """Keeps recent low-res logits in memory, capped in bytes; see `prompt_api.service.tokens` for the rest."""
 
-    def __init__(self, *, store: Store, capacity: int, ttl: int, changed: Callable[[LruStats], None]) -> None:
+    def __init__(self, *, store: StoreWithSets, capacity: int, ttl: int, changed: Callable[[LruStats], None]) -> None:
         """Args:
-        capacity: bytes of logits kept in memory.
+        capacity: bytes of logits kept in memory, and most bytes of them stored for one namespace.
         changed: called after each change of what is kept.
         ttl: seconds for which logits that no recipe can reproduce are stored.
         """
         self._store = store
         self._ttl = ttl
+        self._most_units = max(_LEAST_UNITS, capacity // _UNIT)
         self._lru: ByteLru[tuple[str, str], _Logits] = ByteLru(capacity, changed)
 
     def resolve(
@@ -129,7 +136,7 @@ class Refinement:
         else:
             name = tokens.new_name()
             value = encode_logits(key, answer.logits)
-            keep = partial(self._save, _stored_key(name, namespace), value)
+            keep = partial(self._save, name, namespace, value)
             issued = tokens.stored_tokens(key, name, count, namespace)
         if not whole:
             return Issued(issued, keep)
@@ -142,9 +149,17 @@ class Refinement:
         """Drop the image's logits from memory."""
         self._lru.discard(lambda entry: entry[0] == image_id)
 
-    def _save(self, stored_key: str, value: bytes) -> None:
+    def _save(self, name: str, namespace: str, value: bytes) -> None:
+        """Store logits.
+
+        A namespace has a bounded room for them, so that they do not push images out of the cache. Its oldest go first.
+        """
+        units = [name] * -(-len(value) // _UNIT)
         try:
-            self._store.put(stored_key, value, self._ttl)
+            oldest = self._store.append_to_row(logits_row_key(namespace), units, self._most_units, self._ttl)
+            for one in dict.fromkeys(oldest):
+                self._store.delete(_stored_key(one, namespace))
+            self._store.put(_stored_key(name, namespace), value, self._ttl)
         except errors.StoreUnavailable as error:
             # The masks are computed, and the token works in this process: that is better than a 503.
             _log.warning("low-res logits kept in memory only: %s", error.detail)

@@ -66,7 +66,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
         body = json.dumps(problems.document(error.code, code, str(error.body))).encode()
         self.status = f"{error.code} {error.reason}"
         self.response_headers += [("Content-Type", problems.MEDIA_TYPE), ("Connection", "close"), (HEADER, request_id)]
-        self.response_headers += problems.headers(error.code, retry_after).items()
+        self.response_headers += problems.headers(code, retry_after).items()
         self.response_headers += headers.EVERYWHERE.items()
         self.response_headers += cors.allowed(self.request.headers.get("ORIGIN"), self.channel.origins).items()
         self.set_close_on_finish()

@@ -1,4 +1,4 @@
-"""Refuses a request without a valid token before its body is read, so that strangers cannot fill memory or disk."""
+"""Refuses strangers and foreign pages before their bodies are read, so that they cannot fill memory or disk."""
 
 from __future__ import annotations
 
@@ -18,12 +18,20 @@ def channel_class(
     """Return the class that waitress makes for each connection.
 
     Args:
-        policy: its authenticator checks the token; its origins may read a refusal.
+        policy: its authenticator checks the token, its page rules check the page; its origins may read a refusal.
         budget: limits the bodies of all connections together.
         count_refusal: called with route, method, status and code of each request that never reaches the application.
     """
 
     def admit(headers: Mapping[str, str]) -> None:
+        # What has a body is meant to change something, whatever its method. The gate looks at the rest.
+        policy.pages.require(
+            method="POST",
+            path="",
+            host=headers.get("HOST"),
+            origin=headers.get("ORIGIN"),
+            fetch_site=headers.get("SEC_FETCH_SITE"),
+        )
         if policy.authenticator.enabled:
             policy.authenticator.require(headers.get("AUTHORIZATION"))
 

@@ -13,6 +13,7 @@ MEDIA_TYPE = "application/problem+json"
 STATUS: dict[type[errors.SamCacheError], int] = {
     errors.Unauthorized: 401,
     errors.Forbidden: 403,
+    errors.ForeignOrigin: 403,
     errors.ImageNotFound: 404,
     errors.ModelNotFound: 404,
     errors.EmbeddingPending: 409,
@@ -21,6 +22,7 @@ STATUS: dict[type[errors.SamCacheError], int] = {
     errors.ImageTooLarge: 413,
     errors.RequestTooLarge: 413,
     errors.UnsupportedImage: 415,
+    errors.UnknownHost: 421,
     # Not 413, which is about the size of a request. This request is small, and only its answer would be too large.
     errors.AnswerTooLarge: 422,
     errors.InvalidImage: 422,
@@ -34,8 +36,8 @@ STATUS: dict[type[errors.SamCacheError], int] = {
 }
 """HTTP status of each error that a client can get. A class that is missing here is a bug and is answered with 500."""
 
-CHALLENGE = {401: "Bearer", 403: 'Bearer error="insufficient_scope"'}
-"""`WWW-Authenticate` by status. Basic is accepted but not offered: browsers would ask for a user and a password."""
+CHALLENGE = {errors.Unauthorized.code: "Bearer", errors.Forbidden.code: 'Bearer error="insufficient_scope"'}
+"""`WWW-Authenticate` by code. Basic is accepted but not offered: browsers would ask for a user and a password."""
 
 
 def document(status: int, code: str, detail: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -50,11 +52,11 @@ def document(status: int, code: str, detail: str, extra: dict[str, Any] | None =
     }
 
 
-def headers(status: int, retry_after: float | None = None) -> dict[str, str]:
+def headers(code: str, retry_after: float | None = None) -> dict[str, str]:
     """Return the headers of an answer with a problem document, except `Content-Type`."""
     found = {"Cache-Control": "no-store"}
     if retry_after is not None:
         found["Retry-After"] = str(max(1, math.ceil(retry_after)))
-    if status in CHALLENGE:
-        found["WWW-Authenticate"] = CHALLENGE[status]
+    if code in CHALLENGE:
+        found["WWW-Authenticate"] = CHALLENGE[code]
     return found

@@ -16,7 +16,9 @@
     │   ├── ImageExpired                  image-expired
     │   ├── ImageUnreachable              image-unreachable
     │   ├── Unauthorized                  unauthorized
-    │   └── Forbidden                     forbidden
+    │   ├── Forbidden                     forbidden
+    │   ├── ForeignOrigin                 foreign-origin
+    │   └── UnknownHost                   unknown-host
     ├── EncodeFailed                      encode-failed
     ├── Unavailable                       try again later
     │   ├── StoreUnavailable              store-unavailable
@@ -148,6 +150,18 @@ class Forbidden(RequestError):
     """The token is known but does not allow this."""
 
     code = "forbidden"
+
+
+class ForeignOrigin(RequestError):
+    """A page of another origin, which is not allowed to, sent the request through a browser."""
+
+    code = "foreign-origin"
+
+
+class UnknownHost(RequestError):
+    """The service does not answer under the name that the request's `Host` header has."""
+
+    code = "unknown-host"
 
 
 class EncodeFailed(SamCacheError):

@@ -6,6 +6,7 @@ Cache role (may evict):
     sam:tensors:<model>:<weights>:<prep>:{<id>}     the image embedding, see `shared.tensors.embedding`
     sam:owners:{<id>}                               namespaces that uploaded the image, as a set; only if tokens are set
     sam:logits:<token>                              low-res logits of one answer, see `shared.tensors.logits`
+    sam:logits-row:<namespace>                      names of a namespace's stored logits, the oldest first
     sam:rate:{…}                                    a client's recent requests, as the `limits` library counts them; in
                                                     the queue role if the cache is a Cluster
 Queue role (must not evict): RQ's own keys, the channel EVENTS, and
@@ -115,6 +116,10 @@ def owners_key(image_id: str) -> str:
 
 def logits_key(token: str) -> str:
     return f"sam:logits:{token}"
+
+
+def logits_row_key(namespace: str) -> str:
+    return f"sam:logits-row:{namespace}"
 
 
 def damaged_job_key(job_id: str) -> str:

@@ -68,6 +68,11 @@ class Settings:
         choices=("false", "true"),
     )
     cors_origins: str = _setting("", "origins whose pages may call the API from a browser, comma-separated")
+    allowed_hosts: str = _setting(
+        "",
+        "names under which the API answers, besides IP addresses and `localhost`, comma-separated; empty: any, but on "
+        "loopback no other",
+    )
     trusted_proxies: int = _setting(
         0, "number of proxies in front of the API; the client's address is taken from their `X-Forwarded-For`", least=0
     )
@@ -84,7 +89,11 @@ class Settings:
     api_threads: int = _setting(16, "request threads per API process", least=2)
     decoder_threads: int = _setting(1, "threads that one mask decoding uses", least=1)
     embedding_lru_bytes: int = _setting(536_870_912, "bytes of embeddings kept in memory per API process", least=0)
-    logits_lru_bytes: int = _setting(67_108_864, "bytes of low-res logits kept in memory per API process", least=0)
+    logits_lru_bytes: int = _setting(
+        67_108_864,
+        "bytes of low-res logits kept in memory per API process, and in the cache per namespace",
+        least=0,
+    )
 
     device: str = _setting(
         "auto", "where the encoder runs (`auto`: a GPU if there is one)", choices=("auto", "cuda", "cpu")

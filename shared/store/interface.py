@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -49,5 +50,20 @@ class Sets(Protocol):
         ...
 
 
-class StoreWithSets(Store, Sets, Protocol):
-    """A store of both bytes and sets."""
+class Rows(Protocol):
+    """Rows of short strings under keys, each row with a time to live. Any operation may raise `StoreUnavailable`.
+
+    Like a value, a whole row may vanish at any time.
+    """
+
+    def append_to_row(self, key: str, entries: Sequence[str], most: int, ttl: int) -> list[str]:
+        """Append `entries` to the row, and keep the row for `ttl` seconds from now.
+
+        Returns:
+            The oldest entries, which were taken out in the same atomic step so that at most `most` are left.
+        """
+        ...
+
+
+class StoreWithSets(Store, Sets, Rows, Protocol):
+    """A store of bytes, sets and rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import redis
@@ -13,6 +13,15 @@ from shared.redis.replies import UnexpectedReply
 
 _ADD_MEMBER = 'redis.call("SADD", KEYS[1], ARGV[1]) redis.call("EXPIRE", KEYS[1], ARGV[2])'
 _REMOVE_MEMBER = 'redis.call("SREM", KEYS[1], ARGV[1]) return redis.call("SCARD", KEYS[1])'
+_APPEND = """
+for i = 3, #ARGV do redis.call("RPUSH", KEYS[1], ARGV[i]) end
+redis.call("EXPIRE", KEYS[1], ARGV[2])
+local over = redis.call("LLEN", KEYS[1]) - tonumber(ARGV[1])
+if over <= 0 then return {} end
+local out = redis.call("LRANGE", KEYS[1], 0, over - 1)
+redis.call("LTRIM", KEYS[1], over, -1)
+return out
+"""
 
 T = TypeVar("T")
 
@@ -51,6 +60,9 @@ class RedisStore:
     def remove_member(self, key: str, member: str) -> int:
         return self._run(key, lambda client: _count(client.eval(_REMOVE_MEMBER, 1, key, member)))
 
+    def append_to_row(self, key: str, entries: Sequence[str], most: int, ttl: int) -> list[str]:
+        return self._run(key, lambda client: _row(client.eval(_APPEND, 1, key, str(most), str(ttl), *entries)))
+
     def _run(self, key: str, command: Callable[[redis.Redis], T]) -> T:
         with translated_errors(self._client):
             return self._client.run(key, command) if isinstance(self._client, Cluster) else command(self._client)
@@ -77,3 +89,9 @@ def _texts(reply: object) -> frozenset[str]:
     if isinstance(reply, set | list) and all(isinstance(member, bytes) for member in reply):
         return frozenset(member.decode(errors="replace") for member in reply)
     raise UnexpectedReply("the members of a set are bytes")
+
+
+def _row(reply: object) -> list[str]:
+    if isinstance(reply, list) and all(isinstance(entry, bytes) for entry in reply):
+        return [entry.decode(errors="replace") for entry in reply]
+    raise UnexpectedReply("the entries of a row are bytes")

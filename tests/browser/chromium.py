@@ -7,6 +7,9 @@ from pathlib import Path
 
 from selenium import webdriver
 
+NAME_THAT_LEADS_HERE = "rebound.test"
+"""A name that the browser resolves to 127.0.0.1, like one of a page that does DNS rebinding."""
+
 ARGUMENTS = (
     "--headless",
     "--no-sandbox",
@@ -17,6 +20,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
     "--window-size=1280,800",
+    f"--host-resolver-rules=MAP {NAME_THAT_LEADS_HERE} 127.0.0.1",
 )
 
 

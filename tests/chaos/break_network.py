@@ -35,6 +35,20 @@ def resets(scenery: Scenery) -> Iterator[None]:
     yield
 
 
+SURPLUS = (b"-ERR nobody asked\r\n", b"nonsense\r\n")
+"""A reply that nobody asked for, and what is no reply at all. A request that is under way already may take either for
+its own: so neither is one from which anything could be concluded."""
+
+
+@contextmanager
+def surplus_replies(scenery: Scenery) -> Iterator[None]:
+    """Every connection that waits for nothing is sent a reply, so that each later one would answer the one before."""
+    for reply in SURPLUS:
+        scenery.stack.send_surplus(reply)
+        scenery.stay(1 / len(SURPLUS))
+    yield
+
+
 @contextmanager
 def forgotten(scenery: Scenery) -> Iterator[None]:
     """Every connection falls silent for good without being closed; new ones work."""

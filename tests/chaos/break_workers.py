@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import find_model
 from tests.chaos.commands import LOADED
 from tests.chaos.scenery import Break, Scenery
 from tests.chaos.stack import WORKERS
@@ -72,6 +74,40 @@ def freeze_worker(scenery: Scenery) -> Iterator[None]:
     finally:
         scenery.stack.thaw_worker(number)
     yield
+
+
+NONSENSE = {
+    "created_at": b"nonsense",
+    "data": b"\xff\xfe",
+    "status": b"no such status",
+    "timeout": b"nonsense",
+    "meta": b"{",
+    "origin": b"\xff",
+}
+
+
+@contextmanager
+def damaged_job(scenery: Scenery) -> Iterator[None]:
+    """Jobs that nobody can read wait, run and are lost, as far as Redis says; then a worker is killed in mid-encode."""
+    client, queue = scenery.stack.queue.client, EmbeddingKey.of("0" * 64, find_model(scenery.model)).queue
+    waiting, running, popped = f"rq:queue:{queue}", f"rq:wip:{queue}", f"rq:queue:{queue}:intermediate"
+    hashed, text = f"{queue}-damaged", f"{queue}-text"
+    client.hset(f"rq:job:{hashed}", mapping=NONSENSE)
+    client.set(f"rq:job:{text}", b"no hash at all")
+    for job in (hashed, text, f"{queue}-absent"):
+        client.rpush(waiting, job)
+        client.rpush(popped, job)
+        client.zadd(running, {f"{job}:execution": 1, job: 1})
+    try:
+        with kill_worker_mid_encode(scenery):
+            scenery.ledger.wait_for_end(scenery.injected.victim, _SOON)
+            yield
+    finally:
+        client.delete(f"rq:job:{hashed}", f"rq:job:{text}")
+        for job in (hashed, text, f"{queue}-absent"):
+            client.lrem(waiting, 0, job)
+            client.lrem(popped, 0, job)
+            client.zrem(running, f"{job}:execution", job)
 
 
 def shift_clock(seconds: int) -> Break:

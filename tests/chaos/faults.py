@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from tests.chaos import break_images, break_network, break_redis, break_workers
+from tests.chaos import break_clients, break_disk, break_images, break_network, break_redis, break_workers
 from tests.chaos.commands import JOB, POPPED, STORED
 from tests.chaos.ledger import Injected
 from tests.chaos.scenery import Break
@@ -73,5 +73,11 @@ FAULTS = (
     Fault("connections reset", break_network.resets, stops_redis=True),
     Fault("connections refused", break_network.bad_weather(Weather(refuse=True)), stops_redis=True),
     Fault("values cut in the middle", break_network.bad_weather(Weather(cut=MIDDLE)), stops_redis=True),
+    Fault("surplus replies", break_network.surplus_replies, stops_redis=True),
+    Fault("worker killed beside jobs that cannot be read", break_workers.damaged_job),
+    Fault("readers that stall", break_clients.stalled_readers, bound=10.0),
+    Fault("a heavy client", break_clients.heavy_client, bound=10.0),
+    Fault("short of descriptors", break_clients.short_of_descriptors, bound=10.0),
+    Fault("no room for temporary files", break_disk.full_scratch, bound=10.0),
 )
 """In the order in which they are injected."""

@@ -125,6 +125,12 @@ def image_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def padded(jpeg: bytes, size: int) -> bytes:
+    """The file made at least `size` bytes long with comments, which no decoder looks at."""
+    comment = b"\xff\xfe\xff\xff" + bytes(0xFFFF - 2)
+    return jpeg[:2] + comment * (size // len(comment) + 1) + jpeg[2:]
+
+
 def undecodable(scene: Scene) -> dict[str, bytes]:
     """Files that are no images, by what is wrong with them."""
     other = Image.new("RGB", (8, 8))

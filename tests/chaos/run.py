@@ -139,7 +139,18 @@ def run(plan: Plan, seed: int, say: Callable[[str], None] = lambda _: None) -> R
                 load.require_whole()
                 entry = fault.begin()
                 scenery = Scenery(
-                    stack, material, ledger, load, kept, client, dice, plan.model, plan.hold, plan.encoding, entry
+                    stack,
+                    material,
+                    ledger,
+                    load,
+                    kept,
+                    client,
+                    dice,
+                    plan.model,
+                    plan.hold,
+                    plan.encoding,
+                    entry,
+                    plan.slack,
                 )
                 with fault.inject(scenery):
                     entry.healed = time.monotonic()

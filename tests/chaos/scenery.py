@@ -23,6 +23,7 @@ class Scenery:
         hold: seconds a fault of the network or of Redis lasts.
         encoding: seconds that an encoding takes at least, so that a kill after half of it is in its middle.
         injected: the fault's own entry in the table.
+        slack: what bounds in seconds are multiplied with.
     """
 
     stack: ChaosStack
@@ -36,6 +37,7 @@ class Scenery:
     hold: float
     encoding: float
     injected: Injected
+    slack: float
 
     def stay(self, times: float = 1.0) -> None:
         """Leave the fault be for as many times `hold`."""

@@ -14,12 +14,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from bench.cores import children
 from deploy.local.process import Child, ProcessGroup, StackError, stop_all
 from deploy.local.stack import SERVICE_ENVIRON
 from tests.chaos.commands import STORED
+from tests.chaos.scratch import Scratch
 from tests.support.proxy import FAIR, Link, Proxy, Trap, Weather
 from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 
@@ -34,6 +36,7 @@ _API_URL = re.compile(r"https?://[^\s/]+:\d+")
 _READY = re.compile(r"\bready:")
 _KEPT_LINES = 4_000
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 WORKER = ("-m", "encoder_worker")
 
 
@@ -42,6 +45,7 @@ class ChaosStack:
 
     Attributes:
         cache, queue: the servers.
+        scratch: the folder for temporary files of the API.
         url: where the API answers.
         encodes: embeddings that workers wrote, by image id.
         problems: lines of the children's logs that tell of a bug.
@@ -58,6 +62,7 @@ class ChaosStack:
         self._environ |= {"SAM_API_PROCESSES": str(API_PROCESSES)}
         self._folder = folder
         self._logs: dict[str, deque[str]] = {}
+        self._counts: Counter[str] = Counter()
         self._lock = threading.RLock()  # guards the workers against the thread that revives them
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._revive, name="revive workers", daemon=True)
@@ -88,6 +93,10 @@ class ChaosStack:
             stop_all(list(self._workers.values()))
         self._parts.close()
 
+    def lines(self, name: str) -> int:
+        """How many lines the child has printed, over all restarts."""
+        return self._counts[name]
+
     def log(self, name: str) -> list[str]:
         """The last lines of `api`, `cache`, `queue`, `worker 1`…, over all restarts."""
         return list(self._logs.get(name, ()))
@@ -110,6 +119,11 @@ class ChaosStack:
     def forget(self, role: str = "") -> None:
         for link in self._to(role):
             link.forget()
+
+    def send_surplus(self, reply: bytes) -> None:
+        """Send `reply` on every connection on which nothing was asked."""
+        for link in self._to(""):
+            link.send_surplus(reply)
 
     @contextmanager
     def trapped(self, trap: Trap, role: str) -> Iterator[None]:
@@ -183,7 +197,9 @@ class ChaosStack:
         for number in range(1, WORKERS + 1):
             self._links[f"worker {number} cache"].watch(self._count)
             self._workers[number] = self._spawn_worker(number)
-        self._api = self._spawn("api", "api", ("-m", "prompt_api"))
+        self.scratch = Scratch(self._folder / "scratch", self.api_pids)
+        self._parts.callback(self.scratch.close)
+        self._api = self._spawn("api", "api", ("-m", "prompt_api"), {"TMPDIR": str(self.scratch.folder)})
         deadline = time.monotonic() + _START_SECONDS
         self.url = self._api.wait_for_line(_API_URL, deadline)[0]
         for worker in self._workers.values():
@@ -205,11 +221,15 @@ class ChaosStack:
     def _spawn_worker(self, number: int) -> Child:
         return self._spawn(f"worker {number}", f"worker {number}", self._commands.get(number, WORKER))
 
-    def _spawn(self, name: str, links: str, command: tuple[str, ...]) -> Child:
-        environ = self._environ | {
-            "SAM_CACHE_URL": self._links[f"{links} cache"].url,
-            "SAM_QUEUE_URL": self._links[f"{links} queue"].url,
-        }
+    def _spawn(self, name: str, links: str, command: tuple[str, ...], more: Mapping[str, str] = NOTHING) -> Child:
+        environ = (
+            self._environ
+            | dict(more)
+            | {
+                "SAM_CACHE_URL": self._links[f"{links} cache"].url,
+                "SAM_QUEUE_URL": self._links[f"{links} queue"].url,
+            }
+        )
         return Child(name, [sys.executable, *command], environ=environ, group=self._group, sink=self._sink(name))
 
     def _sink(self, name: str) -> Callable[[str], None]:
@@ -217,6 +237,7 @@ class ChaosStack:
 
         def take(line: str) -> None:
             lines.append(f"{time.monotonic():.2f} {line}")
+            self._counts[name] += 1
             if "unhandled error" in line or "without an HTTP status" in line:
                 self.problems.append(f"{name}: {line}")
 

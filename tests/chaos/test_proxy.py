@@ -174,3 +174,12 @@ def test_a_watcher_sees_what_clients_send(link: Link, client: socket.socket) -> 
     client.sendall(b"big\n")
     read_to_the_end(client, BIG)
     assert seen == [b"hello\n", b"big\n"]
+
+
+def test_a_surplus_reply_comes_where_nothing_was_asked_and_nowhere_else(link: Link, client: socket.socket) -> None:
+    assert asked(client, b"one\n") == b"one\n"
+    with socket.create_connection(("127.0.0.1", link.port), SOON) as silent:
+        link.send_surplus(b"more\n")
+        assert client.recv(100) == b"more\n"
+        assert not comes(silent, BRIEFLY)
+    assert asked(client, b"two\n") == b"two\n"

@@ -163,6 +163,23 @@ def test_a_set_ends_with_its_time_to_live_which_each_addition_starts_again(subje
     assert subject.store.members("long") == {"a", "b"}
 
 
+def test_a_row_gives_out_the_oldest_beyond_its_most(store: StoreWithSets) -> None:
+    assert store.append_to_row("r", ["a", "b"], most=3, ttl=60) == []
+    assert store.append_to_row("other", ["z"], most=3, ttl=60) == []
+    assert store.append_to_row("r", ["c", "c", "d"], most=3, ttl=60) == ["a", "b"]
+    assert store.append_to_row("r", [], most=1, ttl=60) == ["c", "c"]
+    assert store.append_to_row("r", ["e", "f"], most=0, ttl=60) == ["d", "e", "f"]
+
+
+def test_a_row_ends_with_its_time_to_live_which_each_addition_starts_again(subject: Subject) -> None:
+    subject.store.append_to_row("short", ["a"], most=9, ttl=1)
+    subject.store.append_to_row("long", ["a"], most=9, ttl=1)
+    subject.store.append_to_row("long", ["b"], most=9, ttl=60)
+    subject.pass_time(1.05)
+    assert subject.store.append_to_row("short", ["c"], most=0, ttl=60) == ["c"]
+    assert subject.store.append_to_row("long", ["c"], most=0, ttl=60) == ["a", "b", "c"]
+
+
 OPERATIONS: list[Callable[[StoreWithSets], object]] = [
     lambda store: store.get("a"),
     lambda store: store.put("a", b"1", ttl=60),
@@ -172,8 +189,9 @@ OPERATIONS: list[Callable[[StoreWithSets], object]] = [
     lambda store: store.add_member("s", "a", ttl=60),
     lambda store: store.members("s"),
     lambda store: store.remove_member("s", "a"),
+    lambda store: store.append_to_row("r", ["a"], most=1, ttl=60),
 ]
-NAMES = ["get", "put", "exists", "delete", "ping", "add_member", "members", "remove_member"]
+NAMES = ["get", "put", "exists", "delete", "ping", "add_member", "members", "remove_member", "append_to_row"]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)

@@ -131,7 +131,7 @@ def test_events_arrive_while_the_stream_is_open(fleet: Fleet, images: list[str])
         "//metrics",
         "/%2Fmetrics",
         "///%6d%65trics",
-        "http://x/metrics",
+        "http://localhost/metrics",
         "http:///metrics",
     ],
 )
@@ -184,7 +184,7 @@ def asked_literally(fleet: Fleet, target: str) -> tuple[int, bytes]:
     """Return status and body of a GET of `target` exactly as written. An HTTP client would normalize the target."""
     host, port = fleet.url.removeprefix("http://").split(":")
     with closing(socket.create_connection((host, int(port)), timeout=30)) as sock:
-        sock.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        sock.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         answer = sock.makefile("rb").read()
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split()[1]), body

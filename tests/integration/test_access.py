@@ -59,7 +59,8 @@ def stack() -> Iterator[ObservedStack]:
 @contextmanager
 def server(stack: ObservedStack, **settings: str) -> Iterator[str]:
     """One more API process on the stack's Redis; its URL."""
-    environ = {**os.environ, "SAM_MODEL": "fake", "SAM_CACHE_URL": stack.valkey_url, "SAM_PORT": "0", **settings}
+    redis = {"SAM_CACHE_URL": stack.valkey_url, "SAM_QUEUE_URL": stack.queue_url}
+    environ = {**os.environ, "SAM_MODEL": "fake", **redis, "SAM_PORT": "0", **settings}
     command = [sys.executable, "-m", "prompt_api"]
     with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -95,7 +96,7 @@ def test_a_stranger_is_turned_away_before_the_body_is_sent(
 ) -> None:
     host, port = stack.url.removeprefix("http://").split(":")
     with closing(socket.create_connection((host, int(port)), timeout=20)) as sock:
-        sock.sendall(f"POST /v1/images HTTP/1.1\r\nHost: x\r\n{credentials}{expect}{body}\r\n\r\n".encode())
+        sock.sendall(f"POST /v1/images HTTP/1.1\r\nHost: localhost\r\n{credentials}{expect}{body}\r\n\r\n".encode())
         head, _, answer = received(sock).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 401 Unauthorized")
     assert b"www-authenticate: bearer" in head.lower()
@@ -151,12 +152,14 @@ def test_while_redis_hangs_prompts_on_images_in_memory_are_answered(stack: Obser
             return client.post(f"/v1/images/{image_id}/masks", json=CLICK).status_code
 
         assert status() == 200
-        (valkey,) = stack.pids("valkey")
-        os.kill(valkey, signal.SIGSTOP)
+        valkeys = stack.pids("valkey")
+        for valkey in valkeys:
+            os.kill(valkey, signal.SIGSTOP)
         try:
             assert {status() for _ in range(5)} == {200}
         finally:
-            os.kill(valkey, signal.SIGCONT)
+            for valkey in valkeys:
+                os.kill(valkey, signal.SIGCONT)
         until = time.monotonic() + PATIENCE
         while client.get(f"/v1/images/{image_id}").status_code != 200:
             assert time.monotonic() < until

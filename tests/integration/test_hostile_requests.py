@@ -56,7 +56,7 @@ def target() -> Iterator[Target]:
 
 
 def request(method: str, path: str, *headers: str, body: bytes | None = None) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close", *headers]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", *headers]
     if body is not None and CHUNKED not in headers:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
@@ -199,3 +199,32 @@ def test_headers_full_of_alternatives_change_nothing(target: Target, header: str
 
 def test_the_service_still_serves(target: Target) -> None:
     assert target.answer(request("POST", target.masks, body=PROMPT)) == (200, "")
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (["Origin: https://evil.example"], (403, "foreign-origin")),
+        (["Sec-Fetch-Site: cross-site"], (403, "foreign-origin")),
+        (["Origin: null", "Authorization: Bearer samtok_x"], (403, "foreign-origin")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("framing", ["Content-Length: 1000000", CHUNKED])
+def test_a_foreign_page_is_refused_before_its_body_is_read(
+    target: Target, framing: str, sent: list[str], expected: tuple[int, str]
+) -> None:
+    assert target.answer(request("POST", "/v1/images", *sent, framing)) == expected
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/metrics", "/static/x", "/nowhere", "http://localhost/v1/models"])
+def test_under_a_foreign_name_nothing_is_told(target: Target, method: str, path: str) -> None:
+    asked = request(method, path).replace(b"Host: localhost", b"Host: evil.example")
+    assert target.answer(asked) == (421, "unknown-host")
+    assert target.answer(request("GET", "/healthz").replace(b"Host: localhost", b"Host: evil.example")) == (200, "")
+
+
+def test_a_foreign_page_deletes_nothing(target: Target) -> None:
+    assert target.answer(request("DELETE", target.image, "Origin: http://localhost:1")) == (403, "foreign-origin")
+    assert target.answer(request("GET", target.image))[0] == 200

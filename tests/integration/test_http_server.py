@@ -56,7 +56,8 @@ def problem_of(answer: bytes) -> tuple[int, str]:
 def test_an_oversized_body_is_refused_and_the_refusal_arrives(stack: ObservedStack, size: int) -> None:
     with connection(stack) as sock:
         sock.sendall(
-            f"POST /v1/images HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n".encode()
+            b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            + f"Content-Length: {size}\r\n\r\n".encode()
         )
         sock.sendall(bytes(size))
         assert problem_of(received(sock)) == (413, "image-too-large")
@@ -65,7 +66,9 @@ def test_an_oversized_body_is_refused_and_the_refusal_arrives(stack: ObservedSta
 @pytest.mark.parametrize("size", [CAP + 1, 40_000_000])
 def test_an_oversized_chunked_body_is_refused_and_the_refusal_arrives(stack: ObservedStack, size: int) -> None:
     with connection(stack) as sock:
-        sock.sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+        sock.sendall(
+            b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         sock.sendall(b"%x\r\n" % size + bytes(size) + b"\r\n0\r\n\r\n")
         assert problem_of(received(sock)) == (413, "image-too-large")
 
@@ -82,7 +85,7 @@ def test_a_chunked_upload_within_the_cap_is_taken(stack: ObservedStack) -> None:
 
 def test_an_upload_without_any_body_needs_a_length(stack: ObservedStack) -> None:
     with connection(stack) as sock:
-        sock.sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        sock.sendall(b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert problem_of(received(sock)) == (411, "length-required")
 
 
@@ -101,7 +104,9 @@ def test_fifty_slow_clients_do_not_stop_the_next(stack: ObservedStack) -> None:
     slow = [connection(stack) for _ in range(50)]
     try:
         for client in slow:
-            client.__enter__().sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow")
+            client.__enter__().sendall(
+                b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nslow"
+            )
         assert httpx.get(f"{stack.url}/healthz", timeout=PATIENCE).status_code == 200
         assert httpx.post(f"{stack.url}/v1/images?wait=20", content=png(), timeout=30).status_code == 200
     finally:
@@ -111,11 +116,11 @@ def test_fifty_slow_clients_do_not_stop_the_next(stack: ObservedStack) -> None:
 
 def test_unfinished_uploads_take_a_bounded_room_and_leave_it_when_they_end(stack: ObservedStack) -> None:
     size = 16 * 1024 * 1024
-    begun = f"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
+    begun = f"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode()
     with ExitStack() as unfinished:
         for _ in range((MOST - RESERVED) // size):
             client = unfinished.enter_context(connection(stack))
-            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")  # a thread has seen the connection
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")  # a thread has seen the connection
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
             client.sendall(begun + bytes(size - 1))
         assert httpx.get(f"{stack.url}/healthz", timeout=PATIENCE).status_code == 200  # what came before it was read
@@ -126,7 +131,9 @@ def test_unfinished_uploads_take_a_bounded_room_and_leave_it_when_they_end(stack
         assert b"\r\nRetry-After: " in answer
         assert httpx.post(f"{stack.url}/v1/images?wait=20", content=png(), timeout=30).status_code == 200
     with connection(stack) as after:
-        after.sendall(begun.replace(b"Host: x", b"Host: x\r\nExpect: 100-continue\r\nConnection: close"))
+        after.sendall(
+            begun.replace(b"Host: localhost", b"Host: localhost\r\nExpect: 100-continue\r\nConnection: close")
+        )
         assert after.recv(65536).startswith(b"HTTP/1.1 100")
 
 
@@ -177,6 +184,7 @@ def test_several_processes_share_one_port_and_replace_each_other(stack: Observed
         **os.environ,
         "SAM_MODEL": "fake",
         "SAM_CACHE_URL": stack.valkey_url,
+        "SAM_QUEUE_URL": stack.queue_url,
         "SAM_PORT": "0",
         "SAM_API_PROCESSES": "2",
     }

@@ -148,7 +148,7 @@ def test_real_weights_cut_the_cup_out_of_the_shipped_photo() -> None:
 def test_leaving_the_stack_leaves_no_process() -> None:
     with ObservedStack(FAKE, workers=2) as stack:
         pids = stack.pids("")
-        assert len(pids) == 4
+        assert len(pids) == 5
     assert not any(alive(pid) for pid in pids)
     with pytest.raises(ConnectionRefusedError), socket.create_connection(address_of(stack.url)):
         pass
@@ -215,7 +215,7 @@ def children_of(pid: int) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_make_run_exits_0_and_leaves_no_process(number: signal.Signals) -> None:
     with make_run() as (process, group):
-        assert len(members(group)) == 4, "the guard, Valkey, the worker and the API"
+        assert len(members(group)) == 5, "the guard, two Valkeys, the worker and the API"
         process.send_signal(number)
         output, _ = process.communicate(timeout=BOUND)
         assert process.returncode == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 
@@ -15,6 +15,7 @@ class MemoryStore:
         self._lock = Lock()
         self._values: dict[str, tuple[bytes, float]] = {}
         self._sets: dict[str, tuple[frozenset[str], float]] = {}
+        self._rows: dict[str, tuple[list[str], float]] = {}
 
     def get(self, key: str) -> bytes | None:
         with self._lock:
@@ -55,6 +56,14 @@ class MemoryStore:
             else:
                 self._sets.pop(key, None)
             return len(left)
+
+    def append_to_row(self, key: str, entries: Sequence[str], most: int, ttl: int) -> list[str]:
+        with self._lock:
+            row, expires = self._rows.get(key, ([], 0.0))
+            row = [*(row if self._clock() < expires else []), *entries]
+            over = max(0, len(row) - most)
+            self._rows[key] = (row[over:], self._clock() + ttl)
+            return row[:over]
 
     def _living(self, key: str) -> frozenset[str]:
         members, expires = self._sets.get(key, (frozenset(), 0.0))

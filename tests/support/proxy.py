@@ -143,6 +143,16 @@ class Link:
 
         self._call(mute())
 
+    def send_surplus(self, reply: bytes) -> None:
+        """Send `reply` to the client of each connection on which nothing was asked, as if the server had."""
+
+        async def send() -> None:
+            for connection in self._connections:
+                if connection.idle:
+                    connection.client.write(reply)
+
+        self._call(send())
+
     def add(self, reply: bytes) -> None:
         """Send clients a reply that nobody asked for, on every connection there is."""
 
@@ -338,6 +348,11 @@ class _Connection:
             self._to_server, self._passed = to_server, 0
         self._passed += more
         return self._passed
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last that passed was a reply."""
+        return self._passed > 0 and not self._to_server
 
     async def unless_forgotten(self) -> None:
         if self.forgotten:

@@ -36,8 +36,13 @@ class ObservedStack(LocalStack):
         """URL of the cache role's Redis, embedded or given."""
         return Settings.from_env(self._environ).cache_url
 
+    @property
+    def queue_url(self) -> str:
+        """URL of the queue role's Redis, embedded or given."""
+        return Settings.from_env(self._environ).effective_queue_url
+
     def log(self, name: str) -> list[str]:
-        """The last lines of `api`, `valkey` or `worker 1`…, over all its restarts."""
+        """The last lines of `api`, `valkey cache` or `worker 1`…, over all its restarts."""
         return list(self._logs.get(name, ()))
 
     def lines(self, name: str, *parts: str) -> list[str]:

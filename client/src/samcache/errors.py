@@ -16,7 +16,9 @@ SamCacheError
 │   ├── ImageExpired                  image-expired
 │   ├── ImageUnreachable              image-unreachable
 │   ├── Unauthorized                  unauthorized
-│   └── Forbidden                     forbidden
+│   ├── Forbidden                     forbidden
+│   ├── ForeignOrigin                 foreign-origin
+│   └── UnknownHost                   unknown-host
 ├── EncodeFailed                      encode-failed
 ├── Unavailable                       try again later
 │   ├── StoreUnavailable              store-unavailable
@@ -147,6 +149,18 @@ class Forbidden(RequestError):
     """The service knows the token, and the token does not allow this."""
 
     code = "forbidden"
+
+
+class ForeignOrigin(RequestError):
+    """The service takes the request for one of a foreign web page: it has an `Origin` that is not allowed."""
+
+    code = "foreign-origin"
+
+
+class UnknownHost(RequestError):
+    """The service does not answer under the name in its URL."""
+
+    code = "unknown-host"
 
 
 class EncodeFailed(SamCacheError):

@@ -11,17 +11,18 @@ import re
 import ssl
 import time
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPException, HTTPResponse
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from prompt_api.integrations.label_studio.credentials import Credentials
+from prompt_api.integrations.label_studio.exchange import LimitedConnection, Limits
 from shared.contract.errors import ConfigurationError, ImageTooLarge, ImageUnreachable
 
 IDLE_SECONDS = 5.0
 """Longest wait for a connection or for the next bytes, in seconds."""
 
 FETCH_SECONDS = 15.0
-"""Longest fetch of one image in seconds, with its redirects and token requests."""
+"""Longest fetch of one image in seconds: everything, with its redirects and token requests, however slowly it comes."""
 
 MAX_REDIRECTS = 3
 MAX_TOKEN_ANSWER = 64 * 1024
@@ -81,21 +82,24 @@ class LabelStudioInstance:
         # File names may be unescaped. Escape them, but do not escape `%` again.
         return quote(f"{path}?{parts.query}" if parts.query else path, safe="%/?&=:;,@+$!*'()~[]#")
 
-    def fetch(self, target: str) -> bytes:
+    def fetch(self, target: str, may_go_on: Callable[[], None] = lambda: None) -> bytes:
         """Fetch the image at `target`, which `self.target` returned.
+
+        Args:
+            may_go_on: asked several times a second; what it raises ends the fetch.
 
         Raises:
             ImageUnreachable: Label Studio refuses, has no such file, is unreachable or slow, or redirects to another
                 place.
             ImageTooLarge: the image has more than `max_bytes`.
         """
-        deadline = self._clock() + FETCH_SECONDS
+        limits = Limits(self._clock() + FETCH_SECONDS, IDLE_SECONDS, may_go_on=may_go_on, clock=self._clock)
         redirects = 0
         retried = False
         while True:
-            header = self._credentials.header(lambda token: self._access_token(token, deadline))
+            header = self._credentials.header(lambda token: self._access_token(token, limits))
             headers = {} if header is None else {"Authorization": header}
-            status, location, body = self._exchange(target, headers, most=self._max_bytes, deadline=deadline)
+            status, location, body = self._exchange(target, headers, most=self._max_bytes, limits=limits)
             if status == 200:
                 return body
             if status in (301, 302, 303, 307, 308) and location and redirects < MAX_REDIRECTS:
@@ -106,11 +110,11 @@ class LabelStudioInstance:
             else:
                 raise ImageUnreachable(_reason(status))
 
-    def _access_token(self, token: str, deadline: float) -> str:
+    def _access_token(self, token: str, limits: Limits) -> str:
         body = json.dumps({"refresh": token}).encode()
         headers = {"Content-Type": "application/json"}
         path = f"{self._base.path}/api/token/refresh/"
-        status, _, answer = self._exchange(path, headers, most=MAX_TOKEN_ANSWER, deadline=deadline, body=body)
+        status, _, answer = self._exchange(path, headers, most=MAX_TOKEN_ANSWER, limits=limits, body=body)
         if status == 200:
             try:
                 access = json.loads(answer)["access"]
@@ -121,16 +125,16 @@ class LabelStudioInstance:
         raise ImageUnreachable(f"Label Studio gives no access token for SAM_LABEL_STUDIO_TOKEN (status {status})")
 
     def _exchange(
-        self, path: str, headers: dict[str, str], *, most: int, deadline: float, body: bytes | None = None
+        self, path: str, headers: dict[str, str], *, most: int, limits: Limits, body: bytes | None = None
     ) -> tuple[int, str | None, bytes]:
         """Send a GET, or a POST if there is a body. Return (status, `Location` of a redirect, body of a 200)."""
-        connection = self._connection(deadline)
+        connection = self._connection(limits)
         try:
             connection.request(
                 "GET" if body is None else "POST", path, body=body, headers={"Accept-Encoding": "identity", **headers}
             )
             answer = connection.getresponse()
-            received = self._read(answer, most, deadline) if answer.status == 200 else b""
+            received = self._read(answer, most) if answer.status == 200 else b""
             return answer.status, answer.headers.get("Location"), received
         except TimeoutError:
             raise ImageUnreachable("Label Studio does not answer in time") from None
@@ -139,14 +143,11 @@ class LabelStudioInstance:
         finally:
             connection.close()
 
-    def _connection(self, deadline: float) -> HTTPConnection:
-        seconds = min(IDLE_SECONDS, max(0.001, deadline - self._clock()))
+    def _connection(self, limits: Limits) -> LimitedConnection:
         assert self._base.hostname is not None
-        if self._tls is None:
-            return HTTPConnection(self._base.hostname, self._base.port, timeout=seconds)
-        return HTTPSConnection(self._base.hostname, self._base.port, timeout=seconds, context=self._tls)
+        return LimitedConnection(self._base.hostname, self._base.port, limits, self._tls)
 
-    def _read(self, answer: HTTPResponse, most: int, deadline: float) -> bytes:
+    def _read(self, answer: HTTPResponse, most: int) -> bytes:
         # A compressed body could unpack to any size.
         if answer.headers.get("Content-Encoding", "identity") != "identity":
             raise ImageUnreachable("Label Studio sent a compressed answer, which was not requested")
@@ -155,8 +156,6 @@ class LabelStudioInstance:
             received += chunk
             if len(received) > most:
                 raise ImageTooLarge(f"the image has more than {most} bytes", max_bytes=most)
-            if self._clock() > deadline:
-                raise TimeoutError
         if answer.length:
             raise ImageUnreachable("Label Studio stopped in the middle of the image")
         return bytes(received)

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from urllib.parse import unquote_to_bytes
 
 from prompt_api.access.scopes import Quota
 from prompt_api.integrations.label_studio.asker import Asker
 from prompt_api.integrations.label_studio.instance import LabelStudioInstance
 from prompt_api.integrations.label_studio.recent import RecentImages
+from prompt_api.integrations.label_studio.turns import FetchTurns
 from prompt_api.service.images import ImageService
 from shared.contract.errors import (
     EmbeddingPending,
@@ -31,15 +32,21 @@ from shared.observe.tracing import carried
 
 FETCHES = 4
 """Most images that one process fetches and holds in memory at once. Uploads have slots of their own, so a Label Studio
-that hangs does not stop them."""
+that hangs does not stop them. `turns` says what happens to slow ones."""
 
 TURN_SECONDS = 5.0
 """Seconds a fetch waits for its turn before it is refused."""
 
-WARMING_THREADS = 2
+WARMING_THREADS = 3
+"""Threads that fetch ahead of time: one more than there may be slow fetches while others wait, and fewer than there are
+turns."""
+
 MAX_WARMING = 256
 """Most images of one request that are uploaded ahead of time, and most images that may wait to be fetched. Further
 images are uploaded when an annotator clicks on them."""
+
+Fetch = Callable[[Callable[[], None]], bytes]
+"""Fetches an image. It takes a function to ask several times a second, which raises an error to end the fetch."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +75,7 @@ class TaskPictures:
         self._instance = instance
         self._fetches_for = fetches_for
         self._recent = recent
-        self._fetches = BoundedSemaphore(FETCHES)
+        self._turns = FetchTurns(FETCHES)
         self._background = background or ThreadPoolExecutor(WARMING_THREADS, thread_name_prefix="label-studio")
         self._lock = Lock()
         self._warming: set[tuple[str, str]] = set()
@@ -128,7 +135,7 @@ class TaskPictures:
             self._recent.put(key, self._take_in(data, asker.namespace))
         return key[1]
 
-    def _source(self, reference: str, asker: Asker) -> Callable[[], bytes]:
+    def _source(self, reference: str, asker: Asker) -> Fetch:
         """Return the function that fetches the image.
 
         Raises:
@@ -140,7 +147,7 @@ class TaskPictures:
             raise ImageUnreachable("images on Label Studio are for another namespace: only data URLs can be used")
         return partial(self._instance.fetch, self._instance.target(reference))
 
-    def _fetch_ahead(self, key: tuple[str, str], get: Callable[[], bytes]) -> None:
+    def _fetch_ahead(self, key: tuple[str, str], get: Fetch) -> None:
         with self._lock:
             if key in self._warming:
                 return
@@ -149,22 +156,18 @@ class TaskPictures:
             self._warming.add(key)
         self._background.submit(carried(self._fetch_quietly), key, get)
 
-    def _fetch_quietly(self, key: tuple[str, str], get: Callable[[], bytes]) -> None:
+    def _fetch_quietly(self, key: tuple[str, str], get: Fetch) -> None:
         try:
-            self._fetch(key, get)
+            self._fetch(key, get, more_wait=lambda: len(self._warming) > WARMING_THREADS)
         except SamCacheError as error:
             _log_refusal(error)
         finally:
             with self._lock:
                 self._warming.discard(key)
 
-    def _fetch(self, key: tuple[str, str], get: Callable[[], bytes]) -> str:
-        if not self._fetches.acquire(timeout=TURN_SECONDS):
-            raise Overloaded("too many images are being fetched", retry_after=2)
-        try:
-            image_id = self._take_in(get(), key[0])
-        finally:
-            self._fetches.release()
+    def _fetch(self, key: tuple[str, str], get: Fetch, more_wait: Callable[[], bool] = lambda: False) -> str:
+        with self._turns.take(TURN_SECONDS, more_wait) as turn:
+            image_id = self._take_in(get(turn.check), key[0])
         self._recent.put(key, image_id)
         return image_id
 

@@ -20,9 +20,10 @@ from prompt_api.service import masks as mask_service
 from prompt_api.service import tokens
 from prompt_api.service.masks import MaskAnswer
 from prompt_api.service.prompts import ImagePrompt, MasksQuery
+from prompt_api.service.refinement import Refinement
 from prompt_api.service.tokens import recipe_tokens
 from prompt_api.wire.requests import PromptInput
-from shared.contract.errors import StoreUnavailable
+from shared.contract.errors import InvalidPrompt, StoreUnavailable
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import FAKE
@@ -239,6 +240,57 @@ def test_a_stored_token_ends_with_its_logits(world: World) -> None:
     answer = prompt(world, image_id, {"prompts": [{"mask_token": mask["mask_token"]}]})
     assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")
     assert "expired" in answer.json["detail"]
+
+
+def test_stored_logits_of_a_namespace_have_bounded_room_and_the_oldest_go(make_world: Callable[..., World]) -> None:
+    room = 2 * 1024 * 1024
+    world = make_world(logits_lru_bytes=room)
+    image_id = world.ready_image(png())
+    kept = sorted(world.store.names())
+    many = {"points": [[40, 30]] * 33, "labels": [1] * 33}  # too many for a token that carries its prompt
+    tokens = [
+        mask["mask_token"]
+        for _ in range(10)
+        for mask in prompt(world, image_id, {"prompts": [many], "multimask": False}).json["results"][0]["masks"]
+    ]
+    assert {token[0] for token in tokens} == {"s"}
+    for _ in range(10):
+        prompt(world, image_id, {"prompts": [many]})
+    names = world.store.names()
+    values = [world.store.get(name) for name in names if name.startswith("sam:logits:")]
+    assert room * 3 // 4 < sum(len(value) for value in values if value is not None) <= room
+    assert sorted(name for name in names if not name.startswith("sam:logits")) == kept
+    newest = prompt(world, image_id, {"prompts": [many]}).json["results"][0]["masks"][0]["mask_token"]
+    world.services.masks.forget(image_id)
+    for token, status in ((tokens[0], 422), (newest, 200)):
+        assert prompt(world, image_id, {"prompts": [{**CLICK, "mask_token": token}]}).status_code == status
+
+
+def test_stored_logits_of_one_namespace_leave_those_of_another(make_world: Callable[..., World]) -> None:
+    world = make_world(logits_lru_bytes=0)
+    image_id = world.ready_image(png())
+    key = EmbeddingKey.of(image_id, FAKE)
+    refinement = Refinement(store=world.store, capacity=0, ttl=60, changed=lambda _: None)
+    answer = DecodedMasks(np.zeros((3, 256, 256), np.float32), np.ones(3, np.float32))
+    deep = ImagePrompt(mask_logits=answer.logits[0])
+
+    def issue(namespace: str) -> str:
+        issued = refinement.issue(deep, key, answer, multimask=True, whole=False, namespace=namespace)
+        issued.keep()
+        return issued.tokens[0]
+
+    def resolve(token: str, namespace: str) -> object:
+        return refinement.resolve(token, key, no_decoding, side=256, nesting=1, namespace=namespace)
+
+    def no_decoding(*_: object) -> DecodedMasks:
+        raise AssertionError("stored logits are not decoded")
+
+    mine, first_of_others = issue("mine"), issue("others")
+    for _ in range(20):
+        issue("others")
+    resolve(mine, "mine")
+    with pytest.raises(InvalidPrompt, match="expired"):
+        resolve(first_of_others, "others")
 
 
 def test_mask_logits_refine_like_the_token_they_came_with(world: World) -> None:

@@ -264,8 +264,9 @@ def test_real_answers_are_what_the_document_says(world: World, document: dict[st
         for method, path, operation in operations(document)
         if any("json" in kind for response in operation["responses"].values() for kind in response.get("content", {}))
     }
-    # HEAD has no body; metrics are JSON only where a token is refused.
-    assert json_routes - seen == {("HEAD", "/v1/images/{image_id}"), ("GET", "/metrics")}
+    # HEAD has no body; pages and metrics are JSON only where the request is refused.
+    refusing = {("GET", "/metrics"), ("GET", "/"), ("GET", "/docs")}
+    assert json_routes - seen == {("HEAD", "/v1/images/{image_id}"), *refusing}
 
 
 def test_the_decoder_can_be_downloaded_as_documented(
