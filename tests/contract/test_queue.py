@@ -1,4 +1,4 @@
-"""One suite over every encode queue: in memory, on RQ with a fake Redis, on RQ with a real server."""
+"""The same tests for every encode queue: in memory, on RQ with a fake Redis, on RQ with a real server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS = Settings(max_queued=3, job_retries=2)
 
 @dataclass(frozen=True)
 class Bench:
-    """A queue under test and a way to work off its next job."""
+    """A queue under test, and a function that runs its next job."""
 
     queue: EncodeQueue
     run_next: Callable[[Encode], None]
