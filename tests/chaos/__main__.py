@@ -1,4 +1,4 @@
-"""`make chaos`: break the running service in every way it promises to survive. `python -m tests.chaos`."""
+"""`make chaos`, or `python -m tests.chaos`: break the running service in every way that it promises to survive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEED = 2026
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; 0 if every promise was kept, 1 if one was broken, 2 if it cannot run here."""
+    """Run it. Return 0 if every promise was kept, 1 if one was broken, 2 if it cannot run on this machine."""
     options = _parse(arguments)
     if sys.platform != "linux":
         _say("the faults are made with what only Linux has: /proc and limits of other processes")
