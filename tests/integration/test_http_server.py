@@ -1,4 +1,4 @@
-"""The API as processes on a socket: what only a real server shows."""
+"""The API as processes on a socket: behaviour that only a real server has."""
 
 from __future__ import annotations
 
@@ -113,10 +113,10 @@ def test_unfinished_uploads_take_a_bounded_room_and_leave_it_when_they_end(stack
     with ExitStack() as unfinished:
         for _ in range((MOST - RESERVED) // size):
             client = unfinished.enter_context(connection(stack))
-            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")  # a thread has seen the connection
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")  # a thread has accepted the connection
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
             client.sendall(begun + bytes(size - 1))
-        assert httpx.get(f"{stack.url}/healthz", timeout=10).status_code == 200  # what came before it was read
+        assert httpx.get(f"{stack.url}/healthz", timeout=10).status_code == 200  # the data sent before was read
         with connection(stack) as late:
             late.sendall(begun)
             answer = received(late)
@@ -205,7 +205,7 @@ def wait_until_ready(url: str) -> None:
     while True:
         try:
             assert httpx.get(f"{url}/readyz", timeout=30).status_code == 200
-        except httpx.TransportError:  # nobody listens yet
+        except httpx.TransportError:  # the server does not listen yet
             assert time.monotonic() < deadline
         else:
             return

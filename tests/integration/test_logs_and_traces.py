@@ -1,4 +1,4 @@
-"""One request, followed through the real processes: by its id in their logs, by its spans at a collector."""
+"""Follow one request through the real processes, by its id in their logs and by its spans at a collector."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 SOON = 20.0
 QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 INTERNAL = 1
-"""SpanKind of a span, as OTLP numbers them."""
+"""The SpanKind numbers of OTLP."""
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 FAST = {"SAM_MODEL": "fake", "SAM_LOG_FORMAT": "json", "OTEL_BSP_SCHEDULE_DELAY": "100"}
@@ -49,12 +49,12 @@ def stack(collector: Collector) -> Iterator[ObservedStack]:
 
 
 def lines(stack: ObservedStack, name: str) -> list[dict[str, Any]]:
-    """A child's log; every line of it must be JSON."""
+    """Return a child's log. Every line must be JSON."""
     return [json.loads(line) for line in stack.log(name)]
 
 
 def lines_of(stack: ObservedStack, name: str, request_id: str, until: str) -> list[dict[str, Any]]:
-    """A child's lines about one request, once one of them has `until` in its message."""
+    """Return a child's lines about one request, once the message of one contains `until`."""
     deadline = time.monotonic() + SOON
     while True:
         found = [line for line in lines(stack, name) if line.get("request_id") == request_id]
@@ -125,7 +125,7 @@ def test_one_trace_holds_the_request_its_job_and_their_stages(stack: ObservedSta
 
     def of_the_trace(spans: list[Received]) -> dict[str, Received]:
         ours = [span for span in spans if span.trace_id == trace_id]
-        # The API's own stages have names in common with the worker's.
+        # Some stages of the API have the same names as stages of the worker.
         return {span.name: span for span in ours if span.service == "worker" or span.kind != INTERNAL}
 
     stages = {"load", "decode", "resize", "wait", "encode", "store"}
@@ -179,13 +179,13 @@ def test_a_trace_that_its_caller_does_not_keep_is_not_sent(stack: ObservedStack,
 
 @pytest.fixture
 def hanging() -> Iterator[str]:
-    """A collector that takes connections and never answers."""
+    """A collector that accepts connections and never answers."""
     with closing(socket.create_server(("127.0.0.1", 0), backlog=64)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_a_collector_that_hangs_costs_no_request_and_no_stop(hanging: str) -> None:
-    """The queue of spans is tiny, so that it is full at once; requests go on, and the processes stop in time."""
+    """The span queue is tiny, so it is full at once. Requests still work, and the processes stop in time."""
     small = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2"}
     stack = ObservedStack({**FAST, **small, "SAM_OTLP_ENDPOINT": hanging})
     with stack, httpx.Client(base_url=stack.url, timeout=30) as http:
@@ -199,14 +199,14 @@ def test_a_collector_that_hangs_costs_no_request_and_no_stop(hanging: str) -> No
 def test_a_collector_that_is_away_costs_whoever_traces_nothing() -> None:
     beginning = time.monotonic()
     with opened_tracer(Settings(otlp_endpoint="http://127.0.0.1:9"), "api") as tracer:
-        for _ in range(5_000):  # more than the queue takes
+        for _ in range(5_000):  # more than the queue holds
             with tracer.begin("request", SpanKind.SERVER) as span:
                 span.record("stage", 0.001)
     assert time.monotonic() - beginning < CLOSE_SECONDS + 5.0
 
 
 def test_nothing_that_traces_is_imported_unless_it_is_asked_for() -> None:
-    """redis-py imports OpenTelemetry's metrics by itself where they are installed; what traces is imported by us."""
+    """redis-py imports OpenTelemetry's metrics if they are installed. Only our own code imports the tracing modules."""
     code = (
         "import sys, prompt_api.__main__, encoder_worker.__main__\n"
         "from shared.contract.settings import Settings\n"

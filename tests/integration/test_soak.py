@@ -1,4 +1,4 @@
-"""The soak at its smallest, on the real stack; and that it would notice what it looks for."""
+"""The smallest soak run on the real stack, and tests that the soak notices leaks and growth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BEFORE = Vitals(0.0, 0, 0, {"api": QUIET}, {"rq:workers": 1, "members of rq:work
 
 
 def growing(by: float) -> list[Vitals]:
-    """Memory of 200 MB that grows by so many MB per 10,000 prompts, but for a first leap while caches fill."""
+    """Memory that jumps from 100 MB to 200 MB while caches fill, and grows by `by` MB per 10,000 prompts."""
     return [
         replace(
             BEFORE,
