@@ -1,4 +1,4 @@
-"""What a start is refused for, and which origins and rates there may be."""
+"""Settings with which a start is refused, and the origins and rates that are allowed."""
 
 from __future__ import annotations
 

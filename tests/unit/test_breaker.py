@@ -1,4 +1,4 @@
-"""The circuit breaker: who is refused while a server hangs, and who finds out that it does no more."""
+"""The circuit breaker: which callers are refused while a server hangs, and which caller tries it again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refused(breaker: CircuitBreaker) -> bool:
 
 
 def elsewhere(breaker: CircuitBreaker) -> bool:
-    """Whether a caller in another thread is refused."""
+    """Return whether a caller in another thread is refused."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(refused, breaker).result()
 
@@ -58,7 +58,7 @@ def test_then_one_caller_tries_it_and_the_others_are_refused(breaker: CircuitBre
     clock.now += 1.0
     assert not refused(breaker)
     assert elsewhere(breaker)
-    assert not refused(breaker)  # an operation asks more than once: to connect, to send
+    assert not refused(breaker)  # one operation asks more than once: to connect and to send
 
 
 def test_an_answer_lets_everybody_in_again(breaker: CircuitBreaker, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Built graphs on disk: built once, checked, rebuilt when damaged, safe for two at once."""
+"""Graphs on disk are built once, checked, rebuilt when damaged, and safe if two processes build at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DIGEST = "ab" * 32
 
 
 class CountedWeights:
-    """Weights that know how often they were read."""
+    """Weights that count how often they are read."""
 
     def __init__(self) -> None:
         self.reads = 0

@@ -1,4 +1,4 @@
-"""What a request waits for Redis: its allowance, and nothing once the server is known to hang."""
+"""How long a request waits for Redis: its allowance, or not at all once the server is known to hang."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_operation_ends_with_the_allowance_however_long_the_time_out(silent_s
 def test_however_the_reply_is_read_the_wait_ends_with_the_allowance(
     silent_server: str, read: Callable[[Any], object]
 ) -> None:
-    """redis-py reads otherwise where hiredis is installed."""
+    """redis-py reads with `recv_into` or `recv`, depending on whether hiredis is installed."""
     url = urlsplit(silent_server)
     plain = socket.create_connection((url.hostname, url.port), timeout=0.5)
     with closing(GuardedSocket(plain, CircuitBreaker())) as sock, request_of(0.1):

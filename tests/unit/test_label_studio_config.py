@@ -1,4 +1,4 @@
-"""Label configs: where a prompt's image is, and which tag takes the mask."""
+"""Label configs: where a prompt's image is, and which tag the mask belongs to."""
 
 from __future__ import annotations
 

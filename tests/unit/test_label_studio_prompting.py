@@ -1,4 +1,4 @@
-"""What an annotator drew becomes prompts: percent to pixels, which points go together, which label."""
+"""An annotator's drawing becomes prompts: percent become pixels, points are grouped, and a label is chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Redis may hold the queue."""
+"""Which Redis configurations may hold the queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.queue.safety import require_no_eviction
 
 
 class Told(fakeredis.FakeRedis):
-    """A Redis that says this about its memory."""
+    """A Redis that gives this answer about its memory."""
 
     def __init__(self, answer: dict[str, Any] | Exception) -> None:
         super().__init__()

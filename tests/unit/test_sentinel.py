@@ -1,4 +1,4 @@
-"""Which sentinel is asked for the master, and what a connection does when its server is no longer the master."""
+"""Which sentinel is asked for the master, and what a connection does if its server is no longer the master."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shared.redis.sentinel import (
 
 
 class Sentinel:
-    """Stands in for the client of one sentinel."""
+    """A stand-in for the client of one sentinel."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -125,4 +125,4 @@ def test_a_cluster_is_no_queue(client: Any) -> None:
     with pytest.raises(ConfigurationError, match="SAM_QUEUE_URL") as refusal:
         client("redis+cluster://:secret@one")
     assert "secret" not in refusal.value.detail
-    cache_client("redis+cluster://:secret@one", 1.0)  # nothing is asked before it is used
+    cache_client("redis+cluster://:secret@one", 1.0)  # accepted; it sends nothing before it is used

@@ -1,4 +1,4 @@
-"""Settings: defaults, what the environment may say, and what it may not."""
+"""Settings: defaults, and the values that the environment may and may not give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images in memory after a time in which news of their deletion may have been missed."""
+"""Images in memory after a gap in which the API may have missed the event of their deletion."""
 
 from __future__ import annotations
 

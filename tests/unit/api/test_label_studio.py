@@ -1,4 +1,4 @@
-"""The ML backend's routes over in-memory seams: what Label Studio sends, what it gets."""
+"""The ML backend's routes on in-memory stand-ins: what Label Studio sends and what it gets."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_a_fetch_is_left_to_the_background_when_no_thread_can_be_spared(
         world = make_world(label_studio_url=url, background=background)
         while world.services.waiters.acquire(blocking=False):
             pass
-        for _ in range(3):  # at once, though Label Studio has not answered yet
+        for _ in range(3):  # answered at once, although Label Studio has not answered yet
             assert world.client.post("/label-studio/predict", json=clicked).json["results"][0]["result"] == []
         answers.set()
         background.finish()
