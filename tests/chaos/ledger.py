@@ -62,7 +62,7 @@ class End(StrEnum):
 
 @dataclass(slots=True)
 class Upload:
-    """An image that was acknowledged.
+    """An image whose upload was acknowledged.
 
     Attributes:
         poison: the image cannot be encoded, and the test knows it.

@@ -174,7 +174,7 @@ class Load:
         if answer.gone:
             self._restore(client, kept)
         elif dice.random() < 0.05:
-            client.close()  # the next connection may lead to another process
+            client.close()  # another process may accept the next connection
         self._stop.wait(pause)
 
     def _prompt_in_memory(self, client: Client, dice: random.Random, pause: float) -> None:

@@ -39,7 +39,7 @@ class Scene:
     def copy(self, text: str) -> bytes:
         """Return the file with `text` in a comment, which decoders ignore."""
         comment = text.encode()
-        (length,) = np.frombuffer(self.jpeg[4:6], ">u2")  # of the JFIF segment, which stays first
+        (length,) = np.frombuffer(self.jpeg[4:6], ">u2")  # length of the JFIF segment, which stays first
         where = 4 + int(length)
         segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
         return self.jpeg[:where] + segment + self.jpeg[where:]

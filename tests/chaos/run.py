@@ -99,7 +99,7 @@ class Run:
         injected: the faults; the first entry is the calm before them.
         calm_encodes, encodes: embeddings written, by image id: before the first fault, and after that.
         problems: lines of the service's log that report a bug.
-        seconds: from the first image to the last answer.
+        seconds: time from the first image to the last answer.
     """
 
     plan: Plan

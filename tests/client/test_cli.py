@@ -232,7 +232,7 @@ def test_a_service_out_of_reach_is_status_3_and_one_sentence(
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_another_service_under_the_address_is_no_traceback(stack: ObservedStack) -> None:
+def test_another_service_at_the_address_gives_no_traceback(stack: ObservedStack) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         threading.Thread(target=answer_everything, args=(other,), daemon=True).start()
         url = f"http://127.0.0.1:{other.getsockname()[1]}"
@@ -242,7 +242,7 @@ def test_another_service_under_the_address_is_no_traceback(stack: ObservedStack)
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_a_reader_that_has_seen_enough_is_no_traceback(stack: ObservedStack) -> None:
+def test_a_reader_that_closes_its_pipe_gives_no_traceback(stack: ObservedStack) -> None:
     with subprocess.Popen(
         [*COMMAND, "models", "--url", stack.url], env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as it:

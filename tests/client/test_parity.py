@@ -164,7 +164,7 @@ def test_both_refine_a_mask_to_the_same(both: tuple[Any, Any]) -> None:
     np.testing.assert_allclose(ours[1], theirs[1], atol=1e-4)
 
 
-def test_logits_of_elsewhere_refine_nearly_to_the_same(both: tuple[Any, Any]) -> None:
+def test_logits_of_another_predictor_refine_to_nearly_the_same(both: tuple[Any, Any]) -> None:
     """Logits of another predictor are sent as float16. A predictor's own logits are sent as a token."""
     _, scores, logits = both[0].predict(POINTS[:1], LABELS[:1])
     best = logits[np.argmax(scores)][None]

@@ -93,7 +93,7 @@ def test_the_first_submit_adds_and_the_second_joins(bench: Bench) -> None:
     assert not bench.queue.submit(key("a"))
 
 
-def test_of_fifty_concurrent_submits_one_adds(bench: Bench) -> None:
+def test_one_of_fifty_concurrent_submits_adds_the_job(bench: Bench) -> None:
     start = threading.Barrier(50)
 
     def submit(_: int) -> bool:

@@ -218,7 +218,7 @@ def test_a_cold_stop_on_the_way_to_the_encoder_cuts_off_no_reply_of_redis(
     scene.queue = RqEncodeQueue(scene.redis, Settings(job_retries=0))
     scene.submit(*KEYS[:3])
     go_on = threading.Event()
-    worker = scene.worker(lambda key: go_on.wait(SOON))  # type: ignore[arg-type, return-value]  # nothing is returned
+    worker = scene.worker(lambda key: go_on.wait(SOON))  # type: ignore[arg-type, return-value]  # the worker ignores the result
 
     def prepare(job: Job, remove_from_intermediate_queue: bool = False) -> None:
         BatchWorker.prepare_job_execution(worker, job, remove_from_intermediate_queue)

@@ -36,7 +36,7 @@ class Context:
         self.logger = SimpleNamespace(warn=self.warnings.append)
 
     @staticmethod
-    def Response(**answer: Any) -> SimpleNamespace:  # noqa: N802 - nuclio's name for it
+    def Response(**answer: Any) -> SimpleNamespace:  # noqa: N802 - nuclio's name
         return SimpleNamespace(**answer)
 
 

@@ -95,7 +95,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_no_sound_http_is_a_bad_request(target: Target, data: bytes) -> None:
+def test_malformed_http_is_a_bad_request(target: Target, data: bytes) -> None:
     assert target.answer(data) == (400, "bad-request")
 
 

@@ -89,7 +89,7 @@ def test_an_empty_upload_is_an_invalid_image(stack: ObservedStack) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid-image")
 
 
-def test_what_is_no_http_is_a_problem_too(stack: ObservedStack) -> None:
+def test_invalid_http_is_answered_with_a_problem(stack: ObservedStack) -> None:
     with connection(stack) as sock:
         sock.sendall(b"POST /v1/images HTTP/1.1\r\nContent-Length: many\r\n\r\n")
         assert problem_of(received(sock)) == (400, "bad-request")

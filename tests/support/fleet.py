@@ -231,7 +231,7 @@ class Fleet:
         """Addresses that the gateway lists; with `running`, only those that pass its checks."""
         try:
             lines = _asked(self._socket, "show servers state")
-        except OSError:  # it does not listen yet
+        except OSError:  # the gateway does not listen yet
             return set()
         servers = [line.split() for line in lines if line.count(" ") > _CHECKED]
         known = {server[_ADDRESS] for server in servers}

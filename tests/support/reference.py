@@ -16,7 +16,7 @@ from shared.contract.models import SAM1
 
 ensure_torchvision_imports()
 
-from segment_anything import SamPredictor  # noqa: E402  # only now can it be imported
+from segment_anything import SamPredictor  # noqa: E402  # needs the lines above
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer  # noqa: E402
 
 Floats = NDArray[np.float32]

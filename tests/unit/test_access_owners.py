@@ -147,7 +147,7 @@ def test_an_image_is_released_by_all_but_the_last_and_removed_by_that(owners: Re
     assert refused(owners, IMAGE, "bob")
 
 
-def test_of_two_who_let_go_at_once_one_is_the_last(owners: RecordedOwners, sets: CountingSets) -> None:
+def test_one_of_two_concurrent_releases_is_the_last(owners: RecordedOwners, sets: CountingSets) -> None:
     owners.add(IMAGE, "alice")
     owners.add(IMAGE, "bob")
     sets.meanwhile = lambda: sets.remove_member(owners_key(IMAGE), "bob")

@@ -50,7 +50,7 @@ def fill(limits: RateLimits, quota: Quota, client: str) -> int:
     return -1
 
 
-def test_no_limit_is_no_question(client: fakeredis.FakeRedis) -> None:
+def test_without_limits_redis_is_not_asked(client: fakeredis.FakeRedis) -> None:
     limits = RateLimits(rates(), client)
     assert fill(limits, PROMPTS, "alice") == -1
     assert client.keys() == []

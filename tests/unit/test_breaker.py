@@ -53,7 +53,7 @@ def test_a_server_that_hung_is_left_alone_for_a_while(breaker: CircuitBreaker, c
     assert refused(breaker)
 
 
-def test_then_one_caller_tries_it_and_the_others_are_refused(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_after_the_pause_one_caller_tries_it_and_others_are_refused(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.trip()
     clock.now += 1.0
     assert not refused(breaker)

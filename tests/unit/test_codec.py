@@ -293,7 +293,7 @@ def test_logits_beyond_float16_become_its_largest() -> None:
 @pytest.mark.parametrize(
     "logits", [np.zeros((256, 256)), np.zeros((0, 256, 256)), np.zeros((5, 256, 256)), np.full((1, 256, 256), np.nan)]
 )
-def test_what_is_no_answers_logits_is_not_stored(logits: NDArray[np.float64]) -> None:
+def test_logits_that_cannot_be_an_answer_are_not_stored(logits: NDArray[np.float64]) -> None:
     with pytest.raises(EncodeFailed):
         encode_logits(KEY, logits.astype(np.float32))
 
@@ -304,7 +304,7 @@ def test_logits_of_another_image_or_model_are_the_clients_mistake(name: str) -> 
         decode_logits(encode_logits(KEY, LOGITS), replace(KEY, **{name: "c" * 64}), side=SIDE)
 
 
-def test_an_embedding_is_no_logits_and_logits_no_embedding() -> None:
+def test_an_embedding_is_not_read_as_logits_or_logits_as_an_embedding() -> None:
     with pytest.raises(DamagedEmbedding):
         decode_logits(STORED["float16"], KEY, side=SIDE)
     with pytest.raises(DamagedEmbedding):

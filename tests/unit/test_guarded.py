@@ -117,7 +117,7 @@ def test_a_server_that_refuses_does_not_hang() -> None:
             assert not isinstance(refusal.value, CircuitOpen)
 
 
-def test_whoever_has_no_allowance_waits_as_the_client_says(silent_server: str) -> None:
+def test_without_an_allowance_the_timeout_of_the_client_applies(silent_server: str) -> None:
     with request_client(silent_server, 0.1) as client:
         for _ in range(2):
             with pytest.raises(redis.TimeoutError):

@@ -176,7 +176,7 @@ def asked_about(tenant: Tenant, image_id: str) -> list[tuple[str, int, Any, byte
 
 
 @pytest.mark.parametrize("encoded", [False, True])
-def test_anothers_image_answers_as_one_that_nobody_has(
+def test_the_image_of_another_tenant_is_answered_like_an_unknown_one(
     guarded: World, alice: Tenant, bob: Tenant, encoded: bool
 ) -> None:
     image_id = str(alice.upload(png()).json["image_id"])
@@ -415,7 +415,7 @@ def test_a_refused_batch_costs_nothing(make_world: Callable[..., World], now: li
     assert world.client.post(url, json={"prompts": CLICK["prompts"] * 9}).status_code == 200
 
 
-def test_prompts_that_are_none_count_as_one(make_world: Callable[..., World]) -> None:
+def test_a_malformed_body_counts_as_one_prompt(make_world: Callable[..., World]) -> None:
     world = make_world(rate_limit_prompts="2/hour")
     url = f"/v1/images/{world.ready_image(png())}/masks"
     assert [world.client.post(url, data=b"{").status_code for _ in range(3)] == [422, 422, 429]

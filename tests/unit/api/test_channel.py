@@ -45,7 +45,7 @@ def test_a_whole_answer_is_one_piece(sent: list[bytes]) -> None:
     assert body == b"mask"
 
 
-def test_of_a_stream_each_part_is_sent_at_once(sent: list[bytes]) -> None:
+def test_each_part_of_a_stream_is_sent_at_once(sent: list[bytes]) -> None:
     stream = task()
     stream.write(b"one")
     stream.write(b"two")

@@ -127,7 +127,7 @@ def test_a_label_of_its_own_tag_comes_as_an_entry_of_its_own(world: World) -> No
     assert (labels["type"], labels["from_name"], labels["value"]["labels"]) == ("labels", "label", ["Cup"])
 
 
-def test_of_several_images_the_one_that_was_drawn_on(world: World) -> None:
+def test_the_prompt_goes_to_the_image_that_was_drawn_on(world: World) -> None:
     config = """<View><Image name="left" value="$left"/><Image name="right" value="$right"/>
       <BrushLabels name="l" toName="left"><Label value="Cup"/></BrushLabels>
       <BrushLabels name="r" toName="right"><Label value="Cup"/></BrushLabels></View>"""

@@ -181,7 +181,7 @@ def test_a_token_of_another_image_or_model_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "r", "r====", "rAAAA", "s" + "A" * 40, "r" + "é" * 9, "r" + "A" * 9000])
-def test_a_token_that_is_none_is_refused(world: World, token: str) -> None:
+def test_an_invalid_token_is_refused(world: World, token: str) -> None:
     image_id = world.ready_image(png())
     answer = prompt(world, image_id, {"prompts": [{"mask_token": token}]})
     assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")

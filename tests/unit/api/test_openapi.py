@@ -188,7 +188,7 @@ REQUEST = schema_of(DOCUMENT, {"$ref": "#/components/schemas/MasksRequest"})
 
 
 @given(st.lists(st.fixed_dictionaries({}, optional=MEMBERS), max_size=2))
-def test_what_the_schema_refuses_the_service_refuses_and_nearly_the_reverse(prompts: list[dict[str, Any]]) -> None:
+def test_the_schema_and_the_service_refuse_nearly_the_same_prompts(prompts: list[dict[str, Any]]) -> None:
     body = {"prompts": prompts}
     try:
         parse_request(json.dumps(body).encode())

@@ -69,7 +69,7 @@ def described(document: dict[str, Any], **more: Any) -> Any:
         "negative_data_rejection": {"expected-statuses": ["4XX"]},
     }
     schema = schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict({"checks": checks, **more}))
-    schema.app = Flask("stand-in")  # each test brings its own
+    schema.app = Flask("stand-in")  # each test passes its own app
     return schema
 
 
