@@ -109,4 +109,4 @@ def _sprung_by_an_upload(scenery: Scenery, trap: Trap) -> None:
     assert upload is not None
     scenery.load.follow_beside(upload)
     if not trap.sprung.wait(_SOON):
-        raise TimeoutError(f"no worker came to the point where it was to be killed ({scenery.injected.name})")
+        raise TimeoutError(f"no worker reached the point of the fault ({scenery.injected.name})")

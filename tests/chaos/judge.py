@@ -92,7 +92,7 @@ def _healed(run: Run) -> Iterator[str]:
             )
         victim = victim_seconds(fault, run)
         if victim is not None and victim > VICTIM_SECONDS * slack:
-            yield f"{fault.name}: the image at hand was ready after {victim:.0f} s, not {VICTIM_SECONDS * slack:g} s"
+            yield f"{fault.name}: its image was ready after {victim:.0f} s, not {VICTIM_SECONDS * slack:g} s"
 
 
 def victim_seconds(fault: Injected, run: Run) -> float | None:
