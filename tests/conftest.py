@@ -1,4 +1,4 @@
-"""What every kind of test may ask for: real weights, a real Redis-compatible server."""
+"""Fixtures for every kind of test: real weights and a real Redis-compatible server."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from shared.weights.locate import locate_weights
 settings.register_profile("any machine", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-# For torch, here and in processes that tests start. Several tests run at once: with a thread per core each, most of
-# the threads' time went into waiting for each other, and the tests on torch took five times as long.
+# This limits torch to one thread, here and in the processes that tests start. Several tests run at once. With one
+# thread per core in each, the threads mostly waited for each other, and the torch tests took five times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
 def own_log_context() -> Iterator[None]:
-    """A request lasts until its answer is closed, which Flask's test client leaves to its user."""
+    """Give each test its own log context: a request's fields stay set if the test does not close the answer."""
     with log_context.fresh():
         yield
 
 
 @pytest.fixture
 def own_signal_handlers() -> Iterator[None]:
-    """A worker inside the test's process leaves its own behind."""
+    """Restore the signal handlers after the test: a worker that runs in the test's process installs its own."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in handlers.items():
@@ -48,6 +48,6 @@ def weights() -> Path:
 
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
-    """URL of a real server on a free port, without persistence, which evicts nothing. Tests share it."""
+    """URL of a real server on a free port. It does not persist and does not evict. All tests share it."""
     with ValkeyServer(maxmemory="1gb", **{"maxmemory-policy": "noeviction"}) as server:
         yield server.connection_url

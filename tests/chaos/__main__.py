@@ -1,4 +1,4 @@
-"""`make chaos`: break the running service in every way it promises to survive. `python -m tests.chaos`."""
+"""`make chaos`, or `python -m tests.chaos`: break the running service in every way that it promises to survive."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ SEED = 2026
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; 0 if every promise was kept, 1 if one was broken, 2 if it cannot run here."""
+    """Run it. Return 0 if every promise was kept, 1 if one was broken, 2 if it cannot run on this machine."""
     options = _parse(arguments)
     if sys.platform != "linux":
-        _say("the faults are made with what only Linux has: /proc and limits of other processes")
+        _say("this needs Linux: the faults use /proc and set limits of other processes")
         return 2
     plan = QUICK if options.quick else FULL
     if options.fault:
         plan = only(plan, options.fault)
     load, cores = os.getloadavg()[0], len(available())
     if load > cores:
-        _say(
-            f"this machine is busy (load {load:.1f} on {cores} cores): the bounds in seconds are meant for a quiet one"
-        )
+        _say(f"this machine is busy (load {load:.1f} on {cores} cores): the time limits assume a quiet machine")
     done = run(plan, options.seed, _say)
     broken = broken_promises(done)
     record = as_json(done, broken)

@@ -1,4 +1,4 @@
-"""Images that are none, and one that is deadly."""
+"""Faults of uploads: files that are not images, and an image that kills its workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.proxy import Link, Trap
 
 @contextmanager
 def files_that_are_no_images(scenery: Scenery) -> Iterator[None]:
-    """What is no image, and must be refused at once or fail with its reason."""
+    """Upload files that are not images. Each must be refused at once or fail with a reason."""
     refused = []
     for what, data in undecodable(scenery.dice.choice(scenery.material.scenes)).items():
         answer = scenery.client.upload(data)
@@ -30,7 +30,7 @@ def files_that_are_no_images(scenery: Scenery) -> Iterator[None]:
 
 @contextmanager
 def deadly_image(scenery: Scenery) -> Iterator[None]:
-    """Each worker that takes it up is killed, as the kernel kills one that runs out of memory."""
+    """Kill each worker that takes this image, as the kernel does when memory runs out."""
     data = scenery.material.fresh(scenery.dice.choice(scenery.material.scenes))
     name = image_id(data)
     deaths: list[Link] = []

@@ -11,7 +11,7 @@ from tests.support.proxy import FAIR, Weather
 
 
 def bad_weather(weather: Weather, *, times: float = 1.0) -> Break:
-    """Bad weather on every link, for as many times as long as other faults."""
+    """Set bad weather on every link, for `times` the duration of other faults."""
 
     @contextmanager
     def inject(scenery: Scenery) -> Iterator[None]:
@@ -27,7 +27,7 @@ def bad_weather(weather: Weather, *, times: float = 1.0) -> Break:
 
 @contextmanager
 def resets(scenery: Scenery) -> Iterator[None]:
-    """Connections are reset again and again, at moments of no meaning."""
+    """Reset all connections again and again, at random moments."""
     until = time.monotonic() + scenery.hold
     while time.monotonic() < until:
         scenery.stack.reset()
@@ -51,6 +51,6 @@ def surplus_replies(scenery: Scenery) -> Iterator[None]:
 
 @contextmanager
 def forgotten(scenery: Scenery) -> Iterator[None]:
-    """Every connection falls silent for good without being closed; new ones work."""
+    """Silence every open connection for good without closing it. New connections work."""
     scenery.stack.forget()
     yield

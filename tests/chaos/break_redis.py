@@ -11,7 +11,7 @@ from tests.chaos.scenery import Break, Scenery
 
 
 def freeze(*roles: str, times: float = 1.0) -> Break:
-    """SIGSTOP to the servers of the roles, and SIGCONT after as many times as long as other faults."""
+    """Send SIGSTOP to the servers of the roles, and SIGCONT after `times` the duration of other faults."""
 
     @contextmanager
     def inject(scenery: Scenery) -> Iterator[None]:
@@ -29,7 +29,7 @@ def freeze(*roles: str, times: float = 1.0) -> Break:
 
 
 def kill(role: str, *, empty: bool) -> Break:
-    """SIGKILL, and a start on what its files hold, or on nothing."""
+    """Send SIGKILL, then restart the server with its files or empty."""
 
     @contextmanager
     def inject(scenery: Scenery) -> Iterator[None]:
@@ -88,7 +88,7 @@ def fill_disk(scenery: Scenery) -> Iterator[None]:
 
 @contextmanager
 def read_only(scenery: Scenery) -> Iterator[None]:
-    """As after a failover that has left clients on the old master."""
+    """Make the servers read-only, like an old master after a failover that clients are still connected to."""
     servers = [scenery.stack.cache, scenery.stack.queue]
     for server in servers:
         server.client.replicaof("127.0.0.1", "1")
@@ -102,7 +102,7 @@ def read_only(scenery: Scenery) -> Iterator[None]:
 
 @contextmanager
 def damage(scenery: Scenery) -> Iterator[None]:
-    """One byte, somewhere in each embedding that is kept; then each is asked for, past every API's memory."""
+    """Damage one byte in each stored embedding. Then request each one: that route does not use the API's memory."""
     client, damaged = scenery.stack.cache.client, 0
     for kept in scenery.kept:
         key = EmbeddingKey.of(kept.image_id, find_model(scenery.model)).redis_key

@@ -1,4 +1,4 @@
-"""Faults of the workers and of the API: killed at chosen points, frozen, in another time."""
+"""Faults of the workers and of the API: killed at chosen points, frozen, with a wrong clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SOON = 60.0
 
 
 def kill_worker(request: re.Pattern[bytes], role: str, *, reply: re.Pattern[bytes] | None = None) -> Break:
-    """SIGKILL to the worker to which the reply to `request` is on its way, which it never gets."""
+    """Send SIGKILL to a worker that waits for the reply to `request`. The reply never reaches it."""
 
     @contextmanager
     def inject(scenery: Scenery) -> Iterator[None]:
@@ -46,7 +46,7 @@ def kill_worker_mid_encode(scenery: Scenery) -> Iterator[None]:
 
 @contextmanager
 def kill_the_only_worker(scenery: Scenery) -> Iterator[None]:
-    """The others are stopped before, and started again once the image is ready."""
+    """Kill the only running worker. The others are stopped first and started again once the image is ready."""
     for number in range(2, WORKERS + 1):
         scenery.stack.bench_worker(number)
     try:
@@ -61,7 +61,7 @@ def kill_the_only_worker(scenery: Scenery) -> Iterator[None]:
 
 @contextmanager
 def freeze_worker(scenery: Scenery) -> Iterator[None]:
-    """One that hangs with a job in its hands, longer than its lease, and then goes on as if nothing had been."""
+    """Freeze a worker during a job for longer than its lease, then let it continue."""
     links: list[Link] = []
     trap = Trap(LOADED, hold=False, on_spring=links.append)
     with scenery.stack.trapped(trap, "cache"):
@@ -111,7 +111,7 @@ def damaged_job(scenery: Scenery) -> Iterator[None]:
 
 
 def shift_clock(seconds: int) -> Break:
-    """One of the workers lives in another time."""
+    """Run one of the workers with a clock that is wrong by `seconds`."""
     script = str(Path(__file__).with_name("shifted_worker.py"))
 
     @contextmanager
@@ -139,10 +139,10 @@ def kill_api(scenery: Scenery) -> Iterator[None]:
 
 
 def _sprung_by_an_upload(scenery: Scenery, trap: Trap) -> None:
-    """Return once the trap has sprung, for an image of the load or for one that is uploaded here."""
+    """Upload an image. Return once the trap has sprung, for this image or for one of the load."""
     data = scenery.material.fresh(scenery.dice.choice(scenery.material.scenes))
     upload = scenery.load.upload(scenery.client, data)
     assert upload is not None
     scenery.load.follow_beside(upload)
     if not trap.sprung.wait(_SOON):
-        raise TimeoutError(f"no worker came to the point where it was to be killed ({scenery.injected.name})")
+        raise TimeoutError(f"no worker reached the point of the fault ({scenery.injected.name})")

@@ -1,4 +1,4 @@
-"""A client of the service that writes down everything it sees: one connection, made anew when it breaks."""
+"""A client of the service that records every request. It uses one connection and opens a new one when it breaks."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tests.chaos.ledger import Ledger, Request
 from tests.chaos.material import Material, Scene
 
 _PATIENCE = 60.0
-"""Seconds without a byte after which an answer is taken never to come."""
+"""Seconds without a byte after which the client gives up on an answer."""
 
 _IDLE = 20.0
-"""Seconds after which a connection is not used again: the service may close it any moment."""
+"""Seconds without use after which a connection is not used again: the service may close it at any moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Attributes:
     status: None after a transport error.
-    code: of a problem document.
-    document: what was answered, if it was JSON.
-    retry_after: seconds, 0 where the service names none.
+    code: code of the problem document.
+    document: the answer, if it was JSON.
+    retry_after: seconds; 0 if the service gave no delay.
     """
 
     status: int | None
@@ -43,11 +43,11 @@ class Answer:
 
 
 class Client:
-    """Not for several threads."""
+    """Not safe for several threads."""
 
     def __init__(self, url: str, ledger: Ledger, masks_route: str = "masks") -> None:
         """Args:
-        masks_route: under which prompts are written down.
+        masks_route: the route name under which prompts are recorded.
         """
         self._address = urlsplit(url).netloc
         self._ledger = ledger
@@ -56,7 +56,7 @@ class Client:
         self._used = 0.0
 
     def close(self) -> None:
-        """End the connection; the next request makes another."""
+        """Close the connection. The next request opens another one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -68,11 +68,11 @@ class Client:
         return self._ask("status", "GET", f"/v1/images/{image_id}", wait)
 
     def listen(self, image_id: str, seconds: float) -> Answer:
-        """Hear of the image until it is settled, its event stream ends, or something comes after `seconds`.
+        """Follow the image's events until it is ready or failed, the stream ends, or an event comes after `seconds`.
 
-        Written down is what it took to the first event. `document` is the image resource of the last one.
+        The ledger records the time to the first event. `document` is the image resource of the last event.
         """
-        self.close()  # it would idle meanwhile, and perhaps lead to a process that is killed
+        self.close()  # it would be idle meanwhile, and its process may be killed
         started = time.monotonic()
         stream = http.client.HTTPConnection(self._address, timeout=_PATIENCE)
         try:
@@ -82,7 +82,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             answer = _nothing(error)
         self._ledger.record(Request("events", started, time.monotonic(), 0, answer.status, answer.code))
-        with closing(stream), suppress(OSError, http.client.HTTPException):  # a stream may end any way, any time
+        with closing(stream), suppress(OSError, http.client.HTTPException):  # a stream may end in any way at any time
             while answer.status == 200 and answer.document["status"] not in ("ready", "failed"):
                 answer = _event(response, started + seconds)
         return answer
@@ -97,7 +97,7 @@ class Client:
         return self._ask("delete", "DELETE", f"/v1/images/{image_id}", 0)
 
     def checked_masks(self, material: Material, scene: Scene, image_id: str, question: int, wait: float = 0) -> Answer:
-        """`masks`, compared with what is right if they are answered."""
+        """Call `masks`, and compare an answer with the right one."""
         answer = self.masks(image_id, scene.questions[question], wait)
         if answer.status == 200:
             right = material.is_right(scene, question, answer.body)
@@ -105,7 +105,7 @@ class Client:
         return answer
 
     def checked_embedding(self, material: Material, scene: Scene, image_id: str) -> Answer:
-        """`embedding`, compared in the same way."""
+        """Call `embedding`, and compare an answer with the right one."""
         answer = self.embedding(image_id)
         if answer.status == 200:
             right = material.is_right_embedding(scene, answer.body)
@@ -146,10 +146,10 @@ def _nothing(error: Exception) -> Answer:
 
 
 def _event(stream: http.client.HTTPResponse, until: float) -> Answer:
-    """The next event of the stream.
+    """Return the next event of the stream.
 
     Raises:
-        http.client.IncompleteRead: there is none, or none before `until`, monotonic seconds.
+        http.client.IncompleteRead: the stream ended, or no event came before `until` (monotonic seconds).
     """
     for line in stream:
         if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""What a worker says to Redis at the points where it is killed, by the names that the service gives its keys."""
+"""Patterns of the commands that a worker sends to Redis at the points where it is killed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _KEY = EmbeddingKey(_ANY_IMAGE, _ANY_MODEL, "w" * 64, "preprocessing")
 
 
 def _on(command: str, key: str) -> re.Pattern[bytes]:
-    """`command` on the key of any image, and of any model if `key` names one. Its group is the image's id."""
+    """Match `command` on the key of any image, and of any model if `key` names one. The group is the image's id."""
     name = re.escape(key).replace(_ANY_IMAGE, "([0-9a-f]{64})")
     if _ANY_MODEL in key:
-        # What stands between the model and the image identifies the weights.
+        # The part of the key between the model and the image identifies the weights.
         start, _, rest = name.partition(_ANY_MODEL)
         name = start + r"[^\r\n]*?" + rest[rest.rindex(":") :]
     return re.compile(rf"{command}\r\n\$\d+\r\n{name}\r\n".encode())
@@ -25,4 +25,4 @@ POPPED = re.compile(rb"LMOVE\r\n")
 JOB = re.compile(rb"[\w.-]+-([0-9a-f]{64})")
 LOADED = _on("GET", image_key(_ANY_IMAGE))
 STORED = _on("SET", _KEY.redis_key)
-"""A worker takes a job, and the reply with the job's id; it loads an image; it stores an embedding."""
+"""In order: a worker takes a job; the reply with the job's id; it loads an image; it stores an embedding."""

@@ -1,4 +1,4 @@
-"""The faults in their order, each with what is promised about it."""
+"""The faults in their order, each with the promises that hold during it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.chaos.scenery import Break
 from tests.support.proxy import Weather
 
 MIDDLE = 1_000_000
-"""Bytes: within an embedding of 2 MB, beyond anything else that is stored here."""
+"""Bytes: inside an embedding of 2 MB, and larger than any other stored value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A way to break the service; the promises that go with it are those of `Injected`."""
+    """A way to break the service. `Injected` explains the promises."""
 
     name: str
     inject: Break

@@ -1,4 +1,4 @@
-"""Whether a run kept the promises: each that it broke, in a sentence. Pure."""
+"""Checks whether a run kept the promises. Each broken promise becomes one sentence. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from tests.chaos.load import IN_MEMORY
 from tests.chaos.run import Run
 
 STOPPED_REDIS_SECONDS = 2.0
-"""The most a request may take, beyond the wait it asked for, while Redis is in trouble."""
+"""The longest that a request may take, beyond the wait it asked for, while Redis is in trouble."""
 
 ANY_SECONDS = 6.0
-"""The most it may ever take: a turn to decode, or a load shared with another request, is waited for 5 s."""
+"""The longest that a request may ever take: it waits up to 5 s for a turn to decode or for a load that it shares with
+another request."""
 
 VICTIM_SECONDS = 30.0
-"""The most that an encoding may take whose worker was killed, from the kill on."""
+"""The longest that an encoding may take after its worker was killed, counted from the kill."""
 
 
 def broken_promises(run: Run) -> list[str]:
-    """In sentences; empty if all were kept."""
+    """Return the broken promises as sentences; empty if all were kept."""
     requests, uploads = run.ledger.requests, run.ledger.uploads
     return [
         *_nothing_lost(uploads, run.injected),
@@ -37,7 +38,7 @@ def broken_promises(run: Run) -> list[str]:
 
 
 def lost(uploads: Iterable[Upload], injected: Sequence[Injected]) -> list[Upload]:
-    """Uploads without an end, or forgotten although the cache lost nothing meanwhile."""
+    """Uploads without an end, and uploads that are gone although the cache lost nothing meanwhile."""
     losses = [fault for fault in injected if fault.loses_cache]
     return [
         upload
@@ -91,11 +92,14 @@ def _healed(run: Run) -> Iterator[str]:
             )
         victim = victim_seconds(fault, run)
         if victim is not None and victim > VICTIM_SECONDS * slack:
-            yield f"{fault.name}: the image at hand was ready after {victim:.0f} s, not {VICTIM_SECONDS * slack:g} s"
+            yield f"{fault.name}: its image was ready after {victim:.0f} s, not {VICTIM_SECONDS * slack:g} s"
 
 
 def victim_seconds(fault: Injected, run: Run) -> float | None:
-    """Seconds from the kill until the image at hand was ready; None if there was none, or it ended in another way."""
+    """Return the seconds from the kill until the interrupted image was ready.
+
+    None if no image was interrupted, or if it did not get ready.
+    """
     upload = run.ledger.end_of(fault.victim)
     if upload is None or upload.end is not End.READY or upload.ended is None:
         return None
@@ -110,7 +114,7 @@ def _encoded_once_in_calm(run: Run) -> Iterator[str]:
 
 
 def calm_uploads(run: Run) -> list[Upload]:
-    """Those that came to their end before the first fault."""
+    """The uploads that ended before the first fault."""
     until = run.injected[0].over
     return [upload for upload in run.ledger.uploads if upload.ended is not None and upload.ended <= until]
 

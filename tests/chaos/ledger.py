@@ -1,4 +1,4 @@
-"""What was asked and what became of it: every request, every acknowledged upload, every fault, by the clock."""
+"""The record of a run: every request, every acknowledged upload and every fault, with times and results."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What became of a request."""
+    """How a request ended."""
 
     ANSWERED = "answered"
-    REFUSED = "refused"  # by a problem document with a code, of a status below 500 or 503
+    REFUSED = "refused"  # with a problem document that has a code; the status is below 500, or 503
     TRANSPORT = "transport error"
-    BROKEN = "broken"  # a status of 500 or above but 503, or an error that is no problem document
+    BROKEN = "broken"  # a status of 500 or above except 503, or an error that is not a problem document
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, as its client saw it.
+    """One request as its client saw it.
 
     Attributes:
         started, ended: monotonic seconds.
-        wait: seconds it asked the service to hold the answer.
+        wait: seconds for which it asked the service to hold the answer.
         status: None after a transport error.
-        code: of the problem document; the error's name after a transport error.
+        code: code of the problem document, or the error's name after a transport error.
     """
 
     route: str
@@ -48,7 +48,7 @@ class Request:
 
     @property
     def overdue(self) -> float:
-        """Seconds it took beyond the wait it asked for."""
+        """Seconds that it took beyond the wait it asked for."""
         return max(0.0, self.ended - self.started - self.wait)
 
 
@@ -57,17 +57,17 @@ class End(StrEnum):
 
     READY = "ready"
     FAILED = "failed"  # with a recorded, typed error
-    GONE = "gone"  # 404 or 410: honest only where the cache lost what it held
+    GONE = "gone"  # 404 or 410: allowed only where the cache lost its data
 
 
 @dataclass(slots=True)
 class Upload:
-    """An image that was acknowledged.
+    """An image whose upload was acknowledged.
 
     Attributes:
-        poison: it is known that it cannot be encoded.
-        acknowledged, ended: monotonic seconds; `ended` None while nothing is known of its end.
-        error: code, where it failed.
+        poison: the image cannot be encoded, and the test knows it.
+        acknowledged, ended: monotonic seconds; `ended` is None until the end is known.
+        error: the error's code, if it failed.
     """
 
     image_id: str
@@ -83,16 +83,17 @@ class Injected:
     """A fault that was injected.
 
     Attributes:
-        begun, healed: monotonic seconds: what was broken was put right at `healed`.
-        answers, encodes: seconds after `healed` until known images were answered, and a new one was encoded.
-        bound: the most that `answers` may be, and that `encodes` may be more than it is without a fault; None: nothing
-            was promised but that it heals.
-        stops_redis: Redis hangs or is gone: requests are bounded in time by the promise.
-        loses_cache: what the cache held may be gone.
+        begun, healed: monotonic seconds; the fault ended at `healed`.
+        answers: seconds from `healed` until a newly uploaded image was known to the service.
+        encodes: seconds from `healed` until that image was encoded and prompted.
+        bound: the most seconds for `answers`, and for `encodes` beyond its time without a fault. None promises no time,
+            only that the service heals.
+        stops_redis: Redis hangs or is gone; the promised time limit for requests applies.
+        loses_cache: the cache's data may be gone.
         cuts_clients: connections of clients may break.
-        victim: image whose encoding was interrupted at `struck`, monotonic seconds.
-        note: what else was found, for the table.
-        broken: promises that the fault itself found broken.
+        victim: the image whose encoding was interrupted at `struck` (monotonic seconds).
+        note: other findings, for the table.
+        broken: promises that the fault's own checks found broken.
     """
 
     name: str
@@ -110,21 +111,21 @@ class Injected:
     broken: list[str] = field(default_factory=list)
 
     def strike(self, image_id: str) -> None:
-        """Note that the encoding of this image was interrupted now."""
+        """Record that the encoding of this image was interrupted now."""
         self.victim, self.struck = image_id, time.monotonic()
 
     @property
     def over(self) -> float:
-        """When the service was seen to work again, monotonic seconds."""
+        """Monotonic seconds at which the service was seen to work again."""
         return self.healed + max(self.answers, self.encodes)
 
     def saw(self, request: Request, until: float | None = None) -> bool:
-        """Whether the request was under way between the injection and `until` (the end of the fault)."""
+        """Return whether the request was running between the injection and `until`, by default the end of the fault."""
         return request.ended >= self.begun and request.started <= (self.over if until is None else until)
 
 
 class Ledger:
-    """Written by every thread of the load."""
+    """The record of a run. Every thread of the load writes to it."""
 
     def __init__(self) -> None:
         self._lock = threading.Condition()
@@ -149,17 +150,17 @@ class Ledger:
             self._lock.notify_all()
 
     def end_of(self, image_id: str) -> Upload | None:
-        """The last upload of that image, if it has come to its end."""
+        """Return the last upload of that image, or None if it has not ended."""
         with self._lock:
             return self._ended(image_id)
 
     def wait_for_end(self, image_id: str, seconds: float) -> None:
-        """Return once the image has come to its end, or after `seconds`."""
+        """Wait until the upload of the image has ended, at most `seconds`."""
         with self._lock:
             self._lock.wait_for(lambda: self._ended(image_id) is not None, seconds)
 
     def check(self, right: bool, what: str) -> None:
-        """Count an answer that was compared; `what` says which it was, should it be wrong."""
+        """Count a compared answer. `what` describes the answer if it was wrong."""
         with self._lock:
             self._checked += 1
             if not right:

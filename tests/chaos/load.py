@@ -1,4 +1,4 @@
-"""A steady load: uploads that are followed to their end, and prompts on images that are kept."""
+"""A steady load: uploads that are followed to their end, and prompts on images that stay for the whole run."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from tests.chaos.ledger import End, Ledger, Upload
 from tests.chaos.material import Material, Scene, image_id
 
 IN_MEMORY = "masks, image in memory"
-"""Route under which the prompts of one client on one image, ever the same, are written down."""
+"""The route name under which one client's prompts on one image, always the same image, are recorded."""
 
 LOST_AFTER = 120.0
-"""Seconds after which an upload without an end is lost."""
+"""Seconds after which an upload without an end counts as lost."""
 
 _LAST_REQUEST = 10.0
-"""Seconds after which a client is not waited for any longer."""
+"""Seconds to wait for a client's last request."""
 
 _LISTENING = 0.3
-"""Part of the uploads whose clients listen to events before they ask."""
+"""Fraction of uploads whose clients listen to events before they ask for the status."""
 
 _LISTENING_SECONDS = 10.0
 
 _LONGEST_PAUSE = 0.5
 _FAILED = "encode-failed"
-"""Code of an upload's answer that means: taken in, and failed while the answer was held."""
+"""Code of an upload's answer that means: the upload was accepted, and it failed while the answer was held."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How many clients of each kind there are, and the seconds each rests between two requests of its own accord."""
+    """The number of clients of each kind, and the seconds that each pauses between requests."""
 
     lives: int
     life_pause: float
@@ -44,7 +44,7 @@ class Pace:
 
 @dataclass(slots=True)
 class Kept:
-    """An image that prompts go to for the whole run, and is uploaded again when it is lost."""
+    """An image that is prompted for the whole run. It is uploaded again when it is lost."""
 
     scene: Scene
     data: bytes
@@ -55,14 +55,14 @@ class Kept:
 
 
 class Load:
-    """Clients in threads; a context manager, which on leaving lets what was acknowledged come to its end."""
+    """Clients in threads; a context manager. On exit it waits until all acknowledged uploads have ended."""
 
     def __init__(
         self, url: str, ledger: Ledger, material: Material, *, kept: Sequence[Kept], pace: Pace, seed: int
     ) -> None:
         """
         Args:
-            kept: known to the service, and encoded.
+            kept: images that the service has already encoded.
         """
         self._url = url
         self._ledger = ledger
@@ -92,16 +92,16 @@ class Load:
             thread.join(_LAST_REQUEST if kind is not None else LOST_AFTER + _LAST_REQUEST)
 
     def require_whole(self) -> None:
-        """Return if every client still runs as it should.
+        """Return if no client of the load has failed.
 
         Raises:
-            RuntimeError: one of them failed, which is a bug of the load.
+            RuntimeError: a client failed, which is a bug of the load.
         """
         if self._broken:
             raise RuntimeError("a client of the load failed") from self._broken[0]
 
     def follow_beside(self, upload: Upload) -> None:
-        """Follow an upload to its end in a thread of its own."""
+        """Follow an upload to its end in a new thread."""
 
         def follow() -> None:
             client = Client(self._url, self._ledger)
@@ -113,7 +113,7 @@ class Load:
         thread.start()
 
     def upload(self, client: Client, data: bytes, *, wait: float = 0, poison: bool = False) -> Upload | None:
-        """Send until it is acknowledged; None when the load ends first, or when it is refused for good."""
+        """Send the image until the service acknowledges it. None if the load ends first or the refusal is final."""
         while not self._stop.is_set():
             answer = client.upload(data, wait)
             if answer.status in (200, 202) or answer.code == _FAILED:
@@ -129,7 +129,7 @@ class Load:
         return None
 
     def follow(self, client: Client, upload: Upload, wait: float = 1.0) -> None:
-        """Ask for the image until its end is known, and note it; give up after `LOST_AFTER`."""
+        """Ask for the image's status until its end is known, and record the end. Give up after `LOST_AFTER`."""
         deadline = upload.acknowledged + LOST_AFTER
         while upload.end is None and time.monotonic() < deadline and not self._abandoned.is_set():
             answer = client.status(upload.image_id, wait)
@@ -145,7 +145,7 @@ class Load:
                 time.sleep(_LONGEST_PAUSE)
 
     def _live(self, client: Client, dice: random.Random, pause: float) -> None:
-        """An image's life: uploaded, followed, prompted, deleted."""
+        """Run one image's life: upload, follow, prompt, delete."""
         scene = dice.choice(self._material.scenes)
         upload = self.upload(client, self._material.fresh(scene), wait=dice.choice((0, 0, 1, 3)))
         if upload is None:
@@ -174,7 +174,7 @@ class Load:
         if answer.gone:
             self._restore(client, kept)
         elif dice.random() < 0.05:
-            client.close()  # the next connection may lead to another process
+            client.close()  # another process may accept the next connection
         self._stop.wait(pause)
 
     def _prompt_in_memory(self, client: Client, dice: random.Random, pause: float) -> None:
@@ -195,7 +195,7 @@ class Load:
                 self._restoring[kept.image_id].release()
 
     def _rest(self, answer: Answer) -> None:
-        # Less than the service asks for: what it promises shall hold for the impatient as well.
+        # Pause for less than the service asks: its promises must also hold for impatient clients.
         time.sleep(min(answer.retry_after or 0.1, _LONGEST_PAUSE))
 
     def _add(self, act: Callable[[Client, random.Random, float], None], dice: random.Random, pause: float) -> None:
@@ -213,5 +213,5 @@ class Load:
     def _guarded(self, run: Callable[[], None]) -> None:
         try:
             run()
-        except BaseException as error:  # told to the main thread, which ends the run
+        except BaseException as error:  # the main thread sees it and ends the run
             self._broken.append(error)

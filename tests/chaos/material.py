@@ -1,4 +1,4 @@
-"""The images of a run, the questions asked about them, and the right answers."""
+"""The images of a run, the prompts on them, and the right answers."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ from samcache import mask_of_rle
 from tests.support.sample_images import huge_png, mpo, saved
 
 WIDTH, HEIGHT = 480, 320
-"""Of every image: a mask of another one is wrong by its pixels, never by its size."""
+"""Size of every image. All are the same size, so a mask of the wrong image is found by its pixels, not by its size."""
 
 SCORE_ROUNDING, PIXEL_ROUNDING = 1e-4, 8
-"""How far two answers to one question may be apart: the first prompt on an image takes another way through the decoder
-than later ones, and floating-point sums depend on their order. Another image's mask is off by thousands of pixels."""
+"""How much two answers to one question may differ. The first prompt on an image takes another path through the decoder
+than later prompts, and floating-point sums depend on their order. A mask of another image differs by thousands of
+pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """An image of which every copy has other bytes, so that each upload is a new one with known masks."""
+    """An image with known masks. Every copy has different bytes, so the service treats each upload as a new image."""
 
     number: int
     jpeg: bytes
     questions: Sequence[Mapping[str, Any]]
 
     def copy(self, text: str) -> bytes:
-        """The file with `text` in a comment, which no decoder looks at."""
+        """Return the file with `text` in a comment, which decoders ignore."""
         comment = text.encode()
-        (length,) = np.frombuffer(self.jpeg[4:6], ">u2")  # of the JFIF segment, which stays first
+        (length,) = np.frombuffer(self.jpeg[4:6], ">u2")  # length of the JFIF segment, which stays first
         where = 4 + int(length)
         segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
         return self.jpeg[:where] + segment + self.jpeg[where:]
@@ -46,7 +47,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """One mask of an answer, as it came."""
+    """One mask of an answer, unchanged."""
 
     score: float
     area: int
@@ -55,7 +56,7 @@ class Mask:
 
 
 class Material:
-    """Scenes, and what the service said of them when nothing was broken; safe for threads."""
+    """Scenes, and the service's answers about them when nothing was broken. Safe for threads."""
 
     def __init__(self, seed: int, scenes: int) -> None:
         dice = random.Random(seed)
@@ -67,27 +68,27 @@ class Material:
         self.scenes = [_scene(number, dice) for number in range(scenes)]
 
     def fresh(self, scene: Scene) -> bytes:
-        """A copy that nobody has uploaded yet."""
+        """Return a copy that was not uploaded before."""
         with self._lock:
             return scene.copy(f"chaos {self._seed} {next(self._counter)}")
 
     def learn(self, scene: Scene, question: int, answer: bytes) -> None:
-        """Take `answer`, given without faults, for the right one."""
+        """Record `answer`, which was given without faults, as the right one."""
         self._answers[scene.number, question] = masks_of(answer)
 
     def is_right(self, scene: Scene, question: int, answer: bytes) -> bool:
-        """Whether scores and RLEs are those learnt, every one of them, but for rounding."""
+        """Return whether all scores and RLEs equal the recorded ones, except for rounding."""
         return alike(masks_of(answer), self._answers[scene.number, question])
 
     def learn_embedding(self, scene: Scene, npy: bytes) -> None:
         self._embeddings[scene.number] = hashlib.sha256(npy).hexdigest()
 
     def is_right_embedding(self, scene: Scene, npy: bytes) -> bool:
-        """Whether it is the one learnt, bit for bit."""
+        """Return whether the embedding equals the recorded one bit for bit."""
         return hashlib.sha256(npy).hexdigest() == self._embeddings[scene.number]
 
     def tells_scenes_apart(self) -> bool:
-        """Whether each question has another answer for each scene: else a mix-up could pass for right."""
+        """Return whether each question has different answers for all scenes. Otherwise a mix-up could go unnoticed."""
         numbers = [scene.number for scene in self.scenes]
         questions = {question for _, question in self._answers}
         return not any(
@@ -98,7 +99,7 @@ class Material:
 
 
 def masks_of(answer: bytes) -> list[Mask]:
-    """The masks of every prompt, one after the other."""
+    """Return the masks of all prompts in one list."""
     return [
         Mask(mask["score"], mask["area"], json.dumps(mask["bbox"]), mask["rle"])
         for one in json.loads(answer)["results"]
@@ -107,7 +108,7 @@ def masks_of(answer: bytes) -> list[Mask]:
 
 
 def alike(these: Sequence[Mask], those: Sequence[Mask]) -> bool:
-    """Whether they are the same masks in the same order, but for rounding."""
+    """Return whether they are the same masks in the same order, except for rounding."""
     return len(these) == len(those) and all(map(_same, these, those))
 
 
@@ -132,7 +133,7 @@ def padded(jpeg: bytes, size: int) -> bytes:
 
 
 def undecodable(scene: Scene) -> dict[str, bytes]:
-    """Files that are no images, by what is wrong with them."""
+    """Return files that are not valid images, by what is wrong with them."""
     other = Image.new("RGB", (8, 8))
     return {
         "cut": scene.jpeg[: len(scene.jpeg) // 2],
@@ -146,7 +147,7 @@ def undecodable(scene: Scene) -> dict[str, bytes]:
 
 
 def _scene(number: int, dice: random.Random) -> Scene:
-    """A part of a real photo, in colours of its own."""
+    """Make a scene of a part of a real photo, with its own tint."""
     photo = Image.fromarray(getattr(skimage.data, ("coffee", "astronaut", "chelsea")[number % 3])())
     width = dice.randint(240, 400)
     height = width * HEIGHT // WIDTH

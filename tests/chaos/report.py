@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.report`: the newest recorded run, as the README shows it between `<!-- chaos -->` markers."""
+"""`python -m tests.chaos.report`: print the newest recorded run as the README shows it between its `chaos` markers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.chaos.run import Run
 from tests.chaos.stack import API_PROCESSES, WORKERS
 
 FOLDER = Path(__file__).with_name("results")
-"""Where runs are recorded."""
+"""The folder of recorded runs."""
 
 Document = Mapping[str, Any]
 
 
 def as_json(run: Run, broken: Sequence[str]) -> dict[str, Any]:
-    """Everything a reader may ask of the run."""
+    """Return all data of the run that readers may need."""
     requests, uploads = run.ledger.requests, run.ledger.uploads
     calm = {upload.image_id for upload in calm_uploads(run)}
     under_faults = Counter(run.encodes[u.image_id] for u in uploads if u.image_id not in calm and u.end is End.READY)
@@ -60,7 +60,7 @@ def as_json(run: Run, broken: Sequence[str]) -> dict[str, Any]:
 
 
 def markdown(record: Document | None) -> str:
-    """The tables, and what the run was made on."""
+    """Return the tables, and a description of the machine."""
     if record is None:
         return "No run is recorded yet; `make chaos` records one.\n"
     about, totals = record["about"], record["totals"]
@@ -104,13 +104,13 @@ def markdown(record: Document | None) -> str:
 
 
 def file_name(record: Document) -> str:
-    """By day and seed, so that runs with several seeds stand side by side."""
+    """Name the file by day and seed, so that runs with different seeds do not overwrite each other."""
     about = record["about"]
     return f"{about['date'][:10]}-seed-{about['seed']}-chaos.json"
 
 
 def newest() -> Document | None:
-    """The last recorded run; None before the first."""
+    """Return the last recorded run, or None if there is none yet."""
     files = sorted(FOLDER.glob("*-chaos.json"))
     return read(files[-1]) if files else None
 

@@ -1,4 +1,4 @@
-"""One run: the service started, seen to work, loaded, broken in every way, and judged."""
+"""One run: start the service, see that it works, load it, and break it in every way."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _HEAL_SECONDS = 90.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much of everything.
+    """The size of a run.
 
     Attributes:
-        kept: images that are prompted for the whole run. An API process has room in memory for three quarters of them.
+        kept: number of images that are prompted during the whole run. An API process has memory for three quarters.
         calm: seconds of load before the first fault.
         hold: seconds that a fault of Redis or the network lasts.
-        encoding: seconds that an encoding takes at least.
-        prepared: bytes of an image in an API's memory.
-        slack: what the bounds in seconds are multiplied with, for machines that do other things as well.
+        encoding: the shortest time in seconds that an encoding takes.
+        prepared: bytes of one image in an API's memory.
+        slack: factor for all bounds in seconds, for machines that also do other work.
         faults: names, in order.
     """
 
@@ -87,19 +87,19 @@ QUICK = Plan(
         "cache killed, back empty",
     ),
 )
-"""Without weights, and without the faults that take long to get over. With this model a kill in the middle of an
-encoding is one after the pop."""
+"""A run without weights and without the faults that need long to heal. With this model, a kill in the middle of an
+encoding is the same as a kill after the pop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run has seen.
+    """The results of a run.
 
     Attributes:
-        injected: the faults; the first is the calm before them.
-        calm_encodes, encodes: embeddings written, by image id: before the first fault, and from then on.
-        problems: what the service itself calls a bug in its log.
-        seconds: from the first image to the last answer.
+        injected: the faults; the first entry is the calm before them.
+        calm_encodes, encodes: embeddings written, by image id: before the first fault, and after that.
+        problems: lines of the service's log that report a bug.
+        seconds: time from the first image to the last answer.
     """
 
     plan: Plan
@@ -113,11 +113,11 @@ class Run:
 
 
 def run(plan: Plan, seed: int, say: Callable[[str], None] = lambda _: None) -> Run:
-    """Do it; takes minutes.
+    """Run the plan. This takes minutes.
 
     Args:
-        seed: of the images, the prompts and the load; the order of the faults is the plan's.
-        say: told one line after each fault.
+        seed: for the images, the prompts and the load. The plan gives the order of the faults.
+        say: called with one line after each fault.
     """
     settings = {
         "SAM_MODEL": plan.model,
@@ -155,7 +155,7 @@ def run(plan: Plan, seed: int, say: Callable[[str], None] = lambda _: None) -> R
                 with fault.inject(scenery):
                     entry.healed = time.monotonic()
                     _see_it_work(scenery)
-                if entry.victim:  # else the next fault might strike the worker that takes over
+                if entry.victim:  # otherwise the next fault might hit the worker that takes over
                     ledger.wait_for_end(entry.victim, LOST_AFTER)
                 if not injected:
                     calm_encodes = stack.encodes.copy()
@@ -172,7 +172,7 @@ def run(plan: Plan, seed: int, say: Callable[[str], None] = lambda _: None) -> R
 
 
 def _calm(seconds: float) -> Fault:
-    """The time before the first fault, to compare with."""
+    """Return the time before the first fault, for comparison."""
 
     @contextmanager
     def inject(_: Scenery) -> Iterator[None]:
@@ -183,7 +183,7 @@ def _calm(seconds: float) -> Fault:
 
 
 def _learn(url: str, ledger: Ledger, material: Material, count: int) -> list[Kept]:
-    """Upload each image several times at once, and take the answers given now for the right ones."""
+    """Upload each image several times at once, and record the answers given now as the right ones."""
     clients = [Client(url, ledger) for _ in range(4)]
     kept = []
     with ThreadPoolExecutor(len(clients)) as pool:
@@ -207,7 +207,7 @@ def _learn(url: str, ledger: Ledger, material: Material, count: int) -> list[Kep
 
 
 def _answered(ask: Callable[..., Answer], *arguments: object) -> Answer:
-    """The first answer that is no refusal: on a very busy machine the service may refuse without a fault."""
+    """Ask until the service does not refuse: on a very busy machine it may refuse without a fault."""
     deadline = time.monotonic() + _HEAL_SECONDS
     while (answer := ask(*arguments)).status not in (200, 202):
         if time.monotonic() > deadline:
@@ -217,7 +217,7 @@ def _answered(ask: Callable[..., Answer], *arguments: object) -> Answer:
 
 
 def _see_it_work(scenery: Scenery) -> None:
-    """Measure how long it takes until a new image is taken in, and until it is encoded and prompted right."""
+    """Measure the time until the service knows a new image, and until it is encoded and all its prompts succeed."""
     entry, client = scenery.injected, scenery.client
     deadline = entry.healed + _HEAL_SECONDS
     scene = scenery.dice.choice(scenery.material.scenes)
@@ -240,5 +240,5 @@ def _see_it_work(scenery: Scenery) -> None:
 
 
 def only(plan: Plan, faults: Sequence[str]) -> Plan:
-    """The plan with these faults alone."""
+    """Return the plan with only these faults."""
     return replace(plan, faults=tuple(faults))

@@ -1,4 +1,4 @@
-"""What a fault may touch."""
+"""The objects that a fault works on."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.chaos.stack import ChaosStack
 
 @dataclass(frozen=True, slots=True)
 class Scenery:
-    """What a fault may touch.
+    """The objects that a fault works on.
 
     Attributes:
-        hold: seconds a fault of the network or of Redis lasts.
-        encoding: seconds that an encoding takes at least, so that a kill after half of it is in its middle.
+        hold: seconds that a fault of the network or of Redis lasts.
+        encoding: the shortest time in seconds that an encoding takes. A kill after half of it interrupts the encoding.
         injected: the fault's own entry in the table.
         slack: what bounds in seconds are multiplied with.
     """
@@ -40,10 +40,11 @@ class Scenery:
     slack: float
 
     def stay(self, times: float = 1.0) -> None:
-        """Leave the fault be for as many times `hold`."""
+        """Keep the fault for `times` times `hold` seconds."""
         time.sleep(times * self.hold)
 
 
 Break = Callable[[Scenery], AbstractContextManager[None]]
-"""Has broken something and put it right when its block begins, in which the service must heal; or breaks something in
-spite of which the service must work, and puts that right after the block."""
+"""A context manager that injects a fault. Most break something and repair it before the block, and the service must
+heal in the block. Others break something before the block and repair it after the block, and the service must work
+meanwhile."""

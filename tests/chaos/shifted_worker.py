@@ -1,4 +1,4 @@
-"""A worker whose clock is wrong: `shifted_worker.py SECONDS`. Its monotonic clock is right, as on any machine."""
+"""A worker whose wall clock is wrong: `shifted_worker.py SECONDS`. Its monotonic clock is right."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Shifted(datetime.datetime):
         return cls.fromtimestamp(_TRUE_TIME() + _SHIFT, tz)
 
 
-# Before anything that imports them by name.
+# Replace them before any other module imports them by name.
 datetime.datetime = _Shifted  # type: ignore[misc]  # the point of this file
 time.time = lambda: _TRUE_TIME() + _SHIFT
 

@@ -1,4 +1,7 @@
-"""The service as deployed, to be broken: two Valkeys, a proxy before each for every process, workers, API processes."""
+"""The service as deployed, for the faults to break: two Valkeys, workers and API processes.
+
+The API and each worker reach each Valkey through a proxy port of their own.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 API_PROCESSES = 2
 WORKERS = 2
 MEMORY = 256_000_000
-"""Bytes that the cache may use; the queue a quarter of it."""
+"""Bytes that the cache may use. The queue may use a quarter of it."""
 
 _START_SECONDS = 120.0
 _RESTART_SECONDS = 0.5
@@ -54,7 +57,8 @@ class ChaosStack:
     def __init__(self, settings: Mapping[str, str], folder: Path) -> None:
         """
         Args:
-            settings: environment variables `SAM_…` for all; those of this process count only for weights.
+            settings: environment variables `SAM_…` for all processes. From this process they inherit only those about
+                weights.
             folder: for the servers' files.
         """
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SAM_") or "WEIGHTS" in name}
@@ -98,17 +102,17 @@ class ChaosStack:
         return self._counts[name]
 
     def log(self, name: str) -> list[str]:
-        """The last lines of `api`, `cache`, `queue`, `worker 1`…, over all restarts."""
+        """The last log lines of `api`, `cache`, `queue`, `worker 1`…, including those before a restart."""
         return list(self._logs.get(name, ()))
 
     def server(self, role: str) -> Server:
-        """The one of the role `cache` or `queue`."""
+        """Return the server of the role `cache` or `queue`."""
         return {"cache": self.cache, "queue": self.queue}[role]
 
     # The network
 
     def set_weather(self, weather: Weather, role: str = "") -> None:
-        """Of the links to `cache`, to `queue`, or to both."""
+        """Change the weather of the links to `cache`, to `queue`, or to both."""
         for link in self._to(role):
             link.set_weather(weather)
 
@@ -127,7 +131,7 @@ class ChaosStack:
 
     @contextmanager
     def trapped(self, trap: Trap, role: str) -> Iterator[None]:
-        """A trap before both workers within the block."""
+        """Set a trap on the links of both workers for the block."""
         links = [link for link in self._to(role) if link.name.startswith("worker")]
         for link in links:
             link.arm(trap)
@@ -140,7 +144,7 @@ class ChaosStack:
     # The workers
 
     def kill_worker_of(self, link: Link) -> None:
-        """SIGKILL to the worker whose link that is; it is started again by itself."""
+        """Send SIGKILL to the worker of this link. It is restarted automatically."""
         with self._lock:
             self._workers[_number(link)].signal(signal.SIGKILL)
 
@@ -153,14 +157,14 @@ class ChaosStack:
             self._workers[number].signal(signal.SIGCONT)
 
     def bench_worker(self, number: int) -> None:
-        """Stop a worker as an operator would, and do without it."""
+        """Stop a worker as an operator does, and do not restart it."""
         with self._lock:
             self._benched.add(number)
             child = self._workers[number]
         stop_all([child])
 
     def replace_worker(self, number: int, command: tuple[str, ...] = WORKER) -> None:
-        """Start a worker in the place of one that was benched or runs."""
+        """Replace a running or benched worker with a new one."""
         self.bench_worker(number)
         with self._lock:
             self._commands[number] = command
@@ -168,7 +172,7 @@ class ChaosStack:
             self._benched.discard(number)
 
     def wait_for_worker(self, number: int) -> None:
-        """Return once it listens."""
+        """Wait until the worker listens."""
         deadline = time.monotonic() + _START_SECONDS
         with self._lock:
             child = self._workers[number]
@@ -177,11 +181,11 @@ class ChaosStack:
     # The API
 
     def api_pids(self) -> list[int]:
-        """Its serving processes."""
+        """Process ids of the API's serving processes."""
         return children(self._api.pid)
 
     def kill_api(self) -> None:
-        """SIGKILL to one of its processes; the other serves meanwhile, and the supervisor starts another."""
+        """Send SIGKILL to one API process. The other keeps serving, and the supervisor starts a new one."""
         os.kill(self.api_pids()[0], signal.SIGKILL)
 
     def _start(self) -> None:

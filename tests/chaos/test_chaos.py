@@ -1,4 +1,4 @@
-"""The quick run of `make chaos`, and the recorded run that the README shows."""
+"""The quick run of `make chaos`, and the README's record of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BOUND = 300.0
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> report.Document:
-    """What a quick run, in which no promise was broken, has written."""
+    """The file that a quick run wrote. The run must break no promise."""
     folder = tmp_path_factory.mktemp("chaos")
     command = [sys.executable, "-m", "tests.chaos", "--quick", "--seed", SEED, "--output", str(folder)]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Each broken promise is found, by ledgers made up for it."""
+"""The judge finds each broken promise in a ledger that was made for the test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CALM, TROUBLE, AFTER = 10.0, 20.0, 30.0
 
 
 class Story:
-    """A run in which all went well: calm until 15, one fault from 18 to 22 that was over at 24."""
+    """A run in which all went well: calm until 15 s, one fault from 18 s to 22 s, all healed at 24 s."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()

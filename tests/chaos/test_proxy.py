@@ -1,4 +1,4 @@
-"""The proxy does to a connection what it is told, and nothing when it is told nothing."""
+"""The proxy does to a connection what a test asks for, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.support.proxy import FAIR, Link, Proxy, Trap, Weather
 BIG = 2_000_000
 SOON = 10.0
 BRIEFLY = 0.2
-"""Seconds after which nothing is taken to have come."""
+"""Seconds of silence after which a test concludes that nothing comes."""
 
 
 class _Server(socketserver.ThreadingTCPServer):
-    """Answers each line with itself, `big` with two megabytes."""
+    """Echoes each line, but answers `big` with two megabytes."""
 
     daemon_threads = True
     block_on_close = False
@@ -61,13 +61,13 @@ def read_to_the_end(client: socket.socket, most: int) -> int:
 
 
 def first_byte_from(port: int) -> bytes:
-    """What a new connection hears first; a reset may come while it is still being made."""
+    """Return the first byte that a new connection receives. A reset may come before the connection is open."""
     with socket.create_connection(("127.0.0.1", port), SOON) as new:
         return new.recv(1)
 
 
 def comes(client: socket.socket, seconds: float) -> bool:
-    """Whether anything arrives, an end included, within `seconds`."""
+    """Return whether anything arrives within `seconds`; the end of the connection counts."""
     client.settimeout(seconds)
     try:
         client.recv(1, socket.MSG_PEEK)

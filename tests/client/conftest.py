@@ -1,4 +1,4 @@
-"""The service in this process, as the tests of its routes have it."""
+"""Fixtures for the service in this process, the same as for the tests of its routes."""
 
 from __future__ import annotations
 

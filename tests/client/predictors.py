@@ -1,4 +1,4 @@
-"""The two predictors that the client's suites hold against each other: segment_anything's own, and ours."""
+"""The two predictors that the client's tests compare: segment_anything's own and ours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.reference import Reference
 
 
 class OnnxImageEncoder(torch.nn.Module):
-    """MobileSAM's image encoder where segment_anything expects one of its own."""
+    """MobileSAM's image encoder, with the interface that segment_anything expects of its own encoders."""
 
     img_size = SAM1.frame.side
 
@@ -29,14 +29,14 @@ class OnnxImageEncoder(torch.nn.Module):
 
 
 def official_sam(weights: Path) -> Any:
-    """segment_anything's `Sam` with MobileSAM's weights, whole."""
+    """Return segment_anything's complete `Sam` with MobileSAM's weights."""
     sam = Reference(read_export(weights / "sam.onnx")).sam
     sam.image_encoder = OnnxImageEncoder(weights / "encoder.onnx")
     return sam
 
 
 def least_iou(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
-    """Over all masks of two arrays (…, H, W)."""
+    """Return the lowest IoU of any pair of masks in two arrays (…, H, W)."""
     either = (ours | theirs).sum(axis=(-2, -1))
     both = (ours & theirs).sum(axis=(-2, -1))
     return float(np.min(np.where(either == 0, 1.0, both / np.maximum(either, 1))))

@@ -1,4 +1,4 @@
-"""The client's wheel, installed alone, in a project with a `shared` package of its own, against a running service."""
+"""The client's wheel, installed alone in a project that has its own `shared` package, with a running service."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.support.world import png
 
 ROOT = Path(__file__).parents[2]
 ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-"""PYTHONPATH is left out: it may lead to the packages of this checkout."""
+"""Without PYTHONPATH, because it may point to the packages of this checkout."""
 
 BOUND = 300.0
 
 OF_HTTPX = {"anyio", "certifi", "h11", "httpcore", "idna", "sniffio", "typing_extensions"}
-"""What httpx brings. Some of it is needed for some versions of Python only."""
+"""The packages that httpx installs. Some are needed only for some versions of Python."""
 
 INSTALLED = """
 import importlib.metadata, json
@@ -79,9 +79,9 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment that has the client's wheel, and what pip installs with it."""
+    """A virtual environment with the client's wheel and the packages that pip installs with it."""
     folder = tmp_path_factory.mktemp("alone")
-    # In a copy: a build leaves files behind, and the next one would use them.
+    # Build in a copy: a build leaves files behind, and the next build would use them.
     leftovers = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT / "client", folder / "client", ignore=leftovers)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
@@ -95,7 +95,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a project that has packages named like the service's, and a photo."""
+    """The folder of a project with a photo and with packages that have the names of the service's packages."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("shared", "prompt_api"):
         (folder / name).mkdir()
@@ -111,7 +111,7 @@ def url() -> Iterator[str]:
 
 
 def run(*command: object, cwd: Path | None = None, **environ: str) -> str:
-    """What the command writes to standard output."""
+    """Run the command and return its standard output."""
     done = subprocess.run(
         [*map(str, command)],
         env={**ENVIRON, **environ},
@@ -126,7 +126,7 @@ def run(*command: object, cwd: Path | None = None, **environ: str) -> str:
 
 
 def answer_of(environment: Path, project: Path, code: str, *arguments: str) -> Any:
-    """What a script of the project prints as JSON."""
+    """Run a script in the project and return the JSON that it prints."""
     script = project / "script.py"
     script.write_text(code)
     return json.loads(run(environment / "bin" / "python", script, *arguments, cwd=project))
@@ -140,7 +140,7 @@ def test_it_brings_three_libraries_and_what_they_need(environment: Path, project
 
 
 def test_importing_it_imports_numpy_and_pillow_alone(environment: Path, project: Path) -> None:
-    """A program that imports it and asks nothing does not wait for httpx."""
+    """The import does not load httpx: a program that sends no request does not wait for it."""
     assert set(answer_of(environment, project, IMPORTED)) == {"samcache", "numpy", "PIL"}
 
 

@@ -1,4 +1,4 @@
-"""Arrays out of the service's answers, against the libraries they must agree with."""
+"""The arrays that the client makes of answers, compared with the libraries that they must agree with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`samcache` as a person runs it: a process of its own against a running service, with the fake model."""
+"""`samcache` as a user runs it: in its own process, against a running service with the fake model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.world import png
 BOUND = 60.0
 COMMAND = [sys.executable, "-m", "samcache"]
 ENVIRON = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "client" / "src")}
-"""Of the command's process: it finds the client of this checkout, whether or not one is installed."""
+"""Environment of the command. It finds the client of this checkout even if another client is installed."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def stack() -> Iterator[ObservedStack]:
 
 @pytest.fixture
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """Three images that no other test has, each another size; one of them deeper down."""
+    """Three images that no other test uses, each of another size. One is in a subfolder."""
     seed = zlib.crc32(request.node.name.encode()) % 200
     (tmp_path / "deep").mkdir()
     for number, name in enumerate(("a.png", "b.PNG", "deep/c.png")):
@@ -176,14 +176,14 @@ def test_ctrl_c_stops_warming_and_running_it_again_goes_on(stack: ObservedStack,
     os.kill(worker, signal.SIGSTOP)
     try:
         with subprocess.Popen(
-            # Whoever started the tests in a background of his own had SIGINT ignored for all of them.
+            # A shell that runs the tests in the background makes them ignore SIGINT; this restores the default.
             ["env", "--default-signal=INT", *COMMAND, "warm", str(folder), "-r", "--url", stack.url],
             env=ENVIRON,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            # Its uploads are acknowledged, so it is waiting for the worker now.
+            # The service knows the uploads, so the command is now waiting for the worker.
             wait_until_known(stack, folder / "b.PNG")
             wait_until_known(stack, folder / "deep" / "c.png")
             process.send_signal(signal.SIGINT)
@@ -232,7 +232,7 @@ def test_a_service_out_of_reach_is_status_3_and_one_sentence(
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_another_service_under_the_address_is_no_traceback(stack: ObservedStack) -> None:
+def test_another_service_at_the_address_gives_no_traceback(stack: ObservedStack) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         threading.Thread(target=answer_everything, args=(other,), daemon=True).start()
         url = f"http://127.0.0.1:{other.getsockname()[1]}"
@@ -242,7 +242,7 @@ def test_another_service_under_the_address_is_no_traceback(stack: ObservedStack)
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_a_reader_that_has_seen_enough_is_no_traceback(stack: ObservedStack) -> None:
+def test_a_reader_that_closes_its_pipe_gives_no_traceback(stack: ObservedStack) -> None:
     with subprocess.Popen(
         [*COMMAND, "models", "--url", stack.url], env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as it:
@@ -260,7 +260,7 @@ def wait_until_known(stack: ObservedStack, path: Path) -> None:
                 service.status(image_id_of(path.read_bytes()))
             except ImageNotFound:
                 assert time.monotonic() < deadline
-                time.sleep(0.02)  # nobody tells a stranger
+                time.sleep(0.02)  # there is no event for an image that the service does not know yet
             else:
                 return
 

@@ -1,4 +1,4 @@
-"""What `samcache` understands, and what it refuses before it asks anybody."""
+"""The arguments that `samcache` accepts, and those that it refuses before it sends a request."""
 
 from __future__ import annotations
 

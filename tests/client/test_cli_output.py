@@ -1,4 +1,4 @@
-"""Tables, the progress bar, the files of a folder, the painted photo."""
+"""The command's tables, progress bar, list of files in a folder, and painted photo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client asks, in which order, and when it gives up: its flows, answered by hand, on a clock of their own."""
+"""The client's flows with scripted answers and a fake clock: which requests, in which order, and when they give up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ID = flows.image_id_of(DATA)
 
 
 class Service:
-    """Answers a flow's calls from a script; its clock moves only when the flow waits."""
+    """Answers a flow's calls from a script. Its clock moves only when the flow waits."""
 
     def __init__(self, *script: Reply | Exception) -> None:
         self.calls: list[Call] = []

@@ -1,6 +1,6 @@
-"""One suite, two predictors: whatever is asserted of segment_anything's SamPredictor is asserted of ours.
+"""The same tests for two predictors: segment_anything's SamPredictor and ours.
 
-Real MobileSAM weights on both sides; ours through a running service: HTTP, Valkey, a worker.
+Both use real MobileSAM weights. Ours goes through a running service: HTTP, Valkey, a worker.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def official(weights: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def remote() -> Iterator[RemoteSamPredictor]:
-    # float32, so that only the arithmetic is compared and not the cache's rounding.
+    # float32 avoids the cache's rounding, so that only the arithmetic is compared.
     with (
         LocalStack({"SAM_MODEL": "mobile_sam", "SAM_EMBEDDING_DTYPE": "float32"}) as stack,
         RemoteSamPredictor(stack.url) as predictor,
@@ -41,7 +41,7 @@ def remote() -> Iterator[RemoteSamPredictor]:
 
 @pytest.fixture(params=["official", "remote"])
 def predictor(request: pytest.FixtureRequest) -> Any:
-    """Each of the two, without an image."""
+    """Each of the two predictors, without an image."""
     found = request.getfixturevalue(request.param)
     found.reset_image()
     return found
@@ -49,14 +49,14 @@ def predictor(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def seeing(predictor: Any) -> Any:
-    """Each of the two, looking at the cup."""
+    """Each of the two predictors, with the photo of the cup set."""
     predictor.set_image(COFFEE)
     return predictor
 
 
 @pytest.fixture
 def both(official: Any, remote: Any) -> tuple[Any, Any]:
-    """The two, looking at the cup."""
+    """Both predictors, with the photo of the cup set."""
     official.set_image(COFFEE)
     remote.set_image(COFFEE)
     return official, remote
@@ -144,7 +144,7 @@ def test_both_give_the_same_masks(both: tuple[Any, Any], prompt: dict[str, Any])
     theirs, ours = (predictor.predict(**prompt) for predictor in both)
     assert least_iou(ours[0], theirs[0]) >= 0.9999
     np.testing.assert_allclose(ours[1], theirs[1], atol=1e-4)
-    # What is shown of float32 logits in an answer is float16: 11 bits.
+    # Logits are float32, but an answer carries them as float16, which has 11 bits of precision.
     np.testing.assert_allclose(ours[2], theirs[2], rtol=2**-11, atol=2e-3)
 
 
@@ -164,8 +164,8 @@ def test_both_refine_a_mask_to_the_same(both: tuple[Any, Any]) -> None:
     np.testing.assert_allclose(ours[1], theirs[1], atol=1e-4)
 
 
-def test_logits_of_elsewhere_refine_nearly_to_the_same(both: tuple[Any, Any]) -> None:
-    """They travel as float16, where a predictor's own travel as a token."""
+def test_logits_of_another_predictor_refine_to_nearly_the_same(both: tuple[Any, Any]) -> None:
+    """Logits of another predictor are sent as float16. A predictor's own logits are sent as a token."""
     _, scores, logits = both[0].predict(POINTS[:1], LABELS[:1])
     best = logits[np.argmax(scores)][None]
     theirs, ours = (each.predict(POINTS, LABELS, mask_input=best, multimask_output=False) for each in both)

@@ -1,4 +1,4 @@
-"""RemoteSamPredictor over the API in this process: what it sends, what it keeps, what it raises."""
+"""RemoteSamPredictor with the API in this process: what it sends, what it keeps, what it raises."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_image_is_sent_once_however_often_it_is_set(predictor: RemoteSamPredi
 
 
 def test_pixels_too_large_as_a_png_are_told_the_way_out() -> None:
-    """A photo of 24 megapixels is, and its JPEG is not."""
+    """A photo of 24 megapixels is too large as a PNG, but its JPEG is not."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
         status, code = (413, "image-too-large") if request.method == "POST" else (404, "image-not-found")

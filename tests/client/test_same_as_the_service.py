@@ -1,4 +1,4 @@
-"""What the client has of its own and the service has too: both must be the same."""
+"""Code that the client and the service each have their own copy of must stay the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients bring their token, and show it to nobody else."""
+"""Clients send their token to the service and reveal it nowhere else."""
 
 from __future__ import annotations
 

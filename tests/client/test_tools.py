@@ -1,4 +1,4 @@
-"""Code written for SamPredictor, run on ours after changing the one line that makes the predictor."""
+"""Code written for SamPredictor runs on our predictor after one change: the line that creates the predictor."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def remote() -> Iterator[RemoteSamPredictor]:
 
 
 def notebook(predictor: Any, path: Path) -> Iterator[np.ndarray]:
-    """The calls of segment_anything's notebooks/predictor_example.ipynb, in their order, on another photo."""
-    image = np.array(Image.open(path).convert("RGB"))  # it reads with OpenCV; the pixels of a PNG are the same
+    """Make the calls of segment_anything's notebooks/predictor_example.ipynb, in the same order, on another photo."""
+    image = np.array(Image.open(path).convert("RGB"))  # the notebook uses OpenCV; a PNG gives the same pixels
     predictor.set_image(image)
     input_point = np.array([[300, 200]])
     input_label = np.array([1])
@@ -100,7 +100,7 @@ def test_metas_mask_generator_runs_on_it_and_finds_the_same(
 ) -> None:
     from segment_anything import SamAutomaticMaskGenerator, automatic_mask_generator
 
-    # torchvision's compiled operators are missing on machines without a GPU build of it.
+    # Machines without a GPU build of torchvision lack its compiled operators.
     monkeypatch.setattr(automatic_mask_generator, "batched_nms", non_maximum_suppression)
     settings = {"points_per_side": 5, "points_per_batch": 10, "pred_iou_thresh": 0.8, "crop_n_layers": 0}
     generator = SamAutomaticMaskGenerator(sam, **settings)
@@ -111,14 +111,14 @@ def test_metas_mask_generator_runs_on_it_and_finds_the_same(
     for one, other in zip(ours, theirs, strict=True):
         assert one["point_coords"] == other["point_coords"]
         assert one["predicted_iou"] == pytest.approx(other["predicted_iou"], abs=1e-4)
-        # The generator thresholds full-size logits itself, and those travel as float16.
+        # The generator thresholds full-size logits itself, and the API sends them as float16.
         assert least_iou(one["segmentation"], other["segmentation"]) >= 0.999
 
 
 def non_maximum_suppression(
     boxes: torch.Tensor, scores: torch.Tensor, categories: torch.Tensor, iou_threshold: float
 ) -> torch.Tensor:
-    """Stands for torchvision.ops.boxes.batched_nms of one category."""
+    """Replaces torchvision.ops.boxes.batched_nms, for a single category."""
     kept: list[int] = []
     for number in scores.argsort(descending=True).tolist():
         if all(box_iou(boxes[number], boxes[other]) <= iou_threshold for other in kept):

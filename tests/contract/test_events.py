@@ -1,4 +1,4 @@
-"""One suite over events in memory and over a real server's pub/sub, and what only the latter must survive."""
+"""The same tests for events in memory and on a real server's pub/sub, and tests of faults that only a server has."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def events(request: pytest.FixtureRequest) -> Iterator[Events]:
 
 
 def woken(wait: Callable[[float], bool], say: Callable[[], None]) -> bool:
-    """Whether the wait was ended by news; `say` is repeated because a subscription may still be under way."""
+    """Return whether an event ended the wait. `say` is repeated because the subscription may not be active yet."""
     heard = threading.Event()
 
     def speak() -> None:
@@ -113,7 +113,7 @@ def test_nothing_is_kept_of_those_who_left() -> None:
 
 @contextmanager
 def hearing(client: redis.Redis, on_event: Callable[[Topic, Change], None] | None = None) -> Iterator[RedisEvents]:
-    """Events that hear already."""
+    """Events whose subscription is already active."""
     begun = threading.Event()
     events = RedisEvents(client, on_event, on_gap=begun.set)
     events.start()
@@ -213,7 +213,7 @@ def test_events_are_heard_again_after_the_server_was_restarted() -> None:
     ):
         server.stop()
         assert watch.wait(LONG)  # woken by the broken connection
-        events.publish(key("a"), "ready")  # lost, which only the log tells
+        events.publish(key("a"), "ready")  # lost; only the log shows it
         with ValkeyServer(port=port):
             assert woken(told.wait, lambda: events.publish(key("a"), "ready"))
             events.close()
@@ -235,13 +235,13 @@ def test_a_connection_that_fell_silent_is_replaced(valkey_url: str, monkeypatch:
 
 
 class Hurry:
-    """A client with one real subscription, and its clock: a second passes whenever nothing is heard.
+    """A client with one real subscription and a fake clock. Each read without a message advances the clock by a second.
 
-    The clock stands still while an answer of the server is due, however long that takes.
+    The clock stands still while an answer of the server is due.
     """
 
     def __init__(self, client: redis.Redis, enough: float) -> None:
-        """`over` is set after `enough` seconds."""
+        """`over` is set after `enough` seconds on the fake clock."""
         self.over = threading.Event()
         self._client = client
         self._enough = enough

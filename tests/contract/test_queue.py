@@ -1,4 +1,4 @@
-"""One suite over every encode queue: in memory, on RQ with a fake Redis, on RQ with a real server."""
+"""The same tests for every encode queue: in memory, on RQ with a fake Redis, on RQ with a real server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS = Settings(max_queued=3, job_retries=2)
 
 @dataclass(frozen=True)
 class Bench:
-    """A queue under test and a way to work off its next job."""
+    """A queue under test, and a function that runs its next job."""
 
     queue: EncodeQueue
     run_next: Callable[[Encode], None]
@@ -93,7 +93,7 @@ def test_the_first_submit_adds_and_the_second_joins(bench: Bench) -> None:
     assert not bench.queue.submit(key("a"))
 
 
-def test_of_fifty_concurrent_submits_one_adds(bench: Bench) -> None:
+def test_one_of_fifty_concurrent_submits_adds_the_job(bench: Bench) -> None:
     start = threading.Barrier(50)
 
     def submit(_: int) -> bool:

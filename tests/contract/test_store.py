@@ -1,4 +1,4 @@
-"""What every `Store` promises, held against all of them."""
+"""The promises of `Store`, tested on every implementation."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MIB = 1 << 20
 
 
 def shorten_lives(client: redis.Redis, seconds: float) -> None:
-    """Let `seconds` pass for every key at once, instead of waiting for them."""
+    """Shorten the life of every key by `seconds`, instead of waiting."""
     for key in client.scan_iter():
         client.pexpire(key, client.pttl(key) - round(seconds * 1000))
 
 
 @dataclass
 class Subject:
-    """A store and a way to let its time pass."""
+    """A store, and a function that lets time pass for its keys."""
 
     store: StoreWithSets
     pass_time: Callable[[float], None]

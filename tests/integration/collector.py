@@ -1,4 +1,4 @@
-"""A stand-in for an OpenTelemetry collector: takes OTLP/HTTP, decodes it, keeps the spans."""
+"""A stand-in for an OpenTelemetry collector: it receives OTLP/HTTP, decodes it, and keeps the spans."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Collector:
             self._news.notify_all()
 
     def wait_for(self, enough: Callable[[list[Received]], bool]) -> list[Received]:
-        """All spans, once they are `enough` (30 s)."""
+        """Return all spans once there are `enough` of them. Waits up to 30 s."""
         with self._news:
             assert self._news.wait_for(lambda: enough(self.spans), PATIENCE), self.spans
             return list(self.spans)

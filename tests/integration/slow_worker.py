@@ -1,7 +1,7 @@
-"""A worker with the fake encoder, slowed down and counted: `slow_worker.py SECONDS TALLY [BATCH [CHECKPOINT]]`.
+"""A slow worker with the fake encoder that counts its work: `slow_worker.py SECONDS TALLY [BATCH [CHECKPOINT]]`.
 
-One line is appended to the file TALLY as each encoding, of one image or of a batch, starts. With the SHA-256 of a
-CHECKPOINT it passes for a worker of ViT-B with that checkpoint.
+It appends one line to the file TALLY when an encoding of an image or of a batch starts. If CHECKPOINT, a SHA-256, is
+given, it acts as a worker for ViT-B with that checkpoint.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Access over real sockets, real processes and a real Redis-compatible server."""
+"""Access control with real sockets, real processes and a real Redis-compatible server."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def upload(url: str, token: str, data: bytes) -> str:
 
 
 def prompt(url: str, token: str, image_id: str) -> int:
-    """Status of a prompt over a connection of its own, which any of the processes may get."""
+    """Return the status of a prompt. It uses a new connection, which any of the API processes may accept."""
     answer = httpx.post(f"{url}/v1/images/{image_id}/masks", json=CLICK, headers=bearer(token), timeout=30)
     return answer.status_code
 
@@ -120,7 +120,7 @@ def test_two_tenants_share_an_encoding_and_nothing_else(stack: ObservedStack) ->
     image_id = upload(stack.url, ALICE, data)
     url = f"{stack.url}/v1/images/{image_id}"
     unknown = f"{stack.url}/v1/images/{'0' * 64}"
-    for _ in range(6):  # connections that either process may get
+    for _ in range(6):  # either process may accept each connection
         theirs, nobodys = (httpx.get(one, headers=bearer(BOB)) for one in (url, unknown))
         assert (theirs.status_code, theirs.content) == (nobodys.status_code, nobodys.content)
         assert theirs.status_code == 404
@@ -146,7 +146,7 @@ def test_a_clients_share_is_counted_over_all_processes(stack: ObservedStack) -> 
 
 def test_while_redis_hangs_prompts_on_images_in_memory_are_answered(stack: ObservedStack) -> None:
     image_id = upload(stack.url, DAVE, png())
-    with httpx.Client(base_url=stack.url, headers=bearer(DAVE), timeout=30) as client:  # stays with one process
+    with httpx.Client(base_url=stack.url, headers=bearer(DAVE), timeout=30) as client:  # one connection, one process
 
         def status() -> int:
             return client.post(f"/v1/images/{image_id}/masks", json=CLICK).status_code
@@ -179,7 +179,7 @@ def test_behind_a_trusted_proxy_a_client_is_the_address_that_this_proxy_names(st
         for forwarded, share_is_left in (
             ("198.51.100.1", True),
             ("198.51.100.2", True),
-            ("203.0.113.9, 198.51.100.1", False),  # what stands before it, the client wrote
+            ("203.0.113.9, 198.51.100.1", False),  # the client itself wrote the addresses before the last
         ):
             headers = {"X-Forwarded-For": forwarded}
             answer = httpx.post(f"{url}/v1/images", content=png(), headers=headers, timeout=30)

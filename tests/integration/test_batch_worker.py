@@ -1,4 +1,4 @@
-"""Many RQ jobs in flight in one worker: each ends on its own, none is lost, whatever happens to the worker."""
+"""Many RQ jobs in flight in one worker: each ends on its own, and none is lost when the worker stops or dies."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SOON = 30.0
 
 
 class ThreadedPipeline:
-    """An `EncodePipeline` whose images are encoded by a function of the test, six at once."""
+    """An `EncodePipeline` that encodes with a function of the test, six images at once."""
 
     capacity = 6
 
@@ -57,10 +57,10 @@ class Scene:
 
     def worker(self, encode: Callable[[EmbeddingKey], None], pace: Pace | None = None) -> BatchWorker:
         pipeline = ThreadedPipeline(encode)
-        return BatchWorker(QUEUE, connection=self.redis, pipeline=pipeline, events=self.events, pace=pace)  # type: ignore[arg-type]  # by shape
+        return BatchWorker(QUEUE, connection=self.redis, pipeline=pipeline, events=self.events, pace=pace)  # type: ignore[arg-type]  # a stand-in
 
     def die_mid_job(self) -> None:
-        """As a worker that was killed while it encoded, long enough ago for its lease to be over."""
+        """Leave the state of a worker that was killed while it encoded and whose lease has expired."""
         dead = self.worker(lambda key: None)
         popped = dead.queue_class.dequeue_any(
             dead.queues, None, connection=self.redis, job_class=dead.job_class, serializer=JSONSerializer
@@ -234,11 +234,11 @@ def test_a_cold_stop_puts_all_back_at_no_cost_even_without_retries(scene: Scene)
 def test_a_cold_stop_on_the_way_to_the_encoder_cuts_off_no_reply_of_redis(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RQ would raise in the middle of what is said here, and the next command would read the reply to this one."""
+    """RQ would raise between a command and its reply. The next command would then read the wrong reply."""
     scene.queue = RqEncodeQueue(scene.redis, Settings(job_retries=0))
     scene.submit(*KEYS[:3])
     go_on = threading.Event()
-    worker = scene.worker(lambda key: go_on.wait(SOON))  # type: ignore[arg-type, return-value]  # nothing is returned
+    worker = scene.worker(lambda key: go_on.wait(SOON))  # type: ignore[arg-type, return-value]  # the worker ignores the result
 
     def prepare(job: Job, remove_from_intermediate_queue: bool = False) -> None:
         BatchWorker.prepare_job_execution(worker, job, remove_from_intermediate_queue)
@@ -278,7 +278,7 @@ def test_lost_jobs_are_looked_for_while_the_queue_never_runs_dry(scene: Scene) -
             time.sleep(0.01)
 
     worker = scene.worker(encode, Pace(maintenance=0))
-    worker.last_cleaned_at = now() + timedelta(seconds=1)  # not before the load
+    worker.last_cleaned_at = now() + timedelta(seconds=1)  # no maintenance before the load starts
     scene.submit(*KEYS[1:4])
     worker.work(burst=True)
     (found_after,) = before
@@ -287,7 +287,7 @@ def test_lost_jobs_are_looked_for_while_the_queue_never_runs_dry(scene: Scene) -
 
 
 def test_a_job_may_wait_for_the_batches_before_its_own(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Six jobs of 0.3 s, one after the other, with a limit of 1 s: none hangs, and no clock comes near its end."""
+    """Six jobs of 0.3 s run one after the other with a limit of 1 s each. None times out or comes close to it."""
     clocks: list[float] = []
     import faulthandler
 
@@ -307,7 +307,7 @@ def test_a_job_may_wait_for_the_batches_before_its_own(scene: Scene, monkeypatch
 
 
 def test_a_job_that_hangs_is_ended_with_the_process(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock that ends the process is set for the job that is due first, and off when nothing runs."""
+    """The timer that ends the process is set for the job whose deadline is first, and it is off when nothing runs."""
     clocks: list[float] = []
     off: list[bool] = []
     import faulthandler

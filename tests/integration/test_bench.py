@@ -1,4 +1,4 @@
-"""`python -m bench` at its smallest: every section has its numbers, and the README shows a recorded run as it is."""
+"""The smallest run of `python -m bench`: every section has its numbers, and the README shows a recorded run exactly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MARKED = re.compile(r"<!-- bench -->\n(.*?)<!-- /bench -->", re.DOTALL)
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the files of a quick run."""
+    """The folder with the files of a quick run."""
     folder = tmp_path_factory.mktemp("bench")
     command = [sys.executable, "-m", "bench", "--quick", "--output", str(folder)]
     done = subprocess.run(

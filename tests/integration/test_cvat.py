@@ -1,4 +1,4 @@
-"""CVAT's function as nuclio runs it, with the requests that CVAT sends, on the running service with its token."""
+"""CVAT's function as nuclio runs it, with CVAT's requests, against the running service with a token."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PICTURE = png(120, 80)
 
 
 class Context:
-    """What nuclio hands to a function, as plain objects."""
+    """The context that nuclio passes to a function, as plain objects."""
 
     def __init__(self) -> None:
         self.user_data = SimpleNamespace()
@@ -36,13 +36,13 @@ class Context:
         self.logger = SimpleNamespace(warn=self.warnings.append)
 
     @staticmethod
-    def Response(**answer: Any) -> SimpleNamespace:  # noqa: N802 - nuclio's name for it
+    def Response(**answer: Any) -> SimpleNamespace:  # noqa: N802 - nuclio's name
         return SimpleNamespace(**answer)
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[tuple[str, str]]:
-    """(URL, token) of a service with the model that needs no weights."""
+    """(URL, token) of a service with the fake model, which needs no weights."""
     token = new_token()
     grant = Grant("cvat", frozenset(Scope), digest_of(token))
     with LocalStack({"SAM_MODEL": "fake", "SAM_TOKENS": grant.entry}) as stack:
@@ -67,7 +67,7 @@ def asked(context: Context, picture: bytes = PICTURE, **prompt: Any) -> tuple[in
 
 
 def full_size(answer: dict[str, Any], height: int = 80, width: int = 120) -> np.ndarray:
-    """The mask as CVAT puts it onto the frame."""
+    """Return the mask in the size of the frame, as CVAT pastes it."""
     left, top, right, bottom = answer["bounds"]
     mask = np.zeros((height, width), dtype=bool)
     mask[top : bottom + 1, left : right + 1] = np.array(answer["mask"], dtype=bool)

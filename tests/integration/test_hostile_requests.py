@@ -1,4 +1,4 @@
-"""Requests meant to do harm, byte by byte over a socket: each is answered with a problem, soon, and nothing breaks."""
+"""Hostile requests, sent as raw bytes over a socket. Each is soon answered with a problem, and nothing breaks."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PROMPT = json.dumps({"prompts": [{"points": [[1, 1]], "labels": [1]}]}).encode()
 
 
 class Target:
-    """The service, as whoever attacks it sees it.
+    """The service as an attacker sees it.
 
     Attributes:
-        masks: path that takes prompts on an image that is ready.
+        masks: the path for prompts on an image that is ready.
     """
 
     def __init__(self, stack: ObservedStack) -> None:
@@ -37,7 +37,7 @@ class Target:
         self.masks = f"{self.image}/masks"
 
     def answer(self, data: bytes) -> tuple[int, str]:
-        """Status and problem code, or "" where the answer is no problem. The answer must end the connection."""
+        """Return the status and the problem code ("" if it is not a problem). The server must close the connection."""
         with closing(socket.create_connection(self._address, timeout=SECONDS)) as sock:
             sock.sendall(data)
             received = b""
@@ -95,7 +95,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_no_sound_http_is_a_bad_request(target: Target, data: bytes) -> None:
+def test_malformed_http_is_a_bad_request(target: Target, data: bytes) -> None:
     assert target.answer(data) == (400, "bad-request")
 
 

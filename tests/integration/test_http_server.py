@@ -1,4 +1,4 @@
-"""The API as processes on a socket: what only a real server shows."""
+"""The API as processes on a socket: behaviour that only a real server has."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_an_empty_upload_is_an_invalid_image(stack: ObservedStack) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid-image")
 
 
-def test_what_is_no_http_is_a_problem_too(stack: ObservedStack) -> None:
+def test_invalid_http_is_answered_with_a_problem(stack: ObservedStack) -> None:
     with connection(stack) as sock:
         sock.sendall(b"POST /v1/images HTTP/1.1\r\nContent-Length: many\r\n\r\n")
         assert problem_of(received(sock)) == (400, "bad-request")
@@ -215,7 +215,7 @@ def wait_until_ready(url: str) -> None:
     while True:
         try:
             assert httpx.get(f"{url}/readyz", timeout=30).status_code == 200
-        except httpx.TransportError:  # nobody listens yet
+        except httpx.TransportError:  # the server does not listen yet
             assert time.monotonic() < deadline
         else:
             return

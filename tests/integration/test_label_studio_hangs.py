@@ -1,4 +1,4 @@
-"""A Label Studio that takes connections and never answers, under a crowd of annotators who click."""
+"""A Label Studio that accepts connections and never answers, while many annotators click."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.support.world import new_world, png
 
 THREADS = 16
 PATIENCE = 60.0
-"""Seconds after which a request hangs; nothing that works takes nearly as long."""
+"""Seconds after which a request counts as hung. A request that works takes far less."""
 
 NEVER = 3600.0
 
 
 @contextmanager
 def served(app: Flask) -> Iterator[str]:
-    """Address of `app` on the server that the service uses."""
+    """Serve `app` with the service's HTTP server and yield its address."""
     connections: dict[int, object] = {}
     server = create_server(app, map=connections, host="127.0.0.1", port=0, threads=THREADS)
     over = threading.Event()
@@ -50,7 +50,7 @@ def served(app: Flask) -> Iterator[str]:
 
 
 def test_while_label_studio_hangs_everything_else_is_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A fetch is given up after seconds; here it hangs until the end of the test, however long that takes.
+    # A fetch normally ends after some seconds. Here it hangs until the end of the test, however long that takes.
     for module, name in ((instance, "IDLE_SECONDS"), (instance, "FETCH_SECONDS"), (pictures, "TURN_SECONDS")):
         monkeypatch.setattr(module, name, NEVER)
     others: list[tuple[str, str, dict[str, Any]]]
@@ -69,7 +69,7 @@ def test_while_label_studio_hangs_everything_else_is_answered_at_once(monkeypatc
                 return httpx.post(f"{url}/label-studio/predict", json=request(POINT, task=task), timeout=PATIENCE)
 
             clicks = [annotators.submit(click, number) for number in range(THREADS)]
-            spared = list(islice(as_completed(clicks, PATIENCE), THREADS // 2))  # no thread was left to fetch for them
+            spared = list(islice(as_completed(clicks, PATIENCE), THREADS // 2))  # not fetched: no thread was left
             for method, path, options in others:
                 answer = httpx.request(method, url + path, timeout=PATIENCE, **options)
                 assert answer.is_success, answer.text

@@ -1,4 +1,4 @@
-"""The whole service on one machine, as `make run` and `make demo` start it: real processes, real Valkey, real HTTP."""
+"""The whole service on one machine, as `make run` and `make demo` start it, with real processes, Valkey and HTTP."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def photo_of(colour: str) -> bytes:
 
 
 def encodings(stack: ObservedStack) -> int:
-    """Encodings the first worker has done, over all its restarts."""
+    """Number of encodings that the first worker has done, including those before a restart."""
     return sum("encoded" in line for line in stack.log("worker 1"))
 
 
@@ -52,17 +52,17 @@ def alive(pid: int) -> bool:
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    """True as soon as `condition` holds, False if it does not within the bound."""
+    """Return True as soon as `condition` holds, or False if it does not hold in time."""
     deadline = time.monotonic() + BOUND
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.02)  # nobody tells a stranger that a process is gone
+        time.sleep(0.02)  # there is no event for the end of a process that is not a child
     return True
 
 
 def members(group: int) -> list[int]:
-    """Processes of a process group that run."""
+    """Return the running processes of a process group."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -189,7 +189,7 @@ def address_of(url: str) -> tuple[str, int]:
 
 @contextmanager
 def make_run() -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """`make run`'s process, serving, and the process group of its children."""
+    """Run `make run`. Yields its process once it serves, and the process group of its children."""
     environ = {**os.environ, **FAKE, "PORT": "0"}
     command = [sys.executable, "-m", "deploy.local.run"]
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""One request, followed through the real processes: by its id in their logs, by its spans at a collector."""
+"""Follow one request through the real processes, by its id in their logs and by its spans at a collector."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 SOON = 60.0
 QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 INTERNAL = 1
-"""SpanKind of a span, as OTLP numbers them."""
+"""The SpanKind numbers of OTLP."""
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 FAST = {"SAM_MODEL": "fake", "SAM_LOG_FORMAT": "json", "OTEL_BSP_SCHEDULE_DELAY": "100"}
@@ -50,12 +50,12 @@ def stack(collector: Collector) -> Iterator[ObservedStack]:
 
 
 def lines(stack: ObservedStack, name: str) -> list[dict[str, Any]]:
-    """A child's log; every line of it must be JSON."""
+    """Return a child's log. Every line must be JSON."""
     return [json.loads(line) for line in stack.log(name)]
 
 
 def lines_of(stack: ObservedStack, name: str, request_id: str, until: str) -> list[dict[str, Any]]:
-    """A child's lines about one request, once one of them has `until` in its message."""
+    """Return a child's lines about one request, once the message of one contains `until`."""
     deadline = time.monotonic() + SOON
     while True:
         found = [line for line in lines(stack, name) if line.get("request_id") == request_id]
@@ -126,7 +126,7 @@ def test_one_trace_holds_the_request_its_job_and_their_stages(stack: ObservedSta
 
     def of_the_trace(spans: list[Received]) -> dict[str, Received]:
         ours = [span for span in spans if span.trace_id == trace_id]
-        # The API's own stages have names in common with the worker's.
+        # Some stages of the API have the same names as stages of the worker.
         return {span.name: span for span in ours if span.service == "worker" or span.kind != INTERNAL}
 
     stages = {"load", "decode", "resize", "wait", "encode", "store"}
@@ -180,7 +180,7 @@ def test_a_trace_that_its_caller_does_not_keep_is_not_sent(stack: ObservedStack,
 
 @pytest.fixture
 def hanging() -> Iterator[str]:
-    """A collector that takes connections and never answers."""
+    """A collector that accepts connections and never answers."""
     with closing(socket.create_server(("127.0.0.1", 0), backlog=64)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -213,7 +213,7 @@ def test_a_collector_that_is_away_costs_whoever_traces_nothing() -> None:
 
 
 def test_nothing_that_traces_is_imported_unless_it_is_asked_for() -> None:
-    """redis-py imports OpenTelemetry's metrics by itself where they are installed; what traces is imported by us."""
+    """redis-py imports OpenTelemetry's metrics if they are installed. Only our own code imports the tracing modules."""
     code = (
         "import sys, prompt_api.__main__, encoder_worker.__main__\n"
         "from shared.contract.settings import Settings\n"

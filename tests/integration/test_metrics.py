@@ -1,4 +1,4 @@
-"""Metrics of the real stack: they explain what clients saw, and any of the API's processes answers for all."""
+"""Metrics of the real stack: they explain the times that clients measure, and any API process reports them all."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ MASKS, UPLOAD = "/v1/images/{image_id}/masks", "/v1/images"
 CLICK = {"prompts": [{"points": [[600, 400]], "labels": [1]}]}
 PART = 0.1
 SLACK = 0.008
-"""Seconds per request that may go unexplained besides: the client's own side of the connection."""
+"""Seconds per request that may stay unexplained in addition: the client's own side of the connection."""
 
 LOOKS = 4
-"""Tries: on a busy machine a process is put aside now and then between two clocks, in nobody's stage."""
+"""Number of tries. On a busy machine a process may be paused between two clock readings, which no stage counts."""
 
 SOON = 60.0
 
 
 class Scraped:
-    """The values of one scrape, or of what happened between two."""
+    """The values of one scrape, or the difference between two scrapes."""
 
     def __init__(self, values: Counter[tuple[str, frozenset[tuple[str, str]]]]) -> None:
         self._values = values
@@ -68,7 +68,7 @@ class Watched:
         self.stack = stack
         self._worker_url = f"http://127.0.0.1:{worker_port}/metrics"
         self.client = httpx.Client(base_url=stack.url, headers={"Connection": "close"}, timeout=SOON)
-        """Opens a connection for each request, so that the kernel spreads them over the API's processes."""
+        """Opens a new connection for each request, so that the kernel spreads them over the API's processes."""
 
     def api(self) -> Scraped:
         return Scraped.of(self.client, "/metrics")
@@ -104,12 +104,12 @@ def watched(weights: Path) -> Iterator[Watched]:
 
 @dataclass(frozen=True)
 class Explained:
-    """What somebody saw, and how much of it the metrics explain.
+    """A measured time, and how much of it the metrics explain.
 
     Attributes:
-        explained: seconds.
-        seen: seconds.
-        requests: that were made for it.
+        explained: seconds that the metrics account for.
+        seen: seconds that were measured.
+        requests: number of requests in that time.
     """
 
     what: str
@@ -123,7 +123,7 @@ class Explained:
 
 
 def look(watched: Watched, data: bytes) -> list[Explained]:
-    """Uploads a new image, prompts it, and compares the client's clock with the metrics of both services."""
+    """Upload a new image, prompt it, and compare the client's clock with the metrics of both services."""
     api, worker = watched.api(), watched.worker()
     with httpx.Client(base_url=watched.stack.url, timeout=SOON) as client:
         upload_seen, uploaded = watched.timed(lambda: client.post("/v1/images?wait=30", content=data))
@@ -170,7 +170,7 @@ def test_every_process_answers_for_all_of_them(watched: Watched) -> None:
     assert {scrape.sum("sam_api_requests_total", route=MASKS, status="200") for scrape in scrapes} == {sent}
     assert {scrape.sum("sam_api_prompts_total") for scrape in scrapes} == {sent}
     assert watched.api().sum("sam_api_processes") == 2
-    assert watched.api().sum("sam_api_requests_in_flight") == 1  # the scrape itself
+    assert watched.api().sum("sam_api_requests_in_flight") == 1  # the scrape itself is in flight
 
 
 def test_what_never_reaches_the_application_is_counted_too(watched: Watched) -> None:
@@ -189,7 +189,7 @@ def test_the_queue_is_looked_at_from_the_api(watched: Watched) -> None:
         for size in ((40, 30), (30, 40)):
             assert watched.client.post("/v1/images", content=png(*size)).status_code == 202
         scrape = watched.api()
-    # The worker may have been waiting for the first one, in the middle of a blocking call: then Redis gave it that.
+    # The stopped worker may have been in a blocking call for a job. Then Redis has already given it the first job.
     assert scrape.sum("sam_queue_waiting_jobs") in (1, 2)
     assert 0 < scrape.sum("sam_queue_oldest_seconds") < SOON
     assert scrape.sum("sam_queue_workers") == 1
@@ -216,7 +216,7 @@ def test_a_killed_process_leaves_its_counts_and_nothing_else(watched: Watched) -
 
 
 def until(happened: Callable[[], bool], watched: Watched) -> None:
-    """Return once it has; a scrape may meet the process that was killed."""
+    """Wait until `happened` returns True. Ignore transport errors: a scrape may reach the killed process."""
     deadline = time.monotonic() + SOON
     while True:
         with suppress(httpx.TransportError):

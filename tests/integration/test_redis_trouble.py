@@ -1,4 +1,4 @@
-"""The API while Redis hangs, dies, fills up, lags or breaks off: each request ends soon, and all heals by itself."""
+"""The API while Redis hangs, dies, fills up, lags or disconnects: each request ends soon, and the API recovers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MIB = 1 << 20
 MEMORY = 64 * MIB
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 NO_RECIPE = {"prompts": [{"points": [[40 + n / 10, 30] for n in range(40)], "labels": [1] * 40}]}
-"""A prompt whose answer has its logits stored in Redis."""
+"""A prompt too large for a recipe token, so the API stores the logits of its answer in Redis."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Answer:
 
 
 class Scene:
-    """The API in this process, and its two servers behind a proxy."""
+    """The API in this process, with its two Redis servers behind a proxy."""
 
     def __init__(self, app: Flask, cache: Server, queue: Server, cache_link: Link, queue_link: Link) -> None:
         self.cache, self.queue, self.cache_link, self.queue_link = cache, queue, cache_link, queue_link
@@ -86,14 +86,14 @@ class Scene:
         return self.ask("POST", "", data=self.photo() if data is None else data)
 
     def photo(self) -> bytes:
-        """Bytes that nobody has uploaded yet."""
+        """Return an image that was not uploaded before."""
         self._count += 1
         file = io.BytesIO()
         Image.fromarray(np.random.default_rng(self._count).integers(0, 255, (80, 120, 3), np.uint8)).save(file, "PNG")
         return file.getvalue()
 
     def image(self, *, encoded: bool = True) -> str:
-        """An uploaded image; its id."""
+        """Upload an image and return its id."""
         data = self.photo()
         answer = self._app.test_client().post("/v1/images", data=data)
         assert answer.status_code == 202, answer.text
@@ -111,7 +111,7 @@ class Scene:
         return image_id
 
     def warm_image(self) -> str:
-        """One that the API has in memory."""
+        """Return the id of an image that the API has in memory."""
         image_id = self.image()
         assert self.prompt(image_id).status == 200
         return image_id
@@ -120,7 +120,7 @@ class Scene:
         return self.ask("POST", f"/{image_id}/masks", json=body)
 
     def every_route(self) -> dict[str, Callable[[], Answer]]:
-        """Each that needs Redis, by name, ready to be asked while it is away."""
+        """Return a function for each route that needs Redis, by name. Tests call them while Redis is away."""
         cold, pending, unwanted, photo = self.image(), self.image(encoded=False), self.image(), self.photo()
         return {
             "upload": lambda: self.ask("POST", "?wait=5", data=photo),
@@ -168,7 +168,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 @pytest.fixture(autouse=True)
 def fair_weather(scene: Scene) -> Iterator[None]:
-    """Each test begins and ends with all well."""
+    """End each test with fair weather and a service that works."""
     yield
     for link in (scene.cache_link, scene.queue_link):
         link.set_weather(FAIR)
@@ -256,7 +256,7 @@ def test_killed_and_started_empty_it_refuses_forgets_and_works_again(scene: Scen
 def test_full_memory_refuses_uploads_and_nothing_else(scene: Scene, role: str) -> None:
     known, server = scene.image(), getattr(scene, role)
     server.set_policy("noeviction")
-    server.client.config_set("maxmemory", MIB)  # it holds more already
+    server.client.config_set("maxmemory", MIB)  # less than it already holds
     try:
         assert is_refusal(scene.upload())
         assert scene.prompt(known).status == 200
@@ -296,7 +296,7 @@ def test_an_embedding_that_trickles_in_is_given_up_in_time(scene: Scene) -> None
     answer = scene.prompt(cold)
     assert is_refusal(answer)
     assert answer.seconds < MOST
-    assert scene.ask("GET", f"/{state}").status == 200  # what is small comes through
+    assert scene.ask("GET", f"/{state}").status == 200  # a small value still arrives in time
 
 
 def test_a_connection_cut_inside_an_embedding_costs_one_request(scene: Scene) -> None:
@@ -314,11 +314,11 @@ def test_connections_reset_between_requests_cost_none(scene: Scene) -> None:
 
 
 def test_a_deletion_that_was_not_heard_is_found_out(scene: Scene) -> None:
-    """The subscription breaks, another replica deletes the image, the subscription comes back."""
+    """The subscription breaks, another replica deletes the image, and the subscription comes back."""
     kept, deleted = scene.warm_image(), scene.warm_image()
     scene.queue_link.set_weather(Weather(refuse=True))
     scene.queue_link.reset()
-    assert scene.prompt(deleted).status == 200  # nobody knows yet
+    assert scene.prompt(deleted).status == 200  # the API does not know of the deletion yet
     scene.cache.client.delete(record_key(deleted), EmbeddingKey.of(deleted, FAKE).redis_key)
     scene.queue_link.set_weather(FAIR)
     deadline = time.monotonic() + HEALS

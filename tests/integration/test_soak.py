@@ -1,4 +1,4 @@
-"""The soak at its smallest, on the real stack; and that it would notice what it looks for."""
+"""The smallest soak run on the real stack, and tests that the soak notices leaks and growth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BEFORE = Vitals(0.0, 0, 0, {"api": QUIET}, {"rq:workers": 1, "members of rq:work
 
 
 def growing(by: float) -> list[Vitals]:
-    """Memory of 200 MB that grows by so many MB per 10,000 prompts, but for a first leap while caches fill."""
+    """Memory that jumps from 100 MB to 200 MB while caches fill, and grows by `by` MB per 10,000 prompts."""
     return [
         replace(
             BEFORE,
@@ -38,14 +38,14 @@ def test_memory_that_goes_on_growing_is_not() -> None:
     assert trend.slope == pytest.approx(2)
 
 
-def test_an_image_in_work_now_and_then_is_no_growth() -> None:
+def test_memory_for_an_image_in_progress_is_not_growth() -> None:
     samples = growing(0)
     busy = replace(QUIET, memory=230.0)
     samples = [replace(one, processes={"api": busy}) if number % 3 else one for number, one in enumerate(samples)]
     assert trend_of(samples, "api").flat
 
 
-def test_whatever_was_there_before_is_no_leak() -> None:
+def test_memory_that_was_there_before_is_not_a_leak() -> None:
     assert leaks(BEFORE, replace(BEFORE, processes={"api": replace(QUIET, memory=900)})) == []
 
 
@@ -59,7 +59,7 @@ def test_whatever_was_there_before_is_no_leak() -> None:
         ({"processes": {"api": replace(QUIET, files=30)}}, "files"),
     ],
 )
-def test_whatever_stays_behind_is_a_leak(changes: dict[str, object], found: str) -> None:
+def test_anything_left_behind_is_a_leak(changes: dict[str, object], found: str) -> None:
     (leak,) = leaks(BEFORE, replace(BEFORE, **changes))
     assert found in leak
 

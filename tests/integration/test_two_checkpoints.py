@@ -1,4 +1,4 @@
-"""Two services with different checkpoints of one model on one Redis: neither takes the other's jobs."""
+"""Two services with different checkpoints of one model share one Redis. Neither takes the other's jobs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WORKER = Path(__file__).with_name("slow_worker.py")
 
 
 class Service:
-    """An API, and the worker that belongs to it: both know the same checkpoint."""
+    """An API and its worker, which use the same checkpoint."""
 
     def __init__(self, name: str, url: str, folder: Path, stack: ExitStack) -> None:
         self.model = VIT_B.with_checkpoint(name * 64)
@@ -69,7 +69,7 @@ class Service:
         self._stack.callback(process.terminate)
 
     def upload(self, shade: int) -> str:
-        """The id of a new image of one colour."""
+        """Upload an image of one colour and return its id."""
         file = BytesIO()
         Image.new("RGB", (40, 30), (shade, shade, shade)).save(file, "PNG")
         answer = self.client.post("/v1/images", data=file.getvalue())
@@ -100,7 +100,7 @@ class Service:
 
     @property
     def encodings(self) -> int:
-        """How many its own worker has made."""
+        """Number of encodings that the service's own worker has done."""
         return len(self._tally.read_text().splitlines()) if self._tally.exists() else 0
 
 
@@ -117,7 +117,7 @@ def test_each_image_is_encoded_by_the_worker_of_its_own_checkpoint(make_service:
     both = one.upload(0)
     assert two.upload(0) == both
     ours, theirs = [both, one.upload(1), one.upload(2)], [both, two.upload(3), two.upload(4), two.upload(5)]
-    # The worker of the second checkpoint is alone: whatever it can take, it takes.
+    # Only the worker of the second checkpoint runs, so it takes every job that it can.
     two.start_worker()
     assert [two.settled(image_id) for image_id in theirs] == ["ready"] * 4
     assert [one.status(image_id) for image_id in ours] == ["queued"] * 3

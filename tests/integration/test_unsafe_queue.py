@@ -1,4 +1,4 @@
-"""A queue that may lose jobs is refused: at the start, or as soon as it can be asked."""
+"""A queue that may lose jobs is refused: at the start, or as soon as the queue can be reached."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def evicting_url() -> Iterator[str]:
 def test_a_start_on_a_queue_that_evicts_is_refused_with_the_reason(
     evicting_url: str, module: str, settings: dict[str, str]
 ) -> None:
-    """The cache may evict; serving as the queue as well, it must not."""
+    """The cache may evict. If the same Redis is also the queue, it must not."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SAM_")}
     environment |= {"SAM_MODEL": "fake", "SAM_CACHE_URL": evicting_url, "SAM_PORT": "0", **settings}
     run = subprocess.run(

@@ -1,4 +1,4 @@
-"""A real worker process on a real server: single-flight, death, restarts, signals, real weights."""
+"""A real worker process on a real server: shared encodings, crashes, restarts, signals, real weights."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from shared.store.redis_store import RedisStore
 from shared.tensors.embedding import decode_embedding
 
 SOON = 60.0
-"""Seconds after which a test gives up. Nothing asserted depends on it but the one promise of 30 s."""
+"""Seconds after which a test gives up. Only the test of the 30 s promise asserts a time."""
 
 ROOT = Path(__file__).parents[2]
 SLOW_WORKER = [str(Path(__file__).with_name("slow_worker.py"))]
@@ -43,7 +43,7 @@ ENDED = (JobStatus.DONE, JobStatus.FAILED)
 
 
 class Stack:
-    """The API's side of the queue, and worker processes."""
+    """The API's side of the queue, with worker processes."""
 
     def __init__(self, folder: Path, cache_url: str, queue_url: str) -> None:
         self.tally = folder / "tally"
@@ -113,7 +113,7 @@ def stack(valkey_url: str, tmp_path: Path) -> Iterator[Stack]:
 
 @pytest.fixture
 def mortal_queue(valkey_url: str, tmp_path: Path) -> Iterator[tuple[Stack, ValkeyServer]]:
-    """A stack whose queue is a running server of its own, for the test to stop."""
+    """A stack with its own queue server, which the test may stop."""
     server = ValkeyServer()
     server.start()
     stack = Stack(tmp_path, valkey_url + "/13", server.connection_url)

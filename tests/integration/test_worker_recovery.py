@@ -1,4 +1,4 @@
-"""What becomes of a job whose worker dies, and what the worker refuses to run, on a real server."""
+"""Jobs whose worker dies, and jobs that the worker refuses to run, on a real server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 
 
 class Scene:
-    """One Redis, its encode queue, and workers that come and go."""
+    """One Redis, its encode queue, and its workers."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.redis = client
@@ -57,12 +57,12 @@ class Scene:
         self.worker(encode).work(burst=True)
 
     def die_after_pop(self) -> None:
-        """As a worker that is killed with a job in its hands, before it has said so."""
+        """Leave the state of a worker that was killed after it took a job and before it recorded that."""
         popped = Queue.dequeue_any(self.worker().queues, None, connection=self.redis, serializer=JSONSerializer)
         assert popped is not None
 
     def die_mid_job(self) -> None:
-        """As a worker that is killed while it encodes, long enough ago for its lease to be over."""
+        """Leave the state of a worker that was killed while it encoded and whose lease has expired."""
         worker = self.worker()
         popped = worker.queue_class.dequeue_any(
             worker.queues, None, connection=self.redis, job_class=worker.job_class, serializer=JSONSerializer
@@ -84,7 +84,7 @@ class Scene:
         self.redis.zadd(StartedJobRegistry(queue=worker.queues[0]).key, {execution.composite_key: 1})
 
     def job_keys(self) -> set[str]:
-        """All keys but RQ's registrations of queues and workers."""
+        """Return all keys except RQ's registrations of queues and workers."""
         names = {name.decode() for name in self.redis.scan_iter()}
         return {name for name in names if not name.startswith(("rq:queues", "rq:worker"))}
 
@@ -124,7 +124,7 @@ def test_a_job_popped_but_never_started_is_put_back(scene: Scene, monkeypatch: p
     monkeypatch.setattr(RecoveringIntermediateQueue, "grace", RecoveringIntermediateQueue.grace * 0)
     scene.queue.submit(KEY)
     scene.die_after_pop()
-    scene.worker().run_maintenance_tasks()  # sees it for the first time, and gives its worker a chance
+    scene.worker().run_maintenance_tasks()  # sees the job for the first time, so its worker still gets time
     assert scene.encoded == []
     scene.work()
     assert scene.encoded == [KEY]
@@ -138,7 +138,7 @@ def test_a_worker_killed_during_maintenance_stops_that_of_others_for_seconds_onl
 
 
 def test_the_lease_of_a_running_job_is_renewed(scene: Scene) -> None:
-    """With beats faster than a lease, a job may run for as long as it likes."""
+    """If heartbeats come more often than the lease expires, a job may run for any time."""
     registry = StartedJobRegistry(QUEUE, connection=scene.redis)
     renewed = threading.Event()
 
@@ -186,7 +186,7 @@ def test_a_job_forgotten_while_it_runs_leaves_nothing_that_lasts(scene: Scene) -
 
 @pytest.fixture
 def news(scene: Scene) -> Iterator[PubSub]:
-    """What is published beside the worker's own events: by Redis itself, at the moment a failure is recorded."""
+    """The events that Redis itself publishes when a failure is recorded, apart from the worker's own events."""
     with scene.redis.pubsub() as subscription:
         subscription.subscribe(EVENTS)
         assert subscription.get_message(timeout=5)
@@ -231,7 +231,7 @@ def test_a_job_that_outlasts_a_stop_is_put_back_at_no_cost(scene: Scene) -> None
 def test_a_stop_that_was_lost_on_its_way_ends_the_worker_before_the_next_job(scene: Scene) -> None:
     scene.queue.submit(KEY)
     worker = scene.worker()
-    with suppress(Exception):  # as in a destructor, which swallows what is raised in it
+    with suppress(Exception):  # like a destructor, in which exceptions are lost
         worker.request_stop(signal.SIGTERM, None)
     worker.work()
     assert scene.encoded == []
@@ -274,7 +274,7 @@ def test_a_stop_costs_none_of_the_retries(scene: Scene) -> None:
 
 
 def test_a_worker_registers_again_with_a_queue_that_came_back_empty(scene: Scene) -> None:
-    """Else its probe ends it, though it works."""
+    """Otherwise its liveness probe ends the worker although it works."""
 
     def encode(key: EmbeddingKey) -> None:
         scene.redis.flushdb()
@@ -291,7 +291,7 @@ def test_a_worker_registers_again_with_a_queue_that_came_back_empty(scene: Scene
 def test_a_second_signal_on_the_way_to_the_encoder_cuts_off_no_reply_of_redis(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RQ would raise in the middle of what is said here, and the next command would read the reply to this one."""
+    """RQ would raise between a command and its reply. The next command would then read the wrong reply."""
     scene.queue = RqEncodeQueue(scene.redis, Settings(job_retries=0))
     scene.queue.submit(KEY)
     worker = scene.worker()
@@ -307,7 +307,7 @@ def test_a_second_signal_on_the_way_to_the_encoder_cuts_off_no_reply_of_redis(
 
 
 def test_no_connection_is_used_again_after_a_stop_while_idle(scene: Scene) -> None:
-    """That stop is raised anywhere: here between a command and its reply."""
+    """A stop while idle may raise at any point. In this test it raises between a command and its reply."""
     worker = scene.worker()
 
     def stop() -> bool:

@@ -1,4 +1,4 @@
-"""A client's way to the API without a socket: each upload is encoded at once, as if a worker stood by."""
+"""Transports that connect a client to the API without a socket. Each upload is encoded at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ URL = "http://service.test"
 
 
 class InProcess(httpx.BaseTransport):
-    """The Flask application of a `World`; writes down what it is asked."""
+    """Sends requests to the Flask application of a `World` and records them in `asked`."""
 
     def __init__(self, world: World) -> None:
         self.asked: list[str] = []
@@ -24,7 +24,7 @@ class InProcess(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(f"{request.method} {request.url.path.rpartition('/')[2][:8]}")
-        # Nobody encodes while this thread waits.
+        # No other thread encodes, so waiting would never succeed.
         request.url = request.url.copy_remove_param("wait")
         answer = self._wsgi.handle_request(request)
         answer.read()
@@ -35,7 +35,7 @@ class InProcess(httpx.BaseTransport):
 
 
 class AsyncInProcess(httpx.AsyncBaseTransport):
-    """The same for asyncio."""
+    """`InProcess` for asyncio."""
 
     def __init__(self, transport: InProcess) -> None:
         self._transport = transport
@@ -48,7 +48,7 @@ class AsyncInProcess(httpx.AsyncBaseTransport):
 
 
 def picture(width: int = 120, height: int = 80) -> NDArray[np.uint8]:
-    """(H, W, 3): a red square on blue."""
+    """Return pixels (H, W, 3): a red square on blue."""
     image = np.full((height, width, 3), (20, 90, 160), np.uint8)
     image[height // 4 : height // 2, width // 4 : width // 2] = (200, 30, 30)
     return image

@@ -1,4 +1,4 @@
-"""Replicas of the API behind the real gateway: processes of this machine, each on a loopback address of its own."""
+"""Replicas of the API behind the real gateway. Each is a process on this machine with its own loopback address."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _LINES = 20_000
 _START_SECONDS = 60.0
 _READY = re.compile(r"\bready:")
 _ADDRESS, _STATE, _CHECKED = 4, 5, 11
-"""Columns of HAProxy's `show servers state`."""
+"""The columns of HAProxy's `show servers state` that the tests read."""
 _RUNNING, _PASSED = "2", "3"
-"""A server's state, and the result of its last check, in these columns."""
+"""The values of these columns for a server that is up and whose last check passed."""
 
 
 class Fleet:
-    """Valkey, workers, replicas and HAProxy, and the name server that tells it of replicas; a context manager."""
+    """Runs Valkey, workers, replicas, HAProxy, and the DNS server that HAProxy asks for replicas; a context manager."""
 
     def __init__(
         self,
@@ -53,10 +53,10 @@ class Fleet:
     ) -> None:
         """
         Args:
-            settings: environment variables of replicas and workers over those of this process.
-            cache_bytes: memory of a cache of its own that evicts what is used least; None: the queue's server is the
-                cache too, and evicts nothing.
-            configuration: the gateway's.
+            settings: environment variables for replicas and workers. They override those of this process.
+            cache_bytes: memory of a separate cache server that evicts the least-used entries. If None, the queue's
+                server is also the cache and does not evict.
+            configuration: the gateway's configuration file.
         """
         self._count = replicas
         self._worker_count = workers
@@ -94,12 +94,12 @@ class Fleet:
 
     @property
     def replicas(self) -> tuple[str, ...]:
-        """Addresses of those that run."""
+        """Addresses of the running replicas."""
         return tuple(address for address, child in self._replicas.items() if child.exit_code is None)
 
     @property
     def pids(self) -> dict[str, list[int]]:
-        """Process ids of what runs: `replicas`, `gateway`, `valkey`, `workers`."""
+        """Process ids of the running processes, by `replicas`, `gateway`, `valkey` and `workers`."""
         children = {
             "replicas": list(self._replicas.values()),
             "gateway": [self._gateway] if self._gateway else [],
@@ -109,31 +109,31 @@ class Fleet:
         return {name: [child.pid for child in kind if child.exit_code is None] for name, kind in children.items()}
 
     def add_replica(self) -> str:
-        """Start one and return its address once it serves and the gateway sends to it."""
+        """Start a replica. Return its address once it serves and the gateway sends requests to it."""
         address = self._spawn_replica()
         self._wait_until_up([address])
         return address
 
     def kill_replica(self, address: str) -> None:
-        """SIGKILL, as a crash; its name goes afterwards, as on a real platform."""
+        """Send SIGKILL, like a crash. Its DNS record is removed afterwards, as on a real platform."""
         self._replicas[address].kill()
         self._publish()
 
     def wait_until_forgotten(self, address: str) -> None:
-        """Return once the gateway has no such replica any more."""
+        """Return once the gateway no longer lists this replica."""
         self._wait(
             lambda: address not in self._known_to_the_gateway(), "the gateway still knows a replica that is gone"
         )
 
     def stop_replica(self, address: str) -> int | None:
-        """SIGTERM, as a platform stops a container; its exit status."""
+        """Send SIGTERM, as a platform does to stop a container, and return the exit status."""
         child = self._replicas[address]
         stop_all([child])
         self._publish()
         return child.exit_code
 
     def replace_worker(self) -> None:
-        """Start another worker, then stop the oldest as a platform does."""
+        """Start another worker, then stop the oldest one with SIGTERM, as a platform does."""
         self._spawn_worker()
         stop_all([self._workers.pop(0)])
 
@@ -151,7 +151,7 @@ class Fleet:
         return [line for line in list(self._lines) if " is DOWN" in line]
 
     def answered_by(self, request_ids: Sequence[str]) -> list[str]:
-        """The replica that answered each of these requests, in order, once the gateway wrote all down (10 s)."""
+        """The replica that answered each request, in order. Waits up to 10 s for the gateway's log lines."""
         deadline = time.monotonic() + 10.0
         while True:
             entries = [json.loads(line) for line in list(self._lines) if line.startswith('{"time"')]
@@ -163,7 +163,7 @@ class Fleet:
             threading.Event().wait(0.02)
 
     def replica_says(self, text: str) -> bool:
-        """Whether the log of a replica has `text`, by now or soon (10 s)."""
+        """Whether the log of a replica contains `text`. Waits up to 10 s for it."""
         deadline = time.monotonic() + 10.0
         while not any(text in line for line in list(self._said)):
             if time.monotonic() > deadline:
@@ -229,7 +229,7 @@ class Fleet:
         self._names.addresses = self.replicas
 
     def _wait_until_up(self, addresses: list[str]) -> None:
-        """Return once the gateway sends requests to each of these replicas."""
+        """Wait until the gateway sends requests to each of these replicas."""
         self._wait(lambda: set(addresses) <= self._known_to_the_gateway(running=True), "the gateway misses a replica")
 
     def _wait(self, happened: Callable[[], bool], otherwise: str) -> None:
@@ -243,10 +243,10 @@ class Fleet:
             threading.Event().wait(0.05)
 
     def _known_to_the_gateway(self, *, running: bool = False) -> set[str]:
-        """Addresses that the gateway has; with `running` those that its checks find well."""
+        """Addresses that the gateway lists; with `running`, only those that pass its checks."""
         try:
             lines = _asked(self._socket, "show servers state")
-        except OSError:  # it does not listen yet
+        except OSError:  # the gateway does not listen yet
             return set()
         servers = [line.split() for line in lines if line.count(" ") > _CHECKED]
         known = {server[_ADDRESS] for server in servers}
@@ -262,10 +262,10 @@ class Fleet:
 
 
 def haproxy() -> str:
-    """The gateway's program.
+    """Path of the HAProxy program.
 
     Raises:
-        StackError: it is not installed.
+        StackError: HAProxy is not installed.
     """
     found = shutil.which("haproxy") or ("/usr/sbin/haproxy" if Path("/usr/sbin/haproxy").exists() else None)
     if found is None:
@@ -274,7 +274,7 @@ def haproxy() -> str:
 
 
 def _asked(path: Path, command: str) -> list[str]:
-    """What HAProxy answers on its socket, line by line. Raises OSError."""
+    """Return the lines that HAProxy answers on its socket. Raises OSError."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_START_SECONDS)
         connection.connect(str(path))
@@ -283,4 +283,4 @@ def _asked(path: Path, command: str) -> list[str]:
 
 
 def _nobody(_line: str) -> None:
-    """Lines are kept by the child; nobody reads them as they come."""
+    """Ignore the line: the child keeps its lines itself."""

@@ -1,4 +1,4 @@
-"""Keeps what is logged and traced, for tests to look at."""
+"""Log handlers and tracers that keep what is logged and traced, so that tests can inspect it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.observe.tracing import NO_SPAN, Attributes, Span, SpanKind
 
 
 class Lines(logging.Handler):
-    """Records with the fields of their request."""
+    """Keeps log records together with the fields of their request."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Lines(logging.Handler):
 
 @dataclass
 class KeptSpan:
-    """A span of which all is kept."""
+    """A span that keeps everything it is told."""
 
     name: str
     kind: SpanKind
@@ -68,7 +68,11 @@ class KeptSpan:
 
 
 class KeepingTracer:
-    """Attributes: spans: all that began."""
+    """A tracer that keeps its spans.
+
+    Attributes:
+        spans: all spans, in the order in which they began.
+    """
 
     def __init__(self) -> None:
         self.spans: list[KeptSpan] = []

@@ -1,4 +1,4 @@
-"""A stand-in for Label Studio: a server that answers as told, and what the real one sends to its ML backends."""
+"""A stand-in for Label Studio: a server with scripted answers, and the requests the real one sends to ML backends."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Asked(list[tuple[str, str, str | None]]):
 
 
 class Background(ThreadPoolExecutor):
-    """One thread that fetches images ahead of time, for which a test can wait."""
+    """One thread that fetches images ahead of time. A test can wait for it."""
 
     def __init__(self) -> None:
         super().__init__(max_workers=1)
 
     def finish(self) -> None:
-        """Return once everything that was begun so far is done."""
+        """Return once all work submitted so far is done."""
         self.submit(int).result()
 
 
 @contextmanager
 def studio(answer: Callable[[str, str, str | None], Answer]) -> Iterator[tuple[str, Asked]]:
-    """A server on a free port that answers as told: its address, and what it was asked."""
+    """Run a server on a free port that answers with `answer`. Yields its address and the requests it received."""
     asked = Asked()
 
     class Handler(BaseHTTPRequestHandler):
@@ -124,5 +124,5 @@ def task_of(picture: bytes) -> dict[str, Any]:
 
 
 def taken_in(world: World, pictures: Iterable[bytes]) -> int:
-    """How many of `pictures` the service has."""
+    """How many of `pictures` the service has stored."""
     return sum(world.store.exists(image_key(hashlib.sha256(one).hexdigest())) for one in pictures)

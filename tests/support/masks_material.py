@@ -1,4 +1,4 @@
-"""What the tests of masks share: logits to resize, masks as plain arrays, torch's own answer."""
+"""Shared by the tests of masks: logits to resize, masks as plain arrays, and torch's own answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.contract.models import SAM1
 
 
 def smooth_logits(seed: int, detail: int = 6) -> NDArray[np.float32]:
-    """(256, 256) random waves of about +-20 with at most `detail` periods a side: parts, holes, long borders."""
+    """Return (256, 256) random waves of about +-20, at most `detail` periods per side: parts, holes, long borders."""
     rng = np.random.default_rng(seed)
     spectrum = np.zeros((256, 256), dtype=complex)
     shape = (2 * detail + 1, 2 * detail + 1)
@@ -28,19 +28,19 @@ def smooth_logits(seed: int, detail: int = 6) -> NDArray[np.float32]:
 
 
 def noisy_logits(seed: int) -> NDArray[np.float32]:
-    """(256, 256) without any structure: the sign changes everywhere."""
+    """Return (256, 256) noise without any structure: the sign changes everywhere."""
     return np.random.default_rng(seed).normal(size=(256, 256)).astype(np.float32)
 
 
 def logits_of_sam(logits: NDArray[np.float32], original: Size) -> NDArray[np.float32]:
-    """(height, width) as `Sam.postprocess_masks` computes them; `predict` thresholds them at 0."""
+    """Logits of (height, width) as `Sam.postprocess_masks` computes them; `predict` thresholds them at 0."""
     height, width = SAM1.frame.inside(original)
     frame = interpolate(torch.from_numpy(logits)[None, None], (1024, 1024), mode="bilinear", align_corners=False)
     return interpolate(frame[..., :height, :width], original, mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
 def painted(runs: ColumnRuns) -> NDArray[np.bool_]:
-    """The mask of `runs`, pixel by pixel."""
+    """Return the mask that `runs` describe, as an array."""
     mask = np.zeros(runs.size, dtype=bool)
     for x, top, bottom in zip(runs.x, runs.top, runs.bottom, strict=True):
         assert not mask[max(0, top - 1) : bottom + 1, x].any(), "runs overlap or touch"
@@ -49,7 +49,7 @@ def painted(runs: ColumnRuns) -> NDArray[np.bool_]:
 
 
 def runs_of(mask: NDArray[np.bool_]) -> ColumnRuns:
-    """The vertical runs of a (height, width) mask, found the plain way."""
+    """Return the vertical runs of a (height, width) mask, found in the simplest way."""
     height, width = mask.shape
     changes = np.diff(np.pad(mask, ((1, 1), (0, 0))).astype(np.int8), axis=0).T
     x, top = np.nonzero(changes == 1)
@@ -58,8 +58,8 @@ def runs_of(mask: NDArray[np.bool_]) -> ColumnRuns:
 
 
 def coco_decoded(rle: Any) -> NDArray[np.bool_]:
-    """The mask of a compressed RLE, by pycocotools."""
+    """Return the mask of a compressed RLE, decoded by pycocotools."""
     with warnings.catch_warnings():
-        # Its decoder has not learnt numpy 2's `__array__(copy=)` yet.
+        # pycocotools does not support numpy 2's `__array__(copy=)` yet.
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         return np.asarray(coco.decode(rle), dtype=bool)

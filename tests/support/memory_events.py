@@ -1,4 +1,4 @@
-"""Events inside one process: what pub/sub carries for the service, without Redis."""
+"""Events inside one process: the service's pub/sub without Redis."""
 
 from __future__ import annotations
 

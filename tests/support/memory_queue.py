@@ -1,4 +1,4 @@
-"""An encode queue inside one process: it behaves as the one on RQ does, one step at a time."""
+"""An encode queue inside one process. It behaves like the queue on RQ, but runs one step at a time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class MemoryEncodeQueue:
     def run_next(self, encode: Callable[[EmbeddingKey], None]) -> None:
         """Take the first waiting encoding and run `encode` on it, as a worker would.
 
-        A `RequestError` fails the job for good, any other error puts it back until its retries are used up.
+        A `RequestError` fails the job for good. Any other error puts the job back until its retries are used up.
 
         Raises:
             IndexError: nothing is waiting.
@@ -61,7 +61,7 @@ class MemoryEncodeQueue:
             self._states[key] = JobState(JobStatus.ENCODING)
         try:
             encode(key)
-        except Exception as error:  # a worker survives whatever its encoder does
+        except Exception as error:  # a worker survives any error of its encoder
             self._failed(key, error)
         else:
             self._finished(key, JobState(JobStatus.DONE))

@@ -1,4 +1,4 @@
-"""A store inside one process: what Redis keeps for the service, without Redis."""
+"""A store inside one process: it keeps what Redis keeps for the service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A name server for one name: answers with whatever addresses it is given, as a container platform's does."""
+"""A DNS server for one name. It answers with the addresses it is given, like a container platform's DNS server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _A, _IN = 1, 1
 
 
 class NameServer:
-    """Answers A questions over UDP on loopback with `addresses`, which may change at any time; a context manager."""
+    """Answers A queries over UDP on loopback with `addresses`, which may change at any time; a context manager."""
 
     def __init__(self) -> None:
         self.addresses: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class NameServer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with contextlib.suppress(OSError):  # not connected, which still wakes the reader
+        with contextlib.suppress(OSError):  # raised for a socket that is not connected, but it still wakes the reader
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join(5.0)
@@ -50,7 +50,7 @@ class NameServer:
 
 
 def response(query: bytes, addresses: tuple[str, ...]) -> bytes:
-    """The answer to `query` (RFC 1035): its question repeated, and an A record each; none for another type."""
+    """Return the answer to `query` (RFC 1035): the question and an A record per address; no record for another type."""
     identifier, _, _, _, _, _ = struct.unpack("!6H", query[:12])
     end = 12
     while query[end]:

@@ -8,7 +8,7 @@ import onnxruntime
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
-    """Runs the graph in the calling thread alone: several tests run at once and share the processors."""
+    """Return a session that runs in the calling thread alone: several tests run at once and share the processors."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

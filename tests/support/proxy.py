@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves on command: delay, trickle, blackhole, reset, truncation; and traps that hold a reply."""
+"""A TCP proxy with faults on command: delay, trickle, blackhole, reset, truncation. Traps can hold a reply."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ T = TypeVar("T")
 
 _CHUNK = 64 * 1024
 _HEAD = 4096
-"""Bytes at the start of a command in which traps and watchers look. Redis's clients wait for each reply before they
-send more, so that what comes first after a reply is the start of a command."""
+"""Bytes at the start of a command that traps and watchers search. A Redis client waits for each reply before it sends
+more, so the first bytes after a reply are the start of a command."""
 
 _CALL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """How a link treats what passes.
+    """How a link treats the traffic that passes.
 
     Attributes:
-        delay: seconds each chunk of at most 64 KiB is held back, in both directions.
-        bytes_per_second: how fast replies come; None: as fast as they can.
-        blackhole: nothing passes and nothing is closed, as if every packet were lost; what was sent passes later.
+        delay: seconds that each chunk of at most 64 KiB is held back, in both directions.
+        bytes_per_second: speed of replies; None means no limit.
+        blackhole: nothing passes and nothing is closed, as if every packet were lost. The data passes later.
         refuse: each new connection is reset at once.
-        cut: a command or a reply longer than this many bytes ends there, and its connection with it.
+        cut: a command or reply is cut after this many bytes, and its connection is closed.
     """
 
     delay: float = 0.0
@@ -45,11 +45,11 @@ FAIR = Weather()
 
 
 class Trap:
-    """Springs on the reply to a command that matches, while it is armed.
+    """Catches the reply to a command that matches, while it is armed.
 
     Attributes:
-        sprung: set once a reply was caught; with `hold` it has not reached the client, and never will.
-        victim: what the groups of `request` and of `reply` matched, the first that did.
+        sprung: set once a reply was caught. With `hold`, the reply never reaches the client.
+        victim: the text of the first group of `request` or `reply` that matched.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class Trap:
     ) -> None:
         """
         Args:
-            request: searched in the start of each command.
-            reply: searched in the start of its reply; None: any reply will do.
+            request: pattern to search for in the start of each command.
+            reply: pattern to search for in the start of the reply; None accepts any reply.
             hold: keep the reply and everything after it.
             once: only the first time.
             instead: what the client gets in place of the reply's first chunk.
@@ -81,7 +81,7 @@ class Trap:
         self._on_spring = on_spring
 
     def spring(self, link: Link, asked: re.Match[bytes], answered: re.Match[bytes] | None) -> bool:
-        """True if it does: it is armed still."""
+        """Catch the reply. Return False if the trap was used up before."""
         if self._once and self.sprung.is_set():
             return False
         groups = [group for match in (asked, answered) if match is not None for group in match.groups()]
@@ -95,7 +95,7 @@ class Link:
     """One port of the proxy and the server behind it. Its methods may be called from any thread."""
 
     def __init__(self, name: str, target: int, loop: asyncio.AbstractEventLoop) -> None:
-        """Use `Proxy.link`."""
+        """Internal: call `Proxy.link` instead."""
         self.name = name
         self.port = 0
         self._target = target
@@ -110,11 +110,11 @@ class Link:
 
     @property
     def url(self) -> str:
-        """As a Redis URL."""
+        """The Redis URL of the link's port."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def set_weather(self, weather: Weather) -> None:
-        """From now on, for connections that exist as well."""
+        """Change the weather of new and existing connections."""
 
         async def change() -> None:
             self._weather = weather
@@ -126,7 +126,7 @@ class Link:
         self._call(change())
 
     def reset(self) -> None:
-        """Reset every connection there is, in both directions."""
+        """Reset every open connection, in both directions."""
 
         async def cut() -> None:
             for connection in list(self._connections):
@@ -135,7 +135,7 @@ class Link:
         self._call(cut())
 
     def forget(self) -> None:
-        """Let every connection there is fall silent for good without closing it, as a router that lost its state."""
+        """Silence every open connection for good without closing it, like a router that lost its state."""
 
         async def mute() -> None:
             for connection in self._connections:
@@ -163,7 +163,7 @@ class Link:
         self._call(write())
 
     def arm(self, trap: Trap) -> None:
-        """Set a trap beside those there are."""
+        """Add a trap to those already set."""
 
         async def add() -> None:
             self._traps.append(trap)
@@ -171,7 +171,7 @@ class Link:
         self._call(add())
 
     def disarm(self, trap: Trap) -> None:
-        """Take it away. What it holds stays held."""
+        """Remove the trap. A reply that it holds stays held."""
 
         async def remove() -> None:
             self._traps.remove(trap)
@@ -179,7 +179,7 @@ class Link:
         self._call(remove())
 
     def watch(self, watcher: Callable[[bytes], None]) -> None:
-        """Have `watcher` called in the proxy's thread with the start of each command that clients send."""
+        """Call `watcher` in the proxy's thread with the start of each command that clients send."""
 
         async def add() -> None:
             self._watchers.append(watcher)
@@ -215,7 +215,7 @@ class Link:
             connection.reset()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # The proxy closes: Python 3.11 would log a cancelled connection as an error.
+        # The task is cancelled when the proxy closes. Python 3.11 would log a cancelled connection as an error.
         with contextlib.suppress(asyncio.CancelledError):
             await self._carry(reader, writer)
 
@@ -265,7 +265,7 @@ class Link:
                 raise _Over
             writer.write(chunk)
             await writer.drain()
-        # Whoever hangs up ends both directions: neither side of this protocol half-closes.
+        # When one side hangs up, close both directions: neither side of this protocol half-closes.
         connection.end()
         raise _Over
 
@@ -292,7 +292,7 @@ class Link:
 
 
 class Proxy:
-    """Links of one event loop in a thread of its own; a context manager that closes them all."""
+    """Runs its links on one event loop in its own thread; a context manager that closes them all."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -310,7 +310,7 @@ class Proxy:
         self._loop.close()
 
     def link(self, name: str, target: int) -> Link:
-        """A new port that leads to the port `target` of this machine."""
+        """Open a new port that leads to the port `target` of this machine."""
 
         async def make() -> Link:
             link = Link(name, target, self._loop)
@@ -332,7 +332,7 @@ class Proxy:
 
 @dataclass(eq=False)
 class _Connection:
-    """A client's connection and the one to the server that belongs to it."""
+    """A client's connection and the matching connection to the server."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -343,7 +343,7 @@ class _Connection:
     _never: asyncio.Event = field(default_factory=asyncio.Event)
 
     def count(self, *, to_server: bool, more: int) -> int:
-        """Bytes that went in this direction since something last went in the other."""
+        """Return the bytes sent in this direction since the last data in the other direction."""
         if to_server is not self._to_server:
             self._to_server, self._passed = to_server, 0
         self._passed += more
@@ -368,7 +368,7 @@ class _Connection:
 
 
 class _Over(Exception):
-    """Internal: the connection has ended, and so shall its other pump."""
+    """Internal: the connection has ended, so the pump of the other direction must end too."""
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

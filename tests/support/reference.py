@@ -16,21 +16,21 @@ from shared.contract.models import SAM1
 
 ensure_torchvision_imports()
 
-from segment_anything import SamPredictor  # noqa: E402  # only now can it be imported
+from segment_anything import SamPredictor  # noqa: E402  # needs the lines above
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer  # noqa: E402
 
 Floats = NDArray[np.float32]
 
 
 class _NoImageEncoder(torch.nn.Module):
-    """Stands where the image encoder would: embeddings are preset."""
+    """Takes the place of the image encoder: embeddings are set with `preset`."""
 
     img_size = SAM1.frame.side
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Click:
-    """One prompt in pixels of the original, as `SamPredictor.predict` takes it."""
+    """One prompt in pixels of the original image, as `SamPredictor.predict` takes it."""
 
     points: NDArray[np.float64] | None = None
     labels: NDArray[np.int64] | None = None
@@ -41,7 +41,7 @@ class Click:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What `SamPredictor.predict` gives: (K, H, W) bool, (K,), (K, 256, 256)."""
+    """What `SamPredictor.predict` returns: (K, H, W) bool, (K,), (K, 256, 256)."""
 
     masks: NDArray[np.bool_]
     scores: Floats
@@ -53,7 +53,7 @@ class Reference:
 
     def __init__(self, weights: Mapping[str, Floats], *, double: bool = False) -> None:
         """Args:
-        double: compute in float64, all but the positional encoding, whose float32 rounding is part of the model.
+        double: compute in float64, except for the positional encoding: its float32 rounding is part of the model.
         """
         prompt_encoder = PromptEncoder(
             embed_dim=256,
@@ -89,7 +89,7 @@ class Reference:
         )
 
     def masks(self, logits: Floats) -> NDArray[np.bool_]:
-        """(K, H, W) of low-res logits (K, 256, 256), as `SamPredictor` resizes and thresholds."""
+        """Masks (K, H, W) of low-res logits (K, 256, 256), as `SamPredictor` resizes and thresholds them."""
         sizes = self._predictor.input_size, self._predictor.original_size
         with torch.no_grad():
             full = self.sam.postprocess_masks(torch.tensor(logits)[None], *sizes)

@@ -1,4 +1,4 @@
-"""Read Label Studio's brush, the plain way: what the encoder's tests hold it against."""
+"""A simple decoder of Label Studio's brush format. Tests compare our encoder with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.contract.geometry import Size
 
 
 def decode_brush(packed: Sequence[int], size: Size) -> NDArray[np.bool_]:
-    """The (height, width) mask in `value.rle`, its four channels all alike.
+    """Return the (height, width) mask in `value.rle`. All four channels must be equal.
 
     Source: thi.ng/umbrella, packages/rle-pack.
     """

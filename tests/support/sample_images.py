@@ -1,4 +1,4 @@
-"""Image files that tests upload, made on the spot: good, odd and bad ones."""
+"""Builds the image files that tests upload: good, odd and bad ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 
 def saved(image: Image.Image, file_format: str, **options: Any) -> bytes:
-    """The bytes of `image` as a file."""
+    """Return the bytes of `image` as a file."""
     stream = io.BytesIO()
     image.save(stream, file_format, **options)
     return stream.getvalue()
@@ -48,7 +48,7 @@ def webp(width: int = 60, height: int = 40, **options: Any) -> bytes:
 
 
 def animated(file_format: str) -> bytes:
-    """Two frames as WEBP, PNG or GIF."""
+    """An animation of two frames as WEBP, PNG or GIF."""
     return saved(picture(), file_format, save_all=True, append_images=[picture().rotate(180)], duration=50)
 
 
@@ -87,6 +87,6 @@ def png_file(header: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
 
 
 def exif(orientation: int, *, big_endian: bool = False) -> bytes:
-    """EXIF, as Pillow's writers take it, that names nothing but an orientation."""
+    """EXIF data with nothing but an orientation, in the form that Pillow's writers take."""
     order, start = (">", b"MM\0*") if big_endian else ("<", b"II*\0")
     return b"Exif\0\0" + start + struct.pack(f"{order}IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)

@@ -1,4 +1,4 @@
-"""Valkey servers to be stopped, killed, filled and damaged: real processes with a folder of their own."""
+"""Valkey servers that tests stop, kill, fill and damage: real processes, each with its own folder."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _BALLAST_BYTES = 1_000_000
 
 CACHE_OPTIONS = ("--maxmemory-policy", "allkeys-lfu", "--appendonly", "no", "--lazyfree-lazy-eviction", "yes")
 QUEUE_OPTIONS = ("--maxmemory-policy", "noeviction", "--appendonly", "yes", "--appendfsync", "everysec")
-"""The two roles as the README describes them."""
+"""Server options for the two roles, cache and queue, as the README describes them."""
 
 
 class Server:
-    """One server on a port that it keeps over its restarts."""
+    """One server. It keeps its port when it is restarted."""
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class Server:
     ) -> None:
         """
         Args:
-            folder: for its files; made, and emptied by `restart(empty=True)`.
+            folder: for its files. It is created, and `restart(empty=True)` empties it.
             maxmemory: bytes.
-            binary: of another build than the embedded Valkey.
+            binary: path of a server to run instead of the embedded Valkey.
         """
         self.name = name
         self.port = free_port()
@@ -65,13 +65,13 @@ class Server:
 
     @property
     def client(self) -> redis.Redis:
-        """Past the proxy."""
+        """A client that connects to the server directly, not through the proxy."""
         return self._client
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        # A write past RLIMIT_FSIZE shall fail as on a full disk, not end the process.
+        # A write past RLIMIT_FSIZE must fail as on a full disk instead of ending the process.
         command = ["/bin/sh", "-c", 'trap "" XFSZ; exec "$0" "$@"', str(self._binary)]
         command += ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder), *self._options]
         self._child = Child(self.name, command, environ={}, group=self._group, sink=self._sink)
@@ -88,38 +88,38 @@ class Server:
                 return
 
     def kill(self) -> None:
-        """SIGKILL; returns once it is gone."""
+        """Send SIGKILL. Returns once the process is gone."""
         self._running.kill()
 
     def restart(self, *, empty: bool = False) -> None:
-        """Start it after `kill`, with what its files hold, or with nothing."""
+        """Start the server after `kill`, with its files or empty."""
         if empty:
             shutil.rmtree(self._folder)
         self.start()
 
     def freeze(self) -> None:
-        """SIGSTOP."""
+        """Send SIGSTOP."""
         self._running.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         self._running.signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it in order."""
+        """Shut the server down cleanly."""
         if self._child is not None:
             self.thaw()
             stop_all([self._child])
         self._client.close()
 
     def fill(self, times: float = 1.0) -> None:
-        """Write ballast until the server refuses it, at most `times` its memory."""
+        """Write filler data until the server refuses it, or until `times` its memory is written."""
         for number in range(int(times * self._maxmemory / _BALLAST_BYTES) + 2):
             try:
                 self._client.set(f"{_BALLAST}{number}", bytes(_BALLAST_BYTES))
             except redis.ResponseError:
                 break
-        # What is left of the last megabyte, in ever smaller pieces: a job is a few hundred bytes.
+        # Fill the rest of the last megabyte with smaller and smaller pieces: a job is only a few hundred bytes.
         for size in (10_000, 100):
             for number in range(_BALLAST_BYTES // size):
                 try:
@@ -128,7 +128,7 @@ class Server:
                     break
 
     def drain(self) -> None:
-        """Remove the ballast."""
+        """Remove the filler data."""
         for keys in _batches(self._client.scan_iter(match=f"{_BALLAST}*", count=1000), 500):
             self._client.unlink(*keys)
 
@@ -136,7 +136,7 @@ class Server:
         self._client.config_set("maxmemory-policy", policy)
 
     def fill_disk(self) -> None:
-        """No file of its may grow any more: what a full disk does to the append-only file."""
+        """Stop all its files from growing, as a full disk does to the append-only file."""
         files = [file.stat().st_size for file in self._folder.rglob("*") if file.is_file()]
         self._limit_files(max(files))
 
@@ -154,14 +154,14 @@ class Server:
 
 
 class Freezable(Protocol):
-    """A process that can be stopped and go on."""
+    """A process that can be stopped and continued."""
 
     def thaw(self) -> None: ...
 
 
 @contextmanager
 def thawed(*servers: Freezable) -> Iterator[None]:
-    """Whatever happens in the block, the servers run again after it: a stopped process obeys no SIGTERM."""
+    """Thaw the servers after the block, even after an error: a stopped process does not react to SIGTERM."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The running service with its logs and processes in reach, to be looked at, killed and started again."""
+"""The running service, with access to its logs and processes, so that tests can kill and restart them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ObservedStack(LocalStack):
 
     @property
     def valkey_url(self) -> str:
-        """URL of the cache role's Redis, embedded or given."""
+        """URL of the Redis that is the cache, embedded or given."""
         return Settings.from_env(self._environ).cache_url
 
     @property
@@ -68,21 +68,21 @@ class ObservedStack(LocalStack):
         return [child.pid for known, child in found if known.startswith(name) and child.exit_code is None]
 
     def restart_api(self) -> None:
-        """Stop the API as an operator would and start it on the same port; returns once it is ready."""
+        """Stop the API as an operator does and start it on the same port. Returns once it is ready."""
         with self._lock:
             stop_all([self.children["api"]])
             self._environ["SAM_PORT"] = self.url.rpartition(":")[2]
             self._start_api(time.monotonic() + self._start_seconds)
 
     def kill_worker(self, number: int = 1) -> None:
-        """SIGKILL to a worker, as a crash; it is started again by itself, see `wait_for_workers`."""
+        """Send SIGKILL to a worker, like a crash. The stack restarts it; see `wait_for_workers`."""
         self.children[f"worker {number}"].kill()
 
     def wait_for_workers(self) -> None:
         """Return once every worker runs and listens.
 
         Raises:
-            StackError: not within the bound of the start.
+            StackError: they did not start in time.
         """
         deadline = time.monotonic() + self._start_seconds
         while True:

@@ -1,4 +1,4 @@
-"""The API over in-memory seams: no Redis, no weights, no sockets."""
+"""The API on in-memory stand-ins: no Redis, no weights, no sockets."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.support.memory_queue import MemoryEncodeQueue
 from tests.support.memory_store import MemoryStore
 
 OTHER = replace(FAKE, name="other")
-"""A second model, so that mixing models up can be tested."""
+"""A second model, so that tests notice if models are mixed up."""
 
 
 @dataclass
 class World:
-    """The API and everything behind it, in reach of a test."""
+    """The API and everything behind it, accessible to a test."""
 
     client: FlaskClient
     services: Services
@@ -42,7 +42,7 @@ class World:
     encodes: list[EmbeddingKey]
 
     def encode_next(self) -> None:
-        """Be the worker for one job."""
+        """Do one job, as a worker does."""
 
         def encode(key: EmbeddingKey) -> None:
             data = self.store.get(image_key(key.image_id))
@@ -58,7 +58,7 @@ class World:
         self.queue.run_next(encode)
 
     def ready_image(self, data: bytes, model: Model = FAKE) -> str:
-        """Upload and encode; returns the image id."""
+        """Upload and encode an image. Return its id."""
         answer = self.client.post(f"/v1/images?model={model.name}", data=data)
         assert answer.status_code == 202, answer.text
         self.encode_next()
@@ -83,14 +83,14 @@ def new_world(
     clock: Callable[[], float] = time.monotonic,
     **overrides: object,
 ) -> World:
-    """A world of its own.
+    """Return a new world.
 
     Args:
-        store: of another world, as replicas share one Redis.
-        decoder: decodes for every model.
+        store: the store of another world, for replicas that share one Redis.
+        decoder: the decoder for every model.
         background: fetches images from Label Studio ahead of time.
-        clock: tells how long a known owner is believed.
-        overrides: settings by name of their field.
+        clock: measures how long a known owner is remembered.
+        overrides: settings by field name.
     """
     settings = Settings(model="fake", models="other", **overrides)  # type: ignore[arg-type]
     store, queue, events = store or MemoryStore(), MemoryEncodeQueue(max_queued=settings.max_queued), MemoryEvents()

@@ -1,4 +1,4 @@
-"""Weights drawn at random, with which the decoder's graphs can be tested without any model."""
+"""Random weights, to test the decoder's graphs without a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prompt_api.models.sam1.weights import expected_shapes
 
 
 def random_weights(seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """All weights of a SAM mask decoder, scaled so that no layer explodes."""
+    """Return all weights of a SAM mask decoder, scaled so that no layer's output explodes."""
     rng = np.random.default_rng(seed)
     weights = {}
     for name, shape in expected_shapes():

@@ -1,4 +1,4 @@
-"""Tokens: what the setting may say, and which requests have one."""
+"""Tokens: what the setting may contain, and which requests carry a token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has which image: remembered for a while, looked up again, never guessed."""
+"""Owners of images: remembered for a while, then looked up again, never guessed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IMAGE, OTHER = "a" * 64, "b" * 64
 
 
 class CountingSets(MemoryStore):
-    """A store that counts the questions, may be away, and lets a test act in the middle of one."""
+    """A store that counts its reads, can be unavailable, and lets a test act during a read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,12 +142,12 @@ def test_an_image_is_released_by_all_but_the_last_and_removed_by_that(owners: Re
     assert owners.release(IMAGE, "alice") is True
     assert refused(owners, IMAGE, "alice")
     assert owners.release(IMAGE, "bob") is False
-    assert not refused(owners, IMAGE, "bob")  # so that a deletion that failed can be tried again
+    assert not refused(owners, IMAGE, "bob")  # so that a failed deletion can be tried again
     owners.remove(IMAGE, "bob")
     assert refused(owners, IMAGE, "bob")
 
 
-def test_of_two_who_let_go_at_once_one_is_the_last(owners: RecordedOwners, sets: CountingSets) -> None:
+def test_one_of_two_concurrent_releases_is_the_last(owners: RecordedOwners, sets: CountingSets) -> None:
     owners.add(IMAGE, "alice")
     owners.add(IMAGE, "bob")
     sets.meanwhile = lambda: sets.remove_member(owners_key(IMAGE), "bob")

@@ -1,4 +1,4 @@
-"""What a start is refused for, and which origins and rates there may be."""
+"""Settings with which a start is refused, and the origins and rates that are allowed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_elsewhere_a_start_without_a_token_is_refused_and_says_what_to_do(host: 
         assert words in refusal.value.detail
 
 
-def test_a_token_or_a_word_to_say_so_allows_it() -> None:
+def test_a_token_or_the_setting_for_anonymous_access_allows_it() -> None:
     require_safe(Settings(host="0.0.0.0", tokens=TOKENS))
     require_safe(Settings(host="0.0.0.0", allow_anonymous="true"))
     with pytest.raises(ConfigurationError):

@@ -1,4 +1,4 @@
-"""Rate limits: shared through Redis, honest about when to go on, never a reason to wait for Redis."""
+"""Rate limits are shared through Redis, give an exact delay, and never wait for Redis."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def client(server: fakeredis.FakeServer) -> Iterator[fakeredis.FakeRedis]:
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that counting in this process goes by."""
+    """The current time for counting in this process; a test may change it."""
     found = [1_000_000.0]
     monkeypatch.setattr(time, "time", lambda: found[0])
     return found
 
 
 def fill(limits: RateLimits, quota: Quota, client: str) -> int:
-    """How much a client gets until it is refused."""
+    """Spend until the client is refused, and return the number of accepted requests."""
     for number in range(1000):
         try:
             limits.spend(quota, client)
@@ -50,7 +50,7 @@ def fill(limits: RateLimits, quota: Quota, client: str) -> int:
     return -1
 
 
-def test_no_limit_is_no_question(client: fakeredis.FakeRedis) -> None:
+def test_without_limits_redis_is_not_asked(client: fakeredis.FakeRedis) -> None:
     limits = RateLimits(rates(), client)
     assert fill(limits, PROMPTS, "alice") == -1
     assert client.keys() == []
@@ -119,7 +119,7 @@ def test_without_redis_each_process_counts_for_itself_and_asks_again_later(
     server.connected = False
     assert fill(limits, PROMPTS, "alice") == 5
     server.connected = True
-    assert fill(limits, PROMPTS, "alice") == 0  # still counted here
+    assert fill(limits, PROMPTS, "alice") == 0  # still counted in this process
     assert client.keys() == []
     now[0] += OUTAGE_PAUSE
     assert fill(limits, PROMPTS, "alice") == 5

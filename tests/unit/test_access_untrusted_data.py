@@ -1,4 +1,4 @@
-"""What comes from Redis, from clients and from files is data: it is never run, and never says where to connect."""
+"""Data from Redis, clients and files is never run, and never decides where to connect."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ RUNS_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "s
 CONNECTS = {"urllib.request", "http.client", "ftplib", "requests", "urllib3", "aiohttp", "httpx"}
 
 ONLY_ITS_ERROR = {"encoder_worker/backends/sam1/checkpoint_file.py"}
-"""Names the error of a file that is not loaded; `torch.load` itself is told to take weights alone."""
+"""It imports pickle only for the error of a file that cannot be loaded. `torch.load` itself loads only weights."""
 
 CONNECTS_BY_DESIGN = ("client/", "prompt_api/integrations/label_studio/", "shared/weights/download.py")
-"""The client; Label Studio's adapter, held to the configured host by its own tests; pinned weights."""
+"""The client; Label Studio's adapter, whose own tests check that it connects only to the configured host; the download
+of pinned weights."""
 
 
 def tree(file: str) -> ast.Module:
@@ -49,7 +50,7 @@ def imported(file: str) -> Iterator[str]:
 
 
 def calls(file: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(what is called, its constant keyword arguments)."""
+    """Yield (called function, its constant keyword arguments)."""
     for node in ast.walk(tree(file)):
         if isinstance(node, ast.Call):
             constants = {word.arg: word.value.value for word in node.keywords if isinstance(word.value, ast.Constant)}
@@ -112,7 +113,7 @@ FOREIGN: dict[str, Callable[[Queue], Job]] = {
 
 
 class Holder(list[int]):
-    """JSON has a form for it, and it has methods."""
+    """An object that can be written as JSON and has a method."""
 
     def method(self) -> None:
         raise AssertionError("called")

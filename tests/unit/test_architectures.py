@@ -1,4 +1,4 @@
-"""An architecture is found by its name: in the API, and in the worker."""
+"""The API and the worker find an architecture by its name."""
 
 from __future__ import annotations
 

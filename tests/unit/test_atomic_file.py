@@ -1,4 +1,4 @@
-"""A file that is replaced is the old one or the new one, and never a part of either."""
+"""A replaced file has its old or its new content, never a part of either."""
 
 from __future__ import annotations
 

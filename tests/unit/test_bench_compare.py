@@ -1,4 +1,4 @@
-"""Two sides of the bench: the best of each number, and how much worse this one is."""
+"""Comparing two bench runs: the best of each number, and how much worse the current side is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plots of recorded runs: drawn from their files, the same each time, and recorded as they are drawn."""
+"""The plots of recorded runs are drawn from their files, always the same, and the stored plots are current."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies under way: their sum is bounded, whatever becomes of the requests, and small ones always find room."""
+"""Bodies in transfer: their total size is bounded, however requests end, and small bodies always find room."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.contract.errors import Overloaded, Unauthorized
 LARGEST = 1024 * 1024
 MOST, RESERVED = 8 * LARGEST + 1000, LARGEST
 ROOM = (MOST - RESERVED) // LARGEST
-"""So many of the largest bodies are taken at once."""
+"""The number of largest bodies that are accepted at once."""
 
 
 def anybody(_headers: Mapping[str, str]) -> None:
@@ -35,7 +35,7 @@ def budget(monkeypatch: pytest.MonkeyPatch) -> BodyBudget:
 
 @pytest.fixture
 def begin(budget: BodyBudget) -> Iterator[Callable[..., BoundedParser]]:
-    """A parser that was given the head of an upload."""
+    """A function that returns a parser which has received the head of an upload."""
     adjustments = Adjustments(max_request_body_size=LARGEST + 1)
     begun: list[BoundedParser] = []
 
@@ -59,7 +59,7 @@ def assert_no_room(parser: BoundedParser) -> None:
 
 
 def upload(begin: Callable[..., BoundedParser], size: int, arrived: int) -> BoundedParser:
-    """A body of `size` bytes of which so many have come."""
+    """Return the parser of a body of `size` bytes of which `arrived` bytes have arrived."""
     parser = begin(f"Content-Length: {size}")
     if not parser.completed:
         parser.received(bytes(arrived))
@@ -91,7 +91,7 @@ def test_bodies_that_grow_together_share_the_room(budget: BodyBudget, begin: Cal
                 parser.received(bytes(LARGEST // 16))
         assert budget.taken <= MOST
     refused = [parser for parser in growing if parser.completed]
-    assert 0 < len(refused) <= len(growing) - ROOM  # for what one leaves the others go on
+    assert 0 < len(refused) <= len(growing) - ROOM  # the others use the room that a refused one frees
     for parser in refused:
         assert_no_room(parser)
 
@@ -114,10 +114,10 @@ def test_a_body_of_unknown_length_takes_what_came_of_it(
 def test_prompts_find_room_while_uploads_find_none(begin: Callable[..., BoundedParser]) -> None:
     while not upload(begin, LARGEST, LARGEST - 1).completed:
         pass
-    while not upload(begin, SMALL + 1, SMALL).completed:  # what little of an upload has come makes it no prompt
+    while not upload(begin, SMALL + 1, SMALL).completed:  # few bytes so far do not make it a prompt
         pass
     assert not upload(begin, SMALL, SMALL - 1).completed
-    while not upload(begin, SMALL, SMALL - 1).completed:  # theirs is bounded as well
+    while not upload(begin, SMALL, SMALL - 1).completed:  # the room for prompts is bounded too
         pass
 
 
@@ -157,5 +157,5 @@ def test_a_connection_that_breaks_gives_back_what_nobody_will_answer(
         channel.requests, channel.request = [served, waiting], unfinished
         channel.handle_close()
     assert budget.taken == 1
-    served.close()  # by the thread that answers it
+    served.close()  # the thread that answers it does this
     assert budget.taken == 0

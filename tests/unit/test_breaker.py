@@ -1,4 +1,4 @@
-"""The circuit breaker: who is refused while a server hangs, and who finds out that it does no more."""
+"""The circuit breaker: which callers are refused while a server hangs, and which caller tries it again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refused(breaker: CircuitBreaker) -> bool:
 
 
 def elsewhere(breaker: CircuitBreaker) -> bool:
-    """Whether a caller in another thread is refused."""
+    """Return whether a caller in another thread is refused."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(refused, breaker).result()
 
@@ -53,12 +53,12 @@ def test_a_server_that_hung_is_left_alone_for_a_while(breaker: CircuitBreaker, c
     assert refused(breaker)
 
 
-def test_then_one_caller_tries_it_and_the_others_are_refused(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_after_the_pause_one_caller_tries_it_and_others_are_refused(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.trip()
     clock.now += 1.0
     assert not refused(breaker)
     assert elsewhere(breaker)
-    assert not refused(breaker)  # an operation asks more than once: to connect, to send
+    assert not refused(breaker)  # one operation asks more than once: to connect and to send
 
 
 def test_an_answer_lets_everybody_in_again(breaker: CircuitBreaker, clock: Clock) -> None:

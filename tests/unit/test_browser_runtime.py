@@ -47,7 +47,7 @@ TINY = BrowserRuntime(
 
 @dataclass
 class Bench:
-    """A folder for weights, and an `npm` that hands out one tarball and counts its calls."""
+    """A folder for weights, and a fake `npm` that delivers one tarball and counts its calls."""
 
     settings: Settings
     log: Path

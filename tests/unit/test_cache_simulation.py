@@ -1,4 +1,4 @@
-"""The simulation of the tiers gives the answers that are known, and is as Redis where only Redis knows."""
+"""The simulation of the cache tiers agrees with known formulas, and with Redis where there is no formula."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.scale.simulation import Shares, Tiers, simulate
 from bench.scale.traffic import Traffic, Visits
 
 ONE_BY_ONE = Traffic(annotators=1, images=2_000, skew=0.9, prompts=1)
-"""The independent reference model: every prompt draws its image anew."""
+"""Traffic of the independent reference model: every prompt draws its image independently."""
 
 
 def test_popularity_follows_zipfs_law() -> None:
@@ -71,7 +71,7 @@ def test_a_least_recently_used_cache_hits_as_often_as_ches_approximation_says(ca
 
 
 def test_redis_under_lfu_keeps_what_is_asked_for_most() -> None:
-    """Without aging it hits more often than by recency, and never more often than if it knew the popularity."""
+    """Without aging, LFU hits more often than LRU, and less often than a cache that knows the popularity."""
     tiers = Tiers(replicas=1, memory=1, stored=200, prompts_per_second=1e9)
     lfu = answered(ONE_BY_ONE, tiers)
     best = ONE_BY_ONE.popularity[:200].sum()
@@ -112,7 +112,7 @@ def prompted(traffic: Traffic, prompts: int) -> NDArray[np.int64]:
 
 
 def che(popularity: NDArray[np.float64], capacity: int) -> float:
-    """Hit rate of an LRU cache. Che, Tung, Wang: Hierarchical Web Caching Systems (2002)."""
+    """Return the hit rate of an LRU cache. Source: Che, Tung, Wang: Hierarchical Web Caching Systems (2002)."""
     low, high = 0.0, 1e9
     for _ in range(100):
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""A checkpoint is found or fetched, and named by what is in it."""
+"""A checkpoint is found or fetched, and identified by its content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["server"]
 
 @pytest.fixture
 def model(server: Server) -> Model:
-    """ViT-B as the server would have it published."""
+    """ViT-B with a checkpoint that the test's server publishes."""
     return replace(VIT_B, checkpoint=Checkpoint("sam_tiny.pth", server.url, len(CONTENT), SHA256, "vit_b"))
 
 

@@ -1,4 +1,4 @@
-"""Which node of a cluster is asked for a key, and what happens when it is the wrong one or does not answer."""
+"""Which node of a cluster is asked for a key, and what happens if it is the wrong node or does not answer."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from shared.redis.url import Address
 
 ONE, TWO, SEED = Address("one", 1), Address("two", 2), Address("seed", 3)
 LEFT, RIGHT = "b", "a"
-"""Keys of the lower and of the upper half of the slots."""
+"""A key in the lower half and a key in the upper half of the slots."""
 
 BOTH = [[0, 8191, [b"one", 1, b"id"], [b"replica", 4, b"id"]], [8192, 16383, [b"two", 2, b"id"]]]
 ALL_TWO = [[0, 16383, [b"two", 2, b"id"]]]
 
 
 class Node:
-    """Stands in for the client of one node."""
+    """A stand-in for the client of one node."""
 
     def __init__(self, address: Address, heard: list[tuple[Address, str]]) -> None:
         self.slots: Any = BOTH
@@ -45,7 +45,7 @@ class Node:
 
 
 class World:
-    """A cluster of stand-ins."""
+    """A cluster of stand-in nodes."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -55,7 +55,7 @@ class World:
         self.answers: dict[Address, list[Exception]] = {ONE: [], TWO: []}
 
     def ask(self, key: str) -> str:
-        """What the node says that is asked for `key`: its name, after the errors that were laid out for it."""
+        """Run an operation for `key` and return the name of the node that answers. Prepared errors come first."""
 
         def operation(client: redis.Redis) -> str:
             (address,) = (address for address, node in self.nodes.items() if node is cast(Any, client))

@@ -1,4 +1,4 @@
-"""What is stored comes back, and nothing else passes for it."""
+"""A stored embedding comes back unchanged, and any other data is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ORIGINAL = (1200, 1800)
 SPECS = SAM1.tensors
 ((NAME, SHAPE),) = ((spec.name, spec.shape) for spec in SPECS)
 DTYPES: list[TensorDtype] = ["int16", "float16", "float32", "int8"]
-# The largest value below each of jemalloc's size classes, less what Redis adds to a string.
+# The largest value that fits each size class of jemalloc, minus what Redis adds to a string.
 CLASS = {"int16": 2 * 2**20 - 64, "float16": 2 * 2**20 - 64, "float32": 4 * 2**20 - 64, "int8": 2**20 - 64}
 HEADER = {
     "image_id": KEY.image_id,
@@ -43,7 +43,7 @@ SIDE = SAM1.low_res_side
 
 @dataclass(frozen=True)
 class Stored:
-    """What came back of an embedding of one tensor."""
+    """The decoded embedding of one tensor."""
 
     array: NDArray[np.float32]
     original: tuple[int, int]
@@ -63,13 +63,13 @@ def embedding_as_npy(data: bytes, key: EmbeddingKey) -> bytes:
 
 
 def sealed(payload: bytes, dtype: str = "float16", *, header: Any = None, tensor: Any = None) -> bytes:
-    """A value whose checksum fits, whatever it says; `header` and `tensor` change what it says."""
+    """Return a value with a valid checksum. `header` and `tensor` replace members of its description."""
     described = {"name": NAME, "dtype": dtype, "shape": list(SHAPE), "bytes": len(payload)} | (tensor or {})
     return seal(ValueKind.EMBEDDING, HEADER | {"tensors": [described]} | (header or {}), payload)
 
 
 def embedding(seed: int = 0) -> NDArray[np.float32]:
-    """Numbers spread like a real embedding's: roughly normal, each channel with its own scale."""
+    """Return numbers distributed like a real embedding: roughly normal, with a scale per channel."""
     random = np.random.default_rng(seed)
     scale = random.uniform(0.02, 0.2, (1, 256, 1, 1))
     return (random.standard_normal(SHAPE) * scale).astype(np.float32)
@@ -293,7 +293,7 @@ def test_logits_beyond_float16_become_its_largest() -> None:
 @pytest.mark.parametrize(
     "logits", [np.zeros((256, 256)), np.zeros((0, 256, 256)), np.zeros((5, 256, 256)), np.full((1, 256, 256), np.nan)]
 )
-def test_what_is_no_answers_logits_is_not_stored(logits: NDArray[np.float64]) -> None:
+def test_logits_that_cannot_be_an_answer_are_not_stored(logits: NDArray[np.float64]) -> None:
     with pytest.raises(EncodeFailed):
         encode_logits(KEY, logits.astype(np.float32))
 
@@ -304,7 +304,7 @@ def test_logits_of_another_image_or_model_are_the_clients_mistake(name: str) -> 
         decode_logits(encode_logits(KEY, LOGITS), replace(KEY, **{name: "c" * 64}), side=SIDE)
 
 
-def test_an_embedding_is_no_logits_and_logits_no_embedding() -> None:
+def test_an_embedding_is_not_read_as_logits_or_logits_as_an_embedding() -> None:
     with pytest.raises(DamagedEmbedding):
         decode_logits(STORED["float16"], KEY, side=SIDE)
     with pytest.raises(DamagedEmbedding):

@@ -1,4 +1,4 @@
-"""How many threads can run at once: bound cores, or fewer by the quota of a container."""
+"""The number of threads that can run at once: the cores the process is bound to, or fewer by a container's quota."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decoder without weights: deterministic, sensible, of the shapes the real one has."""
+"""The fake decoder without weights is deterministic and plausible, and has the shapes of the real one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decoder of a checkpoint, from the worker that has it to the API that does not."""
+"""The decoder of a checkpoint travels from the worker, which has the checkpoint, to the API, which does not."""
 
 from __future__ import annotations
 

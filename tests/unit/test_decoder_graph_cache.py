@@ -1,4 +1,4 @@
-"""Built graphs on disk: built once, checked, rebuilt when damaged, safe for two at once."""
+"""Graphs on disk are built once, checked, rebuilt when damaged, and safe if two processes build at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DIGEST = "ab" * 32
 
 
 class CountedWeights:
-    """Weights that know how often they were read."""
+    """Weights that count how often they are read."""
 
     def __init__(self) -> None:
         self.reads = 0
@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_used_is_a_weights_error(tmp_path: Path) -> None
         cached_graphs(random_weights, DIGEST, tmp_path / "file")
 
 
-def test_of_other_versions_decoders_the_last_used_is_kept(tmp_path: Path) -> None:
+def test_the_last_used_decoder_of_another_version_is_kept(tmp_path: Path) -> None:
     versions = [tmp_path / f"decoder-{DIGEST[:16]}-{version}" for version in ("older", "last", "oldest")]
     for used, folder in zip((200, 300, 100), versions, strict=True):
         folder.mkdir()

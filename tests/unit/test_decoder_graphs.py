@@ -1,4 +1,4 @@
-"""The split decoder against the unsplit one, with weights drawn at random: exact for any SAM, not just one."""
+"""The split decoder compared with the unsplit one. Random weights show that it is exact for any SAM, not just one."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def image(decoder: OnnxDecoder) -> OnnxImage:
 
 
 def prepared(decoder: OnnxDecoder, resized: tuple[int, int]) -> OnnxImage:
-    """An image that has its image side."""
+    """Return a prepared image whose image side is computed."""
     image = decoder.prepare({"embedding": random_embedding()}, resized)
     image.side()
     return image
 
 
 def unsplit(graphs: DecoderGraphs, prompts: list[Prompt]) -> tuple[Floats, Floats]:
-    """(B, 4, 256, 256) and (B, 4) of prompts with equally many points, all with a mask or all without."""
+    """Return (B, 4, 256, 256) and (B, 4). The prompts have equally many points, and all or none have a mask."""
     session = session_of(graphs.unsplit)
     points, labels = zip(*(sparse_prompt(prompt) for prompt in prompts), strict=True)
     masks = [prompt.mask for prompt in prompts if prompt.mask is not None]
@@ -202,7 +202,7 @@ def test_leaving_out_the_padding_changes_no_logit_that_the_image_shows(
 
 
 def shown(side: int) -> int:
-    """Low-res samples that bilinear 256 -> 1024 reads for the first `side` pixels, pixel by pixel."""
+    """Return how many low-res samples a bilinear resize 256 -> 1024 reads for the first `side` pixels."""
     first = np.maximum((np.arange(side) + 0.5) / 4 - 0.5, 0).astype(int)
     return int(np.minimum(first + 1, 255).max()) + 1
 

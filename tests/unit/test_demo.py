@@ -1,4 +1,4 @@
-"""The demo's own words: the point it is given, the table it prints, the photo it ships with."""
+"""The demo's parts: parsing the point, printing the table, and the photo it ships with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from samcache.service.flows import Prompt
 
 
 class RecordingService(SamCache):
-    """A service that has encoded nothing yet, without a connection; writes down what it is asked."""
+    """A service without a connection that has encoded nothing yet. It records its requests."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

@@ -1,4 +1,4 @@
-"""A large file over HTTP, from a server that has good and bad days."""
+"""Downloading a large file over HTTP from a server that works or fails."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Server(ThreadingHTTPServer):
 
     Attributes:
         ranges: the Range header of each request.
-        content: what it has.
+        content: the file.
         cuts: bytes after which each of the next connections breaks.
-        status: what it answers instead, if not 0.
-        knows_ranges: False answers 200 with everything, whatever was asked.
+        status: the error status to answer with, if not 0.
+        knows_ranges: if False, Range is ignored and the answer is 200 with the whole file.
     """
 
     daemon_threads = True
@@ -48,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version: ClassVar[str] = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # http.server's name
+    def do_GET(self) -> None:  # http.server requires this name
         asked = self.headers.get("Range")
         self.server.ranges.append(asked)
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.server.knows_ranges else 0
@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(rest[: self.server.cuts.pop(0) if self.server.cuts else None])
         self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server requires this name
         return
 
 

@@ -1,4 +1,4 @@
-"""The error tree is a public contract."""
+"""The error classes and their codes are a public contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes and points between the original and the frame whose long side is 1024."""
+"""Converting sizes and points between the original and the frame whose long side is 1024."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request waits for Redis: its allowance, and nothing once the server is known to hang."""
+"""How long a request waits for Redis: its allowance, or not at all once the server is known to hang."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_operation_ends_with_the_allowance_however_long_the_time_out(silent_s
 def test_however_the_reply_is_read_the_wait_ends_with_the_allowance(
     silent_server: str, read: Callable[[Any], object]
 ) -> None:
-    """redis-py reads otherwise where hiredis is installed."""
+    """redis-py reads with `recv_into` or `recv`, depending on whether hiredis is installed."""
     url = urlsplit(silent_server)
     plain = socket.create_connection((url.hostname, url.port), timeout=0.5)
     with closing(GuardedSocket(plain, CircuitBreaker())) as sock, request_of(0.1):
@@ -117,7 +117,7 @@ def test_a_server_that_refuses_does_not_hang() -> None:
             assert not isinstance(refusal.value, CircuitOpen)
 
 
-def test_whoever_has_no_allowance_waits_as_the_client_says(silent_server: str) -> None:
+def test_without_an_allowance_the_timeout_of_the_client_applies(silent_server: str) -> None:
     with request_client(silent_server, 0.1) as client:
         for _ in range(2):
             with pytest.raises(redis.TimeoutError):

@@ -1,4 +1,4 @@
-"""The pixels of an upload, as a viewer shows them."""
+"""The decoded pixels of an upload are those that a viewer shows."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_damaged_pixel_data_is_an_invalid_image(data: bytes) -> None:
 
 
 class Clock:
-    """Stands still until it was looked at `looks` times; then it is later than any image may take."""
+    """A clock that stands still for `looks` readings. After that, the time limit of decoding is over."""
 
     def __init__(self, looks: float = math.inf) -> None:
         self.looked = 0
@@ -146,7 +146,7 @@ def test_an_image_that_takes_too_long_is_given_up(file_format: str) -> None:
     data = sample.saved(Image.fromarray(noise), file_format)
     patient = Clock()
     decode_image(data, max_pixels=10**7, clock=patient)
-    assert patient.looked > len(data) // 10_000  # all through the decoding
+    assert patient.looked > len(data) // 10_000  # the clock is read during the whole decoding
     with pytest.raises(InvalidImage, match="takes more than 20 s"):
         decode_image(data, max_pixels=10**7, clock=Clock(patient.looked // 2))
 

@@ -1,4 +1,4 @@
-"""Whatever bytes arrive, the answer is pixels or a typed error."""
+"""For any bytes, the result is pixels or a typed error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WHOLE = [
 
 
 def check(data: bytes) -> None:
-    """Both functions give the same size, or typed errors; a file that is refused at the door is not decoded."""
+    """Check that both functions give the same size or typed errors. If inspection refuses a file, decoding does too."""
     try:
         original = inspect_image(data, max_pixels=MAX_PIXELS).original
     except RequestError:

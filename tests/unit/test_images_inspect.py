@@ -1,4 +1,4 @@
-"""What an upload is, told from its bytes alone."""
+"""Inspecting an upload by its bytes alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every module of this project can be the first one that an interpreter imports."""
+"""Every module of this project can be the first one that a Python process imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ROOTS = {"": ("shared", "prompt_api", "encoder_worker", "deploy", "bench"), "client/src": ("samcache",)}
-"""Packages by the folder that they are in."""
+"""The packages by the folder that contains them."""
 
 OWN = tuple(package for packages in ROOTS.values() for package in packages)
 

@@ -1,4 +1,4 @@
-"""A job belongs to the request that asked for it: its log lines, its span, whatever becomes of it."""
+"""A job's log lines and span belong to the request that submitted it, however the job ends."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Encode = Callable[[EmbeddingKey], None]
 
 @dataclass
 class Scene:
-    """The queue on a fake Redis, and workers that keep their spans."""
+    """A queue on a fake Redis, and workers whose spans are kept."""
 
     server: fakeredis.FakeServer = field(default_factory=fakeredis.FakeServer)
     tracer: KeepingTracer = field(default_factory=KeepingTracer)
@@ -47,7 +47,7 @@ class Scene:
         self.queue = RqEncodeQueue(self.redis, Settings(job_retries=1))
 
     def submit(self, key: EmbeddingKey, request_id: str) -> KeptSpan:
-        """As the API does within a request; returns the request's span."""
+        """Submit a job within a request, as the API does. Return the request's span."""
         span = KeptSpan("request", SpanKind.SERVER, "", {})
         with log_context.scope(request_id=request_id), entered(span):
             self.queue.submit(key)
@@ -63,7 +63,7 @@ class Scene:
         )
 
     def said(self, request_id: str) -> list[str]:
-        """What the worker logged of a request, without the name of the image."""
+        """Return what the worker logged about a request, without the image's name."""
         return [
             re.sub(r"^image \w+:? ", "", line["text"])
             for line in self.lines.seen
@@ -195,7 +195,7 @@ def test_in_a_batch_each_job_is_its_own_requests(scene: Scene) -> None:
     worker = BatchWorker(
         QUEUE,
         connection=connection,
-        pipeline=Threads(),  # type: ignore[arg-type]  # by shape
+        pipeline=Threads(),  # type: ignore[arg-type]  # a stand-in
         events=MemoryEvents(),
         tracer=scene.tracer,
     )

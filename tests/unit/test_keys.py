@@ -1,4 +1,4 @@
-"""Names in Redis: one per thing, none for two things, none that Redis or RQ would refuse."""
+"""Names in Redis: each thing has its own name, and Redis and RQ accept all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label Studio's brush encoding: byte for byte its own converter's, and read back as the same pixels."""
+"""Label Studio's brush encoding: the same bytes as its own converter writes, and the same pixels when read back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_known_mask_is_written_as_label_studios_converter_writes_it() -> Non
     assert encode_brush(runs_of(mask)) == [0, 0, 0, 60, 57, 27, 254, 23, 0, 159, 255, 13, 128, 0]
 
 
-# Written by label_studio_sdk.converter.brush.mask2rle, 2.1.2. The last ends on a byte, and is padded all the same.
+# Written by label_studio_sdk.converter.brush.mask2rle, 2.1.2. The last ends on a full byte but is still padded.
 @pytest.mark.parametrize(
     ("pixels", "expected"),
     [

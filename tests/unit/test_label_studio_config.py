@@ -1,4 +1,4 @@
-"""Label configs: where a prompt's image is, and which tag takes the mask."""
+"""Label configs: where a prompt's image is, and which tag the mask belongs to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_mask_goes_to_the_tag_that_has_the_label() -> None:
     assert (target.tag.kind, target.tag.name, target.label) == ("polygonlabels", "spoons", "Spoon")
 
 
-def test_of_several_such_tags_the_first_takes_it() -> None:
+def test_the_first_of_several_matching_tags_takes_the_mask() -> None:
     assert config(polygons("outline"), brush("mask")).target("image", "Cup").tag.name == "outline"
 
 
@@ -38,12 +38,12 @@ def test_a_tag_of_another_image_does_not_take_it() -> None:
     assert both.target("other", "Cup").tag.name == "there"
 
 
-def test_a_label_nobody_has_becomes_the_only_one_there_is() -> None:
+def test_an_unknown_label_becomes_the_only_known_one() -> None:
     target = config(brush("mask", CUP)).target("image", "Foreground")
     assert (target.tag.name, target.label) == ("mask", "Cup")
 
 
-def test_a_label_nobody_has_among_several_is_refused() -> None:
+def test_an_unknown_label_is_refused_if_there_are_several() -> None:
     with pytest.raises(InvalidPrompt, match="'Foreground'"):
         config(brush("mask")).target("image", "Foreground")
 

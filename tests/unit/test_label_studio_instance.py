@@ -1,4 +1,4 @@
-"""Fetching task images: from the configured Label Studio alone, within bounds, with either kind of token."""
+"""Fetching task images: only from the configured Label Studio, within limits, with either kind of token."""
 
 from __future__ import annotations
 

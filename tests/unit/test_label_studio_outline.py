@@ -1,4 +1,4 @@
-"""Polygons that people can edit: close to the mask, of few corners."""
+"""Polygons that people can edit: close to the mask, with few corners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an annotator drew becomes prompts: percent to pixels, which points go together, which label."""
+"""An annotator's drawing becomes prompts: percent become pixels, points are grouped, and a label is chosen."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_points_and_a_rectangle_ask_for_one_object() -> None:
     assert (prompt.points, prompt.labels, prompt.box) == (((90, 60),), (0,), (60, 40, 180, 160))
 
 
-def test_of_a_turned_rectangle_the_upright_one_around_it_counts() -> None:
+def test_a_turned_rectangle_becomes_the_upright_box_around_it() -> None:
     ((prompt, _),) = found(box(50, 50, 10, 20, rotation=90)).prompts(SIZE)
     assert prompt.box == pytest.approx([220, 200, 300, 260])  # 60x80 pixels, turned clockwise around (300, 200)
 

@@ -1,7 +1,7 @@
-"""The parts of other libraries that we lean on though they are not documented for it, held against the pinned version.
+"""The undocumented parts of other libraries that our code depends on still exist in the pinned versions.
 
-RQ, redis-py and waitress may change these in any release. When a test here fails after an update, it says what to read
-again; then bring the table up to date. What we override but do not list is found as well.
+RQ, redis-py and waitress may change these parts in any release. If a test here fails after an update, it says what to
+read again. Then update the table. The tests also find parts that we override but do not list.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ PACKAGES = ("shared", "prompt_api", "encoder_worker")
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """A library, and what we lean on in it. Names are dotted, from the library's package on.
+    """A library, and the parts that our code depends on. Names are dotted and relative to the library's package.
 
     Attributes:
-        name: of its package and its distribution.
+        name: name of its package and its distribution.
         read_again: what to do after an update.
         overridden: methods that our classes replace, with exactly their parameters.
-        called: functions and methods that we call, with the parameters that we give.
-        attributes: whatever is no function: attributes of classes and objects, properties, constants.
-        calls: which functions of the library call what we replaced. Were a name missing here, nobody would call it.
+        called: functions and methods that we call, with the parameters that we pass.
+        attributes: attributes of classes and objects, properties and constants.
+        calls: the functions of the library that must call a method we replaced, so that our method still runs.
     """
 
     name: str
@@ -357,7 +357,7 @@ WAITRESS = Library(
 )
 
 MADE_BY_PYTHON = {"_abc_impl", "_is_protocol"}
-"""Members that the class statement itself makes."""
+"""Members that Python's class statement creates."""
 
 LIBRARIES = (RQ, REDIS, WAITRESS)
 each_library = pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
@@ -413,10 +413,10 @@ def test_nothing_is_overridden_or_used_in_private_that_is_not_listed(library: Li
 
 
 def found(library: Library, name: str) -> tuple[Any, Any]:
-    """The owner of what is called so, a module or a class, and it itself, not bound to anything.
+    """Return the owner of `name` (a module or a class) and the unbound object itself.
 
     Raises:
-        AssertionError: it is gone.
+        AssertionError: the library no longer has it.
     """
     parts = [library.name, *name.split(".")]
     for count in range(len(parts), 0, -1):
@@ -432,26 +432,26 @@ def found(library: Library, name: str) -> tuple[Any, Any]:
 
 
 def parameters_of(library: Library, name: str) -> list[str]:
-    """Without the first one of a method."""
+    """Return the parameters, without the first one of a method."""
     owner, thing = found(library, name)
     parameters = list(inspect.signature(function(thing)).parameters)
     return parameters[1:] if inspect.isclass(owner) and not isinstance(thing, staticmethod) else parameters
 
 
 def function(thing: Any) -> Any:
-    """The plain function of a method, or of a property."""
+    """Return the plain function of a method or of a property."""
     if isinstance(thing, property):
         thing = thing.fget
     return inspect.unwrap(getattr(thing, "__func__", thing))
 
 
 def has(thing: Any, member: str) -> bool:
-    """Whether a module or a class has that member, or the class gives it to its objects."""
+    """Return whether a module or a class has that member, or the class assigns it to its objects."""
     return hasattr(thing, member) or (inspect.isclass(thing) and any(member in given(base) for base in thing.__mro__))
 
 
 def given(owner: type) -> set[str]:
-    """The attributes that the class's own methods assign."""
+    """Return the attributes that the class's own methods assign."""
     return {
         str(step.argval)
         for member in vars(owner).values()
@@ -462,7 +462,7 @@ def given(owner: type) -> set[str]:
 
 
 def names_in(code: CodeType) -> Iterator[str]:
-    """Every name that the code uses, also in functions and comprehensions inside it."""
+    """Yield every name that the code uses, including those in nested functions and comprehensions."""
     yield from code.co_names
     yield from code.co_freevars
     for constant in code.co_consts:
@@ -471,7 +471,7 @@ def names_in(code: CodeType) -> Iterator[str]:
 
 
 def our_classes(library: Library) -> Iterator[type]:
-    """All our classes that build on one of the library's, wherever they stand."""
+    """Yield all our classes that inherit from a class of the library."""
     importlib.import_module("prompt_api.__main__")
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -488,10 +488,10 @@ def bases(library: Library, ours: type) -> list[type]:
 
 
 def leans_on(library: Library, ours: type) -> dict[str, set[str]]:
-    """What the class overrides of the library, and what it uses of the library's private parts.
+    """Return the members of the library that the class overrides, and the private ones that it uses.
 
     Returns:
-        By the plain name: the dotted names under which the library has it.
+        For each plain name, the dotted names under which the library has it.
     """
     own = [base for base in ours.__mro__ if base.__module__.partition(".")[0] in PACKAGES]
     members = {name: member for base in own for name, member in vars(base).items() if not name.startswith("__")}

@@ -17,7 +17,7 @@ from shared.observe import log_context, logs
 
 
 class Ear:
-    """A logger and what it wrote."""
+    """A logger, and the text that it wrote."""
 
     def __init__(self, settings: Settings) -> None:
         self._stream = io.StringIO()
@@ -32,7 +32,7 @@ class Ear:
 
     @property
     def line(self) -> dict[str, Any]:
-        """The one line, read as JSON."""
+        """The only line, parsed as JSON."""
         (line,) = self.text.splitlines()
         found = json.loads(line)
         assert isinstance(found, dict)

@@ -1,4 +1,4 @@
-"""The byte-capped LRU: its bound, its order, its single flight."""
+"""The LRU with a limit in bytes: its limit, its order, and one load for requests that come at once."""
 
 from __future__ import annotations
 

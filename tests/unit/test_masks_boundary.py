@@ -1,4 +1,4 @@
-"""The mask found along its boundary is the one that segment_anything's two resizes and threshold give."""
+"""The mask found along its boundary equals the mask of segment_anything's two resizes and threshold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logits in, masks of an answer out: each form, and nothing but what was asked."""
+"""Logits become the masks of an answer: each format, with only the requested members."""
 
 from __future__ import annotations
 

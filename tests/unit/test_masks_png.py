@@ -1,4 +1,4 @@
-"""A mask as a PNG: one bit a pixel, and the same pixels again once decoded."""
+"""A mask as a PNG has one bit per pixel and decodes to the same pixels."""
 
 from __future__ import annotations
 

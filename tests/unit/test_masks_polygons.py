@@ -1,4 +1,4 @@
-"""Polygons along pixel edges: filled by the rule they document, they are the mask again."""
+"""Polygons along pixel edges: filled by the documented rule, they give the mask again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sides(ring: Ring) -> list[tuple[list[int], list[int]]]:
 
 
 def filled(ring: Ring, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Even-odd: a pixel's centre is inside where an odd number of vertical sides lies to its left."""
+    """Fill by the even-odd rule: a pixel's centre is inside if an odd number of vertical sides lies to its left."""
     inside = np.zeros(shape, dtype=bool)
     for (x0, y0), (x1, y1) in sides(ring):
         if x0 == x1:
@@ -36,7 +36,7 @@ def filled(ring: Ring, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def signed_area(ring: Ring) -> int:
-    """Positive for a ring that runs clockwise on a screen, where y grows downwards."""
+    """Return the ring's area. It is positive if the ring runs clockwise on a screen, where y grows downwards."""
     return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in sides(ring)) // 2
 
 

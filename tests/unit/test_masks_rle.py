@@ -1,4 +1,4 @@
-"""COCO run-length encoding: letter for letter what pycocotools writes for the same pixels."""
+"""COCO run-length encoding: the same letters that pycocotools writes for the same pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Area and bounding box of a mask, read off its vertical runs."""
+"""Area and bounding box of a mask, computed from its vertical runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API processes that count together: any of them shows the sum, and a dead one leaves only what it had counted."""
+"""Metrics of several API processes: each process shows the sum, and a dead process leaves only its counts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ print(body.decode())
 
 
 def run(folder: SharedFolder, slot: int, count: int) -> dict[str, float]:
-    """The scrape of a process that counted and died without a word."""
+    """Return the scrape of a process that counts and then dies without cleaning up."""
     ended = subprocess.run(
         [sys.executable, "-c", CHILD, str(slot), str(count)],
         env={**os.environ, **folder.environ(), "PYTHONPATH": str(ROOT)},
@@ -55,7 +55,7 @@ def test_processes_count_together_and_replacements_go_on() -> None:
         folder.vacate(0)
         replaced = run(folder, 0, 100)
         assert (replaced["sam_api_prompts_total"], replaced["sam_api_requests_in_flight"]) == (111, 110)
-        assert replaced["sam_api_processes"] == 1  # as many as are recorded and live
+        assert replaced["sam_api_processes"] == 1  # only processes that are recorded and alive
         assert len(list(folder.path.iterdir())) == files, "a dead process leaves no files behind"
 
 

@@ -1,4 +1,4 @@
-"""The dashboard, the alerts and the documentation know no metric, label or route that the code does not have."""
+"""The dashboard, the alerts and the documentation name only metrics, labels and routes that the code has."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOLDER = ROOT / "deploy" / "observability"
 DOCS = (ROOT / "docs" / "observability.md").read_text()
 
 TARGET = frozenset({"job", "instance"})
-"""Labels that Prometheus itself gives every series."""
+"""Labels that Prometheus itself adds to every series."""
 
 SERIES = {name: labels for metric in (*api.METRICS, *worker.METRICS) for name, labels in metric.series.items()}
 
@@ -34,7 +34,7 @@ VALUES = {
     "kind": {"allocated", "reserved", "used", "total"},
     "outcome": {"done", "failed", "retried", "forgotten"},
 }
-"""What the labels that expressions pick by may be."""
+"""The allowed values of the labels that expressions select by."""
 
 
 def rules() -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 def expressions() -> Iterator[tuple[str, str, str]]:
-    """(where, PromQL, what is said of its labels) of every alert and every query."""
+    """Yield (place, PromQL, labels named in its text) for every alert and every query."""
     for rule in rules():
         said = re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])
         yield rule["alert"], rule["expr"], " ".join(said)
@@ -69,7 +69,7 @@ def selectors(expression: Expr) -> list[VectorSelector]:
 
 
 def grouped(expression: Expr) -> Iterator[tuple[str, Expr]]:
-    """(label, what it groups or matches) of every `by` and `ignoring`."""
+    """Yield (label, the expression it groups or matches) for every `by` and `ignoring`."""
     found: list[tuple[str, Expr]] = []
 
     def visit(node: Expr) -> None:

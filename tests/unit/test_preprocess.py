@@ -1,4 +1,4 @@
-"""Normalising and padding, number by number; the parity suite holds it against segment_anything."""
+"""Normalising and padding, checked number by number. The parity tests compare it with segment_anything."""
 
 from __future__ import annotations
 

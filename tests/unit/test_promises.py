@@ -1,4 +1,4 @@
-"""docs/promises.md names tests, and there are such tests."""
+"""The tests that docs/promises.md names exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""URLs of sentinels and clusters: what they say, what they may not, and that no refusal shows a password."""
+"""URLs of sentinels and clusters: their parts, those that are refused, and no password in a refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Request ids: taken over if well-formed, else made."""
+"""Request ids: the client's is used if it is well-formed; otherwise a new one is made."""
 
 from __future__ import annotations
 

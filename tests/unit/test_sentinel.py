@@ -1,4 +1,4 @@
-"""Which sentinel is asked for the master, and what a connection does when its server is no longer the master."""
+"""Which sentinel is asked for the master, and what a connection does if its server is no longer the master."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shared.redis.sentinel import (
 
 
 class Sentinel:
-    """Stands in for the client of one sentinel."""
+    """A stand-in for the client of one sentinel."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -63,7 +63,7 @@ def test_a_sentinel_that_does_not_answer_is_passed_over_and_not_asked_again() ->
     assert (away.asked, well.asked) == (1, 5)
 
 
-def test_a_master_that_is_down_is_named_by_nobody() -> None:
+def test_sentinels_do_not_name_a_master_that_is_down() -> None:
     one, two = Sentinel(1), Sentinel(2)
     one.down = two.down = True
     with pytest.raises(MasterNotFoundError):
@@ -92,7 +92,7 @@ def test_a_master_that_takes_no_writes_is_left_for_the_one_that_another_sentinel
             assert direct.get("key") == b"value"
 
 
-def test_whoever_is_blocked_on_a_master_is_told_when_it_is_one_no_more(server: ValkeyServer) -> None:
+def test_a_client_blocked_on_a_master_gets_an_error_when_it_is_demoted(server: ValkeyServer) -> None:
     client, told = client_of(Sentinel(server.port)), threading.Event()
 
     def block() -> None:
@@ -125,4 +125,4 @@ def test_a_cluster_is_no_queue(client: Any) -> None:
     with pytest.raises(ConfigurationError, match="SAM_QUEUE_URL") as refusal:
         client("redis+cluster://:secret@one")
     assert "secret" not in refusal.value.detail
-    cache_client("redis+cluster://:secret@one", 1.0)  # nothing is asked before it is used
+    cache_client("redis+cluster://:secret@one", 1.0)  # accepted; it sends nothing before it is used

@@ -1,4 +1,4 @@
-"""Settings: defaults, what the environment may say, and what it may not."""
+"""Settings: defaults, and the values that the environment may and may not give."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_values_are_read_in_their_own_type() -> None:
     assert (settings.port, settings.redis_timeout, settings.embedding_dtype) == (0, 1.5, "int8")
 
 
-def test_other_variables_are_none_of_our_business() -> None:
+def test_other_variables_are_ignored() -> None:
     assert Settings.from_env({"PATH": "/bin", "SAMBA": "1", "sam_port": "x"}) == Settings()
 
 

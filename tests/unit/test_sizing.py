@@ -1,4 +1,4 @@
-"""docs/scaling.md shows the plans that the code makes, from numbers that were recorded."""
+"""docs/scaling.md shows the plans that the code computes from recorded numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one timer of stages, of requests and of jobs."""
+"""The timer for the stages of requests and of jobs."""
 
 from __future__ import annotations
 

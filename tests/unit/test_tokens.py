@@ -1,4 +1,4 @@
-"""Mask tokens: bound to image and model, bounded in size, never a way to crash."""
+"""Mask tokens are bound to an image and a model, limited in size, and cannot crash the service."""
 
 from __future__ import annotations
 

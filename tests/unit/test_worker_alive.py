@@ -1,4 +1,4 @@
-"""The probe of a worker: fresh, silent, another host's, none, and a queue that does not answer."""
+"""The liveness probe: a worker that is alive, silent, on another host or missing, and a queue that does not answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 
 
 class Registrations:
-    """What workers have written in the queue's Redis."""
+    """The registrations of workers in the queue's Redis."""
 
     def __init__(self) -> None:
         self.server = fakeredis.FakeServer()

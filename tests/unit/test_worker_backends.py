@@ -1,4 +1,4 @@
-"""Encoders by model, and the fake one, which must be predictable to the last number."""
+"""Encoders by model, and the fake encoder, whose every number must be predictable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_fake_embedding_is_the_mean_colour_of_each_block_of_the_padded_frame
     assert embedding.shape == (1, 256, 64, 64)
     assert embedding.dtype == np.float32
     assert embedding[0, :3, 5, 7] == pytest.approx(image[80:96, 112:128].mean(axis=(0, 1)) / 255, rel=1e-5)
-    # 600 rows are 37 blocks and a half
+    # 600 rows are 37.5 blocks of 16 rows
     assert embedding[0, 3, 36:39, 0] == pytest.approx([1, 0.5, 0])
     assert embedding[0, :3, 37, 7] == pytest.approx(image[592:600, 112:128].sum(axis=(0, 1)) / 256 / 255, rel=1e-5)
     assert not embedding[0, 4:].any()

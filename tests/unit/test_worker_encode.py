@@ -1,4 +1,4 @@
-"""The encode use case, on fakes: what it stores, skips, refuses and says."""
+"""The encode use case on fakes: what it stores, skips, refuses and publishes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def png(width: int, height: int) -> bytes:
 
 @dataclass
 class Desk:
-    """A use case and all around it."""
+    """The use case and the fakes it works with."""
 
     encoder: Encoder = field(default_factory=FakeEncoder)
     store: MemoryStore = field(default_factory=MemoryStore)
@@ -54,7 +54,7 @@ class Desk:
 
 
 class CountingEncoder:
-    """Gives zeros, and counts how often."""
+    """Returns a constant embedding and counts its calls."""
 
     model: Model = FAKE
     batch = 1
@@ -105,7 +105,7 @@ def test_bytes_that_are_gone_are_an_expired_image() -> None:
 
 
 def test_bytes_that_are_not_those_uploaded_are_never_encoded() -> None:
-    """Here another photo, which the decoder would take."""
+    """The stored bytes are another valid photo, which the decoder would accept."""
     desk = Desk()
     key = desk.upload(png(8, 8))
     desk.store.put(image_key(key.image_id), png(9, 9), 60)

@@ -1,4 +1,4 @@
-"""What the worker counts, and how it is read."""
+"""The metrics of the worker, and how they are read."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_jobs_are_counted_by_their_end(scene: Scene) -> None:
     work(scene, metrics, EncodeFailed("out of memory"))
     assert counted(metrics, "sam_worker_jobs_total", outcome="retried", code="encode-failed") == 2
     assert counted(metrics, "sam_worker_jobs_total", outcome="failed", code="encode-failed") == 1
-    assert counted(metrics, "sam_worker_queue_seconds_count") == 3  # what waits again did not wait for its turn
+    assert counted(metrics, "sam_worker_queue_seconds_count") == 3  # a retry is not counted as queue time
     assert counted(metrics, "sam_worker_recovered_jobs_total") == 0
 
 
@@ -123,7 +123,7 @@ def test_a_look_at_the_queue_tells_its_length_its_age_and_who_works(scene: Scene
     load = queue_load(scene.redis, FAKE)
     assert (load.waiting, load.running, load.workers) == (2, 0, 1)
     assert load.oldest > 0
-    scene.redis.delete(worker.key)  # as when it died a while ago
+    scene.redis.delete(worker.key)  # as if the worker died a while ago
     assert queue_load(scene.redis, FAKE).workers == 0
 
 

@@ -1,4 +1,4 @@
-"""Waiting for Redis: long enough for a hiccup, never for ever."""
+"""Waiting for Redis: long enough for a short outage, but not forever."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.memory_store import MemoryStore
 
 
 class Clock:
-    """Time that passes only in sleep."""
+    """A clock that moves only in `sleep`."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -24,7 +24,7 @@ class Clock:
 
 
 class FlakyStore(MemoryStore):
-    """Out of reach until `back_at` on its clock."""
+    """A store that is unavailable until `back_at` on its clock."""
 
     def __init__(self, clock: Clock, back_at: float) -> None:
         super().__init__(clock)

@@ -1,4 +1,4 @@
-"""Many images through the stages at once: in batches, each with its own end."""
+"""Many images pass through the stages at once, in batches, and each ends on its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROOM = 1_000_000
 
 
 class BatchEncoder(FakeEncoder):
-    """Takes four at once, waits at a gate, fails on any batch that holds a white image."""
+    """Encodes up to four images at once, waits at a gate, and fails on any batch with a poisoned image."""
 
     def __init__(self) -> None:
         super().__init__(batch=4)
@@ -109,7 +109,7 @@ def test_the_next_images_are_decoded_while_the_encoder_is_busy(desk: Desk) -> No
     assert desk.encoder.waiting.acquire(timeout=SOON)
     bad = desk.pipeline.submit(desk.upload(2, cut=50))
     with pytest.raises(InvalidImage):
-        bad.result(timeout=SOON)  # it was decoded, and found wanting, with the encoder still at the first
+        bad.result(timeout=SOON)  # decoding failed while the encoder was still busy with the first image
 
 
 def test_images_wait_with_decoding_until_there_is_room_for_them(desk: Desk) -> None:

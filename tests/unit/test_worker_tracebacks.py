@@ -1,4 +1,4 @@
-"""What a failed image took is free at once, not when the garbage collector comes by."""
+"""The memory of a failed image is freed at once, not only when the garbage collector runs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Pipeline:
 
 @pytest.fixture
 def uncollected() -> Iterator[None]:
-    """No garbage is collected."""
+    """Turn the garbage collector off."""
     gc.disable()
     yield
     gc.enable()
@@ -72,7 +72,7 @@ def one_at_a_time(scene: Scene, encode: Encoding) -> EncodeWorker:
 
 
 def in_batches(scene: Scene, encode: Encoding) -> EncodeWorker:
-    return BatchWorker(QUEUE, connection=scene.redis, pipeline=Pipeline(encode), events=scene.events)  # type: ignore[arg-type]  # by shape
+    return BatchWorker(QUEUE, connection=scene.redis, pipeline=Pipeline(encode), events=scene.events)  # type: ignore[arg-type]  # a stand-in
 
 
 @pytest.mark.parametrize("worker", [one_at_a_time, in_batches])

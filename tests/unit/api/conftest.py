@@ -1,4 +1,4 @@
-"""The API over in-memory seams, as fixtures."""
+"""Fixtures for the API on in-memory stand-ins."""
 
 from __future__ import annotations
 

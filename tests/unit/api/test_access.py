@@ -1,4 +1,4 @@
-"""Tokens, scopes, namespaces, rate limits, CORS and headers, over every route there is."""
+"""Tokens, scopes, namespaces, rate limits, CORS and headers on every route."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def bob(guarded: World) -> Tenant:
 
 
 def requests_of(world: World, image_id: str = UNKNOWN) -> Iterator[tuple[str, str, str]]:
-    """(method, rule, path) of every request that the application has a route for."""
+    """Yield (method, rule, path) for every route of the application."""
     values = {"image_id": image_id, "name": "fake"}
     for rule in world.client.application.url_map.iter_rules():
         path = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: values.get(found[1], "x"), rule.rule)
@@ -152,7 +152,7 @@ def test_all_tokens_of_a_namespace_see_its_images(guarded: World, alice: Tenant)
 
 
 def asked_about(tenant: Tenant, image_id: str) -> list[tuple[str, int, Any, bytes]]:
-    """All that a tenant can learn of an image without its bytes, its id blanked out."""
+    """Return everything a tenant can learn about an image without its bytes, with the image's id blanked out."""
     path = f"/v1/images/{image_id}"
     found = []
     for method, rest in (
@@ -176,7 +176,7 @@ def asked_about(tenant: Tenant, image_id: str) -> list[tuple[str, int, Any, byte
 
 
 @pytest.mark.parametrize("encoded", [False, True])
-def test_anothers_image_answers_as_one_that_nobody_has(
+def test_the_image_of_another_tenant_is_answered_like_an_unknown_one(
     guarded: World, alice: Tenant, bob: Tenant, encoded: bool
 ) -> None:
     image_id = str(alice.upload(png()).json["image_id"])
@@ -185,7 +185,7 @@ def test_anothers_image_answers_as_one_that_nobody_has(
     anothers, nobodys = asked_about(bob, image_id), asked_about(bob, UNKNOWN)
     assert anothers == nobodys
     assert {status for _, status, _, _ in anothers} == {404}
-    assert alice("GET", f"/v1/images/{image_id}").status_code == 200  # bob's DELETE did nothing
+    assert alice("GET", f"/v1/images/{image_id}").status_code == 200  # bob's DELETE had no effect
 
 
 def test_two_tenants_with_the_same_bytes_share_one_encoding(guarded: World, alice: Tenant, bob: Tenant) -> None:
@@ -305,12 +305,12 @@ def test_the_mask_token_of_another_namespace_is_useless(
     refine = {"points": [[50, 35]], "labels": [1], "mask_token": token}
     chain(Tenant(guarded, ALICE_READS), image_id, refine)
     assert_problem(bob.prompt(image_id, {"prompts": [refine]}), 422, "invalid-prompt")
-    # Tokens are not signed: what anybody can write is a token of one's own that names another's logits.
+    # Tokens are not signed, so a tenant can write a token in their own namespace that names another tenant's logits.
     forged = forge(token, "alice", "bob")
     answer = bob.prompt(image_id, {"prompts": [refine | {"mask_token": forged}], "multimask": False})
     if stored:
         assert_problem(answer, 422, "invalid-prompt")
-    else:  # a recipe is nothing but a prompt, and that bob may send
+    else:  # a recipe only contains a prompt, and bob may send prompts
         assert answer.status_code == 200
 
 
@@ -382,7 +382,7 @@ def test_a_batch_counts_as_its_prompts(make_world: Callable[..., World]) -> None
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that counting goes by."""
+    """The current time for the rate limits; a test may change it."""
     found = [1_000_007.0]
     monkeypatch.setattr(time, "time", lambda: found[0])
     return found
@@ -402,7 +402,7 @@ def test_a_batch_gets_through_after_the_time_it_was_told_whatever_its_size(
     now[0] += int(refused.headers["Retry-After"])
     assert world.client.post(url, json=batch).status_code == 200
     if size >= 10:
-        assert world.client.post(url, json=CLICK).status_code == 429  # that was the whole share
+        assert world.client.post(url, json=CLICK).status_code == 429  # the batch used the whole share
 
 
 def test_a_refused_batch_costs_nothing(make_world: Callable[..., World], now: list[float]) -> None:
@@ -415,7 +415,7 @@ def test_a_refused_batch_costs_nothing(make_world: Callable[..., World], now: li
     assert world.client.post(url, json={"prompts": CLICK["prompts"] * 9}).status_code == 200
 
 
-def test_prompts_that_are_none_count_as_one(make_world: Callable[..., World]) -> None:
+def test_a_malformed_body_counts_as_one_prompt(make_world: Callable[..., World]) -> None:
     world = make_world(rate_limit_prompts="2/hour")
     url = f"/v1/images/{world.ready_image(png())}/masks"
     assert [world.client.post(url, data=b"{").status_code for _ in range(3)] == [422, 422, 429]
@@ -427,7 +427,7 @@ def test_images_in_the_tasks_of_label_studio_count_as_uploads(make_world: Callab
     tasks = [label_studio.task_of(one) for one in pictures]
     url, opened = "/label-studio/predict", label_studio.request(context=False) | {"tasks": tasks[:2]}
     assert world.client.post(url, json=opened).status_code == 200
-    assert world.client.post(url, json=opened).status_code == 200  # known by now
+    assert world.client.post(url, json=opened).status_code == 200  # the service already has the images
     assert label_studio.taken_in(world, pictures) == 2
     assert world.client.post(url, json=opened | {"tasks": tasks}).json == {"results": [[]] * 5}
     assert label_studio.taken_in(world, pictures) == 3

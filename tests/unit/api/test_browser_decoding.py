@@ -1,4 +1,4 @@
-"""What the API gives to browsers that decode: the split decoder, the runtime, embeddings tied to their weights."""
+"""What the API serves to browsers that decode: the split decoder, the runtime, and embeddings tied to their weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BASE = f"/static/runtime/{RUNTIME.version}"
 
 @dataclass
 class Fetching:
-    """A fetch of the runtime that ends when, and as, the test says; and a clock."""
+    """A fake fetch of the runtime, and its clock. The test decides when the fetch ends and whether it fails."""
 
     folder: Path
     failure: Exception | None = None
@@ -58,7 +58,7 @@ class Browser:
         return answer
 
     def fetched(self) -> dict[str, Any]:
-        """The description once the fetch has ended."""
+        """Let the fetch end and return the decoder's description after it."""
         self.fetching.may_end.set()
         while (description := self.described())["status"] == "fetching":
             pass
@@ -134,7 +134,7 @@ def test_the_runtime_is_served_with_its_types_compressed_and_immutable(browser: 
             assert answer.mimetype == kind
             assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
             assert "Accept-Encoding" in answer.headers["Vary"]
-            # The runtime's threads are workers, made of this very file.
+            # The runtime starts its threads as web workers from this same file.
             assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
             assert "wasm-unsafe-eval" in answer.headers["Content-Security-Policy"]
 

@@ -1,4 +1,4 @@
-"""How an answer leaves: its head never without the start of its body, a refusal with all that other answers have."""
+"""How answers are sent: the head together with the start of the body, and refusals with the usual headers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.contract.errors import Overloaded, SamCacheError, Unauthorized
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What waitress is given to send, piece by piece."""
+    """The pieces that waitress is given to send."""
     pieces: list[bytes] = []
 
     def write_soon(_: HTTPChannel, data: bytes) -> int:
@@ -47,7 +47,7 @@ def test_a_whole_answer_is_one_piece(sent: list[bytes]) -> None:
     assert body == b"mask"
 
 
-def test_of_a_stream_each_part_is_sent_at_once(sent: list[bytes]) -> None:
+def test_each_part_of_a_stream_is_sent_at_once(sent: list[bytes]) -> None:
     stream = task()
     stream.write(b"one")
     stream.write(b"two")
@@ -74,7 +74,7 @@ def refuse(error: Error, count: Callable[..., None] = lambda *_: None, **headers
 
 
 def refusal(error: Error, sent: list[bytes], **headers: str) -> dict[str, str]:
-    """The headers of what is answered, in lower case."""
+    """Refuse with `error` and return the answer's headers, their names in lower case."""
     refuse(error, **headers)
     head = b"".join(sent).partition(b"\r\n\r\n")[0].decode()
     return {name.lower(): value for name, value in (line.split(": ", 1) for line in head.splitlines()[1:])}

@@ -1,4 +1,4 @@
-"""`/docs`: complete, self-contained, and its commands work."""
+"""The page `/docs` is complete and self-contained, and its commands work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VOID = {"meta", "link", "img", "br", "input"}
 
 
 class Page(HTMLParser):
-    """What a test asks of a page. Raises on tags that do not match."""
+    """The parts of a page that the tests check. Raises on tags that do not match."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def test_its_commands_work(world: World, page: Page) -> None:
 
 
 def _answer(world: World, command: str, image_id: str, data: bytes) -> TestResponse:
-    """What the service answers to a curl command; understands as much of curl as the page uses."""
+    """Return the service's answer to a curl command. Supports only the options that the page uses."""
     words = shlex.split(command.partition("\nIMAGE_ID=")[0])
     assert words.pop(0) == "curl"
     asked: dict[str, Any] = {"method": "GET"}

@@ -1,4 +1,4 @@
-"""Images in memory after a time in which news of their deletion may have been missed."""
+"""Images in memory after a gap in which the API may have missed the event of their deletion."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_an_image_that_is_still_known_is_answered_from_memory(world: World, imag
     assert prompted(world, image_id) == 200
 
 
-def test_one_that_was_deleted_is_answered_no_more(world: World, image_id: str) -> None:
+def test_a_deleted_image_is_no_longer_answered(world: World, image_id: str) -> None:
     world.store.delete(EmbeddingKey.of(image_id, FAKE).redis_key)
     world.store.delete(record_key(image_id))
     assert prompted(world, image_id) == 200
@@ -37,7 +37,7 @@ def test_one_that_was_deleted_is_answered_no_more(world: World, image_id: str) -
     assert prompted(world, image_id) == 404
 
 
-def test_in_an_outage_it_is_answered_and_stays_in_doubt(
+def test_in_an_outage_the_image_is_answered_and_stays_in_doubt(
     world: World, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def down(*_: object) -> bool:
@@ -52,7 +52,7 @@ def test_in_an_outage_it_is_answered_and_stays_in_doubt(
     assert prompted(world, image_id) == 404
 
 
-def test_it_is_looked_up_once(world: World, image_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_in_doubt_is_looked_up_once(world: World, image_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     world.services.masks.doubt()
     assert prompted(world, image_id) == 200
 

@@ -1,4 +1,4 @@
-"""The ML backend's routes over in-memory seams: what Label Studio sends, what it gets."""
+"""The ML backend's routes on in-memory stand-ins: what Label Studio sends and what it gets."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_label_of_its_own_tag_comes_as_an_entry_of_its_own(world: World) -> No
     assert (labels["type"], labels["from_name"], labels["value"]["labels"]) == ("labels", "label", ["Cup"])
 
 
-def test_of_several_images_the_one_that_was_drawn_on(world: World) -> None:
+def test_the_prompt_goes_to_the_image_that_was_drawn_on(world: World) -> None:
     config = """<View><Image name="left" value="$left"/><Image name="right" value="$right"/>
       <BrushLabels name="l" toName="left"><Label value="Cup"/></BrushLabels>
       <BrushLabels name="r" toName="right"><Label value="Cup"/></BrushLabels></View>"""
@@ -187,7 +187,7 @@ def test_a_fetch_is_left_to_the_background_when_no_thread_can_be_spared(
         world = make_world(label_studio_url=url, background=background)
         while world.services.waiters.acquire(blocking=False):
             pass
-        for _ in range(3):  # at once, though Label Studio has not answered yet
+        for _ in range(3):  # answered at once, although Label Studio has not answered yet
             assert world.client.post("/label-studio/predict", json=clicked).json["results"][0]["result"] == []
         answers.set()
         background.finish()

@@ -1,4 +1,4 @@
-"""Prompts over HTTP: formats, batches, refinement, and what is refused."""
+"""Prompts over HTTP: formats, batches, refinement, and refusals."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_turn_too_long_for_its_tokens_is_refused_and_goes_on_when_asked_again(
         assert (refused.status_code, refused.json["code"], refused.headers["Retry-After"]) == (503, "overloaded", "1")
     answer = prompt(world, image_id, body)
     assert answer.status_code == 200, answer.text
-    monkeypatch.setattr(mask_service, "LONGEST_TURN", -1.0)  # what the token stands for is remembered now
+    monkeypatch.setattr(mask_service, "LONGEST_TURN", -1.0)  # the API now remembers the logits of the token
     again = prompt(world, image_id, body)
     assert again.json == answer.json
 
@@ -319,7 +319,7 @@ def test_a_token_of_another_image_or_model_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "r", "r====", "rAAAA", "s" + "A" * 40, "r" + "é" * 9, "r" + "A" * 9000])
-def test_a_token_that_is_none_is_refused(world: World, token: str) -> None:
+def test_an_invalid_token_is_refused(world: World, token: str) -> None:
     image_id = world.ready_image(png())
     answer = prompt(world, image_id, {"prompts": [{"mask_token": token}]})
     assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")
@@ -357,7 +357,7 @@ BAD_PROMPTS: dict[str, Any] = {
 
 
 def test_a_prompt_inside_a_token_is_held_to_the_image_as_any_other(world: World) -> None:
-    """Anybody can write a token. A point far out would end in a score that is no number."""
+    """Anybody can write a token. A point far outside the image would make the score NaN."""
     image_id = world.ready_image(png())
     key = EmbeddingKey.of(image_id, FAKE)
     far = PromptInput(points=[[1e39, 5]], labels=[1])

@@ -1,4 +1,4 @@
-"""What the API counts, and who may read it."""
+"""The metrics of the API, and who may read them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MASKS = "/v1/images/{image_id}/masks"
 
 
 def counted(world: World, name: str, **labels: str) -> float:
-    """What a scrape says, over all series with those labels."""
+    """Scrape and return the sum over all series with those labels."""
     return in_text(world.client.get("/metrics").text, name, **labels)
 
 
@@ -63,12 +63,12 @@ def test_a_crash_is_counted_as_the_500_it_is_answered_with(
     monkeypatch.setattr(world.store, "get", lambda _key: 1 / 0)
     assert world.client.get(f"/v1/images/{'0' * 64}").status_code == 500
     assert counted(world, "sam_api_requests_total", status="500", code="internal-error") == 1
-    assert counted(world, "sam_api_requests_in_flight") == 1  # the scrape
+    assert counted(world, "sam_api_requests_in_flight") == 1  # the scrape itself
 
 
 def test_the_stages_of_a_prompt_add_up_to_its_duration(world: World) -> None:
     image_id = world.ready_image(png())
-    arrival = {ARRIVAL: (-2.0, -1.0)}  # far in the past of the clock: a wait for a thread
+    arrival = {ARRIVAL: (-2.0, -1.0)}  # long before now, so the request seems to have waited for a thread
     world.client.post(f"/v1/images/{image_id}/masks", json=CLICK, environ_overrides=arrival)
     stages = counted(world, "sam_api_stage_seconds_sum", route=MASKS)
     receive = counted(world, "sam_api_stage_seconds_sum", route=MASKS, stage="receive")

@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, and says what the service does: no more, no less."""
+"""The OpenAPI document is valid and describes exactly what the service does."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def schema_of(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Va
 
 
 def closed(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with every type closed: members that it does not describe are not allowed."""
+    """Return the document with every type closed, so that members it does not describe are errors."""
     strict = copy.deepcopy(document)
     for schema in strict["components"]["schemas"].values():
         if "properties" in schema:
@@ -92,7 +92,7 @@ def test_every_route_is_in_the_document_and_the_other_way_round(world: World, do
     served = {route for rule in rules for route in described(rule)}
     documented = {(method, path) for method, path, _ in operations(document)}
     assert documented <= served
-    # The document says once that HEAD is answered wherever GET is.
+    # The document states once, for all paths, that HEAD works wherever GET does.
     assert served - documented == {("HEAD", path) for method, path in documented if method == "GET"} - documented
 
 
@@ -188,12 +188,12 @@ REQUEST = schema_of(DOCUMENT, {"$ref": "#/components/schemas/MasksRequest"})
 
 
 @given(st.lists(st.fixed_dictionaries({}, optional=MEMBERS), max_size=2))
-def test_what_the_schema_refuses_the_service_refuses_and_nearly_the_reverse(prompts: list[dict[str, Any]]) -> None:
+def test_the_schema_and_the_service_refuse_nearly_the_same_prompts(prompts: list[dict[str, Any]]) -> None:
     body = {"prompts": prompts}
     try:
         parse_request(json.dumps(body).encode())
     except InvalidPrompt as error:
-        # What JSON Schema cannot say: as many labels as points, and the order of a box's corners.
+        # JSON Schema cannot express that there are as many labels as points, or the order of a box's corners.
         beyond = any(word in error.detail for word in ("one label per point", "x0 < x1"))
         assert beyond or not REQUEST.is_valid(body)
     else:
@@ -201,7 +201,7 @@ def test_what_the_schema_refuses_the_service_refuses_and_nearly_the_reverse(prom
 
 
 def answers_of_every_route(world: World) -> Iterator[tuple[str, str, TestResponse]]:
-    """(method, path of the document, a real answer), for every answer that is JSON."""
+    """Yield (method, path of the document, a real answer) for every answer that is JSON."""
     image, call = "/v1/images/{image_id}", world.client.open
     data = png(60, 40)
     yield "POST", "/v1/images", call("/v1/images", method="POST", data=data)

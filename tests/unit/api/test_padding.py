@@ -1,4 +1,4 @@
-"""Which answers are decoded with their padding: a mask prompt must never lack it, and nothing else pays for it."""
+"""Which answers are decoded with their padding: those that become mask prompts need it, and no others pay for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLICK = {"points": [[40, 30]], "labels": [1]}
 
 @dataclass
 class StrictDecoder(FakeDecoder):
-    """Doubles logits that lack their padding: the same masks, but no mask prompt any more."""
+    """Doubles logits that lack their padding. The masks stay the same, but as a mask prompt they would be wrong."""
 
     decodings: list[bool] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""The error envelope: every refusal is a problem document with a stable code."""
+"""The format of errors: every refusal is a problem document with a stable code."""
 
 from __future__ import annotations
 

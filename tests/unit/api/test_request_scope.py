@@ -1,4 +1,4 @@
-"""Every request has an id, a line in the log, and a span, whatever becomes of it."""
+"""Every request has an id, a log line and a span, however it ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 
 
 class WholeAnswers(FlaskClient):
-    """A client that takes answers to their end, as a server's client does."""
+    """A client that reads answers to their end, as a real server's client does."""
 
     def open(self, *args: Any, buffered: bool = True, **options: Any) -> TestResponse:
         return super().open(*args, buffered=buffered, **options)

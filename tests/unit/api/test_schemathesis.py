@@ -1,4 +1,4 @@
-"""Requests made from the OpenAPI document, good and bad: no 5xx, and each answer as documented."""
+"""Requests generated from the OpenAPI document, valid and invalid: no 5xx, and each answer as documented."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def gif() -> bytes:
     return file.getvalue()
 
 
-# Files of every kind: what JSON Schema says of an image file, its length, makes none of them.
+# Files of every kind. JSON Schema describes only the length of an image file, so it cannot generate images.
 FILES = st.sampled_from([READY, png(31, 7), READY[:-20], gif(), b"", b"Dear annotator"]) | st.binary(max_size=64)
 for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream"):
     schemathesis.openapi.media_type(kind, FILES)
 
 
 def narrowed_document() -> dict[str, Any]:
-    """The document, asking for the images that `stocked` holds and one that nobody uploaded."""
+    """Return the document, limited to the ids of the images in `stocked` and of one that was never uploaded."""
     document = build(Settings(model="fake"), ["fake", OTHER.name])
     known = [hashlib.sha256(data).hexdigest() for data in (READY, PENDING, FAILED)]
     document["components"]["parameters"]["image_id"]["schema"] = {"enum": [*known, "0" * 64]}
@@ -45,7 +45,7 @@ def narrowed_document() -> dict[str, Any]:
 
 
 def plausible_document() -> dict[str, Any]:
-    """The same, asking only for prompts that mean something: as many labels as points, all near the image."""
+    """Return the narrowed document, limited to valid prompts: as many labels as points, all near the image."""
     document = narrowed_document()
     near = {"type": "number", "minimum": -80, "maximum": 160}
     low, high = {"type": "integer", "minimum": 0, "maximum": 40}, {"type": "integer", "minimum": 41, "maximum": 80}
@@ -64,16 +64,16 @@ def plausible_document() -> dict[str, Any]:
 
 def described(document: dict[str, Any], **more: Any) -> Any:
     checks = {
-        # JSON Schema cannot say what a picture is, nor that there are as many labels as points.
+        # JSON Schema cannot express what a picture is, or that there are as many labels as points.
         "positive_data_acceptance": {"enabled": False},
         "negative_data_rejection": {"expected-statuses": ["4XX"]},
     }
     schema = schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict({"checks": checks, **more}))
-    schema.app = Flask("stand-in")  # each test brings its own
+    schema.app = Flask("stand-in")  # each test passes its own app
     return schema
 
 
-# The page at / comes from a file, which this way of calling leaves open.
+# The page at / is served from a file, and these calls would leave the file open.
 anything = described(narrowed_document()).exclude(path="/")
 plausible = described(plausible_document(), generation={"mode": "positive"}).include(operation_id="createMasks")
 bounded = settings(
@@ -83,7 +83,7 @@ bounded = settings(
 
 @pytest.fixture
 def stocked(world: World) -> World:
-    """A service with an image in each state, and no thread left to wait with: every `wait` answers at once."""
+    """A service with an image in each state. No thread may wait, so every `wait` is answered at once."""
 
     def fail(_: EmbeddingKey) -> None:
         raise EncodeFailed("out of memory")
