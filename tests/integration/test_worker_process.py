@@ -96,9 +96,9 @@ class Stack:
     def log(self) -> str:
         return self._log.read_text()
 
-    def wait_for_log(self, text: str) -> None:
+    def wait_for_log(self, text: str, times: int = 1) -> None:
         deadline = time.monotonic() + SOON
-        while text not in self.log:
+        while self.log.count(text) < times:
             assert time.monotonic() < deadline, self.log
             time.sleep(0.05)
 
@@ -153,6 +153,9 @@ def test_the_probe_finds_a_worker_that_waits_or_encodes_and_none_that_is_gone(st
     probe = stack.start_worker("-m", "encoder_worker.alive")
     assert probe.wait(timeout=SOON) == 0
     worker.terminate()
+    stack.wait_for_log("a job that runs is finished first")
+    time.sleep(1.1)  # so far apart two signals are two, and the second one does not wait for the job
+    worker.terminate()
     assert worker.wait(timeout=SOON) == 0
     assert stack.start_worker("-m", "encoder_worker.alive").wait(timeout=SOON) == 1
 
@@ -162,9 +165,10 @@ def test_an_encoding_whose_worker_was_killed_is_done_by_another_within_30_s(stac
     stack.queue.submit(key)
     victim = stack.start_slow_worker(600)
     stack.wait_for(key, JobStatus.ENCODING)
+    stack.start_slow_worker(0)
+    stack.wait_for_log("ready:", times=2)  # how long a worker takes to start does not count
     victim.kill()
     killed = time.monotonic()
-    stack.start_slow_worker(0)
     assert stack.wait_for(key, *ENDED).status is JobStatus.DONE
     assert time.monotonic() - killed < 30
     assert stack.store.exists(key.redis_key)
