@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from shared.contract.models import MOBILE_SAM, SAM1, Model, find_model
 from shared.contract.settings import Settings
 from shared.observe import logs
 from shared.weights.checkpoint import locate_checkpoint
+from tests.support.small_sam import small_image_encoder
 
 RESULTS = Path(__file__).parent / "results"
 EVERY_MASK = 1 << 30
@@ -228,17 +228,7 @@ def _sam(model: Model, tiny: bool) -> Any:
     network = model.checkpoint.network
     sam = empty_sam(network)
     if tiny:
-        from segment_anything.modeling import ImageEncoderViT  # noqa: PLC0415  # importable since `empty_sam`
-
-        sam.image_encoder = ImageEncoderViT(
-            embed_dim=64,
-            depth=2,
-            num_heads=2,
-            use_rel_pos=True,
-            window_size=14,
-            global_attn_indexes=(1,),
-            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        )
+        sam.image_encoder = small_image_encoder()
     elif settings.weights_path:
         path, _ = locate_checkpoint(model, settings)
         sam.load_state_dict(read_checkpoint(path, network, sam.state_dict()), assign=True)

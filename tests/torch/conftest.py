@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 
 from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
 from shared.contract.models import VIT_B, Model
+from tests.support.small_sam import small_image_encoder
 
 ensure_torchvision_imports()
 
 from segment_anything import sam_model_registry  # noqa: E402  # it cannot be imported earlier
-from segment_anything.modeling import ImageEncoderViT  # noqa: E402
 
 
 def randomise(module: torch.nn.Module, seed: int) -> None:
@@ -63,15 +62,7 @@ def small_encoder() -> Callable[[], Any]:
     """Return a function that makes equal `ImageEncoderViT`s: two narrow blocks, one with windows and one without."""
 
     def make() -> Any:
-        encoder = ImageEncoderViT(
-            embed_dim=64,
-            depth=2,
-            num_heads=2,
-            use_rel_pos=True,
-            window_size=14,
-            global_attn_indexes=(1,),
-            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        )
+        encoder = small_image_encoder()
         randomise(encoder, seed=2)
         return encoder.eval().requires_grad_(False)
 

@@ -77,7 +77,7 @@ def service(
         (cache / fetched.name).symlink_to(fetched)
     shared = {name: value for name, value in os.environ.items() if not name.startswith("SAM_")}
     shared |= {"PYTHONUNBUFFERED": "1", "SAM_CACHE_URL": f"{valkey_url}/11", "SAM_WEIGHTS_DIR": str(cache)}
-    shared |= {"SAM_EMBEDDING_DTYPE": "float32"}
+    shared |= {"SAM_EMBEDDING_DTYPE": "float32", "SAM_JOB_TIMEOUT": str(int(BOUND))}
     vit_b = shared | {"SAM_MODEL": VIT_B.name, "SAM_WEIGHTS_PATH": str(checkpoint), "SAM_DEVICE": "cpu"}
     vit_b |= {"SAM_ENCODER_THREADS": "1"}  # other tests run at the same time
     api = shared | {"SAM_MODEL": MOBILE_SAM.name, "SAM_MODELS": VIT_B.name, "SAM_PORT": "0"}
