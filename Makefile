@@ -34,7 +34,7 @@ demo: $(VENV)/.serving
 
 # Most tests wait most of the time for processes of the service. So three at once take half the time on two cores.
 test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # A part of `make test`: the ViT models, on a real ViT-B with random weights.
 test-torch: $(VENV)/.developing

@@ -24,6 +24,18 @@ settings.load_profile("any machine")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+SLOW_FIRST = ("torch", "chaos", "browser", "client", "integration", "gateway", "sentinel_cluster", "parity")
+"""Folders whose files take long. If they began last, one process would work on the last file while the others wait."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return SLOW_FIRST.index(folder) if folder in SLOW_FIRST else len(SLOW_FIRST)
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(autouse=True)
 def own_log_context() -> Iterator[None]:
     """Give each test its own log context: a request's fields stay set if the test does not close the answer."""

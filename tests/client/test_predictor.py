@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,15 +120,20 @@ def test_logits_that_came_from_here_go_back_as_a_token(predictor: RemoteSamPredi
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_token_that_the_service_no_longer_takes_is_replaced_by_its_logits(
-    predictor: RemoteSamPredictor, http: httpx.Client
-) -> None:
-    predictor.set_image(picture())
-    _, _, logits = predictor.predict(POINT, LABEL)
-    predictor._known.remember(logits[0], "no token at all")
+def test_a_token_that_the_service_no_longer_takes_is_replaced_by_its_logits(service: InProcess) -> None:
     sent: list[bytes] = []
-    http.event_hooks["request"].append(lambda request: sent.append(request.content))
-    masks, _, _ = predictor.predict(mask_input=logits[:1])
+
+    def damage_tokens(request: httpx.Request) -> httpx.Response:
+        sent.append(request.content)
+        body = re.sub(rb'("mask_token": ?")[^"]*', rb"\1no token at all", request.content)
+        return service.handle_request(httpx.Request(request.method, request.url, content=body))
+
+    with httpx.Client(transport=httpx.MockTransport(damage_tokens)) as http:
+        predictor = RemoteSamPredictor(URL, http=http)
+        predictor.set_image(picture())
+        _, _, logits = predictor.predict(POINT, LABEL)
+        sent.clear()
+        masks, _, _ = predictor.predict(mask_input=logits[:1])
     assert masks.shape == (3, 80, 120)
     assert [b"mask_token" in body for body in sent] == [True, False]
 

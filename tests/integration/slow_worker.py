@@ -1,7 +1,8 @@
-"""A slow worker with the fake encoder that counts its work: `slow_worker.py SECONDS TALLY [BATCH [CHECKPOINT]]`.
+"""A worker with the fake encoder, slowed down and counted: `slow_worker.py SECONDS|GATE TALLY [BATCH [CHECKPOINT]]`.
 
-It appends one line to the file TALLY when an encoding of an image or of a batch starts. If CHECKPOINT, a SHA-256, is
-given, it acts as a worker for ViT-B with that checkpoint.
+An encoding takes so many SECONDS, or it lasts until there is a file GATE.
+One line is appended to the file TALLY as each encoding, of one image or of a batch, starts. With the SHA-256 of a
+CHECKPOINT it passes for a worker of ViT-B with that checkpoint.
 """
 
 from __future__ import annotations
@@ -23,17 +24,21 @@ from shared.tensors.embedding import Tensors
 
 
 class SlowEncoder(FakeEncoder):
-    def __init__(self, seconds: float, tally: Path, batch: int, checkpoint: str) -> None:
+    def __init__(self, until: str, tally: Path, batch: int, checkpoint: str) -> None:
         super().__init__(batch)
         if checkpoint:
             self.model = VIT_B.with_checkpoint(checkpoint)
-        self._seconds = seconds
+        self._until = until
         self._tally = tally
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         with self._tally.open("a") as tally:
             tally.write("started\n")
-        time.sleep(self._seconds)
+        if self._until.startswith("/"):
+            while not Path(self._until).exists():
+                time.sleep(0.01)
+        else:
+            time.sleep(float(self._until))
         return super().encode(images)
 
 
@@ -41,4 +46,4 @@ if __name__ == "__main__":
     settings = Settings.from_env()
     logs.configure(settings, "worker")
     given = dict(enumerate(sys.argv))
-    serve(settings, SlowEncoder(float(given[1]), Path(given[2]), int(given.get(3, "1")), given.get(4, "")))
+    serve(settings, SlowEncoder(given[1], Path(given[2]), int(given.get(3, "1")), given.get(4, "")))

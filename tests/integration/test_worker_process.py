@@ -47,12 +47,13 @@ class Stack:
 
     def __init__(self, folder: Path, cache_url: str, queue_url: str) -> None:
         self.tally = folder / "tally"
+        self.gate = folder / "gate"
         self._urls = {"SAM_CACHE_URL": cache_url, "SAM_QUEUE_URL": queue_url}
         self._log = folder / "worker.log"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._clients = ExitStack()
-        self.store = RedisStore(self._clients.enter_context(request_client(cache_url, timeout=2)))
-        self.client = self._clients.enter_context(request_client(queue_url, timeout=2))
+        self.store = RedisStore(self._clients.enter_context(request_client(cache_url, timeout=30)))
+        self.client = self._clients.enter_context(request_client(queue_url, timeout=30))
         self.queue = RqEncodeQueue(self.client, Settings())
         self.events = RedisEvents(self.client)
 
@@ -71,8 +72,8 @@ class Stack:
         self._processes.append(process)
         return process
 
-    def start_slow_worker(self, seconds: float, batch: int = 1, **settings: str) -> subprocess.Popen[bytes]:
-        return self.start_worker(*SLOW_WORKER, str(seconds), str(self.tally), str(batch), **settings)
+    def start_slow_worker(self, until: float | Path, batch: int = 1, **settings: str) -> subprocess.Popen[bytes]:
+        return self.start_worker(*SLOW_WORKER, str(until), str(self.tally), str(batch), **settings)
 
     def upload(self, data: bytes, model: Model = FAKE) -> EmbeddingKey:
         image_id = hashlib.sha256(data).hexdigest()
@@ -96,9 +97,9 @@ class Stack:
     def log(self) -> str:
         return self._log.read_text()
 
-    def wait_for_log(self, text: str) -> None:
+    def wait_for_log(self, text: str, times: int = 1) -> None:
         deadline = time.monotonic() + SOON
-        while text not in self.log:
+        while self.log.count(text) < times:
             assert time.monotonic() < deadline, self.log
             time.sleep(0.05)
 
@@ -153,6 +154,9 @@ def test_the_probe_finds_a_worker_that_waits_or_encodes_and_none_that_is_gone(st
     probe = stack.start_worker("-m", "encoder_worker.alive")
     assert probe.wait(timeout=SOON) == 0
     worker.terminate()
+    stack.wait_for_log("a job that runs is finished first")
+    time.sleep(1.1)  # so far apart two signals are two, and the second one does not wait for the job
+    worker.terminate()
     assert worker.wait(timeout=SOON) == 0
     assert stack.start_worker("-m", "encoder_worker.alive").wait(timeout=SOON) == 1
 
@@ -162,9 +166,10 @@ def test_an_encoding_whose_worker_was_killed_is_done_by_another_within_30_s(stac
     stack.queue.submit(key)
     victim = stack.start_slow_worker(600)
     stack.wait_for(key, JobStatus.ENCODING)
+    stack.start_slow_worker(0)
+    stack.wait_for_log("ready:", times=2)  # how long a worker takes to start does not count
     victim.kill()
     killed = time.monotonic()
-    stack.start_slow_worker(0)
     assert stack.wait_for(key, *ENDED).status is JobStatus.DONE
     assert time.monotonic() - killed < 30
     assert stack.store.exists(key.redis_key)
@@ -200,9 +205,11 @@ def test_sigterm_lets_the_running_encoding_finish(stack: Stack) -> None:
     first, second = (stack.upload(png((shade, 0, 0))) for shade in (1, 2))
     stack.queue.submit(first)
     stack.queue.submit(second)
-    worker = stack.start_slow_worker(1)
+    worker = stack.start_slow_worker(stack.gate)
     stack.wait_for(first, JobStatus.ENCODING)
     worker.terminate()
+    stack.wait_for_log("a job that runs is finished first")
+    stack.gate.touch()
     assert worker.wait(timeout=SOON) == 0
     assert stack.store.exists(first.redis_key)
     assert stack.queue.state(second) == JobState(JobStatus.QUEUED, position=0)
@@ -234,10 +241,11 @@ def test_a_queue_lost_in_mid_job_costs_neither_the_embedding_nor_the_worker(
     stack, server = mortal_queue
     first, second = (stack.upload(png((shade, 2, 2))) for shade in (1, 2))
     stack.queue.submit(first)
-    worker = stack.start_slow_worker(0.5)
+    worker = stack.start_slow_worker(stack.gate)
     stack.wait_for(first, JobStatus.ENCODING)
     port = server.port
     server.stop()
+    stack.gate.touch()
     stack.wait_for_log("connecting to the queue again")
     assert stack.store.exists(first.redis_key)
     with ValkeyServer(port=port):
@@ -252,9 +260,10 @@ def test_a_worker_that_lost_its_queue_hears_the_signal_that_comes_then(
     stack, server = mortal_queue
     key = stack.upload(png((4, 2, 2)))
     stack.queue.submit(key)
-    worker = stack.start_slow_worker(0.5)
+    worker = stack.start_slow_worker(stack.gate)
     stack.wait_for(key, JobStatus.ENCODING)
     server.stop()
+    stack.gate.touch()
     stack.wait_for_log("connecting to the queue again")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=SOON) == 0, stack.log
@@ -264,10 +273,12 @@ def test_a_worker_told_to_stop_stops_though_its_queue_is_gone(mortal_queue: tupl
     stack, server = mortal_queue
     key = stack.upload(png((3, 2, 2)))
     stack.queue.submit(key)
-    worker = stack.start_slow_worker(2)
+    worker = stack.start_slow_worker(stack.gate)
     stack.wait_for(key, JobStatus.ENCODING)
     worker.send_signal(signal.SIGTERM)
+    stack.wait_for_log("a job that runs is finished first")
     server.stop()
+    stack.gate.touch()
     assert worker.wait(timeout=SOON) == 0, stack.log
     assert stack.store.exists(key.redis_key)
 

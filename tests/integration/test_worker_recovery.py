@@ -278,8 +278,12 @@ def test_a_worker_registers_again_with_a_queue_that_came_back_empty(scene: Scene
 
     def encode(key: EmbeddingKey) -> None:
         scene.redis.flushdb()
-        time.sleep(0.3)
-        assert is_alive(scene.redis, FAKE.name, socket.gethostname())
+        for _ in range(6000):  # a minute
+            if is_alive(scene.redis, FAKE.name, socket.gethostname()):
+                break
+            time.sleep(0.01)
+        else:
+            pytest.fail("the worker did not register again")
         assert Worker.count(queue=Queue(QUEUE, connection=scene.redis)) == 1
         scene.encoded.append(key)
 

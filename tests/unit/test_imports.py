@@ -14,11 +14,15 @@ ROOTS = {"": ("shared", "prompt_api", "encoder_worker", "deploy", "bench"), "cli
 OWN = tuple(package for packages in ROOTS.values() for package in packages)
 
 IMPORT_EACH = """
-import importlib, os, sys, traceback
+import contextlib, gc, importlib, os, sys, traceback
 
 # What does not belong to this project is imported once, before any fork: each module below then starts from an
 # interpreter that has none of the project's own modules, in a few milliseconds.
-import flask, httpx, numpy, onnx, onnxruntime, PIL.Image, prometheus_client, pydantic, redis, rq, torch, waitress
+import flask, httpx, limits, numpy, onnx, onnxruntime, PIL.Image, prometheus_client, pycocotools.mask, pydantic, redis
+import rq, torch, waitress
+with contextlib.suppress(Exception):  # needs help of ours where torchvision lacks its operators
+    import segment_anything
+gc.disable()  # it would look through all of that again in each child
 
 own = tuple(sys.argv[1].split(","))
 failed = 0
