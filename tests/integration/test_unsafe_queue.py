@@ -22,7 +22,7 @@ EVICTS = {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lfu"}
 
 @pytest.fixture(scope="module")
 def evicting_url() -> Iterator[str]:
-    with ValkeyServer(**EVICTS) as server:
+    with ValkeyServer(port=free_port(), **EVICTS) as server:
         yield server.connection_url
 
 

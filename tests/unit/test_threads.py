@@ -37,6 +37,11 @@ KEPT_ALIVE = {
     "prompt_api/integrations/label_studio/pictures.py": [
         POOL + "It fetches images ahead of the first click, which fetches what is not there.",
     ],
+    "prompt_api/serving/orphans.py": [
+        ONE_TASK + "It ends the process when its parent ends, and reads nothing but a pipe: "
+        "`tests/integration/test_one_service_per_address.py::"
+        "test_a_second_service_on_an_address_is_refused_and_a_killed_one_leaves_nothing_behind`",
+    ],
     "prompt_api/service/browser.py": [
         ONE_TASK + "Any error of it is kept as the reason, and after a while it is started again: "
         "`tests/unit/api/test_browser_decoding.py::test_a_fetch_that_breaks_in_an_unknown_way_does_not_look_like_one_that_goes_on`",
