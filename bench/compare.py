@@ -116,6 +116,8 @@ def _best(records: Iterable[Record]) -> Mapping[str, tuple[str, float]]:
                 for name, quantity in row.numbers.items():
                     if quantity.unit not in _BETTER_IF_LARGER or "SamPredictor" in f"{row.what} {name}":
                         continue
+                    if not quantity.value:  # a stage that no request entered
+                        continue
                     key = f"({section.key}) {row.what}: {name}"
                     _, before = found.get(key, (quantity.unit, quantity.value))
                     better = max if _BETTER_IF_LARGER[quantity.unit] else min

@@ -32,3 +32,7 @@ def test_only_a_number_that_is_worse_by_more_than_the_bound_is_marked() -> None:
 def test_what_only_one_side_has_is_left_out() -> None:
     other = Record({}, [Section("a", "a question", [Row("another row", {"p50": Quantity(1, "ms")})])])
     assert compared([other], [record(1, 1)]) == []
+
+
+def test_a_stage_that_no_request_entered_is_left_out() -> None:
+    assert [one.name for one in compared([record(0, 50)], [record(0, 50)])] == ["(a) one prompt: rate"]
