@@ -70,6 +70,7 @@ class Settings:
     rate_limit_prompts: str = _setting("", "prompts per client, for example `50/second`; empty: no limit")
     rate_limit_uploads: str = _setting("", "uploads per client, for example `60/minute`; empty: no limit")
     label_studio_url: str = _setting("", "the Label Studio whose task images may be fetched; see docs/label-studio.md")
+    label_studio_aliases: str = _setting("", "further addresses that tasks have for that Label Studio, comma-separated")
     label_studio_token: str = _setting("", "access token of a user of that Label Studio, of either kind")
     label_studio_namespace: str = _setting(
         "", "the only namespace that may use these images; required if `SAM_TOKENS` has several"
