@@ -22,6 +22,9 @@ WAIT = 25
 
 TIMEOUT = 40.0
 
+NOTHING: dict[str, Any] = {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": []}
+"""The answer where nothing is selected."""
+
 
 class Refused(Exception):
     """The service cannot answer. The text says why, and `status` is the HTTP status."""
@@ -111,12 +114,19 @@ def interact(service: MaskService, body: Mapping[str, Any]) -> dict[str, Any]:
         prompt = prompt_of(body.get("pos_points") or [], body.get("neg_points") or [], body.get("obj_bbox") or [])
     except (KeyError, TypeError, ValueError) as error:
         raise Refused(400, f"not an interactor's request: {error!r}") from None
+    if selects_nothing(prompt):
+        return dict(NOTHING)
     best = service.mask(image, prompt)
     if not best["area"]:
-        return {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": []}
+        return dict(NOTHING)
     left, top, width, height = best["bbox"]
     rows = cropped(best["rle"], best["bbox"])
     return {"mask": rows, "bounds": [left, top, left + width - 1, top + height - 1]}
+
+
+def selects_nothing(prompt: dict[str, Any]) -> bool:
+    """Return whether a prompt says only what is not part of the object. SAM would select just that."""
+    return "box" not in prompt and bool(prompt.get("labels")) and not any(prompt["labels"])
 
 
 def prompt_of(positive: list[list[float]], negative: list[list[float]], box: list[list[float]]) -> dict[str, Any]:

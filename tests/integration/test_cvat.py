@@ -103,8 +103,23 @@ def test_an_image_is_uploaded_once(context: Context, service: tuple[str, str]) -
     assert first == second
 
 
-def test_nothing_found_is_an_empty_mask(context: Context) -> None:
-    assert asked(context, neg_points=[[48, 30]]) == (200, {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": []})
+@pytest.mark.parametrize("picture", [PICTURE, png(48, 64)])
+@pytest.mark.parametrize("clicks", [[[48, 30]], [[5, 5], [40, 40]]])
+def test_a_first_click_that_says_not_this_selects_nothing(
+    context: Context, picture: bytes, clicks: list[list[int]]
+) -> None:
+    assert asked(context, picture, neg_points=clicks) == (200, {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": []})
+
+
+def test_a_click_that_says_not_this_counts_beside_a_box_or_a_point(context: Context) -> None:
+    for prompt in ({"obj_bbox": [[20, 10], [70, 50]]}, {"pos_points": [[48, 30]]}):
+        status, answer = asked(context, neg_points=[[100, 70]], **prompt)
+        assert (status, full_size(answer).any()) == (200, True)
+
+
+def test_an_empty_mask_is_nothing(context: Context) -> None:
+    status, answer = asked(context, pos_points=[[48, 30]], obj_bbox=[[0, 0], [1, 1]])
+    assert (status, answer) == (200, {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": []})
 
 
 def test_refusals_say_why(context: Context) -> None:
