@@ -22,7 +22,7 @@ WAIT = 25
 
 TIMEOUT = 40.0
 
-NOTHING: dict[str, Any] = {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": []}
+NOTHING: dict[str, Any] = {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": [], "shapes": []}
 """The answer where nothing is selected."""
 
 
@@ -92,11 +92,26 @@ def init_context(context: Any) -> None:
 def handler(context: Any, event: Any) -> Any:
     """Answer one request. Nuclio calls this with `image` in base64, `pos_points`, `neg_points` and maybe `obj_bbox`."""
     try:
-        status, answer = 200, interact(context.user_data.service, event.body)
+        status, answer = 200, interact(context.user_data.service, body_of(event.body))
     except Refused as refused:
         context.logger.warn(f"no mask: {refused}")
         status, answer = refused.status, {"message": str(refused)}
     return context.Response(body=json.dumps(answer), headers={}, content_type="application/json", status_code=status)
+
+
+def body_of(body: Any) -> Mapping[str, Any]:
+    """Return the request's JSON. Nuclio parses it only if its type is exactly `application/json`.
+
+    Raises:
+        Refused: it is not an object.
+    """
+    try:
+        parsed = json.loads(body) if isinstance(body, (bytes, str)) else body
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, Mapping):
+        raise Refused(400, "not an interactor's request: the body is not a JSON object")
+    return parsed
 
 
 def interact(service: MaskService, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +119,8 @@ def interact(service: MaskService, body: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `mask`: rows of 0 and 1, only the part within `bounds`; `bounds`: its [left, top, right, bottom], inclusive.
-        If there is no object, also an empty `points`. Without it, CVAT draws points around the mask by itself.
+        `shapes`: the same mask as the one shape of a list, which the page of 2026 reads. If there is no object, the
+        list is empty, and there is an empty `points`. Without it, CVAT draws points around the mask by itself.
 
     Raises:
         Refused: the request is malformed, or the service cannot answer.
@@ -121,7 +137,8 @@ def interact(service: MaskService, body: Mapping[str, Any]) -> dict[str, Any]:
         return dict(NOTHING)
     left, top, width, height = best["bbox"]
     rows = cropped(best["rle"], best["bbox"])
-    return {"mask": rows, "bounds": [left, top, left + width - 1, top + height - 1]}
+    bounds = [left, top, left + width - 1, top + height - 1]
+    return {"mask": rows, "bounds": bounds, "shapes": [shape_of(rows, bounds)]}
 
 
 def selects_nothing(prompt: dict[str, Any]) -> bool:
@@ -158,6 +175,21 @@ def cropped(rle: dict[str, Any], bbox: list[int]) -> list[list[int]]:
     x, y, width, height = bbox
     within = pixels[x * rows : (x + width) * rows]
     return [list(within[row::rows]) for row in range(y, y + height)]
+
+
+def shape_of(rows: list[list[int]], bounds: list[int]) -> dict[str, Any]:
+    """Return a mask as CVAT's own shape: the lengths of alternating runs, row by row, background first, and the bounds.
+
+    It has no confidence, because the page would hide masks whose confidence is low.
+    """
+    runs, inside = [0], 0
+    for row in rows:
+        for pixel in row:
+            if pixel != inside:
+                runs.append(0)
+                inside = pixel
+            runs[-1] += 1
+    return {"type": "mask", "points": [*runs, *bounds], "attributes": []}
 
 
 def counts_of(text: str) -> list[int]:
