@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
@@ -15,7 +15,7 @@ _METADATA = frozenset(
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 
-def is_allowed(storage: str, label_studio: Iterable[str]) -> bool:
+def is_allowed(storage: str, label_studio: Callable[[], Iterable[str]]) -> bool:
     """Return whether an image may be fetched from a storage at an address.
 
     A public address is allowed. An address of a private network is allowed if Label Studio is on one too or on this
@@ -23,16 +23,16 @@ def is_allowed(storage: str, label_studio: Iterable[str]) -> bool:
 
     Args:
         storage: address of the storage.
-        label_studio: addresses of Label Studio.
+        label_studio: returns the addresses of Label Studio. It is not called for a public address.
     """
     address = _plain(storage)
     if address in _METADATA or address.is_multicast or address.is_unspecified or address.is_link_local:
         return False
-    near = [_plain(one) for one in label_studio]
+    if address.is_global and not address.is_loopback:
+        return True
+    near = [_plain(one) for one in label_studio()]
     if address.is_loopback:
         return any(one.is_loopback for one in near)
-    if address.is_global:
-        return True
     return not address.is_reserved and any(not one.is_global for one in near)
 
 

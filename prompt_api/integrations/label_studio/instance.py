@@ -248,7 +248,7 @@ class _Storage(LabelStudioInstance):
         try:
             connection.connect()
             storage = connection.sock.getpeername()[0]
-            allowed = is_allowed(storage, _addresses(self._label_studio))
+            allowed = is_allowed(storage, lambda: _addresses(self._label_studio))
         except TimeoutError:
             connection.close()
             raise ImageUnreachable("Label Studio does not answer in time") from None
