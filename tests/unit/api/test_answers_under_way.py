@@ -51,7 +51,8 @@ class Service:
         """Return a connection whose answer has begun and is not read."""
         connection = socket.create_connection(self._listener.getsockname(), timeout=SOON)
         content = json.dumps(body).encode()
-        head = f"POST /v1/images/{self.image_id}/masks HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
+        path = f"/v1/images/{self.image_id}/masks"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
         connection.sendall(head.encode() + content)
         connection.recv(1, socket.MSG_PEEK)
         return connection
