@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.support.world import World
 
-URL = "http://service.test"
+URL = "http://localhost"
 
 
 class InProcess(httpx.BaseTransport):
