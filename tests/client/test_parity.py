@@ -5,7 +5,6 @@ Both use real MobileSAM weights. Ours goes through a running service: HTTP, Valk
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ import pytest
 import skimage.data
 import torch
 
-from deploy.local.stack import LocalStack
-from samcache import RemoteSamPredictor
 from tests.client.predictors import least_iou, official_sam
 from tests.support.reference import SamPredictor
 
@@ -27,16 +24,6 @@ BOX = np.array([120, 60, 480, 350])
 @pytest.fixture(scope="module")
 def official(weights: Path) -> Any:
     return SamPredictor(official_sam(weights))
-
-
-@pytest.fixture(scope="module")
-def remote() -> Iterator[RemoteSamPredictor]:
-    # float32 avoids the cache's rounding, so that only the arithmetic is compared.
-    with (
-        LocalStack({"SAM_MODEL": "mobile_sam", "SAM_EMBEDDING_DTYPE": "float32"}) as stack,
-        RemoteSamPredictor(stack.url) as predictor,
-    ):
-        yield predictor
 
 
 @pytest.fixture(params=["official", "remote"])

@@ -12,7 +12,6 @@ import skimage.data
 import torch
 from PIL import Image
 
-from deploy.local.stack import LocalStack
 from samcache import RemoteSamPredictor
 from tests.client.predictors import least_iou, official_sam
 from tests.support.reference import SamPredictor
@@ -23,15 +22,6 @@ COFFEE = skimage.data.coffee()
 @pytest.fixture(scope="module")
 def sam(weights: Path) -> Any:
     return official_sam(weights)
-
-
-@pytest.fixture(scope="module")
-def remote() -> Iterator[RemoteSamPredictor]:
-    with (
-        LocalStack({"SAM_MODEL": "mobile_sam", "SAM_EMBEDDING_DTYPE": "float32"}) as stack,
-        RemoteSamPredictor(stack.url) as predictor,
-    ):
-        yield predictor
 
 
 def notebook(predictor: Any, path: Path) -> Iterator[np.ndarray]:
