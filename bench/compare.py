@@ -1,7 +1,7 @@
 """`python -m bench.compare CHECKOUT`: the bench of prompts on another checkout and on this one, in turns, in one run.
 
-Both sides run with the same interpreter and libraries, so only the project's own code differs. Other work on the
-machine slows single turns, so of each number the best one of all turns counts.
+Both sides run with the same interpreter and libraries, so only the project's own code differs. A processor's speed
+changes from turn to turn by some percent, so of each number the median of all turns counts.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ PLAN = replace(
     processes=(1, 2),
     load_rounds=2,
     batch_rounds=3,
-    size_rounds=6,
+    size_rounds=20,
     reference_rounds=1,
     mask_rounds=1,
     photos=2,
@@ -61,8 +62,8 @@ class Compared:
 
     Attributes:
         name: section, row and number.
-        other: the best of the other checkout.
-        here: the best of this one.
+        other: the median over the turns of the other checkout.
+        here: the same of this one.
     """
 
     name: str
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run both sides in turns; the exit status is 0 whatever the numbers are."""
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description="Compare the cost of prompts.")
     parser.add_argument("checkout", type=Path, help="folder of the other checkout, for example a git worktree")
-    parser.add_argument("--turns", type=int, default=2, help="turns of each side")
+    parser.add_argument("--turns", type=int, default=3, help="turns of each side")
     options = parser.parse_args(arguments)
     sides: dict[str, list[Record]] = {"other": [], "here": []}
     for turn in range(options.turns):
@@ -99,17 +100,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compared(other: Iterable[Record], here: Iterable[Record]) -> list[Compared]:
-    """The best number of each row that both sides have."""
-    best = {side: _best(records) for side, records in (("other", other), ("here", here))}
+    """The median of each number that both sides have."""
+    medians = {side: _medians(records) for side, records in (("other", other), ("here", here))}
     return [
-        Compared(name, unit, value, best["here"][name][1])
-        for name, (unit, value) in best["other"].items()
-        if name in best["here"]
+        Compared(name, unit, value, medians["here"][name][1])
+        for name, (unit, value) in medians["other"].items()
+        if name in medians["here"]
     ]
 
 
-def _best(records: Iterable[Record]) -> Mapping[str, tuple[str, float]]:
-    found: dict[str, tuple[str, float]] = {}
+def _medians(records: Iterable[Record]) -> Mapping[str, tuple[str, float]]:
+    found: dict[str, tuple[str, list[float]]] = {}
     for record in records:
         for section in record.sections:
             for row in section.rows:
@@ -119,10 +120,8 @@ def _best(records: Iterable[Record]) -> Mapping[str, tuple[str, float]]:
                     if not quantity.value:  # a stage that no request entered
                         continue
                     key = f"({section.key}) {row.what}: {name}"
-                    _, before = found.get(key, (quantity.unit, quantity.value))
-                    better = max if _BETTER_IF_LARGER[quantity.unit] else min
-                    found[key] = quantity.unit, better(before, quantity.value)
-    return found
+                    found.setdefault(key, (quantity.unit, []))[1].append(quantity.value)
+    return {key: (unit, statistics.median(values)) for key, (unit, values) in found.items()}
 
 
 def _turn(folder: Path, plan: Plan) -> Record:
