@@ -210,7 +210,9 @@ def _label_studio(
     background: Executor | None,
 ) -> LabelStudioBackend:
     url, token = settings.label_studio_url, settings.label_studio_token
-    instance = LabelStudioInstance(url, credentials(token), max_bytes=settings.max_upload_bytes) if url else None
+    aliases = [alias.strip() for alias in settings.label_studio_aliases.split(",") if alias.strip()]
+    most = settings.max_upload_bytes
+    instance = LabelStudioInstance(url, credentials(token), max_bytes=most, aliases=aliases) if url else None
     pictures = TaskPictures(
         images=images,
         model=model,

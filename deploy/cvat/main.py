@@ -22,6 +22,9 @@ WAIT = 25
 
 TIMEOUT = 40.0
 
+NOTHING: dict[str, Any] = {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": [], "shapes": []}
+"""The answer where nothing is selected."""
+
 
 class Refused(Exception):
     """The service cannot answer. The text says why, and `status` is the HTTP status."""
@@ -89,11 +92,26 @@ def init_context(context: Any) -> None:
 def handler(context: Any, event: Any) -> Any:
     """Answer one request. Nuclio calls this with `image` in base64, `pos_points`, `neg_points` and maybe `obj_bbox`."""
     try:
-        status, answer = 200, interact(context.user_data.service, event.body)
+        status, answer = 200, interact(context.user_data.service, body_of(event.body))
     except Refused as refused:
         context.logger.warn(f"no mask: {refused}")
         status, answer = refused.status, {"message": str(refused)}
     return context.Response(body=json.dumps(answer), headers={}, content_type="application/json", status_code=status)
+
+
+def body_of(body: Any) -> Mapping[str, Any]:
+    """Return the request's JSON. Nuclio parses it only if its type is exactly `application/json`.
+
+    Raises:
+        Refused: it is not an object.
+    """
+    try:
+        parsed = json.loads(body) if isinstance(body, (bytes, str)) else body
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, Mapping):
+        raise Refused(400, "not an interactor's request: the body is not a JSON object")
+    return parsed
 
 
 def interact(service: MaskService, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,7 +119,8 @@ def interact(service: MaskService, body: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `mask`: rows of 0 and 1, only the part within `bounds`; `bounds`: its [left, top, right, bottom], inclusive.
-        If there is no object, also an empty `points`. Without it, CVAT draws points around the mask by itself.
+        `shapes`: the same mask as the one shape of a list, which the page of 2026 reads. If there is no object, the
+        list is empty, and there is an empty `points`. Without it, CVAT draws points around the mask by itself.
 
     Raises:
         Refused: the request is malformed, or the service cannot answer.
@@ -111,12 +130,20 @@ def interact(service: MaskService, body: Mapping[str, Any]) -> dict[str, Any]:
         prompt = prompt_of(body.get("pos_points") or [], body.get("neg_points") or [], body.get("obj_bbox") or [])
     except (KeyError, TypeError, ValueError) as error:
         raise Refused(400, f"not an interactor's request: {error!r}") from None
+    if selects_nothing(prompt):
+        return dict(NOTHING)
     best = service.mask(image, prompt)
     if not best["area"]:
-        return {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": []}
+        return dict(NOTHING)
     left, top, width, height = best["bbox"]
     rows = cropped(best["rle"], best["bbox"])
-    return {"mask": rows, "bounds": [left, top, left + width - 1, top + height - 1]}
+    bounds = [left, top, left + width - 1, top + height - 1]
+    return {"mask": rows, "bounds": bounds, "shapes": [shape_of(rows, bounds)]}
+
+
+def selects_nothing(prompt: dict[str, Any]) -> bool:
+    """Return whether a prompt says only what is not part of the object. SAM would select just that."""
+    return "box" not in prompt and bool(prompt.get("labels")) and not any(prompt["labels"])
 
 
 def prompt_of(positive: list[list[float]], negative: list[list[float]], box: list[list[float]]) -> dict[str, Any]:
@@ -148,6 +175,21 @@ def cropped(rle: dict[str, Any], bbox: list[int]) -> list[list[int]]:
     x, y, width, height = bbox
     within = pixels[x * rows : (x + width) * rows]
     return [list(within[row::rows]) for row in range(y, y + height)]
+
+
+def shape_of(rows: list[list[int]], bounds: list[int]) -> dict[str, Any]:
+    """Return a mask as CVAT's own shape: the lengths of alternating runs, row by row, background first, and the bounds.
+
+    It has no confidence, because the page would hide masks whose confidence is low.
+    """
+    runs, inside = [0], 0
+    for row in rows:
+        for pixel in row:
+            if pixel != inside:
+                runs.append(0)
+                inside = pixel
+            runs[-1] += 1
+    return {"type": "mask", "points": [*runs, *bounds], "attributes": []}
 
 
 def counts_of(text: str) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from enum import StrEnum
 
 from flask import request, url_for
 
@@ -17,6 +18,13 @@ from shared.observe import log_context
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 """A number as JSON writes it. `float` alone would accept more, such as digits of other scripts."""
+
+
+class DecoderForm(StrEnum):
+    """The forms in which a whole decoder can be downloaded."""
+
+    PLAIN = "plain"
+    META = "meta"
 
 
 def model() -> Model:
@@ -41,6 +49,19 @@ def wait() -> float:
     if not 0 <= seconds <= MAX_WAIT:
         raise InvalidParameter(f"wait={text!r} must be a number of seconds from 0 to {MAX_WAIT:g}")
     return seconds
+
+
+def decoder_form() -> DecoderForm:
+    """Return the form of the decoder that `?form=` names; `plain` without it.
+
+    Raises:
+        InvalidParameter: there is no such form.
+    """
+    text = request.args.get("form", DecoderForm.PLAIN)
+    try:
+        return DecoderForm(text)
+    except ValueError:
+        raise InvalidParameter(f"form={text!r} must be one of {', '.join(DecoderForm)}") from None
 
 
 def resource(state: ImageState) -> ImageResource:

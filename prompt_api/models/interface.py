@@ -23,7 +23,7 @@ class Prompt:
 
     Attributes:
         points: (N, 2) float32, (x, y); N may be 0.
-        labels: (N,) int64, 1 foreground, 0 background.
+        labels: (N,) int64, 1 foreground, 0 background, -1 padding, 2 and 3 the corners of a box.
         box: (4,) float32, (x0, y0, x1, y1), or None.
         mask: (S, S) float32 low-res logits of an earlier answer, or None.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prompt_api.openapi import samples
 from prompt_api.openapi.operation import Operation, answer, json_answer
 from prompt_api.openapi.refusals import problem_response
-from shared.contract.errors import ModelNotFound
+from shared.contract.errors import InvalidParameter, ModelNotFound
 
 TAG = "Models"
 
@@ -40,15 +40,28 @@ OPERATIONS = (
         summary="Download the decoder",
         description="Returns the prompt encoder and mask decoder as one ONNX graph, for decoding an embedding on the "
         "client, for example in a browser. The answer is 404 if the model has no such graph; its `links.decoder` is "
-        "then null.",
-        parameters=("name", "If-None-Match", "Range"),
+        "then null.\n\n"
+        "All inputs and outputs are float32. B is the number of prompts on one image, N their number of points. "
+        "Inputs:\n\n"
+        "- `image_embeddings` (1, 256, 64, 64): the embedding.\n"
+        "- `point_coords` (B, N, 2): x and y in pixels of the image, times 1024 / its longer side.\n"
+        "- `point_labels` (B, N): 1 foreground, 0 background, 2 and 3 the corners of a box, -1 padding. Points without "
+        "a box are followed by one padding point at (0, 0).\n"
+        "- `mask_input` (B or 1, 1, 256, 256): low-res logits to refine, and `has_mask_input` (B or 1): 1 to use them, "
+        "0 to ignore them.\n\n"
+        "Outputs of the form `plain`: `low_res_masks` (B, 4, 256, 256), the single mask first, then the three of "
+        "`multimask`; `iou_predictions` (B, 4).\n\n"
+        "The form `meta` is that of segment_anything's ONNX export with one mask, so code written for Meta's notebook "
+        "runs with it. It has one more input, `orig_im_size` (2): height and width of the image. Outputs: `masks` "
+        "(B, 1, height, width), logits to threshold at 0; `iou_predictions` (B, 1); `low_res_masks` (B, 1, 256, 256).",
+        parameters=("name", "form", "If-None-Match", "Range"),
         answers={
             200: answer("The graph.", _GRAPH, headers=("ETag", "Cache-Control")),
             206: answer("The bytes asked for.", _GRAPH, headers=("ETag", "Cache-Control", "Content-Range")),
             304: answer("The copy you have is still right.", headers=("ETag", "Cache-Control")),
             416: problem_response(416, ["requested-range-not-satisfiable"], "The graph does not have these bytes."),
         },
-        errors=(ModelNotFound,),
+        errors=(InvalidParameter, ModelNotFound),
     ),
     Operation(
         method="GET",

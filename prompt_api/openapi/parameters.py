@@ -71,6 +71,11 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
         "`model-not-found` if the model has other weights now, so an old copy is never mixed with them.",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     },
+    "form": {
+        "in": "query",
+        "description": "The form of the graph: `plain`, or `meta` for that of segment_anything's own ONNX export.",
+        "schema": {"type": "string", "enum": ["plain", "meta"], "default": "plain"},
+    },
     "digest": {
         "in": "path",
         "required": True,

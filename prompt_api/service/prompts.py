@@ -35,7 +35,7 @@ class ImagePrompt:
 
     Attributes:
         points: each (x, y).
-        labels: one per point, 1 foreground, 0 background.
+        labels: one per point, 1 foreground, 0 background, -1 padding, 2 and 3 the corners of a box.
         box: a box, or None.
         mask_token: the token of an earlier mask of the same image and model, or None.
         mask_logits: (S, S) float32 low-res logits to refine, finite, or None.
@@ -161,6 +161,6 @@ def _numbers(value: Any, count: int) -> tuple[float, ...]:
 
 
 def _label(value: Any) -> int:
-    if type(value) is not int or value not in (0, 1):
+    if type(value) is not int or value not in (-1, 0, 1, 2, 3):
         raise ValueError("not a label")
     return value

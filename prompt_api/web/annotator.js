@@ -158,6 +158,7 @@ export class Annotator {
     if (next.now.step.id !== before && !entry.error) hideAlert();
     this.#desk.render();
     if (sentence) announce(sentence);
+    else if (prompts.onlyExcludes(next.now.step)) this.#announceStep(entry);
     this.askCurrent();
   }
 

@@ -1,6 +1,6 @@
 /** Offers the masks of a step to choose from, as pictures and in words. */
 
-import { chosenMask } from "./prompts.js";
+import { chosenMask, onlyExcludes } from "./prompts.js";
 
 const THUMBNAIL = { width: 176, height: 132 };
 
@@ -26,6 +26,7 @@ export function showChoices(step, busy, stage, onChoose) {
 
 /** The result of a step as a sentence for a screen reader, or null before its answer. */
 export function sentenceOf(step, size) {
+  if (onlyExcludes(step)) return "Nothing is selected.";
   const mask = chosenMask(step);
   if (!mask) return null;
   const more = step.masks.length > 1 ? `${step.masks.length} masks. ` : "";

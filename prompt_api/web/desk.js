@@ -4,7 +4,7 @@ import { showChoices } from "./choices.js";
 import { setText, showProgress } from "./notices.js";
 import { offerLabels, showObjects } from "./object-list.js";
 import { maskOf } from "./objects.js";
-import { chosenMask, isBlank } from "./prompts.js";
+import { chosenMask, isBlank, onlyExcludes } from "./prompts.js";
 import { showStrip } from "./strip.js";
 import { shownStep } from "./timeline.js";
 
@@ -132,6 +132,7 @@ function hintFor(step, ready) {
   if (isBlank(step)) {
     return touch ? "Tap on something in the picture." : "Click on something in the picture, or drag a box around it.";
   }
+  if (onlyExcludes(step)) return touch ? "Now tap on the object." : "Now click on the object, or drag a box around it.";
   if (!ready) return "The answer comes as soon as the picture is encoded.";
   return touch
     ? "Tap what is missing. With Remove, tap what is too much."

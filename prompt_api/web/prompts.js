@@ -23,10 +23,20 @@ export function chosenMask(step) {
   return step.masks?.[step.chosen] ?? null;
 }
 
-/** Adds a point. It refines the chosen mask, if there is one. */
+/** True if the step says only what is not part of the object. It selects nothing, and there is nothing to ask. */
+export function onlyExcludes(step) {
+  return step.points.length > 0 && step.box === null && step.points.every(({ label }) => label === 0);
+}
+
+/**
+ * Adds a point. It refines the chosen mask, if there is one.
+ *
+ * A step that only excludes has no masks from the start. SAM would select what the points exclude.
+ */
 export function withPoint(step, point) {
   const base = chosenMask(step)?.mask_token ?? step.base;
-  return { ...BLANK, points: [...step.points, point], box: step.box, base };
+  const next = { ...BLANK, points: [...step.points, point], box: step.box, base };
+  return onlyExcludes(next) ? { ...next, masks: [] } : next;
 }
 
 /** Sets a box [x0, y0, x1, y1]. It describes the object anew, so no earlier mask is refined. */

@@ -29,7 +29,7 @@ _MAX_VALUES = MAX_PROMPTS * (3 * MAX_POINTS + 16)
 """Most values in a request's JSON: three per point, 16 for the other members of a prompt, and room to spare."""
 
 Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Label = Annotated[int, Field(strict=True, ge=0, le=1)]
+Label = Annotated[int, Field(strict=True, ge=-1, le=3)]
 Point = Annotated[list[Coordinate], Field(min_length=2, max_length=2)]
 Box = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
 
@@ -57,7 +57,9 @@ class PromptInput(BaseModel):
 
     Attributes:
         points: `[x, y]` for each point.
-        labels: one per point: 1 for foreground, 0 for background.
+        labels: one per point: 1 for foreground, 0 for background. As in segment_anything's ONNX export, -1 is a point
+            that says nothing (padding), and 2 and 3 are the first and second corner of a box, in any order of
+            coordinates.
         box: `[x0, y0, x1, y1]` with x0 < x1 and y0 < y1.
         mask_token: the token of an earlier mask of the same image and model.
         mask_logits: the low-res logits of an earlier answer: base64 of 256x256 little-endian float16.

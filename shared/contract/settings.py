@@ -81,6 +81,7 @@ class Settings:
     label_studio_url: str = _setting(
         "", "the Label Studio from which task images may be fetched; see docs/label-studio.md"
     )
+    label_studio_aliases: str = _setting("", "further addresses that tasks have for that Label Studio, comma-separated")
     label_studio_token: str = _setting("", "access token of a user of that Label Studio, personal or legacy")
     label_studio_namespace: str = _setting(
         "", "the only namespace that may use these images; required if `SAM_TOKENS` has several namespaces"

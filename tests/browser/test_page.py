@@ -79,6 +79,22 @@ def test_a_background_click_refines_the_chosen_mask(page: Page, pictures: Pictur
     assert page.marks() == ["point include", "point exclude"]
 
 
+@pytest.mark.parametrize("how", [{"right": True}, {"alt": True}])
+def test_a_first_click_that_says_not_this_selects_nothing(page: Page, pictures: Pictures, how: dict[str, bool]) -> None:
+    page.open(pictures.photo())
+    page.click(*IN_FIELD, **how)
+    page.wait_until(lambda: page.marks() == ["point exclude"])
+    assert page.settled
+    assert page.scores() == []
+    assert not page.overlay().any()
+    assert not page.button("keep").is_enabled()
+    page.click(*IN_BLOCK)
+    page.wait_for_masks(3)
+    assert _last_prompt(page)["prompts"][0]["labels"] == [0, 1]
+    page.button("undo").click()
+    page.wait_for_masks(0)
+
+
 def test_a_drag_asks_with_a_box_in_pixels_of_the_picture(page: Page, pictures: Pictures) -> None:
     page.open(pictures.photo((900, 600)))
     page.drag((0.3, 0.25), (0.7, 0.75))

@@ -31,6 +31,7 @@ def test_the_address_comes_from_the_option_then_the_environment(monkeypatch: pyt
         "",
         "segment",
         "segment a.jpg",
+        "segment a.jpg --point-bg 5,5",
         "segment a.jpg --point 5",
         "segment a.jpg --point a,b",
         "segment a.jpg --point nan,1",

@@ -123,6 +123,22 @@ PROMPTS: dict[str, dict[str, Any]] = {
     "fractions of pixels": {"point_coords": POINTS + 0.37, "point_labels": LABELS},
     "a box": {"box": BOX, "multimask_output": False},
     "a box and points": {"point_coords": POINTS, "point_labels": LABELS, "box": BOX},
+    "padding": {"point_coords": np.array([[300, 200], [0, 0], [0, 0]]), "point_labels": np.array([1, -1, -1])},
+    "padding anywhere": {
+        "point_coords": np.array([[-1e6, 3], [300, 200], [450, 100]]),
+        "point_labels": np.array([-1, 1, 0]),
+    },
+    "padding and a box": {
+        "point_coords": np.array([[0, 0]]),
+        "point_labels": np.array([-1]),
+        "box": BOX,
+        "multimask_output": False,
+    },
+    "nothing but padding": {"point_coords": np.array([[0, 0]]), "point_labels": np.array([-1])},
+    "a box drawn upwards": {"box": BOX[[2, 3, 0, 1]]},
+    "a box drawn to the left": {"box": BOX[[2, 1, 0, 3]], "multimask_output": False},
+    "a box without an area": {"box": np.array([300, 200, 300, 200])},
+    "a box drawn upwards and points": {"point_coords": POINTS, "point_labels": LABELS, "box": BOX[[2, 3, 0, 1]]},
 }
 
 
@@ -169,6 +185,49 @@ def test_both_give_the_same_for_batches(both: tuple[Any, Any]) -> None:
     theirs, ours = answers
     assert least_iou(ours[0].numpy(), theirs[0].numpy()) >= 0.9999
     torch.testing.assert_close(ours[1], theirs[1], atol=1e-4, rtol=0)
+
+
+def test_both_give_the_same_for_batches_padded_to_one_length(both: tuple[Any, Any]) -> None:
+    boxes = torch.tensor([[120, 60, 480, 350], [90, 90, 10, 10], [300, 200, 599, 399]])
+    points = torch.tensor(
+        [[[300, 200], [450, 100], [20, 30]], [[40, 40], [0, 0], [0, 0]], [[500, 300], [310, 220], [0, 0]]]
+    )
+    labels = torch.tensor([[1, 0, 0], [1, -1, -1], [1, 1, -1]])
+    for with_boxes in (False, True):
+        answers = []
+        for predictor in both:
+            frame = predictor.transform.apply_boxes_torch(boxes, COFFEE.shape[:2]) if with_boxes else None
+            coords = predictor.transform.apply_coords_torch(points, COFFEE.shape[:2])
+            answers.append(predictor.predict_torch(coords, labels, frame))
+        theirs, ours = answers
+        assert least_iou(ours[0].numpy(), theirs[0].numpy()) >= 0.9999
+        torch.testing.assert_close(ours[1], theirs[1], atol=1e-4, rtol=0)
+
+
+def test_a_batch_of_arrays_of_different_lengths_is_each_prompt_alone(both: tuple[Any, Any]) -> None:
+    theirs, ours = both
+    prompts = [(POINTS[:1], LABELS[:1]), (POINTS, LABELS)]
+    coords = [ours.transform.apply_coords(points, COFFEE.shape[:2]) for points, _ in prompts]
+    masks, _, _ = ours.predict_torch(coords, [labels for _, labels in prompts])
+    for mask, (points, labels) in zip(masks, prompts, strict=True):
+        assert least_iou(mask, theirs.predict(points, labels)[0]) >= 0.9999
+
+
+@pytest.mark.parametrize("box", [BOX, BOX[[2, 3, 0, 1]]])
+def test_the_labels_2_and_3_are_a_box(both: tuple[Any, Any], box: np.ndarray) -> None:
+    """SamPredictor gives these labels no meaning; segment_anything's ONNX export does."""
+    theirs, ours = both
+    corners, kinds = box.reshape(2, 2), np.array([2, 3])
+    for points, labels, beside in (
+        (corners, kinds, {}),
+        (
+            np.concatenate([POINTS, corners]),
+            np.concatenate([LABELS, kinds]),
+            {"point_coords": POINTS, "point_labels": LABELS},
+        ),
+    ):
+        expected = theirs.predict(box=box, **beside)[0]
+        assert least_iou(ours.predict(points, labels)[0], expected) >= 0.9999
 
 
 def test_bgr_is_the_same_picture(both: tuple[Any, Any]) -> None:

@@ -197,6 +197,37 @@ def test_an_array_of_another_shape_is_named(predictor: RemoteSamPredictor, promp
         predictor.predict(**prompt)
 
 
+@pytest.mark.parametrize("labels", [[2], [3], [2, 2], [2, 3, 3], [1, 5], [-2]])
+def test_labels_without_a_meaning_are_refused(predictor: RemoteSamPredictor, labels: list[int]) -> None:
+    predictor.set_image(picture())
+    with pytest.raises(ValueError, match="labels are 1"):
+        predictor.predict(np.full((len(labels), 2), 30), np.array(labels))
+
+
+def test_corners_among_the_points_and_a_box_are_one_box_too_many(predictor: RemoteSamPredictor) -> None:
+    predictor.set_image(picture())
+    with pytest.raises(ValueError, match="labels are 1"):
+        predictor.predict(np.array([[1, 1], [9, 9]]), np.array([2, 3]), np.array([1, 1, 9, 9]))
+
+
+def test_the_most_points_of_a_prompt_are_named(predictor: RemoteSamPredictor) -> None:
+    predictor.set_image(picture())
+    many = np.tile(POINT, (65, 1))
+    with pytest.raises(InvalidPrompt, match=r"65 points.* at most 64"):
+        predictor.predict(many, np.ones(65, np.int64))
+    with pytest.raises(InvalidPrompt, match=r"65 points.* at most 64"):
+        predictor.predict(many[:63], np.ones(63, np.int64), np.array([9, 9, 1, 1]))
+    assert predictor.predict(many[:64], np.ones(64, np.int64))[0].shape == (3, 80, 120)
+
+
+def test_a_batch_with_many_points_is_split_into_requests(predictor: RemoteSamPredictor, service: InProcess) -> None:
+    predictor.set_image(picture())
+    points = np.tile(predictor.transform.apply_coords(POINT, predictor.original_size), (33, 64, 1))
+    masks, _, _ = predictor.predict_torch(points, np.ones((33, 64), np.int64), multimask_output=False)
+    assert masks.shape == (33, 1, 80, 120)
+    assert service.asked.count("POST masks") == 3
+
+
 def test_batches_of_different_sizes_are_refused(predictor: RemoteSamPredictor) -> None:
     predictor.set_image(picture())
     with pytest.raises(ValueError, match="different sizes"):

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_api.wire.problems import STATUS
+from prompt_api.wire.requests import MAX_POINTS
 from samcache import errors
 from samcache.arrays import frame
 from samcache.arrays.pixels import resize_longest_side
 from samcache.cli.photos import upright_photo
+from samcache.predictor import prompting
 from shared.contract.models import SAM1
 from shared.images.reading import decode_image
 from tests.support import sample_images as sample
@@ -39,6 +41,10 @@ def test_libraries_are_wanted_in_the_same_versions() -> None:
     theirs = project(ROOT)
     wanted = [*theirs["dependencies"], *theirs["optional-dependencies"]["dev"]]
     assert set(project(ROOT / "client")["dependencies"]) <= set(wanted)
+
+
+def test_the_most_points_of_a_prompt_are_those_of_the_service() -> None:
+    assert prompting.MAX_POINTS == MAX_POINTS
 
 
 def test_sizes_are_those_of_the_service() -> None:

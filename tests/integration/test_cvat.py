@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ import pytest
 import yaml
 from pycocotools import mask as coco
 
-from deploy.cvat.main import counts_of, cropped, handler, init_context, prompt_of
+from deploy.cvat.main import NOTHING, counts_of, cropped, handler, init_context, prompt_of, shape_of
 from deploy.local.stack import LocalStack
 from prompt_api.access.grants import Grant, digest_of
 from prompt_api.access.new_token import new_token
@@ -74,6 +76,16 @@ def full_size(answer: dict[str, Any], height: int = 80, width: int = 120) -> np.
     return mask
 
 
+def drawn(points: list[int], height: int = 80, width: int = 120) -> np.ndarray:
+    """The mask of a shape as the page of 2026 draws it: runs within the bounds, background first."""
+    *runs, left, top, right, bottom = points
+    across = right - left + 1
+    pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(bottom - top + 1, across)
+    mask = np.zeros((height, width), dtype=bool)
+    mask[top : bottom + 1, left : right + 1] = pixels
+    return mask
+
+
 @pytest.mark.parametrize(
     ("request_of_cvat", "prompt", "multimask"),
     [
@@ -95,6 +107,9 @@ def test_it_answers_with_the_mask_of_the_api(
     best = max(masks.results[0], key=lambda mask: mask.score)
     assert best.area
     assert np.array_equal(full_size(answer), coco_decoded(best.payload))
+    (shape,) = answer["shapes"]
+    assert (shape["type"], shape["attributes"]) == ("mask", [])
+    assert np.array_equal(drawn(shape["points"]), coco_decoded(best.payload))
 
 
 def test_an_image_is_uploaded_once(context: Context, service: tuple[str, str]) -> None:
@@ -103,8 +118,23 @@ def test_an_image_is_uploaded_once(context: Context, service: tuple[str, str]) -
     assert first == second
 
 
-def test_nothing_found_is_an_empty_mask(context: Context) -> None:
-    assert asked(context, neg_points=[[48, 30]]) == (200, {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": []})
+@pytest.mark.parametrize("picture", [PICTURE, png(48, 64)])
+@pytest.mark.parametrize("clicks", [[[48, 30]], [[5, 5], [40, 40]]])
+def test_a_first_click_that_says_not_this_selects_nothing(
+    context: Context, picture: bytes, clicks: list[list[int]]
+) -> None:
+    assert asked(context, picture, neg_points=clicks) == (200, NOTHING)
+
+
+def test_a_click_that_says_not_this_counts_beside_a_box_or_a_point(context: Context) -> None:
+    for prompt in ({"obj_bbox": [[20, 10], [70, 50]]}, {"pos_points": [[48, 30]]}):
+        status, answer = asked(context, neg_points=[[100, 70]], **prompt)
+        assert (status, full_size(answer).any()) == (200, True)
+
+
+def test_an_empty_mask_is_nothing(context: Context) -> None:
+    status, answer = asked(context, pos_points=[[48, 30]], obj_bbox=[[0, 0], [1, 1]])
+    assert (status, answer) == (200, NOTHING)
 
 
 def test_refusals_say_why(context: Context) -> None:
@@ -133,6 +163,18 @@ def test_run_lengths_are_read_as_coco_reads_them() -> None:
         assert np.array_equal(np.array(cropped(text, [0, 0, width, height]), dtype=bool), coco_decoded(rle))
 
 
+def test_a_shape_has_its_runs_row_by_row_with_background_first() -> None:
+    assert shape_of([[1, 1], [1, 1]], [5, 6, 6, 7])["points"] == [0, 4, 5, 6, 6, 7]
+    assert shape_of([[0, 1], [1, 0], [0, 0]], [0, 0, 1, 2])["points"] == [1, 2, 3, 0, 0, 1, 2]
+
+
+def test_the_request_of_this_years_page_is_taken(context: Context) -> None:
+    """It has more members, of which CVAT's server passes some on."""
+    more = {"roi": [0, 0, 120, 80], "type": "interact", "mapping": {}, "extra_params": {}, "threshold": 0.5}
+    status, answer = asked(context, pos_points=[[48, 30]], obj_bbox=[], **more)
+    assert (status, len(answer["shapes"])) == (200, 1)
+
+
 def test_points_keep_their_order_and_labels() -> None:
     assert prompt_of([[1, 2]], [[3, 4], [5, 6]], []) == {"points": [[1, 2], [3, 4], [5, 6]], "labels": [1, 0, 0]}
 
@@ -145,3 +187,70 @@ def test_the_definition_is_what_cvat_reads() -> None:
     assert annotations["startswith_box_optional"] is True
     assert function["spec"]["handler"] == "main:handler"
     assert {one["name"] for one in function["spec"]["env"]} == {"SAM_CACHE_API", "SAM_CACHE_TOKEN", "SAM_CACHE_MODEL"}
+
+
+class Nuclio:
+    """The function under nuclio's own SDK: its wrapper does the same with each request, without the processor."""
+
+    def __init__(self) -> None:
+        self.sdk = pytest.importorskip("nuclio_sdk", reason="nuclio-sdk is not installed")
+        self.log = io.StringIO()
+        logger = self.sdk.Logger(logging.DEBUG, name=f"nuclio-{id(self)}")
+        logger.set_handler("default", self.log, self.sdk.logger.JSONFormatter())
+        self.context = self.sdk.Context(logger, self.sdk.Platform("local"), worker_id=0)
+        init_context(self.context)
+
+    def answer(self, body: bytes, content_type: str = "application/json") -> tuple[int, str, Any]:
+        """(status, content type, JSON) of the answer to a POST."""
+        message = {
+            b"body": body,
+            b"content_type": content_type.encode(),
+            b"trigger": {b"kind": b"http", b"name": b"myHttpTrigger"},
+            b"fields": {},
+            b"headers": {b"Content-Type": content_type.encode()},
+            b"id": b"1",
+            b"method": b"POST",
+            b"path": b"/",
+            b"size": len(body),
+            b"timestamp": 1_790_000_000,
+            b"url": b"http://127.0.0.1:8080/",
+            b"shard_id": -1,
+            b"num_shards": 0,
+            b"type": b"",
+            b"type_version": b"",
+            b"version": b"",
+        }
+        event = self.sdk.Event.deserialize(message, kind=self.sdk.EventDeserializerKinds.msgpack_raw)
+        encoder = self.sdk.json_encoder.Encoder()
+        response = self.sdk.Response.from_entrypoint_output(encoder.encode, handler(self.context, event))
+        sent = json.loads(encoder.encode(response))
+        assert sent["body_encoding"] == "text"
+        return sent["status_code"], sent["content_type"], json.loads(sent["body"])
+
+
+@pytest.fixture
+def nuclio(service: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> Nuclio:
+    monkeypatch.setenv("SAM_CACHE_API", service[0])
+    monkeypatch.setenv("SAM_CACHE_TOKEN", service[1])
+    return Nuclio()
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "text/plain"])
+def test_it_runs_under_nuclios_sdk(nuclio: Nuclio, context: Context, content_type: str) -> None:
+    request = {
+        "image": base64.b64encode(PICTURE).decode(),
+        "pos_points": [[48, 30]],
+        "neg_points": [],
+        "obj_bbox": None,
+    }
+    status, kind, answer = nuclio.answer(json.dumps(request).encode(), content_type)
+    assert (status, kind) == (200, "application/json")
+    assert answer == asked(context, pos_points=[[48, 30]])[1]
+
+
+@pytest.mark.parametrize("body", [b"", b"Dear annotator", b"[]", b"null", b'"text"', b"{}", b"\xff"])
+def test_what_is_no_request_is_refused_under_nuclios_sdk(nuclio: Nuclio, body: bytes) -> None:
+    status, kind, answer = nuclio.answer(body)
+    assert (status, kind) == (400, "application/json")
+    assert "not an interactor's request" in answer["message"]
+    assert "no mask" in nuclio.log.getvalue()

@@ -18,6 +18,7 @@ ensure_torchvision_imports()
 
 from segment_anything import SamPredictor  # noqa: E402  # needs the lines above
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer  # noqa: E402
+from segment_anything.utils.onnx import SamOnnxModel  # noqa: E402
 
 Floats = NDArray[np.float32]
 
@@ -73,6 +74,10 @@ class Reference:
             prompt_encoder.mask_downscaling.register_forward_pre_hook(lambda _, given: (given[0].double(),))
         self._dtype = torch.float64 if double else torch.float32
         self._predictor: Any = SamPredictor(self.sam)
+
+    def export(self) -> Any:
+        """What segment_anything exports to ONNX with `return_single_mask`, as a torch module."""
+        return SamOnnxModel(self.sam, return_single_mask=True)
 
     def preset(self, embedding: Floats, original: Size) -> None:
         """Make this the current image: `embedding` (1, 256, 64, 64) of an image of (height, width)."""

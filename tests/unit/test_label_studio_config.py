@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from prompt_api.integrations.label_studio.config import LabelConfig, parse_label_config
+from prompt_api.integrations.label_studio.config import MASK_TAGS, LabelConfig, LabelConfigs, parse_label_config
+from prompt_api.integrations.label_studio.config_tree import MAX_REPEATED
+from prompt_api.integrations.label_studio.task_values import resolved
 from prompt_api.integrations.label_studio.wire import Task
 from shared.contract.errors import InvalidPrompt
 
@@ -111,8 +117,54 @@ BOMB = '<!DOCTYPE View [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;">]><View>&b;
         (BOMB, "document type"),
         ('<!DOCTYPE View SYSTEM "file:///etc/passwd"><View/>', "document type"),
         ("<View>" + "<Header/>" * 10_000 + "</View>", "more than 10000 tags"),
+        ("<View>" * 200 + "</View>" * 200, "more than 100 tags inside each other"),
     ],
 )
 def test_what_is_not_a_label_config_is_refused(xml: str, words: str) -> None:
     with pytest.raises(InvalidPrompt, match=words):
         parse_label_config(xml)
+
+
+RECORDED = json.loads((Path(__file__).parent / "label_studio_configs.json").read_text(encoding="utf-8"))
+"""What the editor of Label Studio 1.23.2 makes of label configs: `treeToModel` and `extractNames` of its core/Tree.tsx
+and `parseValue` of its utils/data.js, run in Node with jsdom. `toname` is null for a tag that works on nothing."""
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda recorded: recorded["case"])
+def test_a_label_config_is_read_as_label_studio_reads_it(recorded: dict[str, Any]) -> None:
+    found = parse_label_config(recorded["xml"], recorded["data"])
+    images = {name: resolved(tag.source, recorded["data"]) or "" for name, tag in found.images.items()}
+    assert images == recorded["images"]
+    controls = [
+        {"type": tag.kind, "name": tag.name, "toname": ",".join(tag.to_names) or None, "labels": tag.labels}
+        for tag in found.controls
+        if tag.kind in (*MASK_TAGS, "labels")
+    ]
+    assert controls == recorded["controls"]
+
+
+REPEATER = '<View><Repeater on="$pages"><Image name="page_{{idx}}" value="$pages[{{idx}}]"/></Repeater></View>'
+
+
+def test_each_task_has_its_own_repetitions() -> None:
+    configs = LabelConfigs(REPEATER)
+    for pages in (["a.jpg"], ["b.jpg", "c.jpg"], []):
+        task = Task(data={"pages": pages})
+        assert configs.of(task).pictures(task) == pages
+    plain = LabelConfigs(brush("mask"))
+    assert plain.of(Task(data={})) is plain.of(Task(data={"pages": []}))
+
+
+def test_repetitions_are_bounded_over_all_tasks() -> None:
+    configs = LabelConfigs(REPEATER)
+    task = Task(data={"pages": ["a.jpg"] * (MAX_REPEATED // 3)})
+    configs.of(task)
+    with pytest.raises(InvalidPrompt, match="Repeater"):
+        configs.of(task)
+
+
+@pytest.mark.parametrize(
+    "path", ["$", "$a[", "$a]", "$a[-1]", "$a[1]", "$a[99999999999999999999]", "$a.b", "$..", "$b.c", "x $a"]
+)
+def test_a_path_that_leads_nowhere_is_no_value(path: str) -> None:
+    assert resolved(path, {"a": ["one"], "b": 7}) in (None, "$", ["one"])

@@ -33,6 +33,7 @@ def fetched(url: str, reference: str = "/data/upload/1/a.jpg", token: str = "", 
         ("/data/upload/1/a.jpg", "/data/upload/1/a.jpg"),
         ("/data/local-files/?d=set/my%20cup.jpg", "/data/local-files/?d=set/my%20cup.jpg"),
         ("/data/local-files/?d=set/my cup.jpg", "/data/local-files/?d=set/my%20cup.jpg"),
+        ("/data/local-files?d=set/a.jpg", "/data/local-files?d=set/a.jpg"),
         ("/data/upload/1/чашка.jpg", "/data/upload/1/%D1%87%D0%B0%D1%88%D0%BA%D0%B0.jpg"),
         ("https://labels.example/data/upload/1/a.jpg", "/data/upload/1/a.jpg"),
         ("https://labels.example:443/data/upload/1/a.jpg", "/data/upload/1/a.jpg"),
@@ -75,6 +76,7 @@ def test_an_instance_may_be_served_under_a_path(reference: str) -> None:
         "/data/upload/%2e%2e/%2E%2E/api/current-user/token",
         "/data/upload/1/..%5c..%5capi",
         "/data/uploads.jpg",
+        "/data/local-files-of-others?d=a.jpg",
         "/tasks/x/resolve/",
         "data/upload/1/a.jpg",
         "/data/upload/1/a.jpg\r\nX-Injected: 1",
@@ -231,3 +233,11 @@ def test_images_are_remembered_for_a_time_and_the_oldest_go_first() -> None:
     recent.put("b", "id of b")
     now = 11.0
     assert [recent.get(name) for name in ("b", "c")] == ["id of b", None]
+
+
+def test_a_redirect_to_what_is_no_url_is_refused() -> None:
+    with (
+        studio(lambda *_: (302, {"Location": "http://[::1/a"}, b"")) as (url, _),
+        pytest.raises(ImageUnreachable, match="not a URL"),
+    ):
+        fetched(url)

@@ -52,6 +52,26 @@ test("a click before a refinement is answered goes on refining the same mask", (
   assert.equal(prompts.withPoint(prompts.withPoint(step, there), here).base, "token-0");
 });
 
+test("points that only exclude select nothing and leave nothing to ask", () => {
+  const first = prompts.withPoint(prompts.BLANK, there);
+  const second = prompts.withPoint(first, there);
+  for (const step of [first, second]) {
+    assert.ok(prompts.onlyExcludes(step));
+    assert.deepEqual(step.masks, []);
+    assert.equal(prompts.chosenMask(step), null);
+  }
+  const both = prompts.withPoint(second, here);
+  assert.equal(both.masks, null);
+  assert.deepEqual(prompts.requestFor(both), {
+    prompts: [{ points: [[30, 40], [30, 40], [10, 20]], labels: [0, 0, 1] }],
+    multimask: true,
+    format: "rle",
+  });
+  assert.equal(prompts.withBox(first, [1, 2, 3, 4]).masks, null);
+  const box = prompts.withBox(prompts.BLANK, [1, 2, 3, 4]);
+  assert.equal(prompts.withPoint(box, there).masks, null);
+});
+
 test("a box keeps the points and refines no mask", () => {
   const step = answered(prompts.withPoint(prompts.BLANK, here), 0.9);
   assert.deepEqual(prompts.requestFor(prompts.withBox(step, [1, 2, 3, 4])), {

@@ -62,7 +62,7 @@ test("an answer that comes after the next click goes to its own step, and is sho
 
 test("after a clear, no earlier mask is shown before the next answer", () => {
   const cleared = commit(answered(clicked(START), 0.9), { step: prompts.BLANK });
-  assert.equal(shownStep(clicked(cleared, there)).masks, null);
+  assert.equal(shownStep(clicked(cleared, here)).masks, null);
 });
 
 test("keeping and deleting an object can be undone", () => {

@@ -8,10 +8,11 @@ from threading import BoundedSemaphore
 from prompt_api.access.owners import Owners
 from prompt_api.access.scopes import Quota
 from prompt_api.integrations.label_studio.asker import Asker
-from prompt_api.integrations.label_studio.config import LabelConfig, parse_label_config
+from prompt_api.integrations.label_studio.cloud_storage import reachable
+from prompt_api.integrations.label_studio.config import LabelConfig, LabelConfigs
 from prompt_api.integrations.label_studio.pictures import TaskPictures
 from prompt_api.integrations.label_studio.prompting import Interaction, interaction
-from prompt_api.integrations.label_studio.regions import regions
+from prompt_api.integrations.label_studio.regions import regions, shown_score
 from prompt_api.integrations.label_studio.wire import Prediction, PredictRequest, Region, Task
 from prompt_api.masks.runs import ColumnRuns
 from prompt_api.service.images import ImageService, ImageState, ImageStatus
@@ -71,13 +72,15 @@ class LabelStudioBackend:
         context = request.params.context if request.params else None
         drawn = interaction(context.result) if context else None
         asker.spend(Quota.PROMPTS, drawn.count if drawn else 1)
-        config = parse_label_config(request.label_config)
+        configs = LabelConfigs(request.label_config)
         if context is None:
-            self._pictures.warm((one for task in request.tasks for one in config.pictures(task)), asker)
+            found_in = ((task, one) for task in request.tasks for one in configs.of(task).pictures(task))
+            self._pictures.warm((reachable(one, task.id) for task, one in found_in), asker)
             return [[] for _ in request.tasks]
         if len(request.tasks) != 1:
             raise InvalidPrompt("a context belongs to one task")
-        found = self._interactive(request.tasks[0], config, drawn, asker) if drawn else []
+        (task,) = request.tasks
+        found = self._interactive(task, configs.of(task), drawn, asker) if drawn else []
         score = min((region["score"] for region in found), default=0.0)
         return [{"model_version": self.model_version, "score": score, "result": found}]
 
@@ -85,7 +88,7 @@ class LabelStudioBackend:
         self._pictures.close()
 
     def _interactive(self, task: Task, config: LabelConfig, drawn: Interaction, asker: Asker) -> list[Region]:
-        reference = config.picture(task, drawn.to_name, drawn.page)
+        reference = reachable(config.picture(task, drawn.to_name, drawn.page), task.id)
         try:
             state = self._settled(reference, asker)
             if state.error is not None:
@@ -133,7 +136,7 @@ class LabelStudioBackend:
         found: list[Region] = []
         for masks, target in zip(answer.results, targets, strict=True):
             best: MaskAnswer = max(masks, key=lambda mask: mask.score)
-            found += regions(best.mask.payload, best.score, target, drawn.to_name, drawn.page)
+            found += regions(best.mask.payload, shown_score(best.score), target, drawn.to_name, drawn.page)
         return found
 
 

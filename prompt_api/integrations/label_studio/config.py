@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from xml.parsers import expat
 
+from prompt_api.integrations.label_studio.config_tree import OBJECT_TAGS, ConfigNode, Expansion, parse_tree
+from prompt_api.integrations.label_studio.task_values import resolved
 from prompt_api.integrations.label_studio.wire import Task
 from shared.contract.errors import InvalidPrompt
 
 MASK_TAGS = ("brushlabels", "polygonlabels", "brush", "polygon")
 """The tags, in lower case, whose regions can hold a mask."""
-
-MAX_TAGS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +21,11 @@ class ImageTag:
 
     Attributes:
         name: the name that other tags have in `toName`.
-        key: name of the task's value that holds the image or the list of its pages.
+        source: says where in the task the image or the list of its pages is, such as `$page.image`.
     """
 
     name: str
-    key: str
+    source: str
 
 
 @dataclass(slots=True)
@@ -83,17 +82,17 @@ class LabelConfig:
         tag = self.images.get(to_name)
         if tag is None:
             raise InvalidPrompt(f"the label config has no Image named {to_name!r}")
-        value: Any = task.data.get(tag.key)
+        value: Any = resolved(tag.source, task.data)
         if isinstance(value, list):
             page = page or 0
             value = value[page] if page < len(value) else None
         if not isinstance(value, str) or not value:
-            raise InvalidPrompt(f"the task has no image under {tag.key!r}")
+            raise InvalidPrompt(f"the task has no image under {tag.source.removeprefix('$')!r}")
         return value
 
     def pictures(self, task: Task) -> list[str]:
         """Return the references to all images of the task."""
-        values = [task.data.get(tag.key) for tag in self.images.values()]
+        values = [resolved(tag.source, task.data) for tag in self.images.values()]
         flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
         return [one for one in flat if isinstance(one, str) and one]
 
@@ -123,60 +122,66 @@ class LabelConfig:
         return next((tag for tag in tags if tag.takes(label)), None)
 
 
-def parse_label_config(xml: str) -> LabelConfig:
-    """Parse a labeling configuration.
+class LabelConfigs:
+    """The label config of each task of a request. Tasks have different ones only if it has a `Repeater`."""
+
+    def __init__(self, xml: str) -> None:
+        """Raises:
+        InvalidPrompt: `xml` is not a label config that can be read; see `parse_tree`.
+        """
+        self._root = parse_tree(xml)
+        self._expansion = Expansion()
+        self._common = None if self._expansion.has_repeater(self._root) else _config(self._root)
+
+    def of(self, task: Task) -> LabelConfig:
+        """Return the label config of `task`.
+
+        Raises:
+            InvalidPrompt: its repeaters make too many tags of it.
+        """
+        if self._common is not None:
+            return self._common
+        return _config(self._expansion.expanded(self._root, task.data))
+
+
+def parse_label_config(xml: str, data: Mapping[str, Any] | None = None) -> LabelConfig:
+    """Parse the label config of one task whose values are `data`.
 
     Raises:
-        InvalidPrompt: it is not XML, has too many tags, or has a document type, whose entities could expand to any
-            size.
+        InvalidPrompt: as `LabelConfigs`.
     """
-    reader = _Reader()
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = reader.doctype
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    try:
-        parser.Parse(xml, True)
-    except expat.ExpatError as error:
-        raise InvalidPrompt(f"label_config is not XML: {error}") from None
-    return LabelConfig({tag.name: tag for tag in reader.images}, tuple(reader.controls))
+    return LabelConfigs(xml).of(Task(data=dict(data or {})))
 
 
-class _Reader:
-    """Collects tags while the parser reads them."""
+def _config(root: ConfigNode) -> LabelConfig:
+    """Collect the tags as Label Studio's editor does.
 
-    def __init__(self) -> None:
-        self.images: list[ImageTag] = []
-        self.controls: list[ControlTag] = []
-        self._open: list[ControlTag | None] = []
-        self._seen = 0
+    A tag without `toName` works on the only object tag, if there is just one.
+    """
+    named = [node for node in root.walk() if node.name]
+    objects = [node.name for node in named if node.kind in OBJECT_TAGS]
+    default = objects[0] if len(objects) == 1 else ""
+    images: dict[str, ImageTag] = {}
+    controls: list[ControlTag] = []
+    for node in named:
+        attributes = node.attributes
+        if node.kind == "image":
+            source = attributes.get("valuelist") or attributes.get("value", "")
+            images[node.name] = ImageTag(node.name, source)
+        elif node.kind not in {*OBJECT_TAGS, "label"}:
+            to_names = (attributes.get("toname") or default).split(",")
+            names = tuple(name.strip() for name in to_names)
+            controls.append(ControlTag(node.kind, node.name, names, [*_labels(node)]))
+    return LabelConfig(images, tuple(controls))
 
-    def doctype(self, *_: object) -> None:
-        raise InvalidPrompt("label_config must not have a document type")
 
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self._seen += 1
-        if self._seen > MAX_TAGS:
-            raise InvalidPrompt(f"label_config has more than {MAX_TAGS} tags")
-        control = None
-        name = attributes.get("name")
-        if tag == "Image" and name:
-            source = attributes.get("valueList") or attributes.get("value", "")
-            self.images.append(ImageTag(name, source.removeprefix("$")))
-        elif tag == "Label":
-            self._add_label(attributes)
-        elif name:
-            control = ControlTag(tag.lower(), name, tuple(attributes.get("toName", "").split(",")))
-            self.controls.append(control)
-        around = self._open[-1] if self._open else None
-        self._open.append(control or around)
-
-    def end(self, _tag: str) -> None:
-        self._open.pop()
-
-    def _add_label(self, attributes: dict[str, str]) -> None:
-        around = self._open[-1] if self._open else None
-        # Label Studio writes a label's alias instead of its value, if it has one.
-        label = attributes.get("alias") or attributes.get("value")
-        if around is not None and label:
-            around.labels.append(label)
+def _labels(control: ConfigNode) -> Iterator[str]:
+    """Yield the labels of a tag, but not those of a named tag inside it."""
+    for node in control.children:
+        if node.kind == "label":
+            # Label Studio writes a label's alias instead of its value, if it has one.
+            label = node.attributes.get("alias") or node.attributes.get("value")
+            if label:
+                yield label
+        elif not node.name:
+            yield from _labels(node)

@@ -103,6 +103,9 @@ class _LimitedSocket:
         self._wrapped = wrapped
         self._limits = limits
 
+    def getpeername(self) -> Any:
+        return self._wrapped.getpeername()
+
     def sendall(self, data: Any) -> None:
         self._wrapped.settimeout(self._limits.left())  # it limits the whole of `sendall`
         self._wrapped.sendall(data)

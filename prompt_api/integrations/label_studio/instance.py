@@ -1,20 +1,24 @@
 """Fetches task images from the one configured Label Studio, and from no other address.
 
 A task's image reference is user input, so it must not make this service send requests to other machines. Only paths
-under which Label Studio keeps images are requested, only on the configured origin. Redirects obey the same rules.
+under which Label Studio keeps images are requested, only on the configured origin. Redirects obey the same rules, with
+one exception: for an image in cloud storage, Label Studio itself redirects to the storage. That redirect is followed
+once, without the token, and only to an address that `addresses` allows.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from prompt_api.integrations.label_studio.credentials import Credentials
+from prompt_api.integrations.label_studio.addresses import is_allowed
+from prompt_api.integrations.label_studio.credentials import Credentials, NoToken
 from prompt_api.integrations.label_studio.exchange import LimitedConnection, Limits
 from shared.contract.errors import ConfigurationError, ImageTooLarge, ImageUnreachable
 
@@ -29,8 +33,12 @@ MAX_TOKEN_ANSWER = 64 * 1024
 CHUNK = 256 * 1024
 
 _MEDIA = re.compile(
-    r"/data/(upload|local-files)/|/storage-data/uploaded/|/(tasks|projects)/[0-9]+/(resolve|presign)/", re.ASCII
+    r"/data/upload/|/data/local-files(/|$)|/storage-data/uploaded/|/(tasks|projects)/[0-9]+/(resolve|presign)/",
+    re.ASCII,
 )
+_IN_STORAGE = re.compile(r"/(tasks|projects)/[0-9]+/(resolve|presign)/", re.ASCII)
+"""The paths from which Label Studio redirects to a storage."""
+
 _PLAIN = re.compile(r"[!-~]+", re.ASCII)
 _TREACHEROUS = re.compile(r"[\x00-\x1f\x7f\\]")
 """Control characters, which URL parsers drop silently, and the backslash, which some parsers treat as a slash."""
@@ -40,16 +48,24 @@ class LabelStudioInstance:
     """Fetches images from the configured Label Studio. Thread-safe. It keeps no connection open."""
 
     def __init__(
-        self, url: str, credentials: Credentials, *, max_bytes: int, clock: Callable[[], float] = time.monotonic
+        self,
+        url: str,
+        credentials: Credentials,
+        *,
+        max_bytes: int,
+        aliases: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
             url: address of Label Studio, with its path if it is served under one.
             max_bytes: most bytes of an image.
+            aliases: further addresses that tasks have for the same Label Studio. Requests go to `url`.
 
         Raises:
-            ConfigurationError: `url` is not an http or https address.
+            ConfigurationError: `url` or an alias is not an http or https address.
         """
         self._base = _configured(url)
+        self._names = (self._base, *(_configured(alias, "SAM_LABEL_STUDIO_ALIASES") for alias in aliases))
         self._credentials = credentials
         self._max_bytes = max_bytes
         self._clock = clock
@@ -69,13 +85,13 @@ class LabelStudioInstance:
             raise ImageUnreachable(f"{shown!r} has characters that are not allowed in a URL")
         try:
             parts = urlsplit(reference)
-            elsewhere = bool(parts.scheme or parts.netloc) and _origin(parts) != _origin(self._base)
+            name = self._name_in(parts)
         except ValueError:
             raise ImageUnreachable(f"{shown!r} is not a URL") from None
-        if elsewhere or parts.username is not None:
+        if name is None or parts.username is not None:
             raise ImageUnreachable(f"{shown!r} is not on the Label Studio of SAM_LABEL_STUDIO_URL")
         prefix = self._base.path
-        path = parts.path if prefix and parts.path.startswith(f"{prefix}/") else prefix + parts.path
+        path = prefix + (parts.path.removeprefix(name.path) if _is_under(name, parts.path) else parts.path)
         within = unquote(path.removeprefix(prefix))
         if not _MEDIA.match(within) or ".." in within.split("/") or "\\" in within:
             raise ImageUnreachable(f"{shown!r} is not where Label Studio keeps images, such as /data/upload/")
@@ -104,11 +120,50 @@ class LabelStudioInstance:
                 return body
             if status in (301, 302, 303, 307, 308) and location and redirects < MAX_REDIRECTS:
                 redirects += 1
-                target = self.target(urljoin(self._base.geturl() + target.removeprefix(self._base.path), location))
+                if self._leads_to_storage(target, location):
+                    return self._from_storage(location, limits)
+                target = self._redirected(target, location)
             elif status == 401 and not retried and self._credentials.refused(header):
                 retried = True
             else:
                 raise ImageUnreachable(_reason(status))
+
+    def _name_in(self, parts: SplitResult) -> SplitResult | None:
+        """Return the name of this Label Studio that a reference has, or None if it has another origin.
+
+        A path alone has the name of the configured address.
+        """
+        if not parts.scheme and not parts.netloc:
+            return self._base
+        found = [name for name in self._names if _origin(parts) == _origin(name)]
+        return next((name for name in found if _is_under(name, parts.path)), found[0] if found else None)
+
+    def _redirected(self, target: str, location: str) -> str:
+        """Return the target to which Label Studio redirects from `target`. It raises as `self.target` does."""
+        try:
+            reference = urljoin(self._base.geturl() + target.removeprefix(self._base.path), location)
+        except ValueError:
+            raise ImageUnreachable("Label Studio redirects to what is not a URL") from None
+        return self.target(reference)
+
+    def _leads_to_storage(self, target: str, location: str) -> bool:
+        """Return whether Label Studio redirects from `target` to a storage outside itself."""
+        if not _IN_STORAGE.match(target.removeprefix(self._base.path)) or _TREACHEROUS.search(location):
+            return False
+        try:
+            parts = urlsplit(location)
+            return parts.scheme in ("http", "https") and self._name_in(parts) is None
+        except ValueError:
+            return False
+
+    def _from_storage(self, url: str, limits: Limits) -> bytes:
+        """Fetch an image from the storage that Label Studio points to. No redirect is followed from there."""
+        parts = urlsplit(url)
+        try:
+            storage = _Storage(f"{parts.scheme}://{parts.netloc}", self._base, self._max_bytes, self._clock)
+        except ConfigurationError:
+            raise ImageUnreachable("Label Studio points to a storage whose address cannot be used") from None
+        return storage.image(parts, limits)
 
     def _access_token(self, token: str, limits: Limits) -> str:
         body = json.dumps({"refresh": token}).encode()
@@ -161,14 +216,68 @@ class LabelStudioInstance:
         return bytes(received)
 
 
-def _configured(url: str) -> SplitResult:
+class _Storage(LabelStudioInstance):
+    """The storage of a task's image. It gets no token, because the URL from Label Studio is signed."""
+
+    def __init__(
+        self, url: str, label_studio: SplitResult, max_bytes: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(url, NoToken(), max_bytes=max_bytes, clock=clock)
+        self._label_studio = label_studio
+
+    def image(self, url: SplitResult, limits: Limits) -> bytes:
+        """Fetch the image at `url`, which is on this storage.
+
+        Raises:
+            ImageUnreachable: the storage refuses, is unreachable or slow, or its address is not allowed.
+            ImageTooLarge: the image is too large.
+        """
+        target = quote(f"{url.path or '/'}?{url.query}" if url.query else url.path, safe="%/?&=:;,@+$!*'()~[]") or "/"
+        try:
+            status, _, body = self._exchange(target, {}, most=self._max_bytes, limits=limits)
+        except ImageUnreachable as error:
+            raise ImageUnreachable(error.detail.replace("Label Studio", "the storage of the image")) from None
+        if status != 200:
+            raise ImageUnreachable(f"the storage of the image answers with status {status}")
+        return body
+
+    def _connection(self, limits: Limits) -> LimitedConnection:
+        """Connect, and check the address of the other end. No name can then lead to another address later."""
+        connection = super()._connection(limits)
+        try:
+            connection.connect()
+            storage = connection.sock.getpeername()[0]
+            allowed = is_allowed(storage, lambda: _addresses(self._label_studio))
+        except TimeoutError:
+            connection.close()
+            raise ImageUnreachable("Label Studio does not answer in time") from None
+        except (OSError, HTTPException) as error:
+            connection.close()
+            raise ImageUnreachable(f"Label Studio cannot be reached: {error or type(error).__name__}") from None
+        if not allowed:
+            connection.close()
+            raise ImageUnreachable(f"Label Studio points to an address that is not allowed: {storage}")
+        return connection
+
+
+def _addresses(url: SplitResult) -> list[str]:
+    """Return the addresses of the host in `url`."""
+    return [str(found[4][0]) for found in socket.getaddrinfo(url.hostname, None, type=socket.SOCK_STREAM)]
+
+
+def _is_under(name: SplitResult, path: str) -> bool:
+    """Return whether `path` begins with the path under which Label Studio is served at `name`."""
+    return bool(name.path) and path.startswith(f"{name.path}/")
+
+
+def _configured(url: str, setting: str = "SAM_LABEL_STUDIO_URL") -> SplitResult:
     try:
         parts = urlsplit(url.rstrip("/"))
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
     if not valid or parts.username is not None or parts.query or parts.fragment or not _PLAIN.fullmatch(url):
-        raise ConfigurationError(f"SAM_LABEL_STUDIO_URL={url!r} is not an address like https://labels.example.org")
+        raise ConfigurationError(f"{setting}={url!r} is not an address like https://labels.example.org")
     return parts
 
 

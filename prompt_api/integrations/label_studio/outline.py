@@ -12,20 +12,32 @@ from shared.contract.models import SAM1
 LEAST_PART = 0.01
 """A part of the mask is left out if its area is smaller than this share of the largest part."""
 
+FRAME_PIXELS = 2.0
+"""Greatest tolerance in pixels of the model's 1024 frame."""
+
 LEAST_TOLERANCE = 1.5
-"""Least tolerance in pixels. It smooths the pixel steps of a mask in a small image."""
+"""In a small image the greatest tolerance is this many pixels, so that it smooths the pixel steps of a mask."""
+
+FINEST = 0.5
+"""Tolerances below this many pixels are not tried. The polygon then is the mask's own border."""
+
+LEAST_IOU = 0.97
+"""Least IoU of a polygon with its part of the mask."""
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def outlines(runs: ColumnRuns) -> list[list[list[float]]]:
     """Return the outer borders of the mask's parts, the largest first, as rings of `[x, y]`.
 
-    The points are in percent of width and height. The lines stay within about two pixels of the mask's border, in
-    pixels of the model's 1024 frame. Holes are filled, because Label Studio's polygons cannot have holes.
+    The points are in percent of width and height. The tolerance follows the frame: two pixels of the model's 1024
+    frame. It is smaller for a small object, whose polygon otherwise would lose its shape: the greatest tolerance whose
+    polygon has an IoU of at least `LEAST_IOU` with the object. Holes are filled, because Label Studio's polygons cannot
+    have holes.
     """
     height, width = runs.size
-    tolerance = max(LEAST_TOLERANCE, 2 * max(height, width) / SAM1.frame.side)
+    tolerance = max(LEAST_TOLERANCE, FRAME_PIXELS * max(height, width) / SAM1.frame.side)
     rings = [np.array(polygon["outer"], dtype=np.float64) for polygon in encode_polygons(runs)]
     rings.sort(key=_area, reverse=True)
     wanted = [ring for ring in rings if _area(ring) >= LEAST_PART * _area(rings[0])]
@@ -33,31 +45,114 @@ def outlines(runs: ColumnRuns) -> list[list[list[float]]]:
 
 
 def _simplified(ring: Floats, tolerance: float) -> Floats:
-    simple = simplify_ring(ring, tolerance)
-    return simple if len(simple) > 2 else ring  # the whole ring is smaller than the tolerance
+    """Return the points of the ring for the greatest tolerance, up to `tolerance`, that keeps its shape."""
+    needed = needed_tolerances(ring, FINEST)
+    coarse = ring[needed > tolerance]
+    if _keeps_shape(coarse, ring):
+        return coarse
+    steps = np.unique(needed[(needed > FINEST) & (needed <= tolerance)])[::-1]
+    # A smaller tolerance adds points. Search for the first step with enough of them.
+    low, high = 0, len(steps)
+    while low < high:
+        middle = (low + high) // 2
+        if _keeps_shape(ring[needed >= steps[middle]], ring):
+            high = middle
+        else:
+            low = middle + 1
+    return _without_spare(ring, needed, needed >= steps[low]) if low < len(steps) else ring
+
+
+def _without_spare(ring: Floats, needed: Floats, kept: NDArray[np.bool_]) -> Floats:
+    """Leave out further points while the shape is kept, those first that the least tolerance leaves out."""
+    kept = kept.copy()
+    for point in sorted(np.flatnonzero(kept), key=lambda index: float(needed[index])):
+        kept[point] = False
+        kept[point] = not _keeps_shape(ring[kept], ring)
+    return ring[kept]
+
+
+def _keeps_shape(simple: Floats, ring: Floats) -> bool:
+    return len(simple) > 2 and filled_iou(simple, ring) >= LEAST_IOU
+
+
+def filled_iou(simple: Floats, ring: Floats) -> float:
+    """Return the IoU of the pixels whose centres lie in two closed rings (N, 2), by the even-odd rule.
+
+    Programs differ on centres that lie exactly on a line of `simple`. All of them count as wrong here.
+    """
+    inner, outer, wanted = _crossings(simple, _NUDGE), _crossings(simple, -_NUDGE), _crossings(ring, 0.0)
+    on_a_line = _difference(inner, outer)
+    different = (_difference(inner, wanted) + _difference(outer, wanted) + on_a_line) / 2
+    # The sum of both areas is twice the part in both and once what is different.
+    together = _filled(inner) + _filled(wanted) + different
+    return 1 - 2 * different / together if together else 0.0
+
+
+_NUDGE = 1e-6
+"""Moves centres off a line to one side, in pixels."""
+
+_COLUMNS = 1 << 20
+"""More than an image can have."""
+
+
+def _crossings(ring: Floats, nudge: float) -> Ints:
+    """Return where the ring crosses the middle of a row: row * `_COLUMNS` + the first column whose centre is beyond.
+
+    Args:
+        nudge: added to each x.
+    """
+    start, stop = ring, np.roll(ring, -1, axis=0)
+    low, high = (np.ceil(bound(start[:, 1], stop[:, 1]) - 0.5).astype(np.int64) for bound in (np.minimum, np.maximum))
+    rows = high - low
+    edge = np.repeat(np.arange(len(ring)), rows)
+    row = np.arange(rows.sum()) - np.repeat(np.cumsum(rows) - rows, rows) + low[edge]
+    (x0, y0), (x1, y1) = start[edge].T, stop[edge].T
+    x = x0 + (row + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+    crossings: Ints = row * _COLUMNS + np.ceil(x + nudge - 0.5).astype(np.int64)
+    return crossings
+
+
+def _filled(crossings: Ints) -> int:
+    """Return the number of pixels between each odd crossing and the next."""
+    ordered = np.sort(crossings)
+    return int((ordered[1::2] - ordered[::2]).sum())
+
+
+def _difference(one: Ints, other: Ints) -> int:
+    """Return the number of pixels that only one of two rings has, by their crossings."""
+    return _filled(np.concatenate([one, other]))
 
 
 def simplify_ring(ring: Floats, tolerance: float) -> Floats:
-    """Return the (M, 2) points of the closed (N, 2) ring whose polygon is within `tolerance` of all other points.
+    """Return the (M, 2) points of the closed (N, 2) ring whose polygon is within `tolerance` of all other points."""
+    return ring[needed_tolerances(ring, tolerance) > tolerance]
+
+
+def needed_tolerances(ring: Floats, finest: float) -> Floats:
+    """Return for each point of the closed (N, 2) ring the tolerance below which it is kept; 0 if that is not known.
+
+    Args:
+        finest: the least tolerance of interest. The points for a tolerance from it on are those with greater numbers.
 
     Source: Douglas and Peucker, 1973, applied to the two halves between the first point and the point farthest from it.
     """
     far = int(np.argmax(((ring - ring[0]) ** 2).sum(axis=1)))
     closed = np.concatenate([ring, ring[:1]])
-    keep = np.zeros(len(closed), dtype=bool)
-    keep[[0, far]] = True
-    open_spans = [(0, far), (far, len(ring))]
+    needed = np.zeros(len(closed))
+    needed[[0, far]] = np.inf
+    open_spans = [(0, far, np.inf), (far, len(ring), np.inf)]
     while open_spans:
-        start, stop = open_spans.pop()
+        start, stop, around = open_spans.pop()
         if stop - start < 2:
             continue
         distance = _distance(closed[start + 1 : stop], closed[start], closed[stop])
         worst = int(np.argmax(distance))
-        if distance[worst] > tolerance:
+        if distance[worst] > finest:
             middle = start + 1 + worst
-            keep[middle] = True
-            open_spans += [(start, middle), (middle, stop)]
-    return closed[:-1][keep[:-1]]
+            # A point is reached only if the one that split its span is kept.
+            needed[middle] = min(float(distance[worst]), around)
+            open_spans += [(start, middle, needed[middle]), (middle, stop, needed[middle])]
+    return needed[:-1]
 
 
 def _distance(points: Floats, start: Floats, stop: Floats) -> Floats:

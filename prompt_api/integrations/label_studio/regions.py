@@ -15,6 +15,14 @@ from prompt_api.masks.runs import ColumnRuns
 _OWN_LABELS = ("brushlabels", "polygonlabels")
 
 
+def shown_score(predicted: float) -> float:
+    """Return the IoU that a model predicts as a score from 0 to 1, as Label Studio's schema wants it.
+
+    A model can predict an IoU above 1.
+    """
+    return min(max(predicted, 0.0), 1.0)
+
+
 def regions(runs: ColumnRuns, score: float, target: MaskTarget, to_name: str, page: int | None) -> Iterator[Region]:
     """Yield the mask as regions of the target's tag: one for a brush, or one per part for polygons.
 
@@ -22,7 +30,7 @@ def regions(runs: ColumnRuns, score: float, target: MaskTarget, to_name: str, pa
     of its own, as Label Studio stores it.
 
     Args:
-        score: the IoU that the model predicts.
+        score: the IoU that the model predicts, from 0 to 1.
         page: index of the page if the `Image` tag has several, otherwise None.
     """
     if not runs.area:

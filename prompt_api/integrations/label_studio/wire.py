@@ -167,7 +167,7 @@ class Region(TypedDict):
         image_rotation: always 0, because the region refers to the image without rotation.
         item_index: index of the page if the `Image` tag has several.
         value: the mask and its labels.
-        score: the IoU that the model predicts.
+        score: the IoU that the model predicts, from 0 to 1.
     """
 
     id: str

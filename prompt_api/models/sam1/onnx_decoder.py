@@ -178,14 +178,15 @@ def _decoded(session: OnnxSession, inputs: Mapping[str, NDArray[Any]], area: Siz
 def sparse_prompt(prompt: Prompt) -> tuple[Floats, Floats]:
     """Return points (N, 2) and labels (N,) of all sparse tokens, in the order of `PromptEncoder.forward`.
 
-    Points without a box are followed by a padding point. The corners of a box come last. A mask alone gives N = 0.
+    Points without a box are followed by a padding point. A box may also be among the points, with labels 2 and 3. The
+    corners of a box come last. A mask alone gives N = 0.
     """
     points = [np.asarray(prompt.points, np.float32).reshape(-1, 2)]
     labels = [np.asarray(prompt.labels, np.float32)]
     if prompt.box is not None:
         points.append(np.asarray(prompt.box, np.float32).reshape(2, 2))
         labels.append(_CORNER_LABELS)
-    elif prompt.points.size:
+    elif prompt.points.size and not (prompt.labels > 1).any():
         points.append(np.zeros((1, 2), np.float32))
         labels.append(_PADDING_LABEL)
     return np.concatenate(points), np.concatenate(labels)

@@ -45,6 +45,7 @@ export function sparseTokens({ points, labels, box }, size) {
   const placed = toResizedFrame([...points, ...corners], size);
   if (box) return { points: placed, labels: Float32Array.from([...labels, ...CORNERS]) };
   if (points.length === 0) return { points: placed, labels: new Float32Array(0) };
+  if (labels.some((label) => label > 1)) return { points: Float32Array.from(placed), labels: Float32Array.from(labels) };
   return { points: Float32Array.from([...placed, 0, 0]), labels: Float32Array.from([...labels, PADDING]) };
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Callable
 from threading import Event
@@ -14,6 +15,7 @@ from pycocotools import mask as coco
 from prompt_api.http.routes.label_studio import MAX_NOTICE
 from prompt_api.integrations.label_studio import backend, wire
 from prompt_api.integrations.label_studio.pictures import MAX_WARMING
+from prompt_api.integrations.label_studio.regions import shown_score
 from tests.support.label_studio import (
     BRUSH,
     DATA_URL,
@@ -25,6 +27,7 @@ from tests.support.label_studio import (
     STORED,
     TASK,
     WIDTH,
+    Answer,
     Background,
     request,
     studio,
@@ -292,3 +295,45 @@ def test_bodies_are_bounded(make_world: Callable[..., World]) -> None:
     world = make_world(max_upload_bytes=10_000)
     answer = world.client.post("/label-studio/predict", data=b" " * 10_001)
     assert (answer.status_code, answer.json["code"]) == (413, "request-too-large")
+
+
+def test_an_image_in_cloud_storage_comes_by_way_of_label_studio(
+    make_world: Callable[..., World], background: Background
+) -> None:
+    def bucket_answers(*_: object) -> Answer:
+        return 200, {}, PICTURE
+
+    with studio(bucket_answers) as (bucket, asked_bucket):
+        redirect = {"Location": f"{bucket}/a.png?X-Amz-Signature=0f"}
+        with studio(lambda *_: (303, redirect, b"")) as (url, asked):
+            world = make_world(label_studio_url=url, label_studio_token="secret", background=background)
+            cloud = {**TASK, "data": {"image": "s3://bucket/a.png"}}
+            world.client.post("/label-studio/predict", json=request(task=cloud, context=False))
+            background.finish()
+            world.ready_image(PICTURE)
+            assert predicted(world, POINT, task=cloud)["result"]
+    uri = base64.urlsafe_b64encode(b"s3://bucket/a.png").decode()
+    assert asked == [("GET", f"/tasks/3/presign/?fileuri={uri}", "Token secret")]
+    assert asked_bucket == [("GET", "/a.png?X-Amz-Signature=0f", None)]
+
+
+def test_a_task_may_carry_a_further_name_of_label_studio(make_world: Callable[..., World]) -> None:
+    with studio(lambda *_: (200, {}, PICTURE)) as (url, asked):
+        world = make_world(label_studio_url=url, label_studio_aliases="https://labels.example, http://studio:8080")
+        world.ready_image(PICTURE)
+        named = {**TASK, "data": {"image": "http://studio:8080/data/local-files?d=a.png"}}
+        assert predicted(world, POINT, task=named)["result"]
+    assert [path for _, path, _ in asked] == ["/data/local-files?d=a.png"]
+
+
+def test_a_mask_of_an_image_in_a_repeater_goes_to_the_tags_beside_it(world: World) -> None:
+    config = """<View><Repeater on="$images"><Image name="image_{{idx}}" value="$images[{{idx}}]"/>
+      <BrushLabels name="mask_{{idx}}" toName="image_{{idx}}"><Label value="Cup"/></BrushLabels></Repeater></View>"""
+    task = {**TASK, "data": {"images": [DATA_URL.replace("png", "jpeg"), DATA_URL]}}
+    (region,) = predicted(ready(world), {**POINT, "to_name": "image_1"}, task=task, config=config)["result"]
+    assert (region["from_name"], region["to_name"]) == ("mask_1", "image_1")
+
+
+@pytest.mark.parametrize(("predicted_iou", "shown"), [(1.0127, 1.0), (-0.01, 0.0), (0.93, 0.93)])
+def test_a_score_is_what_label_studio_allows(predicted_iou: float, shown: float) -> None:
+    assert shown_score(predicted_iou) == shown

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from pycocotools import mask as coco
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from prompt_api.models.sam1.unsplit import build_unsplit
 from prompt_api.openapi import label_studio, samples
 from prompt_api.openapi.document import build
 from prompt_api.openapi.refusals import FRAMEWORK
@@ -31,6 +33,7 @@ from shared.contract.keys import EmbeddingKey
 from shared.contract.models import FAKE
 from shared.contract.settings import Settings
 from tests.support.world import World, png
+from tests.unit.decoder_material import random_weights
 
 CONTRACT = Path(__file__).parents[3] / "docs" / "http-api.md"
 CLICK = {"points": [[40, 30]], "labels": [1]}
@@ -290,7 +293,36 @@ def test_the_decoder_can_be_downloaded_as_documented(
         assert set(response.get("content", {})) == ({answer.mimetype} if answer.data else set())
         assert set(response.get("headers", {})) <= set(answer.headers.keys())
     assert world.client.get("/v1/models").json["models"][0]["links"]["decoder"] == "/v1/models/fake/decoder.onnx"
+    form = world.client.get("/v1/models/fake/decoder.onnx?form=torch")
+    assert (form.status_code, form.json["code"]) == (422, "invalid-parameter")
     schema_of(closed(document), responses["416"]["content"][problems.MEDIA_TYPE]["schema"]).validate(answer.json)
+
+
+def test_the_decoder_comes_in_the_form_of_metas_export(
+    world: World, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    graph = tmp_path / "decoder.onnx"
+    graph.write_bytes(build_unsplit(random_weights()).SerializeToString())
+    monkeypatch.setitem(world.services.decoder_files, "fake", graph)  # type: ignore[arg-type]
+    url = "/v1/models/fake/decoder.onnx"
+    plain, meta = (world.client.get(url, query_string={"form": form}, buffered=True) for form in ("plain", "meta"))
+    assert plain.data == world.client.get(url, buffered=True).data == graph.read_bytes()
+    assert meta.headers["ETag"] != plain.headers["ETag"]
+    described = document["paths"]["/v1/models/{name}/decoder.onnx"]["get"]["description"]
+    for answer in (plain, meta):
+        loaded = onnx.load_from_string(answer.data).graph
+        for value in (*loaded.input, *loaded.output):
+            assert f"`{value.name}` (" in described
+    assert "orig_im_size" in {value.name for value in loaded.input}
+
+    def asked(**headers: str) -> TestResponse:
+        return world.client.get(f"{url}?form=meta", headers=headers, buffered=True)
+
+    assert asked(**{"If-None-Match": meta.headers["ETag"]}).status_code == 304
+    part = asked(Range="bytes=10-19")
+    assert (part.status_code, part.data) == (206, meta.data[10:20])
+    assert part.headers["Content-Range"] == f"bytes 10-19/{len(meta.data)}"
+    assert asked(Range=f"bytes={len(meta.data)}-").status_code == 416
 
 
 def test_a_failed_image_is_what_the_document_says(world: World, document: dict[str, Any]) -> None:

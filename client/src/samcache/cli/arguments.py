@@ -111,7 +111,7 @@ def _segment(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_segment(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    if not (options.point or options.point_bg or options.box):
+    if not (options.point or options.box):  # --point-bg alone selects nothing
         parser.error("segment needs at least one --point or a --box")
     if options.index and not options.multimask:
         parser.error("--single gives one mask, so --index can only be 0")

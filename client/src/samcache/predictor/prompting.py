@@ -14,13 +14,20 @@ from numpy.typing import NDArray
 from samcache.arrays.frame import LOW_RES_SIZE, Size
 from samcache.arrays.logits import full_size_logits, logits_of, logits_text
 from samcache.arrays.rle import mask_of_rle
-from samcache.errors import UnexpectedAnswer
+from samcache.errors import InvalidPrompt, UnexpectedAnswer
 from samcache.predictor.transform import to_original
 from samcache.service.flows import Prompt
 from samcache.service.resources import Mask
 
 Predicted = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 """Masks (K, H, W) bool, or float32 logits; scores (K,) float32; low-res logits (K, 256, 256) float32."""
+
+
+MAX_POINTS = 64
+"""Most points of one prompt that the service takes."""
+
+_PADDING, _FIRST_CORNER, _SECOND_CORNER = -1, 2, 3
+_LABELS = (1, 0, _PADDING, _FIRST_CORNER, _SECOND_CORNER)
 
 
 class KnownLogits:
@@ -61,17 +68,19 @@ def single_prompt(
 
     Raises:
         AssertionError: there are points without labels. The words are SamPredictor's.
-        ValueError: an array has another shape than documented.
+        ValueError: an array has another shape than documented, or labels have no meaning.
+        InvalidPrompt: there are more points than the service takes.
     """
     prompt: dict[str, Any] = {}
     if point_coords is not None:
         assert point_labels is not None, "point_labels must be supplied if point_coords is supplied."
-        prompt |= _points(_shaped(point_coords, (-1, 2), "point_coords"), np.asarray(point_labels))
+        points = _shaped(point_coords, (-1, 2), "point_coords")
+        prompt = _points(points, np.asarray(point_labels).reshape(-1), has_box=box is not None)
     if box is not None:
-        prompt["box"] = _shaped(np.asarray(box).reshape(-1), (4,), "box").tolist()
+        prompt = _with_box(prompt, _shaped(np.asarray(box).reshape(-1), (4,), "box"))
     if mask_input is not None:
         prompt |= _mask(_shaped(mask_input, (1, LOW_RES_SIZE, LOW_RES_SIZE), "mask_input")[0], known)
-    return prompt
+    return _affordable(prompt)
 
 
 def batched_prompts(
@@ -79,29 +88,40 @@ def batched_prompts(
 ) -> list[Prompt]:
     """Prompts from the arguments of `SamPredictor.predict_torch`: tensors or arrays, in SAM's input frame.
 
+    A batch whose prompts have different numbers of points is padded with the label -1, as for the original, or is a
+    list of arrays (N, 2) and (N,), which the original does not take.
+
     Raises:
         AssertionError: there are points without labels.
-        ValueError: an array has another shape than documented, or two batches differ in size.
+        ValueError: an array has another shape than documented, labels have no meaning, or two batches differ in size.
+        InvalidPrompt: a prompt has more points than the service takes.
     """
-    columns: list[list[dict[str, Any]]] = []
+    rows: list[Any] = []
+    labels: list[Any] = []
     if point_coords is not None:
         assert point_labels is not None, "point_labels must be supplied if point_coords is supplied."
-        points = to_original(_shaped(array_of(point_coords), (-1, -1, 2), "point_coords"), original)
-        labels = array_of(point_labels)
-        if len(points) != len(labels):
-            raise ValueError(f"{len(points)} batches of points with {len(labels)} of labels")
-        columns.append([_points(*pair) for pair in zip(points, labels, strict=True)])
-    if boxes is not None:
-        corners = to_original(_shaped(array_of(boxes), (-1, 4), "boxes").reshape(-1, 2, 2), original)
-        columns.append([{"box": box} for box in corners.reshape(-1, 4).tolist()])
+        rows, labels = [*point_coords], [*point_labels]
+        if len(rows) != len(labels):
+            raise ValueError(f"{len(rows)} batches of points with {len(labels)} of labels")
+    corners = None if boxes is None else _shaped(array_of(boxes), (-1, 4), "boxes").reshape(-1, 2, 2)
+    masks = None
     if mask_input is not None:
         masks = _shaped(array_of(mask_input), (-1, 1, LOW_RES_SIZE, LOW_RES_SIZE), "mask_input")
-        columns.append([_mask(mask[0], known) for mask in masks])
-    if len({len(column) for column in columns}) > 1:
-        raise ValueError(f"batches of different sizes: {[len(column) for column in columns]}")
-    if not columns:
-        return [{}]
-    return [{name: value for part in parts for name, value in part.items()} for parts in zip(*columns, strict=True)]
+    sizes = [len(part) for part in (None if point_coords is None else rows, corners, masks) if part is not None]
+    if len({*sizes}) > 1:
+        raise ValueError(f"batches of different sizes: {sizes}")
+    prompts: list[Prompt] = []
+    for number in range(sizes[0] if sizes else 1):
+        prompt: dict[str, Any] = {}
+        if rows:
+            points = to_original(_shaped(array_of(rows[number]), (-1, 2), "a prompt of point_coords"), original)
+            prompt = _points(points, array_of(labels[number]).reshape(-1), has_box=corners is not None)
+        if corners is not None:
+            prompt = _with_box(prompt, to_original(corners[number], original).reshape(4))
+        if masks is not None:
+            prompt |= _mask(masks[number][0], known)
+        prompts.append(_affordable(prompt))
+    return prompts
 
 
 def chunks(prompts: Sequence[Prompt], most: int) -> Iterator[Sequence[Prompt]]:
@@ -157,10 +177,49 @@ def like_the_arguments(arrays: Predicted, *arguments: Any) -> tuple[Any, ...]:
     return arrays
 
 
-def _points(coords: NDArray[Any], labels: NDArray[Any]) -> dict[str, Any]:
+def _points(coords: NDArray[Any], labels: NDArray[Any], *, has_box: bool) -> dict[str, Any]:
+    """The members of a prompt for points (N, 2) with labels (N,).
+
+    The labels 2 and 3 are the corners of a box. SamPredictor itself gives them no meaning; segment_anything's ONNX
+    export does.
+    """
     if not len(coords):
         return {}
-    return {"points": coords.tolist(), "labels": [int(label) for label in labels.reshape(-1)]}
+    if len(coords) != len(labels):
+        raise ValueError(f"{len(coords)} points with {len(labels)} labels")
+    kinds = [int(label) for label in labels]
+    corners = [kinds.count(_FIRST_CORNER), kinds.count(_SECOND_CORNER)]
+    if any(kind not in _LABELS for kind in kinds) or (corners != [0, 0] and (corners != [1, 1] or has_box)):
+        raise ValueError(
+            "labels are 1 (foreground), 0 (background) and -1 (padding), or one 2 and one 3 for the corners of a box; "
+            f"these are {kinds}"
+        )
+    # The place of padding means nothing, so it may be anything, and not even a number.
+    points = np.where(labels[:, None] == _PADDING, 0.0, coords)
+    return {"points": points.tolist(), "labels": kinds}
+
+
+def _with_box(prompt: dict[str, Any], box: NDArray[np.float64]) -> dict[str, Any]:
+    """`prompt` with a box. SamPredictor takes corners in any order, and order matters to SAM."""
+    x0, y0, x1, y1 = box.tolist()
+    if x0 < x1 and y0 < y1:
+        return {**prompt, "box": [x0, y0, x1, y1]}
+    points, labels = prompt.get("points", []), prompt.get("labels", [])
+    return {
+        **prompt,
+        "points": [*points, [x0, y0], [x1, y1]],
+        "labels": [*labels, _FIRST_CORNER, _SECOND_CORNER],
+    }
+
+
+def _affordable(prompt: Prompt) -> Prompt:
+    count = len(prompt.get("points", []))
+    if count > MAX_POINTS:
+        raise InvalidPrompt(
+            f"a prompt has {count} points, padding and corners included; the service takes at most {MAX_POINTS}, "
+            "and one prompt cannot be split"
+        )
+    return prompt
 
 
 def _mask(logits: NDArray[Any], known: KnownLogits) -> dict[str, Any]:

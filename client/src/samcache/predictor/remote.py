@@ -89,8 +89,9 @@ class RemoteSamPredictor(Connected, PredictorCore):
 
         Args:
             point_coords: (N, 2), (x, y) in pixels of the image.
-            point_labels: (N,), 1 for foreground, 0 for background.
-            box: (4,) or (1, 4), (x0, y0, x1, y1) in pixels.
+            point_labels: (N,), 1 for foreground, 0 for background, -1 for padding; one 2 and one 3 are the corners of
+                a box. At most 64.
+            box: (4,) or (1, 4), (x0, y0, x1, y1) in pixels. As for the original, the corners may be swapped.
             mask_input: (1, 256, 256) low-res logits of an earlier answer.
             multimask_output: True gives three masks, False one.
             return_logits: True gives logits at the size of the image in place of masks.
@@ -102,7 +103,7 @@ class RemoteSamPredictor(Connected, PredictorCore):
         Raises:
             RuntimeError: no image is set.
             AssertionError: there are points without labels.
-            ValueError: an array has another shape.
+            ValueError: an array has another shape, or labels have no meaning.
             SamCacheError: the service refuses the prompt or does not answer.
         """
         flow = self._predict_one(
@@ -122,8 +123,8 @@ class RemoteSamPredictor(Connected, PredictorCore):
         """Masks for a batch of B prompts, whose coordinates `transform` has brought into SAM's input frame.
 
         Args: tensors or arrays.
-            point_coords: (B, N, 2) or None.
-            point_labels: (B, N) or None.
+            point_coords: (B, N, 2), or a list of B arrays (N, 2) with any N each, or None.
+            point_labels: (B, N), or a list of B arrays (N,), or None. Label -1 pads a prompt with fewer points.
             boxes: (B, 4) or None.
             mask_input: (B, 1, 256, 256) or None.
 
