@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from shared.contract.errors import ImageTooLarge, InvalidImage
+from shared.contract.errors import ImageTooLarge, InvalidImage, RequestError, UnsupportedImage
 from shared.contract.geometry import MAX_SIDE, Size
+from shared.images.formats.jpeg import END_MARKER
+from shared.images.formats.parts import Parts
 from shared.images.formats.structure import Structure, read_structure
 
 # The plugins are called directly, because `Image.open` warns at 89 MP and may turn a JPEG into an MPO.
-_PLUGINS: dict[str, type[ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
+_PLUGINS: dict[str, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "TIFF": TiffImageFile,
+    "BMP": BmpImageFile,
+    "AVIF": AvifImageFile,
+}
+"""Pillow's readers by the name in `PICTURE_FORMATS`. That of HEIC comes with the extra `heic`."""
 
 DECODE_SECONDS = 20.0
 """Seconds of CPU time that decoding one image may take. The largest ordinary photo, 50 MP, needs 2 to 4."""
@@ -49,7 +66,7 @@ class ImageInfo:
     """Format and size of an upload.
 
     Attributes:
-        format: `JPEG`, `PNG` or `WEBP`.
+        format: a name of `PICTURE_FORMATS`.
         original: (height, width) in pixels after the EXIF orientation. All coordinates refer to this size.
     """
 
@@ -63,7 +80,7 @@ def inspect_image(data: bytes, *, max_pixels: int) -> ImageInfo:
     Truncation is found if the container shows it. A file that passes can still fail to decode.
 
     Raises:
-        UnsupportedImage: the upload is not a still JPEG, PNG or WEBP (GIF, TIFF, MPO, animations, text, …).
+        UnsupportedImage: the upload has none of `PICTURE_FORMATS`, or is an animation (GIF, text, …).
         InvalidImage: the upload is empty, broken, truncated or has no pixels.
         ImageTooLarge: the image has more than `max_pixels` pixels, or a side longer than `MAX_SIDE`.
     """
@@ -75,9 +92,11 @@ def decode_image(data: bytes, *, max_pixels: int, clock: Callable[[], float] = t
     """Decode an upload to the pixels that a viewer shows.
 
     The EXIF orientation is applied. Colour profiles are ignored, as in SAM's training and inference. Transparent
-    pixels are composited over white, the usual colour of the page behind them. 16-bit samples keep their high byte, as
-    in Pillow and OpenCV for colour images. CMYK and YCCK (also with Adobe's inverted values), grey and palette images
-    become RGB. `decoding_bytes` says how much memory it takes at most.
+    pixels are composited over white, the usual colour of the page behind them. 16-bit grey, and TIFF of more than 8
+    bits or of floats, is stretched from its least to its greatest value, each channel by itself: such files often use a
+    small part of their range. Other 16-bit samples keep their high byte, as in Pillow and OpenCV. CMYK and YCCK (also
+    with Adobe's inverted values), grey and palette images become RGB. If there are several pages or pictures, the first
+    is taken, or the one that the file calls its primary. `decoding_bytes` says how much memory it takes at most.
 
     Args:
         clock: returns the CPU time of this thread in seconds. With it, an image does not count as invalid because the
@@ -138,21 +157,131 @@ def _accepted(data: bytes, max_pixels: int) -> Structure:
 
 def _decoded(data: bytes, structure: Structure, clock: Callable[[], float]) -> Image.Image:
     """Return the stored pixels as RGB, before the EXIF orientation. The decoder gets only the essential bytes."""
-    parts = structure.parts
-    essential = _Clocked(b"".join(memoryview(data)[start:stop] for start, stop in parts.essential), clock)
+    parts, name = structure.parts, structure.format
     try:
-        image = _PLUGINS[structure.format](essential)
-        image.decodermaxblock = _BLOCK
-        if image.size == parts.stored[::-1]:  # compared before `load` allocates
-            image.load()
-            return _to_rgb(image, parts.bit_depth)
-    except MemoryError:
+        plugin = _plugin(name)
+        deadline = clock() + DECODE_SECONDS
+        files = [_Clocked(_file(data, parts, tail), clock, deadline) for tail in parts.tails]
+        if len(files) > 1:  # each channel of the picture is one grey image
+            planes = [_samples(_loaded(plugin, file, parts), parts) for file in files]
+            return _from_samples([plane.reshape(parts.stored) for plane in planes], parts.bands)
+        image = _loaded(plugin, files[0], parts)
+        if parts.channels == 3 and parts.words:
+            samples = _samples(image, parts)
+            return _from_samples([samples[..., channel] for channel in range(3)], "RGB")
+        if not parts.ended:
+            _check_whole(image, data, parts, lambda file: _Clocked(file, clock, deadline))
+        if parts.stretched and image.mode in ("RGB", "RGBA", "CMYK"):
+            low = _loaded(plugin, files[0], parts, low_bytes=True)
+            return _from_samples(_joined(image, low), "".join(image.getbands()))
+        return _to_rgb(image, parts)
+    except (RequestError, MemoryError):
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, …
         if not _has_memory_for(parts.stored):
-            raise MemoryError(f"there is too little memory to decode a {structure.format}") from error
-        raise InvalidImage(f"the {structure.format} cannot be decoded: {error}") from error
-    raise InvalidImage(f"the {structure.format} contradicts itself about its size")
+            raise MemoryError(f"there is too little memory to decode a {name}") from error
+        raise InvalidImage(f"the {name} cannot be decoded: {error}") from error
+
+
+def _plugin(name: str) -> type[ImageFile]:
+    if name == "AVIF" and not features.check("avif"):
+        raise UnsupportedImage("this service's worker cannot read AVIF: its Pillow was built without it")
+    if name != "HEIC":
+        return _PLUGINS[name]
+    try:
+        from pillow_heif import HeifImageFile  # noqa: PLC0415 - an extra, which only workers need
+    except ImportError:
+        raise UnsupportedImage("this service's worker cannot read HEIC: it runs without the extra `heic`") from None
+    plugin: type[ImageFile] = HeifImageFile
+    return plugin
+
+
+def _file(data: bytes, parts: Parts, tail: bytes) -> bytes:
+    view = memoryview(data)
+    return b"".join([parts.head, *(view[start:stop] for start, stop in parts.essential), tail])
+
+
+def _loaded(plugin: type[ImageFile], file: _Clocked, parts: Parts, *, low_bytes: bool = False) -> ImageFile:
+    """Return the decoded image.
+
+    Args:
+        low_bytes: keep the low byte of each 16-bit colour sample, where Pillow keeps the high one.
+    """
+    file.seek(0)
+    image = plugin(file)
+    image.decodermaxblock = _BLOCK
+    height, width = parts.stored
+    if parts.words:
+        width *= parts.channels * np.dtype(parts.words).itemsize
+    if image.size != (width, height):  # compared before `load` allocates
+        raise InvalidImage(f"the {image.format} contradicts itself about its size")
+    if low_bytes or (image.tile and image.tile[0].codec_name == "libtiff"):
+        order = _swapped if low_bytes else _native
+        image.tile = [_relaid(tile, order) for tile in image.tile]
+    image.load()
+    if image.size != (width, height):  # some plugins learn the size only while they decode
+        raise InvalidImage(f"the {image.format} contradicts itself about its size")
+    return image
+
+
+def _relaid(tile: Any, order: Callable[[str], str]) -> Any:
+    """Return one of Pillow's tiles with another raw mode, which comes first in its arguments."""
+    return tile._replace(args=(order(tile.args[0]), *tile.args[1:]))
+
+
+def _native(raw_mode: str) -> str:
+    """Return Pillow's name of the layout that libtiff gives: samples in this machine's byte order, not the file's.
+
+    Pillow forgets that for signed numbers and floats.
+    """
+    return _NATIVE.get(raw_mode, raw_mode) if sys.byteorder == "little" else raw_mode
+
+
+_NATIVE = {"F;32BF": "F;32F", "I;16BS": "I;16S", "I;32BS": "I;32S"}
+
+
+def _swapped(raw_mode: str) -> str:
+    """Return Pillow's name of the same 16-bit layout with the bytes of each sample the other way round."""
+    layout, order = raw_mode[:-1], raw_mode[-1]
+    is_little = order == "L" or (order == "N" and sys.byteorder == "little")
+    return layout + ("B" if is_little else "L")
+
+
+_JUNK = (0xFE, 0xAA, 0x55)
+"""Bytes that stand for missing data. No two of them begin with the same two bits, nor do zeros, which libjpeg takes."""
+_READ_AHEAD = 8
+"""Bytes that libjpeg takes in advance. Without them it does not finish the last row."""
+
+
+def _check_whole(image: ImageFile, data: bytes, parts: Parts, clocked: Callable[[bytes], _Clocked]) -> None:
+    """Check that a JPEG without an end marker holds all of its pixels.
+
+    A decoder takes what stands behind a cut for the missing data. So what stands there must change nothing. That of a
+    single scan writes each row once it has its data. So each row must be written, whatever was there before.
+
+    Raises:
+        InvalidImage: some pixels are missing.
+    """
+    plugin, pixels = type(image), np.asarray(image)
+    if parts.scans == 1:
+        files = (clocked(_file(data, parts, bytes([byte]) * _READ_AHEAD)) for byte in _JUNK)
+        levels = (0, 255, 127)
+        found = (_painted_over(plugin(file), level) for file, level in zip(files, levels, strict=True))
+    else:
+        files = (clocked(_file(data, parts, bytes([byte]) * 400 + END_MARKER)) for byte in _JUNK)
+        found = (np.asarray(_loaded(plugin, file, parts)) for file in files)
+    if not all(np.array_equal(pixels, each) for each in found):
+        raise InvalidImage("the JPEG is truncated: it ends inside a scan")
+
+
+def _painted_over(image: ImageFile, level: int) -> NDArray[np.uint8]:
+    """Decode as far as it goes, and return the pixels. Where no row is written, they have the given level."""
+    image.decodermaxblock = _BLOCK
+    canvas = Image.new(image.mode, image.size, (level,) * len(image.getbands()))
+    image.im = canvas.im
+    with suppress(OSError):  # "image file is truncated": the end marker is missing
+        image.load()
+    return np.asarray(canvas)
 
 
 def _has_memory_for(size: Size) -> bool:
@@ -168,12 +297,12 @@ def _has_memory_for(size: Size) -> bool:
 
 
 class _Clocked(BytesIO):
-    """Bytes that can be read only for `DECODE_SECONDS` of the clock's time."""
+    """Bytes that can be read only until the clock shows `end`."""
 
-    def __init__(self, data: bytes, clock: Callable[[], float]) -> None:
+    def __init__(self, data: bytes, clock: Callable[[], float], end: float) -> None:
         super().__init__(data)
         self._clock = clock
-        self._end = clock() + DECODE_SECONDS
+        self._end = end
 
     def read(self, size: int | None = -1) -> bytes:
         if self._clock() > self._end:
@@ -181,22 +310,91 @@ class _Clocked(BytesIO):
         return super().read(size)
 
 
-def _to_rgb(image: Image.Image, bit_depth: int) -> Image.Image:
+def _to_rgb(image: Image.Image, parts: Parts) -> Image.Image:
     transparency = image.info.get("transparency")
-    if image.mode.startswith("I"):  # 16-bit grey; `convert` would clip it to white
-        samples = np.asarray(image)
-        grey = (samples >> 8).astype(np.uint8)
-        if transparency is not None:
-            grey[samples == transparency] = 255
+    if parts.stretched:
+        samples = _samples(image, parts)
+        hidden = samples == transparency if transparency is not None else None
+        grey = _stretched(samples, hidden)
+        if parts.inverted:
+            np.subtract(255, grey, out=grey)
+        if hidden is not None:
+            grey[hidden] = 255
         return Image.fromarray(grey).convert("RGB")
     if transparency is not None and image.mode in ("1", "L", "RGB"):
-        image.info["transparency"] = _eight_bit(transparency, bit_depth)
+        image.info["transparency"] = _eight_bit(transparency, parts.bit_depth)
+    return _over_white(image)
+
+
+def _over_white(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGB", image.size, (255, 255, 255))
         white.paste(rgba, mask=rgba)
         return white
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _samples(image: Image.Image, parts: Parts) -> NDArray[Any]:
+    """Return the samples as (H, W), or as (H, W, channels) where the image has more than one."""
+    pixels = np.asarray(image)
+    if not parts.words:
+        return pixels
+    samples = pixels.view(np.dtype(parts.words))
+    return samples if parts.channels == 1 else samples.reshape(*parts.stored, parts.channels)
+
+
+_ROWS_AT_ONCE = 256
+"""Rows that are stretched at once, so that the numbers between take little memory."""
+
+
+def _stretched(samples: NDArray[Any], hidden: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+    """Return the samples with the least at 0 and the greatest at 255. One value alone becomes 0.
+
+    Args:
+        hidden: samples that do not count, because they are transparent. NaN and infinity never count: NaN becomes 0.
+    """
+    least, greatest = math.inf, -math.inf
+    for rows in _blocks(samples):
+        seen = samples[rows]
+        if hidden is not None:
+            seen = seen[~hidden[rows]]
+        if seen.dtype.kind == "f":
+            seen = seen[np.isfinite(seen)]
+        if seen.size:
+            least, greatest = min(least, float(seen.min())), max(greatest, float(seen.max()))
+    scale = 255 / (greatest - least) if greatest > least else 0.0
+    result = np.zeros(samples.shape, np.uint8)
+    if scale:
+        for rows in _blocks(samples):
+            values = (np.clip(samples[rows].astype(np.float64), least, greatest) - least) * scale + 0.5
+            result[rows] = np.nan_to_num(values, copy=False)
+    return result
+
+
+def _blocks(samples: NDArray[Any]) -> Iterator[slice]:
+    for start in range(0, samples.shape[0], _ROWS_AT_ONCE):
+        yield slice(start, start + _ROWS_AT_ONCE)
+
+
+def _joined(high: Image.Image, low: Image.Image) -> list[NDArray[Any]]:
+    """Return the 16-bit channels of an image that Pillow gives as two images of bytes."""
+    return [
+        np.asarray(above).astype(np.uint16) << 8 | np.asarray(below)
+        for above, below in zip(high.split(), low.split(), strict=True)
+    ]
+
+
+def _from_samples(channels: list[NDArray[Any]], bands: str) -> Image.Image:
+    """Return the RGB image of wide channels, each stretched by itself.
+
+    The alpha channel keeps its high byte instead: its least value is not always transparent.
+    """
+    eight_bit = [
+        (channel >> 8).astype(np.uint8) if band == "A" else _stretched(channel)
+        for channel, band in zip(channels, bands, strict=True)
+    ]
+    return _over_white(Image.merge(bands, [Image.fromarray(channel) for channel in eight_bit]))
 
 
 def _eight_bit(sample: int | tuple[int, ...], bit_depth: int) -> int | tuple[int, ...]:

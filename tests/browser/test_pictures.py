@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from PIL import Image
 from selenium.webdriver.remote.webelement import WebElement
@@ -178,6 +179,19 @@ def test_every_exif_orientation_is_shown_as_the_service_sees_it(
         for pixels in shown[4:]:
             for (x, y), pixel in zip(places, pixels, strict=True):
                 assert pixel == pytest.approx(expected[y, x].tolist(), abs=12), (suffix, orientation, x, y)
+
+
+def test_a_picture_that_the_browser_does_not_show_comes_from_the_service(page: Page, pictures: Pictures) -> None:
+    photo = pictures.photo()
+    with Image.open(photo) as image:
+        tiff, heic = photo.with_name("scan.tif"), photo.with_name("phone.heic")
+        image.save(tiff, "TIFF")
+        pillow_heif.from_pillow(image).save(heic)
+    for file in (tiff, heic):
+        page.open(file)
+        page.wait_until(lambda name=file.name: page.text("name") == name)
+        _keep(page, file.stem)
+    assert page.labels() == ["phone"]
 
 
 def _open_two(page: Page, pictures: Pictures) -> None:
