@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +21,12 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from shared.contract.errors import ImageTooLarge, InvalidImage, RequestError, UnsupportedImage
 from shared.contract.geometry import MAX_SIDE, Size
+from shared.images.deep import picture_of
 from shared.images.formats.jpeg import END_MARKER
 from shared.images.formats.parts import Parts
 from shared.images.formats.structure import Structure, read_structure
+from shared.images.formats.tiff import MOST_PIECE, MOST_PIECE_PER_PIXEL
+from shared.images.stretching import stretched
 
 # The plugins are called directly, because `Image.open` warns at 89 MP and may turn a JPEG into an MPO.
 _PLUGINS: dict[str, type[ImageFile]] = {
@@ -42,9 +42,13 @@ _PLUGINS: dict[str, type[ImageFile]] = {
 DECODE_SECONDS = 20.0
 """Seconds of CPU time that decoding one image may take. The largest ordinary photo, 50 MP, needs 2 to 4."""
 
-_BYTES_PER_PIXEL = {"JPEG": 12, "PNG": 12, "WEBP": 22}
+_BYTES_PER_PIXEL = {"JPEG": 12, "PNG": 12, "WEBP": 22, "TIFF": 16, "BMP": 12, "AVIF": 22, "HEIC": 22}
+_MORE_FOR_STRETCHING, _MORE_FOR_CHECKING = 4, 6
 """Most bytes of memory per pixel that decoding takes, resizing included. Measured with Pillow 13 on images of 50 MP of
 every kind (progressive, CMYK, with transparency, 16 bit, lossless). The least was 10."""
+
+_ROWS_BYTES = 1 << 25
+"""Bytes for the rows of a TIFF that are stretched at once."""
 
 _BLOCK = 8192
 """Bytes given to a decoder at once. The clock is read before each block: a decoder cannot be stopped inside one."""
@@ -125,14 +129,29 @@ def decoding_bytes(data: bytes) -> int:
     Raises:
         UnsupportedImage, InvalidImage: as in `inspect_image`.
     """
-    structure = read_structure(data)
-    height, width = structure.oriented
-    return _BYTES_PER_PIXEL[structure.format] * height * width + len(data)
+    return _decoding_bytes(read_structure(data)) + len(data)
 
 
 def most_decoding_bytes(max_pixels: int, max_bytes: int) -> int:
     """Return the most that `decoding_bytes` returns for uploads within both limits."""
-    return max(_BYTES_PER_PIXEL.values()) * max_pixels + max_bytes
+    pieces = max(MOST_PIECE, MOST_PIECE_PER_PIXEL * max_pixels)
+    return max(max(_BYTES_PER_PIXEL.values()) * max_pixels, _unpacking_bytes(max_pixels, pieces)) + max_bytes
+
+
+def _decoding_bytes(structure: Structure) -> int:
+    height, width = structure.oriented
+    parts = structure.parts
+    per_pixel = _BYTES_PER_PIXEL[structure.format]
+    if not parts.ended:
+        per_pixel += _MORE_FOR_CHECKING
+    elif parts.stretched:
+        per_pixel += _MORE_FOR_STRETCHING
+    return max(per_pixel * height * width, _unpacking_bytes(height * width, parts.piece_bytes))
+
+
+def _unpacking_bytes(pixels: int, piece: int) -> int:
+    """Return the most memory while a TIFF is unpacked: the picture so far, one piece in two forms, some rows."""
+    return 4 * pixels + 2 * piece + _ROWS_BYTES if piece else 0
 
 
 def _accepted(data: bytes, max_pixels: int) -> Structure:
@@ -161,24 +180,20 @@ def _decoded(data: bytes, structure: Structure, clock: Callable[[], float]) -> I
     try:
         plugin = _plugin(name)
         deadline = clock() + DECODE_SECONDS
-        files = [_Clocked(_file(data, parts, tail), clock, deadline) for tail in parts.tails]
-        if len(files) > 1:  # each channel of the picture is one grey image
-            planes = [_samples(_loaded(plugin, file, parts), parts) for file in files]
-            return _from_samples([plane.reshape(parts.stored) for plane in planes], parts.bands)
-        image = _loaded(plugin, files[0], parts)
-        if parts.channels == 3 and parts.words:
-            samples = _samples(image, parts)
-            return _from_samples([samples[..., channel] for channel in range(3)], "RGB")
+
+        def load(file: bytes, size: tuple[int, int] = parts.stored[::-1]) -> ImageFile:
+            return _loaded(plugin, _Clocked(file, clock, deadline), size)
+
+        if parts.bands is not None:
+            return _over_white(picture_of(parts.bands, data, load))
+        image = load(_file(data, parts, parts.tail))
         if not parts.ended:
             _check_whole(image, data, parts, lambda file: _Clocked(file, clock, deadline))
-        if parts.stretched and image.mode in ("RGB", "RGBA", "CMYK"):
-            low = _loaded(plugin, files[0], parts, low_bytes=True)
-            return _from_samples(_joined(image, low), "".join(image.getbands()))
         return _to_rgb(image, parts)
     except (RequestError, MemoryError):
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, …
-        if not _has_memory_for(parts.stored):
+        if not _has_memory_for(structure):
             raise MemoryError(f"there is too little memory to decode a {name}") from error
         raise InvalidImage(f"the {name} cannot be decoded: {error}") from error
 
@@ -201,56 +216,25 @@ def _file(data: bytes, parts: Parts, tail: bytes) -> bytes:
     return b"".join([parts.head, *(view[start:stop] for start, stop in parts.essential), tail])
 
 
-def _loaded(plugin: type[ImageFile], file: _Clocked, parts: Parts, *, low_bytes: bool = False) -> ImageFile:
-    """Return the decoded image.
-
-    Args:
-        low_bytes: keep the low byte of each 16-bit colour sample, where Pillow keeps the high one.
-    """
-    file.seek(0)
+def _loaded(plugin: type[ImageFile], file: _Clocked, size: tuple[int, int]) -> ImageFile:
+    """Return the decoded image, whose (width, height) must be `size`."""
     image = plugin(file)
     image.decodermaxblock = _BLOCK
-    height, width = parts.stored
-    if parts.words:
-        width *= parts.channels * np.dtype(parts.words).itemsize
-    if image.size != (width, height):  # compared before `load` allocates
+    if image.size != size:  # compared before `load` allocates
         raise InvalidImage(f"the {image.format} contradicts itself about its size")
-    if low_bytes or (image.tile and image.tile[0].codec_name == "libtiff"):
-        order = _swapped if low_bytes else _native
-        image.tile = [_relaid(tile, order) for tile in image.tile]
+    if image.format == "TIFF":  # the plugin would take memory itself, but only up to a limit of Pillow's own
+        image.im = Image.new(image.mode, size).im
     image.load()
-    if image.size != (width, height):  # some plugins learn the size only while they decode
+    if image.size != size:  # some plugins learn the size only while they decode
         raise InvalidImage(f"the {image.format} contradicts itself about its size")
     return image
-
-
-def _relaid(tile: Any, order: Callable[[str], str]) -> Any:
-    """Return one of Pillow's tiles with another raw mode, which comes first in its arguments."""
-    return tile._replace(args=(order(tile.args[0]), *tile.args[1:]))
-
-
-def _native(raw_mode: str) -> str:
-    """Return Pillow's name of the layout that libtiff gives: samples in this machine's byte order, not the file's.
-
-    Pillow forgets that for signed numbers and floats.
-    """
-    return _NATIVE.get(raw_mode, raw_mode) if sys.byteorder == "little" else raw_mode
-
-
-_NATIVE = {"F;32BF": "F;32F", "I;16BS": "I;16S", "I;32BS": "I;32S"}
-
-
-def _swapped(raw_mode: str) -> str:
-    """Return Pillow's name of the same 16-bit layout with the bytes of each sample the other way round."""
-    layout, order = raw_mode[:-1], raw_mode[-1]
-    is_little = order == "L" or (order == "N" and sys.byteorder == "little")
-    return layout + ("B" if is_little else "L")
 
 
 _JUNK = (0xFE, 0xAA, 0x55)
 """Bytes that stand for missing data. No two of them begin with the same two bits, nor do zeros, which libjpeg takes."""
 _READ_AHEAD = 8
 """Bytes that libjpeg takes in advance. Without them it does not finish the last row."""
+_ROWS_AT_ONCE = 256
 
 
 def _check_whole(image: ImageFile, data: bytes, parts: Parts, clocked: Callable[[bytes], _Clocked]) -> None:
@@ -262,35 +246,42 @@ def _check_whole(image: ImageFile, data: bytes, parts: Parts, clocked: Callable[
     Raises:
         InvalidImage: some pixels are missing.
     """
-    plugin, pixels = type(image), np.asarray(image)
+    plugin = type(image)
     if parts.scans == 1:
         files = (clocked(_file(data, parts, bytes([byte]) * _READ_AHEAD)) for byte in _JUNK)
         levels = (0, 255, 127)
         found = (_painted_over(plugin(file), level) for file, level in zip(files, levels, strict=True))
     else:
         files = (clocked(_file(data, parts, bytes([byte]) * 400 + END_MARKER)) for byte in _JUNK)
-        found = (np.asarray(_loaded(plugin, file, parts)) for file in files)
-    if not all(np.array_equal(pixels, each) for each in found):
+        found = (_loaded(plugin, file, image.size) for file in files)
+    if not all(_are_equal(image, each) for each in found):
         raise InvalidImage("the JPEG is truncated: it ends inside a scan")
 
 
-def _painted_over(image: ImageFile, level: int) -> NDArray[np.uint8]:
+def _are_equal(one: Image.Image, other: Image.Image) -> bool:
+    """Compare the pixels of two images of one size. Rows of them are copied, never a whole image."""
+    width, height = one.size
+    rows = ((0, top, width, min(top + _ROWS_AT_ONCE, height)) for top in range(0, height, _ROWS_AT_ONCE))
+    return all(np.array_equal(np.asarray(one.crop(each)), np.asarray(other.crop(each))) for each in rows)
+
+
+def _painted_over(image: ImageFile, level: int) -> Image.Image:
     """Decode as far as it goes, and return the pixels. Where no row is written, they have the given level."""
     image.decodermaxblock = _BLOCK
     canvas = Image.new(image.mode, image.size, (level,) * len(image.getbands()))
     image.im = canvas.im
     with suppress(OSError):  # "image file is truncated": the end marker is missing
         image.load()
-    return np.asarray(canvas)
+    return canvas
 
 
-def _has_memory_for(size: Size) -> bool:
+def _has_memory_for(structure: Structure) -> bool:
     """Return whether this process can have the memory that decoding takes.
 
     Pillow's decoders report a lack of memory as they report a broken file.
     """
     try:
-        np.empty(max(_BYTES_PER_PIXEL.values()) * size[0] * size[1], np.uint8)  # reserves memory and does not touch it
+        np.empty(_decoding_bytes(structure), np.uint8)  # reserves memory and does not touch it
     except MemoryError:
         return False
     return True
@@ -313,11 +304,9 @@ class _Clocked(BytesIO):
 def _to_rgb(image: Image.Image, parts: Parts) -> Image.Image:
     transparency = image.info.get("transparency")
     if parts.stretched:
-        samples = _samples(image, parts)
+        samples = np.asarray(image)
         hidden = samples == transparency if transparency is not None else None
-        grey = _stretched(samples, hidden)
-        if parts.inverted:
-            np.subtract(255, grey, out=grey)
+        grey = stretched(samples, hidden)
         if hidden is not None:
             grey[hidden] = 255
         return Image.fromarray(grey).convert("RGB")
@@ -333,68 +322,6 @@ def _over_white(image: Image.Image) -> Image.Image:
         white.paste(rgba, mask=rgba)
         return white
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _samples(image: Image.Image, parts: Parts) -> NDArray[Any]:
-    """Return the samples as (H, W), or as (H, W, channels) where the image has more than one."""
-    pixels = np.asarray(image)
-    if not parts.words:
-        return pixels
-    samples = pixels.view(np.dtype(parts.words))
-    return samples if parts.channels == 1 else samples.reshape(*parts.stored, parts.channels)
-
-
-_ROWS_AT_ONCE = 256
-"""Rows that are stretched at once, so that the numbers between take little memory."""
-
-
-def _stretched(samples: NDArray[Any], hidden: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
-    """Return the samples with the least at 0 and the greatest at 255. One value alone becomes 0.
-
-    Args:
-        hidden: samples that do not count, because they are transparent. NaN and infinity never count: NaN becomes 0.
-    """
-    least, greatest = math.inf, -math.inf
-    for rows in _blocks(samples):
-        seen = samples[rows]
-        if hidden is not None:
-            seen = seen[~hidden[rows]]
-        if seen.dtype.kind == "f":
-            seen = seen[np.isfinite(seen)]
-        if seen.size:
-            least, greatest = min(least, float(seen.min())), max(greatest, float(seen.max()))
-    scale = 255 / (greatest - least) if greatest > least else 0.0
-    result = np.zeros(samples.shape, np.uint8)
-    if scale:
-        for rows in _blocks(samples):
-            values = (np.clip(samples[rows].astype(np.float64), least, greatest) - least) * scale + 0.5
-            result[rows] = np.nan_to_num(values, copy=False)
-    return result
-
-
-def _blocks(samples: NDArray[Any]) -> Iterator[slice]:
-    for start in range(0, samples.shape[0], _ROWS_AT_ONCE):
-        yield slice(start, start + _ROWS_AT_ONCE)
-
-
-def _joined(high: Image.Image, low: Image.Image) -> list[NDArray[Any]]:
-    """Return the 16-bit channels of an image that Pillow gives as two images of bytes."""
-    return [
-        np.asarray(above).astype(np.uint16) << 8 | np.asarray(below)
-        for above, below in zip(high.split(), low.split(), strict=True)
-    ]
-
-
-def _from_samples(channels: list[NDArray[Any]], bands: str) -> Image.Image:
-    """Return the RGB image of wide channels, each stretched by itself.
-
-    The alpha channel keeps its high byte instead: its least value is not always transparent.
-    """
-    eight_bit = [
-        (channel >> 8).astype(np.uint8) if band == "A" else _stretched(channel)
-        for channel, band in zip(channels, bands, strict=True)
-    ]
-    return _over_white(Image.merge(bands, [Image.fromarray(channel) for channel in eight_bit]))
 
 
 def _eight_bit(sample: int | tuple[int, ...], bit_depth: int) -> int | tuple[int, ...]:

@@ -86,7 +86,7 @@ def _read(data: bytes, kind: str) -> Parts:
     alphas = [source for source, targets in file.references.get(b"auxl", []) if file.primary in targets]
     area = sum(_checked(file, number, kind) for number in [file.primary, *alphas][:_MOST_ALPHAS])
     height, width = file.size(file.primary, kind)
-    if area > 8 * height * width + _SLACK * _SLACK * 64:
+    if area > 3 * height * width + _SLACK * _SLACK * 64:
         raise InvalidImage(f"the {kind} is broken: its tiles cover far more than its picture")
     turns, axis = primary.turns & 3, primary.axis
     if kind == "AVIF":

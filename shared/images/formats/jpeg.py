@@ -25,6 +25,7 @@ END_MARKER = b"\xff\xd9"
 # Any number of FF may precede a marker. Other bytes in front of it are skipped, as libjpeg and the browsers do.
 _MARKER = re.compile(rb"\xff+[^\x00\xff]")
 # Entropy-coded data holds FF only before 00 (a literal FF), a restart marker, or another FF (padding).
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
@@ -40,8 +41,8 @@ def read_jpeg(data: bytes) -> Parts:
         struct.error, IndexError: the file ends inside a field.
     """
     stored: Size | None = None
-    exif, scans, ended, restarts = b"", 0, False, False
-    coverage = _Coverage()
+    exif, scans, ended, interval = b"", 0, False, 0
+    coverage, restarts, last_scan = _Coverage(), 0, (0, 0)
     essential = [(0, 2)]
     for marker, start, body, end in _segments(data):
         if marker in _START_OF_FRAME:
@@ -53,11 +54,13 @@ def read_jpeg(data: bytes) -> Parts:
         elif marker == _SOS:
             scans += 1
             coverage.add(data, body)
+            restarts = (coverage.units(data, body) - 1) // interval if interval else 0
+            last_scan = (body, end)
         elif marker == _APP1:
             if not exif and data.startswith(b"Exif\0", body):
                 exif = data[body + 6 : end]
         elif marker == _DRI:
-            restarts = True
+            (interval,) = struct.unpack_from(">H", data, body)
         elif marker == _EOI:
             ended = True
         if marker not in _METADATA:
@@ -66,10 +69,10 @@ def read_jpeg(data: bytes) -> Parts:
         raise InvalidImage(f"the JPEG is broken: it has no frame, no scan or more than {MAX_SCANS} scans")
     if not ended and not coverage.is_whole:
         raise InvalidImage("the JPEG is truncated: its end marker and at least one scan are missing")
-    if not ended and scans > 1 and restarts:
-        raise InvalidImage("the JPEG is truncated: its end marker is missing, so its last scan may be cut")
+    if not ended and restarts > len(_RESTART.findall(data, *last_scan)):
+        raise InvalidImage("the JPEG is truncated: its end marker and a part of its last scan are missing")
     tail = b"" if ended else END_MARKER
-    return Parts(stored, tuple(essential), exif, tails=(tail,), ended=ended, scans=scans)
+    return Parts(stored, tuple(essential), exif, tail=tail, ended=ended, scans=scans)
 
 
 class _Coverage:
@@ -78,12 +81,17 @@ class _Coverage:
     def __init__(self) -> None:
         self._progressive = False
         self._missing: dict[int, list[int]] = {}
+        self._size = (0, 0)
+        self._factors: dict[int, tuple[int, int]] = {}
 
     def begin(self, data: bytes, body: int, *, progressive: bool) -> None:
         """Take note of the components that a frame header names."""
         self._progressive = progressive
+        self._size = struct.unpack_from(">HH", data, body + 1)
         for number in range(data[body + 5]):
-            self._missing[data[body + 6 + 3 * number]] = [1] * 64
+            name, factors = data[body + 6 + 3 * number], data[body + 7 + 3 * number]
+            self._missing[name] = [1] * 64
+            self._factors[name] = (factors & 15, factors >> 4)
 
     def add(self, data: bytes, body: int) -> None:
         """Take note of what one scan header names."""
@@ -95,6 +103,16 @@ class _Coverage:
             missing = self._missing.get(data[body + 1 + 2 * number])
             if missing is not None and last < 64:
                 missing[first : last + 1] = [bits & 15] * max(0, last + 1 - first)
+
+    def units(self, data: bytes, body: int) -> int:
+        """Return how many units (MCU) one scan has, by its header. Source: ITU-T T.81, sections A.1.1 and A.2."""
+        most = [max((factors[axis] for factors in self._factors.values()), default=0) or 1 for axis in (0, 1)]
+        if data[body] > 1:
+            down, across = (-(-side // (8 * factor)) for side, factor in zip(self._size, most, strict=True))
+        else:
+            own = self._factors.get(data[body + 1], (1, 1))
+            down, across = (-(-side * own[axis] // (8 * most[axis])) for axis, side in enumerate(self._size))
+        return down * across
 
     @property
     def is_whole(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.contract.geometry import Size
+from shared.images.formats.bands import Bands
 
 MAX_PARTS = 100_000
 """Most segments or chunks that are read from one file, to bound the time. With libpng's 8 KiB chunks that is 800 MB."""
@@ -14,7 +15,7 @@ MAX_PARTS = 100_000
 class Parts:
     """The parts of a file that matter.
 
-    A decoder gets `head`, then the essential ranges, then one of `tails`.
+    A decoder gets `head`, then the essential ranges, then `tail`.
 
     Attributes:
         stored: (height, width) as the decoder gives it, before `turned` or the EXIF orientation is applied.
@@ -23,14 +24,12 @@ class Parts:
         bit_depth: bits per sample.
         turned: the orientation that the container itself states, 1 to 8; None if EXIF decides.
         head: bytes that replace the start of the file.
-        tails: bytes that stand in for its end. More than one: each gives one channel of the picture.
-        bands: Pillow's mode of the picture that those channels make; empty if there is one tail.
+        tail: bytes that stand in for its end.
         ended: False if the file has no end marker. Then only decoding tells whether its pixels are whole.
         scans: how many scans a JPEG has.
         stretched: True if the samples have no fixed white, so that the least becomes 0 and the greatest 255.
-        words: numpy's type of the samples, if the decoder gives their bytes as pixels of 8 bits; else empty.
-        channels: samples of each pixel, if `words` is set.
-        inverted: True if the least sample is white.
+        bands: the rows of samples of more than 8 bits, which are read band by band; None if a decoder reads the file.
+        piece_bytes: of one unpacked strip of a TIFF, or one row of its tiles. A decoder takes memory for a whole one.
     """
 
     stored: Size
@@ -39,11 +38,9 @@ class Parts:
     bit_depth: int = 8
     turned: int | None = None
     head: bytes = b""
-    tails: tuple[bytes, ...] = (b"",)
-    bands: str = ""
+    tail: bytes = b""
     ended: bool = True
     scans: int = 1
     stretched: bool = False
-    words: str = ""
-    channels: int = 1
-    inverted: bool = False
+    bands: Bands | None = None
+    piece_bytes: int = 0

@@ -7,6 +7,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import tifffile
@@ -22,6 +23,8 @@ from tests.support import sample_images as sample
 from tests.support.heif_files import grid_of
 
 MAX_PIXELS = 250_000
+PICTURES = Path(__file__).parents[2] / "pictures"
+"""Small pictures by other programs."""
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _resized: set[tuple[int, ...]] = set()
 
@@ -72,6 +75,8 @@ def seeds() -> Iterator[bytes]:
         yield grid_of(tiles, kind, columns=2, width=120, height=60)
     yield sample.animated("WEBP")
     yield sample.animated("PNG")
+    for path in sorted(PICTURES.iterdir()):
+        yield path.read_bytes()
 
 
 def _tiffs(grey: NDArray[np.uint16]) -> Iterator[bytes]:
