@@ -7,6 +7,7 @@ import { Problem } from "./problems.js";
 
 const LONGEST_SIDE = 2048;
 const HEAD_BYTES = 48;
+const JPEG_END = new Uint8Array([0xff, 0xd9]);
 /** About 100 MB of memory. */
 const MOST_PIXELS = 24_000_000;
 
@@ -58,10 +59,19 @@ async function openPreview(file) {
 /** Returns the pixels as the browser gives them, and the EXIF orientation that it did not apply. */
 async function decode(file) {
   try {
-    const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-    return [bitmap, await remainingOrientation(file)];
+    return [await bitmapOf(file), await remainingOrientation(file)];
   } catch {
     throw new Problem("unreadable");
+  }
+}
+
+/** An end marker is missing in some JPEGs whose picture is whole. Browsers show them in a page, but make no bitmap. */
+async function bitmapOf(file) {
+  const options = { imageOrientation: "from-image" };
+  try {
+    return await createImageBitmap(file, options);
+  } catch {
+    return createImageBitmap(new Blob([file, JPEG_END]), options);
   }
 }
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.images.formats.structure import read_structure
+from shared.images.formats.structure import format_of, read_structure
 
 LONGEST_SIDE = 2048
 """Pixels of a preview's longer side, at most. The page draws no larger picture unless a person zooms in."""
@@ -19,8 +19,8 @@ _NOT_SHOWN = frozenset({"TIFF", "HEIC"})
 
 def wants_preview(data: bytes) -> bool:
     """Return whether some browsers cannot show a file as the service sees it. `data` was accepted before."""
-    structure = read_structure(data)
-    return structure.format in _NOT_SHOWN or structure.parts.stretched
+    name = format_of(data)
+    return name in _NOT_SHOWN or (name == "PNG" and read_structure(data).parts.stretched)
 
 
 def preview_of(rgb: NDArray[np.uint8]) -> bytes:

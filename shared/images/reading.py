@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
 
 import numpy as np
@@ -203,12 +204,15 @@ def _plugin(name: str) -> type[ImageFile]:
         raise UnsupportedImage("this service's worker cannot read AVIF: its Pillow was built without it")
     if name != "HEIC":
         return _PLUGINS[name]
-    try:
-        from pillow_heif import HeifImageFile  # noqa: PLC0415 - an extra, which only workers need
-    except ImportError:
-        raise UnsupportedImage("this service's worker cannot read HEIC: it runs without the extra `heic`") from None
-    plugin: type[ImageFile] = HeifImageFile
-    return plugin
+    for module in _HEIC_MODULES:
+        with suppress(ImportError):  # an extra, which only workers need
+            plugin: type[ImageFile] = import_module(module).HeifImageFile
+            return plugin
+    raise UnsupportedImage("this service's worker cannot read HEIC: it runs without the extra `heic`")
+
+
+_HEIC_MODULES = ("pillow_heif", "pi_heif")
+"""The second is the same reader, built without the GPL encoder that the wheels of the first bring."""
 
 
 def _file(data: bytes, parts: Parts, tail: bytes) -> bytes:

@@ -109,6 +109,9 @@ FILES = {
     "16-bit grey TIFF": sample.saved(Image.fromarray(GREY.astype(np.uint16)), "TIFF"),
     "floats": sample.saved(Image.fromarray(GREY.astype(np.float32)), "TIFF"),
     "an MPO": sample.mpo(),
+    "a JPEG without an end marker": sample.jpeg()[:-2],
+    "a JPEG with zeros between segments": sample.jpeg()[:20] + bytes(3) + sample.jpeg(exif=sample.exif(6))[20:],
+    "a JPEG and a video": sample.jpeg() + b"\0\0\0\x18ftypmp42" + bytes(range(256)),
     "16-bit colour": sample.raw_png(np.dstack([GREY, GREY.T, GREY]), depth=16, colour=2),
 }
 

@@ -11,6 +11,7 @@ import io
 import itertools
 import re
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from shared.images import deep, reading
 from shared.images.formats import bands
 from shared.images.formats import tiff as tiff_reader
 from shared.images.formats.structure import _READERS
-from shared.images.reading import decode_image, inspect_image
+from shared.images.reading import decode_image, decoding_bytes, inspect_image
 from tests.support import sample_images as sample
 from tests.support.heif_files import grid_of
 
@@ -392,10 +393,18 @@ def test_a_file_cut_anywhere_is_refused_at_the_door(whole: bytes) -> None:
             inspect_image(whole[:length], max_pixels=10**6)
 
 
+BOX = struct.pack(">I4s", 8 + 100_000, b"mpvd") + bytes(100_000)
+
+
 @pytest.mark.parametrize("whole", CUT.values(), ids=CUT.keys())
-def test_what_follows_the_picture_counts_for_nothing(whole: bytes) -> None:
-    behind = struct.pack(">I4s", 8 + 100_000, b"mpvd") + bytes(100_000)
+@pytest.mark.parametrize(
+    "behind",
+    [BOX, b"\0\0\0\x18ftypmp42" + bytes(12) + b"\0\0\0\x08moov" + bytes(range(256)), b"SEFH\x6b\0\0\0SEFT", bytes(3)],
+    ids=["a video in a box", "a video", "Samsung's trailer", "a few bytes"],
+)
+def test_what_follows_the_picture_counts_for_nothing(whole: bytes, behind: bytes) -> None:
     np.testing.assert_array_equal(decode(whole + behind), decode(whole))
+    assert decoding_bytes(whole + behind) <= decoding_bytes(whole) + len(behind)
 
 
 @pytest.mark.parametrize("whole", CUT.values(), ids=CUT.keys())
@@ -404,6 +413,21 @@ def test_the_caps_hold_for_every_format(whole: bytes) -> None:
         inspect_image(whole, max_pixels=2399)
     with pytest.raises(ImageTooLarge):
         decode_image(whole, max_pixels=2399)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+@pytest.mark.parametrize("other", [b"unci", b"mski", b"iovl", b"jpeg"])
+@pytest.mark.parametrize("which", ["picture", "alpha"])
+def test_a_picture_or_an_alpha_channel_of_another_codec_reaches_no_decoder(kind: str, other: bytes, which: str) -> None:
+    """The libraries have decoders for them, in which faults were found."""
+    picture, codec = sample.picture(mode="RGBA"), b"hvc1" if kind == "HEIC" else b"av01"
+    picture.putalpha(picture.getchannel("R"))
+    data = heic(picture) if kind == "HEIC" else sample.saved(picture, "AVIF")
+    entries = [match.start() + 12 for match in re.finditer(rb"infe....(....)" + codec, data, re.DOTALL)]
+    assert len(entries) == 2
+    at = entries[which == "alpha"]
+    with pytest.raises(UnsupportedImage):
+        inspect_image(data[:at] + other + data[at + 4 :], max_pixels=10**6)
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
@@ -433,10 +457,17 @@ def _single(tag: int, kind: str, value: int) -> bytes:
 
 
 def test_a_worker_without_the_extra_says_that_it_reads_no_heic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
     assert inspect_image(heic(), max_pixels=10**6).format == "HEIC"
     with pytest.raises(UnsupportedImage, match="without the extra `heic`"):
         decode(heic())
+
+
+def test_the_reader_of_heic_may_be_the_build_without_an_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", pillow_heif)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    np.testing.assert_array_equal(decode(heic()), pillows(heic()))
 
 
 GAIN_MAP = b'<rdf:Description hdrgm:Version="1.0"/>'

@@ -59,7 +59,10 @@ def read_heic(data: bytes) -> Parts:
 
 
 def _read(data: bytes, kind: str) -> Parts:
-    """Find the parts of the file's primary picture. No bytes are left out, because the boxes point at each other.
+    """Find the parts of the file's primary picture.
+
+    What stands behind the last box is left out: phones put other data there. Inside the boxes no bytes are left out,
+    because they point at each other.
 
     A codec takes memory for the size that its own headers name, not for the one that the file states. So those headers
     are read too.
@@ -69,8 +72,9 @@ def _read(data: bytes, kind: str) -> Parts:
         UnsupportedImage: the file is an animation, or of a kind that is not read.
         struct.error, IndexError: the file ends inside a field.
     """
-    meta = None
-    for name, start, end in _boxes(data, 0, len(data)):
+    meta, whole = None, 0
+    for name, start, end in _top_boxes(data):
+        whole = end
         if name == b"moov":
             raise UnsupportedImage("animated images are not supported: send one frame")
         if name == b"meta" and meta is None:
@@ -81,8 +85,6 @@ def _read(data: bytes, kind: str) -> Parts:
     primary = file.items.get(file.primary)
     if primary is None:
         raise InvalidImage(f"the {kind} is broken: it has no primary picture")
-    if primary.kind not in (_CODED[kind], _GRID):
-        raise UnsupportedImage(f"this kind of {kind} is not supported: its primary picture is derived from others")
     alphas = [source for source, targets in file.references.get(b"auxl", []) if file.primary in targets]
     area = sum(_checked(file, number, kind) for number in [file.primary, *alphas][:_MOST_ALPHAS])
     height, width = file.size(file.primary, kind)
@@ -90,10 +92,10 @@ def _read(data: bytes, kind: str) -> Parts:
         raise InvalidImage(f"the {kind} is broken: its tiles cover far more than its picture")
     turns, axis = primary.turns & 3, primary.axis
     if kind == "AVIF":
-        return Parts((height, width), ((0, len(data)),), turned=_TURNED_AVIF[turns, axis])
+        return Parts((height, width), ((0, whole),), turned=_TURNED_AVIF[turns, axis])
     if primary.clean is not None:
         height, width = primary.clean
-    return Parts((width, height) if turns % 2 else (height, width), ((0, len(data)),), turned=1)
+    return Parts((width, height) if turns % 2 else (height, width), ((0, whole),), turned=1)
 
 
 @dataclass(slots=True)
@@ -143,6 +145,8 @@ def _checked(file: _File, number: int, kind: str) -> int:
     item = file.items.get(number)
     if item is None:
         return 0
+    if item.kind not in (_CODED[kind], _GRID):  # so a hostile file reaches no other decoder of the library
+        raise UnsupportedImage(f"this kind of {kind} is not supported: its picture is not a {kind} picture itself")
     height, width = file.size(number, kind)
     if item.kind != _GRID:
         _check_codec(file, item, (height, width), kind)
@@ -178,6 +182,21 @@ def _check_codec(file: _File, item: _Item, stated: Size, kind: str) -> None:
     for height, width in sizes:
         if height > stated[0] + _SLACK or width > stated[1] + _SLACK:
             raise InvalidImage(f"the {kind} contradicts itself about its size")
+
+
+def _top_boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the boxes of the file itself, as `_boxes` does, until something follows that is no box of a picture."""
+    seen: set[bytes] = set()
+    for name, start, end in _boxes(data, 0, len(data)):
+        yield name, start, end
+        seen.add(name)
+        following = data[end + 4 : end + 8]
+        if seen >= {b"meta", b"mdat"} and following not in _OF_PICTURES:
+            return
+
+
+_OF_PICTURES = frozenset({b"meta", b"mdat", b"idat", b"moov", b"free", b"skip", b"uuid", b"mpvd"})
+"""The boxes that may follow the picture's data."""
 
 
 def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:

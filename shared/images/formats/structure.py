@@ -60,9 +60,7 @@ def read_structure(data: bytes) -> Structure:
         UnsupportedImage: the file has none of `PICTURE_FORMATS`, is an animation, or of a kind that is not read.
         InvalidImage: the file is empty, broken, truncated or has no pixels.
     """
-    if not data:
-        raise InvalidImage("the image is empty")
-    name = _format_of(data)
+    name = format_of(data)
     try:
         parts = _READERS[name](data)
     except (struct.error, IndexError, OverflowError):  # a field lies beyond the end
@@ -75,7 +73,15 @@ def read_structure(data: bytes) -> Structure:
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def _format_of(data: bytes) -> str:
+def format_of(data: bytes) -> str:
+    """Return the name of the format by the first bytes of a file.
+
+    Raises:
+        UnsupportedImage: the file has none of `PICTURE_FORMATS`, or says that it is an animation.
+        InvalidImage: the file is empty.
+    """
+    if not data:
+        raise InvalidImage("the image is empty")
     if data.startswith(b"\xff\xd8"):
         return "JPEG"
     if data.startswith(b"\x89PNG"):

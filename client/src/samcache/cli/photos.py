@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
@@ -45,7 +47,7 @@ def upright_photo(data: bytes) -> Image.Image:
     Raises:
         Exception: of any kind, if Pillow cannot read the file.
     """
-    image = _reader(data)(BytesIO(data))
+    image = _reader(data)(BytesIO(_mended(data) if data.startswith(b"\xff\xd8") else data))
     image.load()
     rgb = _rgb(image)
     exif = Image.Exif()
@@ -54,6 +56,22 @@ def upright_photo(data: bytes) -> Image.Image:
         exif.load(image.info.get("exif", b""))
     orientation = exif.get(ExifTags.Base.Orientation)
     return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
+
+
+def _mended(jpeg: bytes) -> bytes:
+    """Return a JPEG without bytes between its first segments, and with an end marker: Pillow insists on both."""
+    parts, end = [jpeg[:2]], 2
+    while (marker := _MARKER.search(jpeg, end)) is not None:
+        (length,) = struct.unpack_from(">H", jpeg, marker.end())
+        end = marker.end() + length
+        parts.append(jpeg[marker.end() - 2 : end])
+        if parts[-1].startswith(_START_OF_SCAN):
+            break
+    return b"".join([*parts, jpeg[end:], b"\xff\xd9"])
+
+
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_START_OF_SCAN = b"\xff\xda"
 
 
 def _reader(data: bytes) -> Callable[[BytesIO], Image.Image]:
