@@ -11,8 +11,7 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, features
-from PIL.AvifImagePlugin import AvifImageFile
+from PIL import AvifImagePlugin, Image, features
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -36,17 +35,22 @@ _PLUGINS: dict[str, type[ImageFile]] = {
     "WEBP": WebPImageFile,
     "TIFF": TiffImageFile,
     "BMP": BmpImageFile,
-    "AVIF": AvifImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
 }
 """Pillow's readers by the name in `PICTURE_FORMATS`. That of HEIC comes with the extra `heic`."""
+
+# Threads of a library's own would take time that the clock of this thread does not show, and memory for each core.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 DECODE_SECONDS = 20.0
 """Seconds of CPU time that decoding one image may take. The largest ordinary photo, 50 MP, needs 2 to 4."""
 
 _BYTES_PER_PIXEL = {"JPEG": 12, "PNG": 12, "WEBP": 22, "TIFF": 16, "BMP": 12, "AVIF": 22, "HEIC": 22}
+"""Most bytes of memory per pixel that decoding takes, resizing included. Measured with Pillow 13 and pillow-heif 1.8 on
+images of 4 to 50 MP of every kind (progressive, CMYK, with transparency, 10 to 16 bit, lossless). The least was 10.
+`tests/unit/test_decoding_memory.py` measures again."""
 _MORE_FOR_STRETCHING, _MORE_FOR_CHECKING = 4, 6
-"""Most bytes of memory per pixel that decoding takes, resizing included. Measured with Pillow 13 on images of 50 MP of
-every kind (progressive, CMYK, with transparency, 16 bit, lossless). The least was 10."""
+"""Bytes per pixel on top: to stretch samples, and to check a JPEG that has no end marker."""
 
 _ROWS_BYTES = 1 << 25
 """Bytes for the rows of a TIFF that are stretched at once."""
@@ -204,9 +208,11 @@ def _plugin(name: str) -> type[ImageFile]:
         raise UnsupportedImage("this service's worker cannot read AVIF: its Pillow was built without it")
     if name != "HEIC":
         return _PLUGINS[name]
-    for module in _HEIC_MODULES:
+    for name_of_module in _HEIC_MODULES:
         with suppress(ImportError):  # an extra, which only workers need
-            plugin: type[ImageFile] = import_module(module).HeifImageFile
+            module = import_module(name_of_module)
+            module.options.DECODE_THREADS = 1
+            plugin: type[ImageFile] = module.HeifImageFile
             return plugin
     raise UnsupportedImage("this service's worker cannot read HEIC: it runs without the extra `heic`")
 

@@ -21,7 +21,7 @@ import pillow_heif
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import AvifImagePlugin, Image, ImageOps
 
 from shared.contract.errors import ImageTooLarge, InvalidImage, RequestError, UnsupportedImage
 from shared.contract.picture_formats import MEDIA_TYPES, NAMED, NAMES
@@ -151,6 +151,11 @@ def test_pixels_are_pillows_own(data: bytes) -> None:
 def test_every_format_of_the_list_has_a_reader_and_a_plugin() -> None:
     assert tuple(_READERS) == NAMES
     assert tuple(reading._plugin(name).format for name in NAMES) == (*NAMES[:-1], "HEIF")
+
+
+def test_decoders_have_no_threads_of_their_own() -> None:
+    decode(heic())
+    assert (AvifImagePlugin.DEFAULT_MAX_THREADS, pillow_heif.options.DECODE_THREADS) == (1, 1)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
