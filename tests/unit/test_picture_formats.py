@@ -12,6 +12,7 @@ import itertools
 import re
 import struct
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from PIL import AvifImagePlugin, Image, ImageOps
 from shared.contract.errors import ImageTooLarge, InvalidImage, RequestError, UnsupportedImage
 from shared.contract.picture_formats import MEDIA_TYPES, NAMED, NAMES
 from shared.images import deep, reading
-from shared.images.formats import bands
+from shared.images.formats import bands, directory
 from shared.images.formats import tiff as tiff_reader
 from shared.images.formats.structure import _READERS
 from shared.images.reading import decode_image, decoding_bytes, inspect_image
@@ -280,6 +281,15 @@ def test_no_limit_of_pillows_own_holds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_floats_as_far_apart_as_they_can_be_are_stretched() -> None:
     most = np.finfo(np.float64).max
     assert decode(tiff(np.array([[-most, 0, most, np.nan]])))[0, :, 0].tolist() == [0, 128, 255, 0]
+
+
+def test_strips_that_share_their_bytes_many_times_over_are_refused() -> None:
+    """The file of one band would hold those bytes once for each strip."""
+    strip = zlib.compress(bytes(120)).ljust(5000, b"\0")
+    tags = {256: [60], 257: [40], 258: [16], 259: [8], 262: [1], 277: [1], 278: [1], 273: [8] * 40, 279: [5000] * 40}
+    data = b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + directory.written("<", 8 + len(strip), tags)
+    with pytest.raises(InvalidImage, match="on top of each other"):
+        inspect_image(data, max_pixels=10**6)
 
 
 def test_a_strip_that_unpacks_to_too_many_bytes_is_refused_with_a_reason() -> None:
