@@ -82,7 +82,7 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.serving: $(VENV)/.created $(INPUTS)
-	$(INSTALL) --editable '.[api,worker,local]' --editable ./client
+	$(INSTALL) --editable '.[api,worker,heic,local]' --editable ./client
 	@touch $@
 
 # torch is installed first, alone and by its exact version: a looser request would install gigabytes of GPU libraries.

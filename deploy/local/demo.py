@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import sys
 import time
@@ -12,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image, ImageOps, UnidentifiedImageError
-
 from deploy.local.photo import PHOTO, POINT
 from deploy.local.process import StackError
 from deploy.local.run import say, stopped_by_signals
 from deploy.local.stack import LocalStack
 from samcache import ImageInfo, Mask, Masks, SamCache, SamCacheError, mask_of_rle
+from samcache.cli.files import NAMED
 from samcache.cli.painting import paint
+from samcache.cli.photos import upright_photo
 
 Point = tuple[float, float]
 T = TypeVar("T")
@@ -39,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         data = options.image.read_bytes()
-        photo = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        photo = upright_photo(data)
+    except Exception as error:  # Pillow's readers raise errors of many kinds
         say(f"{options.image} cannot be read as a photo: {getattr(error, 'strerror', None) or error}")
         return 2
     point = options.point or (POINT if options.image == PHOTO else (photo.width / 2, photo.height / 2))
@@ -129,9 +128,7 @@ def _timings(masks: Masks) -> str:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="demo", description="Run one photo through the whole service.")
-    parser.add_argument(
-        "--image", type=Path, default=PHOTO, help="JPEG, PNG or WEBP; default: the photo of the project"
-    )
+    parser.add_argument("--image", type=Path, default=PHOTO, help=f"{NAMED}; default: the photo of the project")
     parser.add_argument("--point", type=parse_point, help="x,y in pixels on the object to cut out; default: the middle")
     parser.add_argument("--output", type=Path, default=Path("demo-overlay.png"), help="where the picture goes")
     return parser.parse_args(arguments)

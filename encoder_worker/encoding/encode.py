@@ -18,8 +18,9 @@ from encoder_worker.encoding.encoder import Encoder
 from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import EncodeFailed, ImageExpired
 from shared.contract.geometry import Size
-from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key
 from shared.events.interface import Events
+from shared.images.preview import preview_of, wants_preview
 from shared.images.reading import decode_image, decoding_bytes
 from shared.observe.stages import Stages
 from shared.observe.tracing import carried
@@ -87,7 +88,7 @@ class EncodeImage:
             return None
         data = self._bytes_of(key)
         stages.lap("load")
-        frame, original = self._frame(data, stages)
+        frame, original = self._frame(key, data, stages)
         return Prepared(key, frame, original, stages)
 
     def embed(self, batch: Sequence[Prepared]) -> list[Tensors]:
@@ -122,6 +123,7 @@ class EncodeImage:
             # The image was deleted meanwhile. Whoever deletes removes the record first and the embedding later, so
             # either that or this removes the embedding.
             self.store.delete(key.redis_key)
+            self.store.delete(preview_key(key.image_id))
         prepared.stages.lap("store")
         self.metrics.encoded(prepared.stages.seconds)
         _log_stages(prepared)
@@ -137,15 +139,21 @@ class EncodeImage:
             raise ImageExpired("the image's bytes were damaged in the cache; upload it again")
         return data
 
-    def _frame(self, data: bytes, stages: Stages) -> tuple[NDArray[np.uint8], Size]:
-        """The resized image, and the (height, width) it had before. The full-size pixels are freed on return."""
+    def _frame(self, key: EmbeddingKey, data: bytes, stages: Stages) -> tuple[NDArray[np.uint8], Size]:
+        """Return the resized image, and the (height, width) it had before. The full-size pixels are freed on return.
+
+        It also stores the image's preview, if it needs one.
+        """
         with self.room.held(decoding_bytes(data)):
             rgb = decode_image(data, max_pixels=self.max_pixels)
+            preview = preview_of(rgb) if wants_preview(data) else None
             stages.lap("decode")
             frame = self.encoder.model.architecture.frame.resize(rgb)
             stages.lap("resize")
             original = (rgb.shape[0], rgb.shape[1])
             del rgb  # before the next image gets its room
+        if preview is not None:
+            self.store.put(preview_key(key.image_id), preview, self.ttl)
         return frame, original
 
 

@@ -9,6 +9,8 @@ from prompt_api.openapi.operation import Fragment, Operation, answer, json_answe
 from prompt_api.service.images import ImageStatus
 from prompt_api.wire.limits import EVENT_STREAM_SECONDS, UPLOAD_FIELD
 from shared.contract import errors
+from shared.contract.picture_formats import MEDIA_TYPES
+from shared.images.preview import LONGEST_SIDE
 
 TAG = "Images"
 
@@ -18,10 +20,10 @@ _BODY: Fragment = {
     "description": "The image file, raw or in a form. Its format is detected from the bytes. The `Content-Type` of a "
     "raw body is ignored.",
     "content": {
-        **{kind: {"schema": _FILE} for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream")},
+        **{kind: {"schema": _FILE} for kind in (*MEDIA_TYPES, "application/octet-stream")},
         "multipart/form-data": {
             "schema": {"type": "object", "properties": {UPLOAD_FIELD: _FILE}, "required": [UPLOAD_FIELD]},
-            "encoding": {UPLOAD_FIELD: {"contentType": "image/jpeg, image/png, image/webp"}},
+            "encoding": {UPLOAD_FIELD: {"contentType": ", ".join(MEDIA_TYPES)}},
         },
     },
 }
@@ -43,6 +45,8 @@ _ARRAYS = {
         "schema": {"description": "An `.npy` file, version 1.0; for a model with several tensors an `.npz` file."}
     }
 }
+
+_JPEG = {"image/jpeg": {"schema": {"maxLength": 16_777_216, "description": "A JPEG."}}}
 
 _EVENT: Fragment = {
     "description": "One event of the stream.",
@@ -162,6 +166,19 @@ OPERATIONS = (
         parameters=("image_id", "model"),
         answers={200: answer("The stream. The schema describes one event.", _STREAM)},
         errors=_LOOKING_UP,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/images/{image_id}/preview",
+        name="getPreview",
+        tag=TAG,
+        summary="Download a preview",
+        description="Returns a JPEG of an image that not every browser shows as the service sees it: TIFF, HEIC and "
+        f"16-bit grey. It is upright, and its longer side has at most {LONGEST_SIDE} pixels. A worker makes it when it "
+        "encodes the image. Other images have none, because browsers show their files.",
+        parameters=("image_id", "model"),
+        answers={200: answer("The JPEG.", _JPEG, headers=("Cache-Control",))},
+        errors=(*_LOOKING_UP, *_REFUSED, errors.EmbeddingPending),
     ),
     Operation(
         method="GET",

@@ -12,6 +12,7 @@ from prompt_api.wire.requests import MAX_PROMPTS
 from shared.contract import errors
 from shared.contract.errors import SamCacheError
 from shared.contract.models import SAM1
+from shared.contract.picture_formats import NAMED
 
 IMAGE_ID = "6d0f1c2b9a3e4f58b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4"
 MODEL = "mobile_sam"
@@ -40,7 +41,7 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
         errors.AnswerTooLarge(
             "the answer has more than 100663296 bytes; send fewer prompts at once", max_bytes=100_663_296
         ),
-        errors.UnsupportedImage("the image is neither JPEG, PNG nor WEBP"),
+        errors.UnsupportedImage(f"the image is not a {NAMED}"),
         errors.InvalidImage("the JPEG is truncated: its end marker is missing"),
         errors.InvalidPrompt(
             "prompts/0: labels must hold exactly one label per point",

@@ -12,6 +12,7 @@ from pydantic.json_schema import JsonSchemaMode
 from prompt_api.integrations.label_studio import wire
 from prompt_api.wire import answers
 from prompt_api.wire.requests import MasksRequest
+from shared.contract.picture_formats import NAMED
 from shared.contract.settings import Settings
 
 _REQUESTS: tuple[type, ...] = (MasksRequest, wire.PredictRequest, wire.ProjectSetup, wire.AnyEvent)
@@ -47,9 +48,11 @@ def schemas(settings: Settings) -> dict[str, Any]:
 
 def _image_file(settings: Settings) -> dict[str, Any]:
     return {
-        "description": f"A still JPEG, PNG or WEBP of at most {settings.max_upload_bytes:,} bytes and "
+        "description": f"A still {NAMED} of at most {settings.max_upload_bytes:,} bytes and "
         f"{settings.max_image_pixels:,} pixels. EXIF orientation is applied, transparency is composited over white, "
-        "16-bit values are scaled to 8 bits, CMYK and grey are converted to RGB.",
+        "CMYK and grey are converted to RGB. 16-bit grey, and TIFF of more than 8 bits or of floats, is stretched from "
+        "its least to its greatest value, each channel by itself; other 16-bit values keep their high byte. Of several "
+        "pictures or pages the first counts.",
         # For binary data, OpenAPI 3.1 leaves `type` out and counts `maxLength` in bytes.
         "maxLength": settings.max_upload_bytes,
     }

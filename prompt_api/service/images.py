@@ -13,10 +13,11 @@ from prompt_api.access.owners import UNKNOWN, Owners
 from prompt_api.metrics.counting import ApiMetrics, Taken
 from shared.contract import errors
 from shared.contract.geometry import Size, is_image_size
-from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key
 from shared.contract.models import Model
 from shared.contract.settings import Settings
 from shared.events.interface import Events
+from shared.images.preview import wants_preview
 from shared.images.reading import inspect_image
 from shared.queue.interface import SHORT_FAILURE_TTL, EncodeQueue, JobState, JobStatus
 from shared.redis import allowance
@@ -98,7 +99,7 @@ class ImageService:
         info = inspect_image(data, max_pixels=self._settings.max_image_pixels)
         key = EmbeddingKey.of(image_id, model)
         self._store.put(image_key(image_id), data, self._settings.image_ttl)
-        self._write_record(image_id, info.original)
+        self._write_record(image_id, info.original, has_preview=wants_preview(data))
         self._owners.add(image_id, namespace)
         if self._store.exists(key.redis_key):
             self._metrics.taken(Taken.READY, len(data))
@@ -124,6 +125,30 @@ class ImageService:
         if self._store.exists(key.redis_key):
             return ImageState(key, ImageStatus.READY, original)
         return self._from_queue(key, original)
+
+    def preview(self, image_id: str, model: Model) -> bytes:
+        """Return a JPEG of an image that not every browser shows. A worker makes it when it encodes the image.
+
+        Raises:
+            ImageNotFound: the image was never uploaded, or was deleted or forgotten, or every browser shows it.
+            ImageExpired: its preview and its bytes are gone.
+            EmbeddingPending: the image is not encoded yet.
+            EncodeFailed, InvalidImage, UnsupportedImage, ImageTooLarge: the recorded reason why it cannot be.
+        """
+        original, has_preview = self._read_whole_record(image_id)
+        if not has_preview:
+            raise errors.ImageNotFound("this image has no preview, because browsers show the file itself")
+        found = self._store.get(preview_key(image_id))
+        if found is not None:
+            return found
+        key = EmbeddingKey.of(image_id, model)
+        if self._store.exists(key.redis_key) and self._store.exists(image_key(image_id)):
+            # The preview alone was evicted. A worker makes both again.
+            self._store.delete(key.redis_key)
+        state = self._from_queue(key, original)
+        if state.error is not None:
+            raise state.error
+        raise errors.EmbeddingPending("the image is not encoded yet", retry_after=1)
 
     def wait(self, image_id: str, model: Model, seconds: float) -> ImageState:
         """Return `state` as soon as it is settled, or after `seconds`."""
@@ -177,6 +202,7 @@ class ImageService:
             self._queue.forget(key)
             self._store.delete(key.redis_key)
         self._store.delete(image_key(image_id))
+        self._store.delete(preview_key(image_id))
         self._owners.remove(image_id, namespace)
         for key in keys:
             self._events.publish(key, "deleted")
@@ -206,12 +232,16 @@ class ImageService:
             self._metrics.lost()
         return ImageState(key, ImageStatus.QUEUED, original)
 
-    def _write_record(self, image_id: str, original: Size) -> None:
+    def _write_record(self, image_id: str, original: Size, *, has_preview: bool) -> None:
         height, width = original
-        record = json.dumps({"width": width, "height": height}).encode()
+        record = json.dumps({"width": width, "height": height, "preview": has_preview}).encode()
         self._store.put(record_key(image_id), record, record_ttl(self._settings))
 
     def _read_record(self, image_id: str) -> Size:
+        return self._read_whole_record(image_id)[0]
+
+    def _read_whole_record(self, image_id: str) -> tuple[Size, bool]:
+        """Return (height, width), and whether a worker makes a preview of the image."""
         raw = self._store.get(record_key(image_id))
         if raw is None:
             raise errors.ImageNotFound(UNKNOWN)
@@ -223,7 +253,7 @@ class ImageService:
             case {"height": int(height), "width": int(width)} if is_image_size(
                 height, width, self._settings.max_image_pixels
             ):
-                return height, width
+                return (height, width), record.get("preview") is True
         _log.warning("the record of image %s is damaged", image_id[:12])
         raise errors.ImageNotFound(UNKNOWN)
 

@@ -26,6 +26,12 @@ export async function getImage(id, { signal, wait = 0 } = {}) {
   return response.json();
 }
 
+/** Returns the JPEG that the service made of an image which not every browser shows. */
+export async function getPreview(id, { signal } = {}) {
+  const response = await request(`v1/images/${id}/preview`, { signal });
+  return response.blob();
+}
+
 /**
  * Uploads a file and returns the image resource.
  * @param {Blob} file

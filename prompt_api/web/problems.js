@@ -17,7 +17,7 @@ export class Problem extends Error {
 }
 
 const SENTENCES = {
-  unreadable: "This browser cannot open that file as a picture. Choose a JPEG, PNG or WEBP.",
+  unreadable: "This browser cannot open that file as a picture. Choose a JPEG, PNG, WEBP, TIFF, BMP, AVIF or HEIC.",
   "other-size": "This browser and the service turn the picture differently. Save it upright, then open it again.",
   "local-decoding": "Decoding in this browser failed. The service answers again.",
   "too-many-pictures": "There is no room for more pictures. Remove some first.",
@@ -32,7 +32,7 @@ const SENTENCES = {
   "length-required": "The upload arrived without its length. Something between here and the service removed it.",
   "image-too-large": "That picture is larger than this service accepts.",
   "request-too-large": "That prompt is larger than this service accepts.",
-  "unsupported-image": "This service accepts only still JPEG, PNG and WEBP pictures.",
+  "unsupported-image": "This service accepts only still pictures: JPEG, PNG, WEBP, TIFF, BMP, AVIF or HEIC.",
   "invalid-image": "That picture is damaged and cannot be read.",
   "image-unreachable": "The service could not fetch that picture.",
   "invalid-prompt": "The service did not understand that prompt.",

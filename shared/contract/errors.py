@@ -87,7 +87,7 @@ class AnswerTooLarge(RequestError):
 
 
 class UnsupportedImage(RequestError):
-    """The image is not a still JPEG, PNG or WEBP."""
+    """The image is not a still picture of a format that this service reads."""
 
     code = "unsupported-image"
 

@@ -4,6 +4,7 @@ Cache role (may evict):
     sam:image:{<id>}                                the uploaded bytes
     sam:record:{<id>}                               JSON: size of the oriented image; outlives the bytes
     sam:tensors:<model>:<weights>:<prep>:{<id>}     the image embedding, see `shared.tensors.embedding`
+    sam:preview:{<id>}                              a JPEG for browsers, of images that not every browser shows
     sam:owners:{<id>}                               namespaces that uploaded the image, as a set; only if tokens are set
     sam:logits:<token>                              low-res logits of one answer, see `shared.tensors.logits`
     sam:logits-row:<namespace>                      names of a namespace's stored logits, the oldest first
@@ -52,7 +53,7 @@ class EmbeddingKey:
         image_id: lower-case hex SHA-256 of the uploaded bytes.
         model: registry name.
         weights_digest: lower-case hex SHA-256 of the weights, 64 characters.
-        preprocessing: version of resize + normalise + pad.
+        preprocessing: version of reading + resize + normalise + pad.
     """
 
     image_id: str
@@ -108,6 +109,10 @@ def image_key(image_id: str) -> str:
 
 def record_key(image_id: str) -> str:
     return f"sam:record:{_place(image_id)}"
+
+
+def preview_key(image_id: str) -> str:
+    return f"sam:preview:{_place(image_id)}"
 
 
 def owners_key(image_id: str) -> str:

@@ -42,8 +42,9 @@ class Architecture:
         frame: how an image becomes the encoder's input, and how points are mapped into it.
         tensors: the tensors of an image embedding.
         low_res_side: length of each side of the mask decoder's low-res logits, in pixels. They cover the frame.
-        preprocessing: version of resize + normalise + pad. It is part of every embedding key, so change it whenever
-            the computation changes.
+        preprocessing: version of reading + resize + normalise + pad. It is part of every embedding key, so change it
+            whenever the computation changes for any picture. It cannot differ from picture to picture: a key is made
+            of the image's id alone, long before anyone looks at the file.
     """
 
     name: str
@@ -61,7 +62,7 @@ SAM1 = Architecture(
     frame=LongestSide(1024),
     tensors=(TensorSpec(EMBEDDING, (1, 256, 64, 64)),),
     low_res_side=256,
-    preprocessing="p1",
+    preprocessing="p2",
 )
 """The first Segment Anything. Source: segment_anything.build_sam."""
 

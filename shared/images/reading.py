@@ -4,30 +4,56 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import AvifImagePlugin, Image, features
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from shared.contract.errors import ImageTooLarge, InvalidImage
+from shared.contract.errors import ImageTooLarge, InvalidImage, RequestError, UnsupportedImage
 from shared.contract.geometry import MAX_SIDE, Size
+from shared.images.deep import picture_of
+from shared.images.formats.jpeg import END_MARKER
+from shared.images.formats.parts import Parts
 from shared.images.formats.structure import Structure, read_structure
+from shared.images.formats.tiff import MOST_PIECE, MOST_PIECE_PER_PIXEL
+from shared.images.stretching import stretched
 
 # The plugins are called directly, because `Image.open` warns at 89 MP and may turn a JPEG into an MPO.
-_PLUGINS: dict[str, type[ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
+_PLUGINS: dict[str, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "TIFF": TiffImageFile,
+    "BMP": BmpImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+}
+"""Pillow's readers by the name in `PICTURE_FORMATS`. That of HEIC comes with the extra `heic`."""
+
+# Threads of a library's own would take time that the clock of this thread does not show, and memory for each core.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 DECODE_SECONDS = 20.0
 """Seconds of CPU time that decoding one image may take. The largest ordinary photo, 50 MP, needs 2 to 4."""
 
-_BYTES_PER_PIXEL = {"JPEG": 12, "PNG": 12, "WEBP": 22}
-"""Most bytes of memory per pixel that decoding takes, resizing included. Measured with Pillow 13 on images of 50 MP of
-every kind (progressive, CMYK, with transparency, 16 bit, lossless). The least was 10."""
+_BYTES_PER_PIXEL = {"JPEG": 12, "PNG": 12, "WEBP": 22, "TIFF": 16, "BMP": 12, "AVIF": 22, "HEIC": 22}
+"""Most bytes of memory per pixel that decoding takes, resizing included. Measured with Pillow 13 and pillow-heif 1.8 on
+images of 4 to 50 MP of every kind (progressive, CMYK, with transparency, 10 to 16 bit, lossless). The least was 10.
+`tests/unit/test_decoding_memory.py` measures again."""
+_MORE_FOR_STRETCHING, _MORE_FOR_CHECKING = 4, 6
+"""Bytes per pixel on top: to stretch samples, and to check a JPEG that has no end marker."""
+
+_ROWS_BYTES = 1 << 25
+"""Bytes for the rows of a TIFF that are stretched at once."""
 
 _BLOCK = 8192
 """Bytes given to a decoder at once. The clock is read before each block: a decoder cannot be stopped inside one."""
@@ -49,7 +75,7 @@ class ImageInfo:
     """Format and size of an upload.
 
     Attributes:
-        format: `JPEG`, `PNG` or `WEBP`.
+        format: a name of `PICTURE_FORMATS`.
         original: (height, width) in pixels after the EXIF orientation. All coordinates refer to this size.
     """
 
@@ -63,7 +89,7 @@ def inspect_image(data: bytes, *, max_pixels: int) -> ImageInfo:
     Truncation is found if the container shows it. A file that passes can still fail to decode.
 
     Raises:
-        UnsupportedImage: the upload is not a still JPEG, PNG or WEBP (GIF, TIFF, MPO, animations, text, …).
+        UnsupportedImage: the upload has none of `PICTURE_FORMATS`, or is an animation (GIF, text, …).
         InvalidImage: the upload is empty, broken, truncated or has no pixels.
         ImageTooLarge: the image has more than `max_pixels` pixels, or a side longer than `MAX_SIDE`.
     """
@@ -75,9 +101,11 @@ def decode_image(data: bytes, *, max_pixels: int, clock: Callable[[], float] = t
     """Decode an upload to the pixels that a viewer shows.
 
     The EXIF orientation is applied. Colour profiles are ignored, as in SAM's training and inference. Transparent
-    pixels are composited over white, the usual colour of the page behind them. 16-bit samples keep their high byte, as
-    in Pillow and OpenCV for colour images. CMYK and YCCK (also with Adobe's inverted values), grey and palette images
-    become RGB. `decoding_bytes` says how much memory it takes at most.
+    pixels are composited over white, the usual colour of the page behind them. 16-bit grey, and TIFF of more than 8
+    bits or of floats, is stretched from its least to its greatest value, each channel by itself: such files often use a
+    small part of their range. Other 16-bit samples keep their high byte, as in Pillow and OpenCV. CMYK and YCCK (also
+    with Adobe's inverted values), grey and palette images become RGB. If there are several pages or pictures, the first
+    is taken, or the one that the file calls its primary. `decoding_bytes` says how much memory it takes at most.
 
     Args:
         clock: returns the CPU time of this thread in seconds. With it, an image does not count as invalid because the
@@ -106,14 +134,29 @@ def decoding_bytes(data: bytes) -> int:
     Raises:
         UnsupportedImage, InvalidImage: as in `inspect_image`.
     """
-    structure = read_structure(data)
-    height, width = structure.oriented
-    return _BYTES_PER_PIXEL[structure.format] * height * width + len(data)
+    return _decoding_bytes(read_structure(data)) + len(data)
 
 
 def most_decoding_bytes(max_pixels: int, max_bytes: int) -> int:
     """Return the most that `decoding_bytes` returns for uploads within both limits."""
-    return max(_BYTES_PER_PIXEL.values()) * max_pixels + max_bytes
+    pieces = max(MOST_PIECE, MOST_PIECE_PER_PIXEL * max_pixels)
+    return max(max(_BYTES_PER_PIXEL.values()) * max_pixels, _unpacking_bytes(max_pixels, pieces)) + max_bytes
+
+
+def _decoding_bytes(structure: Structure) -> int:
+    height, width = structure.oriented
+    parts = structure.parts
+    per_pixel = _BYTES_PER_PIXEL[structure.format]
+    if not parts.ended:
+        per_pixel += _MORE_FOR_CHECKING
+    elif parts.stretched:
+        per_pixel += _MORE_FOR_STRETCHING
+    return max(per_pixel * height * width, _unpacking_bytes(height * width, parts.piece_bytes))
+
+
+def _unpacking_bytes(pixels: int, piece: int) -> int:
+    """Return the most memory while a TIFF is unpacked: the picture so far, one piece in two forms, some rows."""
+    return 4 * pixels + 2 * piece + _ROWS_BYTES if piece else 0
 
 
 def _accepted(data: bytes, max_pixels: int) -> Structure:
@@ -138,42 +181,129 @@ def _accepted(data: bytes, max_pixels: int) -> Structure:
 
 def _decoded(data: bytes, structure: Structure, clock: Callable[[], float]) -> Image.Image:
     """Return the stored pixels as RGB, before the EXIF orientation. The decoder gets only the essential bytes."""
-    parts = structure.parts
-    essential = _Clocked(b"".join(memoryview(data)[start:stop] for start, stop in parts.essential), clock)
+    parts, name = structure.parts, structure.format
     try:
-        image = _PLUGINS[structure.format](essential)
-        image.decodermaxblock = _BLOCK
-        if image.size == parts.stored[::-1]:  # compared before `load` allocates
-            image.load()
-            return _to_rgb(image, parts.bit_depth)
-    except MemoryError:
+        plugin = _plugin(name)
+        deadline = clock() + DECODE_SECONDS
+
+        def load(file: bytes, size: tuple[int, int] = parts.stored[::-1]) -> ImageFile:
+            return _loaded(plugin, _Clocked(file, clock, deadline), size)
+
+        if parts.bands is not None:
+            return _over_white(picture_of(parts.bands, data, load))
+        image = load(_file(data, parts, parts.tail))
+        if not parts.ended:
+            _check_whole(image, data, parts, lambda file: _Clocked(file, clock, deadline))
+        return _to_rgb(image, parts)
+    except (RequestError, MemoryError):
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, …
-        if not _has_memory_for(parts.stored):
-            raise MemoryError(f"there is too little memory to decode a {structure.format}") from error
-        raise InvalidImage(f"the {structure.format} cannot be decoded: {error}") from error
-    raise InvalidImage(f"the {structure.format} contradicts itself about its size")
+        if not _has_memory_for(structure):
+            raise MemoryError(f"there is too little memory to decode a {name}") from error
+        raise InvalidImage(f"the {name} cannot be decoded: {error}") from error
 
 
-def _has_memory_for(size: Size) -> bool:
+def _plugin(name: str) -> type[ImageFile]:
+    if name == "AVIF" and not features.check("avif"):
+        raise UnsupportedImage("this service's worker cannot read AVIF: its Pillow was built without it")
+    if name != "HEIC":
+        return _PLUGINS[name]
+    for name_of_module in _HEIC_MODULES:
+        with suppress(ImportError):  # an extra, which only workers need
+            module = import_module(name_of_module)
+            module.options.DECODE_THREADS = 1
+            plugin: type[ImageFile] = module.HeifImageFile
+            return plugin
+    raise UnsupportedImage("this service's worker cannot read HEIC: it runs without the extra `heic`")
+
+
+_HEIC_MODULES = ("pillow_heif", "pi_heif")
+"""The second is the same reader, built without the GPL encoder that the wheels of the first bring."""
+
+
+def _file(data: bytes, parts: Parts, tail: bytes) -> bytes:
+    view = memoryview(data)
+    return b"".join([parts.head, *(view[start:stop] for start, stop in parts.essential), tail])
+
+
+def _loaded(plugin: type[ImageFile], file: _Clocked, size: tuple[int, int]) -> ImageFile:
+    """Return the decoded image, whose (width, height) must be `size`."""
+    image = plugin(file)
+    image.decodermaxblock = _BLOCK
+    if image.size != size:  # compared before `load` allocates
+        raise InvalidImage(f"the {image.format} contradicts itself about its size")
+    if image.format == "TIFF":  # the plugin would take memory itself, but only up to a limit of Pillow's own
+        image.im = Image.new(image.mode, size).im
+    image.load()
+    if image.size != size:  # some plugins learn the size only while they decode
+        raise InvalidImage(f"the {image.format} contradicts itself about its size")
+    return image
+
+
+_JUNK = (0xFE, 0xAA, 0x55)
+"""Bytes that stand for missing data. No two of them begin with the same two bits, nor do zeros, which libjpeg takes."""
+_READ_AHEAD = 8
+"""Bytes that libjpeg takes in advance. Without them it does not finish the last row."""
+_ROWS_AT_ONCE = 256
+
+
+def _check_whole(image: ImageFile, data: bytes, parts: Parts, clocked: Callable[[bytes], _Clocked]) -> None:
+    """Check that a JPEG without an end marker holds all of its pixels.
+
+    A decoder takes what stands behind a cut for the missing data. So what stands there must change nothing. That of a
+    single scan writes each row once it has its data. So each row must be written, whatever was there before.
+
+    Raises:
+        InvalidImage: some pixels are missing.
+    """
+    plugin = type(image)
+    if parts.scans == 1:
+        files = (clocked(_file(data, parts, bytes([byte]) * _READ_AHEAD)) for byte in _JUNK)
+        levels = (0, 255, 127)
+        found = (_painted_over(plugin(file), level) for file, level in zip(files, levels, strict=True))
+    else:
+        files = (clocked(_file(data, parts, bytes([byte]) * 400 + END_MARKER)) for byte in _JUNK)
+        found = (_loaded(plugin, file, image.size) for file in files)
+    if not all(_are_equal(image, each) for each in found):
+        raise InvalidImage("the JPEG is truncated: it ends inside a scan")
+
+
+def _are_equal(one: Image.Image, other: Image.Image) -> bool:
+    """Compare the pixels of two images of one size. Rows of them are copied, never a whole image."""
+    width, height = one.size
+    rows = ((0, top, width, min(top + _ROWS_AT_ONCE, height)) for top in range(0, height, _ROWS_AT_ONCE))
+    return all(np.array_equal(np.asarray(one.crop(each)), np.asarray(other.crop(each))) for each in rows)
+
+
+def _painted_over(image: ImageFile, level: int) -> Image.Image:
+    """Decode as far as it goes, and return the pixels. Where no row is written, they have the given level."""
+    image.decodermaxblock = _BLOCK
+    canvas = Image.new(image.mode, image.size, (level,) * len(image.getbands()))
+    image.im = canvas.im
+    with suppress(OSError):  # "image file is truncated": the end marker is missing
+        image.load()
+    return canvas
+
+
+def _has_memory_for(structure: Structure) -> bool:
     """Return whether this process can have the memory that decoding takes.
 
     Pillow's decoders report a lack of memory as they report a broken file.
     """
     try:
-        np.empty(max(_BYTES_PER_PIXEL.values()) * size[0] * size[1], np.uint8)  # reserves memory and does not touch it
+        np.empty(_decoding_bytes(structure), np.uint8)  # reserves memory and does not touch it
     except MemoryError:
         return False
     return True
 
 
 class _Clocked(BytesIO):
-    """Bytes that can be read only for `DECODE_SECONDS` of the clock's time."""
+    """Bytes that can be read only until the clock shows `end`."""
 
-    def __init__(self, data: bytes, clock: Callable[[], float]) -> None:
+    def __init__(self, data: bytes, clock: Callable[[], float], end: float) -> None:
         super().__init__(data)
         self._clock = clock
-        self._end = clock() + DECODE_SECONDS
+        self._end = end
 
     def read(self, size: int | None = -1) -> bytes:
         if self._clock() > self._end:
@@ -181,16 +311,21 @@ class _Clocked(BytesIO):
         return super().read(size)
 
 
-def _to_rgb(image: Image.Image, bit_depth: int) -> Image.Image:
+def _to_rgb(image: Image.Image, parts: Parts) -> Image.Image:
     transparency = image.info.get("transparency")
-    if image.mode.startswith("I"):  # 16-bit grey; `convert` would clip it to white
+    if parts.stretched:
         samples = np.asarray(image)
-        grey = (samples >> 8).astype(np.uint8)
-        if transparency is not None:
-            grey[samples == transparency] = 255
+        hidden = samples == transparency if transparency is not None else None
+        grey = stretched(samples, hidden)
+        if hidden is not None:
+            grey[hidden] = 255
         return Image.fromarray(grey).convert("RGB")
     if transparency is not None and image.mode in ("1", "L", "RGB"):
-        image.info["transparency"] = _eight_bit(transparency, bit_depth)
+        image.info["transparency"] = _eight_bit(transparency, parts.bit_depth)
+    return _over_white(image)
+
+
+def _over_white(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGB", image.size, (255, 255, 255))

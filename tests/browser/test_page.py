@@ -184,7 +184,10 @@ def test_an_answer_to_an_undone_click_is_not_shown(page: Page, pictures: Picture
 def test_a_text_file_is_answered_by_a_sentence(page: Page, pictures: Pictures) -> None:
     page.choose_files(pictures.text())
     page.wait_until(lambda: page.is_shown("alert"))
-    sentence = "This browser cannot open that file as a picture. Choose a JPEG, PNG or WEBP. Left out: notes.txt."
+    sentence = (
+        "This browser cannot open that file as a picture. Choose a JPEG, PNG, WEBP, TIFF, BMP, AVIF or HEIC. "
+        "Left out: notes.txt."
+    )
     assert page.text("alert-text") == sentence
     assert page.is_shown("welcome")
     page.button("alert-close").click()
@@ -194,7 +197,9 @@ def test_a_text_file_is_answered_by_a_sentence(page: Page, pictures: Pictures) -
 def test_a_picture_the_service_refuses_is_answered_by_the_contracts_sentence(page: Page, pictures: Pictures) -> None:
     page.choose_files(pictures.photo(name="moving.gif"))
     page.wait_until(lambda: page.is_shown("alert"))
-    assert page.text("alert-text").startswith("This service accepts only still JPEG, PNG and WEBP pictures.")
+    assert page.text("alert-text").startswith(
+        "This service accepts only still pictures: JPEG, PNG, WEBP, TIFF, BMP, AVIF or HEIC."
+    )
     assert not page.is_shown("progress")
 
 

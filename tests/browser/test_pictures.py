@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
 from pathlib import Path
 
+import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 from selenium.webdriver.remote.webelement import WebElement
 
 from shared.images.reading import decode_image
 from tests.browser.page import Page, Pictures
+from tests.support import sample_images as sample
 
 IN_BLOCK = (0.5, 0.5)
 
@@ -143,41 +147,77 @@ def test_taking_up_an_object_brings_its_label_wherever_one_comes_from(page: Page
     assert page.labels() == ["lynx"]
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_every_exif_orientation_is_shown_as_the_service_sees_it(
-    page: Page, pictures: Pictures, suffix: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "avif"])
+def test_every_exif_orientation_is_shown_as_the_service_sees_it(page: Page, pictures: Pictures, suffix: str) -> None:
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        data = pictures.photo((90, 60), f"{orientation}.{suffix}", exif=exif).read_bytes()
-        expected = decode_image(data, max_pixels=10_000)
-        height, width = expected.shape[:2]
-        places = [(x, y) for x in (4, width // 2, width - 5) for y in (4, height // 2, height - 5)]
-        shown = page.script_until_done(
-            """
-            const [data, places, done] = arguments;
-            const file = new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))]);
-            const look = async () => {
-              const page = document.querySelector("script[type=module]").src;
-              const {openPicture, openSharp} = await import(new URL("picture.js", page));
-              const {width, height, bitmap} = await openPicture(file);
-              const pixels = [bitmap, await openSharp(file)].map((each) => {
-                const context = new OffscreenCanvas(each.width, each.height).getContext("2d");
-                context.drawImage(each, 0, 0);
-                return places.map(([x, y]) => [...context.getImageData(x, y, 1, 1).data].slice(0, 3));
-              });
-              return [width, height, bitmap.width, bitmap.height, ...pixels];
-            };
-            look().then(done, (error) => done(String(error)));
-            """,
-            base64.b64encode(data).decode(),
-            places,
+        _is_shown_as_the_service_sees_it(
+            page, pictures.photo((90, 60), f"{orientation}.{suffix}", exif=exif).read_bytes()
         )
-        assert shown[:4] == [width, height, width, height], (suffix, orientation, shown)
-        for pixels in shown[4:]:
-            for (x, y), pixel in zip(places, pixels, strict=True):
-                assert pixel == pytest.approx(expected[y, x].tolist(), abs=12), (suffix, orientation, x, y)
+
+
+def test_every_kind_of_picture_is_shown_as_the_service_sees_it(page: Page) -> None:
+    grey = np.arange(5400, dtype=np.uint16).reshape(60, 90)
+    across, down = np.meshgrid(np.arange(0, 180, 2, np.uint8), np.arange(0, 240, 4, np.uint8))
+    smooth = Image.fromarray(np.dstack([across, down, 255 - across]))  # a lossy copy is close to it everywhere
+    jpeg, heic = sample.saved(smooth, "JPEG"), io.BytesIO()
+    pillow_heif.from_pillow(smooth).save(heic)
+    for data in (
+        sample.saved(smooth, "MPO", save_all=True, append_images=[smooth.rotate(180)]),
+        jpeg[:-2],
+        jpeg[:20] + bytes(3) + jpeg[20:],
+        jpeg + sample.jpeg(30, 20) + bytes(range(256)),
+        sample.saved(smooth, "BMP"),
+        sample.saved(smooth, "TIFF", exif=sample.exif(6)),
+        sample.saved(Image.fromarray(grey), "TIFF"),
+        sample.saved(Image.fromarray(grey), "PNG"),
+        heic.getvalue(),
+    ):
+        _is_shown_as_the_service_sees_it(page, data)
+
+
+def _is_shown_as_the_service_sees_it(page: Page, data: bytes) -> None:
+    expected = decode_image(data, max_pixels=10_000)
+    height, width = expected.shape[:2]
+    places = [(x, y) for x in (4, width // 2, width - 5) for y in (4, height // 2, height - 5)]
+    shown = page.script_until_done(
+        """
+        const [data, places, done] = arguments;
+        const file = new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))]);
+        const look = async () => {
+          const page = document.querySelector("script[type=module]").src;
+          const {openPicture, openSharp} = await import(new URL("picture.js", page));
+          const {width, height, bitmap} = await openPicture(file);
+          const pixels = [bitmap, await openSharp(file)].map((each) => {
+            const context = new OffscreenCanvas(each.width, each.height).getContext("2d");
+            context.drawImage(each, 0, 0);
+            return places.map(([x, y]) => [...context.getImageData(x, y, 1, 1).data].slice(0, 3));
+          });
+          return [width, height, bitmap.width, bitmap.height, ...pixels];
+        };
+        look().then(done, (error) => done(String(error)));
+        """,
+        base64.b64encode(data).decode(),
+        places,
+    )
+    assert shown[:4] == [width, height, width, height], (data[:16], shown)
+    for pixels in shown[4:]:
+        for (x, y), pixel in zip(places, pixels, strict=True):
+            assert pixel == pytest.approx(expected[y, x].tolist(), abs=12), (data[:16], x, y)
+
+
+def test_a_picture_that_the_browser_does_not_show_comes_from_the_service(page: Page, pictures: Pictures) -> None:
+    photo = pictures.photo()
+    with Image.open(photo) as image:
+        tiff, heic = photo.with_name("scan.tif"), photo.with_name("phone.heic")
+        image.save(tiff, "TIFF")
+        pillow_heif.from_pillow(image).save(heic)
+    for file in (tiff, heic):
+        page.open(file)
+        page.wait_until(lambda name=file.name: page.text("name") == name)
+        _keep(page, file.stem)
+    assert page.labels() == ["phone"]
 
 
 def _open_two(page: Page, pictures: Pictures) -> None:

@@ -17,7 +17,7 @@ import skimage.data
 from PIL import Image
 
 from samcache import mask_of_rle
-from tests.support.sample_images import huge_png, mpo, saved
+from tests.support.sample_images import animated, huge_png, saved
 
 WIDTH, HEIGHT = 480, 320
 """Size of every image. All are the same size, so a mask of the wrong image is found by its pixels, not by its size."""
@@ -139,8 +139,8 @@ def undecodable(scene: Scene) -> dict[str, bytes]:
         "cut": scene.jpeg[: len(scene.jpeg) // 2],
         "nothing but a header": scene.jpeg[:300],
         "bomb": huge_png(20_000),
-        "another format": saved(other, "BMP"),
-        "several pictures": mpo(),
+        "another format": saved(other, "GIF"),
+        "an animation": animated("WEBP"),
         "noise": random.Random(scene.number).randbytes(5_000),
         "empty": b"",
     }

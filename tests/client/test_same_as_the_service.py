@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from prompt_api.wire.problems import STATUS
 from prompt_api.wire.requests import MAX_POINTS
 from samcache import errors
 from samcache.arrays import frame
 from samcache.arrays.pixels import resize_longest_side
+from samcache.cli import files
 from samcache.cli.photos import upright_photo
 from samcache.predictor import prompting
 from shared.contract.models import SAM1
+from shared.contract.picture_formats import NAMED, PICTURE_FORMATS
 from shared.images.reading import decode_image
 from tests.support import sample_images as sample
 
@@ -99,6 +102,16 @@ FILES = {
     "CMYK": sample.saved(sample.picture(mode="CMYK"), "JPEG"),
     "one bit": sample.saved(sample.picture(mode="1"), "PNG"),
     "16-bit grey": sample.raw_png(GREY, depth=16, colour=0),
+    **{f"TIFF turned {way}": sample.saved(sample.picture(), "TIFF", exif=sample.exif(way)) for way in range(1, 9)},
+    **{f"AVIF turned {way}": sample.saved(sample.picture(), "AVIF", exif=sample.exif(way)) for way in range(1, 9)},
+    "BMP": sample.saved(sample.picture(), "BMP"),
+    "HEIC": sample.heic(),
+    "16-bit grey TIFF": sample.saved(Image.fromarray(GREY.astype(np.uint16)), "TIFF"),
+    "floats": sample.saved(Image.fromarray(GREY.astype(np.float32)), "TIFF"),
+    "an MPO": sample.mpo(),
+    "a JPEG without an end marker": sample.jpeg()[:-2],
+    "a JPEG with zeros between segments": sample.jpeg()[:20] + bytes(3) + sample.jpeg(exif=sample.exif(6))[20:],
+    "a JPEG and a video": sample.jpeg() + b"\0\0\0\x18ftypmp42" + bytes(range(256)),
     "16-bit colour": sample.raw_png(np.dstack([GREY, GREY.T, GREY]), depth=16, colour=2),
 }
 
@@ -107,3 +120,8 @@ FILES = {
 def test_a_photo_to_paint_on_has_the_pixels_that_the_service_sees(data: bytes) -> None:
     expected = decode_image(data, max_pixels=10_000)
     np.testing.assert_array_equal(np.asarray(upright_photo(data)), expected)
+
+
+def test_the_formats_and_the_ends_of_their_names_are_those_of_the_service() -> None:
+    assert {each.name: each.suffixes for each in PICTURE_FORMATS} == files.FORMATS
+    assert files.NAMED == NAMED

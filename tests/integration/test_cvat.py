@@ -140,7 +140,7 @@ def test_an_empty_mask_is_nothing(context: Context) -> None:
 def test_refusals_say_why(context: Context) -> None:
     assert asked(context)[0] == 422
     status, answer = asked(context, b"Dear annotator", pos_points=[[1, 1]])
-    assert (status, answer["message"]) == (415, "the image is neither JPEG, PNG nor WEBP")
+    assert (status, answer["message"]) == (415, "the image is not a JPEG, PNG, WEBP, TIFF, BMP, AVIF or HEIC")
     assert asked(context, image="%")[0] == asked(context, pos_points=[[1]])[0] == 400
     assert len(context.warnings) == 4
 

@@ -8,6 +8,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -45,6 +46,12 @@ def png(width: int = 60, height: int = 40, **options: Any) -> bytes:
 
 def webp(width: int = 60, height: int = 40, **options: Any) -> bytes:
     return saved(picture(width, height), "WEBP", **options)
+
+
+def heic(width: int = 60, height: int = 40, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(picture(width, height)).save(stream, **options)
+    return stream.getvalue()
 
 
 def animated(file_format: str) -> bytes:

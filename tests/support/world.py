@@ -17,9 +17,10 @@ from prompt_api.http.services import Services
 from prompt_api.models.fake.decoder import FakeDecoder
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.wiring import assemble
-from shared.contract.keys import EmbeddingKey, image_key
+from shared.contract.keys import EmbeddingKey, image_key, preview_key
 from shared.contract.models import FAKE, SAM1, Model
 from shared.contract.settings import Settings
+from shared.images.preview import preview_of, wants_preview
 from shared.images.reading import decode_image
 from shared.tensors.embedding import encode_embedding
 from tests.support.memory_events import MemoryEvents
@@ -52,6 +53,8 @@ class World:
             value = encode_embedding(
                 key, tensors, specs=SAM1.tensors, dtypes={"embedding": "float16"}, original=rgb.shape[:2]
             )
+            if wants_preview(data):
+                self.store.put(preview_key(key.image_id), preview_of(rgb), 60)
             self.store.put(key.redis_key, value, 60)
             self.encodes.append(key)
 

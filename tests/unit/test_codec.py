@@ -155,7 +155,7 @@ def test_the_npy_file_is_float16_whatever_is_stored(dtype: TensorDtype) -> None:
         replace(KEY, image_id="c" * 64),
         replace(KEY, model="vit_b"),
         replace(KEY, weights_digest="c" * 64),
-        replace(KEY, preprocessing="p2"),
+        replace(KEY, preprocessing="p0"),
     ],
 )
 def test_another_key_is_not_served_from_this_value(other: EmbeddingKey) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from shared.contract.errors import RequestError
 from shared.images.reading import decode_image, inspect_image
@@ -22,6 +24,24 @@ WHOLE = [
     sample.mpo(),
     sample.animated("WEBP"),
     sample.animated("PNG"),
+    sample.jpeg(24, 16)[:-2],
+    sample.saved(sample.picture(24, 16), "TIFF", compression="tiff_lzw", exif=sample.exif(6)),
+    sample.saved(Image.fromarray(np.arange(384, dtype=np.uint16).reshape(16, 24)), "TIFF"),
+    sample.saved(sample.picture(24, 16, "P"), "BMP"),
+    sample.saved(sample.picture(24, 16), "AVIF", exif=sample.exif(6)),
+    sample.heic(24, 16),
+]
+
+
+STARTS = [
+    b"\xff\xd8",
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    b"RIFF\x60\0\0\0WEBPVP8",
+    b"II*\0\x08\0\0\0",
+    b"MM\0+",
+    b"BM" + bytes(12) + b"\x28\0\0\0",
+    b"\0\0\0\x14ftypavif\0\0\0\0mif1",
+    b"\0\0\0\x14ftypheic\0\0\0\0mif1",
 ]
 
 
@@ -49,7 +69,8 @@ def test_arbitrary_bytes(data: bytes) -> None:
 
 
 @given(
-    st.sampled_from([b"\xff\xd8", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"RIFF\x60\0\0\0WEBPVP8"]), st.binary(max_size=200)
+    st.sampled_from(STARTS),
+    st.binary(max_size=200),
 )
 def test_arbitrary_bytes_behind_a_signature(start: bytes, data: bytes) -> None:
     check(start + data)

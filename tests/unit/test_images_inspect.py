@@ -69,26 +69,17 @@ def test_broken_exif_counts_as_none(broken: bytes) -> None:
         b"hello, this is text",
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         sample.saved(sample.picture(), "GIF"),
-        sample.saved(sample.picture(), "TIFF"),
-        sample.saved(sample.picture(), "BMP"),
-        sample.mpo(),
         sample.animated("WEBP"),
+        sample.animated("AVIF"),
         sample.animated("PNG"),
         sample.animated("GIF"),
         b"RIFF\x04\0\0\0WAVE",
     ],
-    ids=["text", "svg", "gif", "tiff", "bmp", "mpo", "animated-webp", "apng", "animated-gif", "wave"],
+    ids=["text", "svg", "gif", "animated-webp", "animated-avif", "apng", "animated-gif", "wave"],
 )
-def test_anything_but_a_still_jpeg_png_or_webp_is_unsupported(data: bytes) -> None:
+def test_anything_but_a_still_picture_of_a_known_format_is_unsupported(data: bytes) -> None:
     with pytest.raises(UnsupportedImage):
         inspect(data)
-
-
-def test_a_photo_with_a_gain_map_is_one_image() -> None:
-    ultra_hdr = b'<rdf:Description hdrgm:Version="1.0"/>'
-    segment = b"\xff\xe1" + struct.pack(">H", 2 + len(ultra_hdr)) + ultra_hdr
-    data = sample.mpo()
-    assert inspect(data[:2] + segment + data[2:]).original == (40, 60)
 
 
 @pytest.mark.parametrize("junk", [b"", b"MM\0*", b"II*\0\x08\0\0\0\xff\xff"])
@@ -105,8 +96,8 @@ def test_no_bytes_are_no_image() -> None:
 
 @pytest.mark.parametrize(
     "whole",
-    [sample.jpeg(), sample.jpeg(progressive=True), sample.png(), sample.webp(), sample.webp(lossless=True)],
-    ids=["jpeg", "progressive-jpeg", "png", "webp", "lossless-webp"],
+    [sample.png(), sample.webp(), sample.webp(lossless=True)],
+    ids=["png", "webp", "lossless-webp"],
 )
 def test_a_file_cut_anywhere_is_refused(whole: bytes) -> None:
     for length in range(12, len(whole)):

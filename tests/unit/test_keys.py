@@ -50,7 +50,7 @@ def test_a_key_names_the_image_the_weights_and_the_preprocessing() -> None:
         replace(KEY, image_id="f" * 64),
         replace(KEY, model="vit_b"),
         replace(KEY, weights_digest="f" * 64),
-        replace(KEY, preprocessing="p2"),
+        replace(KEY, preprocessing="p0"),
     ],
 )
 def test_another_image_model_weights_or_preprocessing_is_another_key_and_another_job(other: EmbeddingKey) -> None:

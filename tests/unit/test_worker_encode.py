@@ -16,9 +16,10 @@ from encoder_worker.backends.fake.encoder import FakeEncoder
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.encoder import Encoder
 from shared.contract.errors import EncodeFailed, ImageExpired, ImageTooLarge, InvalidImage, UnsupportedImage
-from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key
 from shared.contract.models import FAKE, MOBILE_SAM, SAM1, Model
 from shared.tensors.embedding import Tensors, decode_embedding
+from tests.support import sample_images as sample
 from tests.support.memory_events import MemoryEvents
 from tests.support.memory_store import MemoryStore
 
@@ -176,3 +177,28 @@ def test_one_line_of_log_tells_the_stages_and_not_the_whole_id(caplog: pytest.Lo
     assert key.image_id not in line
     for part in ("64x32", "load", "decode", "resize", "encode", "store", "ms"):
         assert part in line
+
+
+def test_a_jpeg_that_lost_its_end_is_encoded_if_it_is_whole_and_invalid_if_it_is_cut() -> None:
+    desk = Desk()
+    key = desk.upload(sample.jpeg()[:-2])
+    desk.encode(key)
+    assert desk.store.exists(key.redis_key)
+    cut = desk.upload(sample.jpeg()[:-200])
+    with pytest.raises(InvalidImage, match="ends inside a scan"):
+        desk.encode(cut)
+    assert not desk.store.exists(cut.redis_key)
+
+
+def test_an_image_deleted_while_it_is_encoded_leaves_no_preview() -> None:
+    data = sample.saved(sample.picture(), "TIFF")
+
+    class DeletedMeanwhile(CountingEncoder):
+        def encode(self, images: list[NDArray[np.uint8]]) -> list[Tensors]:
+            desk.store.delete(record_key(key.image_id))
+            return super().encode(images)
+
+    desk = Desk(encoder=DeletedMeanwhile())
+    key = desk.upload(data)
+    desk.encode(key)
+    assert not desk.store.exists(preview_key(key.image_id))

@@ -110,6 +110,15 @@ def embedding(image_id: str) -> Response:
     return answer
 
 
+@blueprint.get("/<image_id>/preview")
+def preview(image_id: str) -> Response:
+    body = services().images.preview(parse_image_id(image_id), model())
+    answer = Response(body, content_type="image/jpeg")
+    answer.headers["Cache-Control"] = "private, max-age=86400"
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
 def _wait(image_id: str, chosen: Model, seconds: float) -> ImageState:
     """Wait if a waiting slot is free. Otherwise return the current state, as if `wait` were 0."""
     with _thread_to_wait(needed=seconds > 0) as granted:

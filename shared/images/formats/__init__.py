@@ -1,1 +1,1 @@
-"""Parsers for JPEG, PNG and WEBP files. They find size, orientation and truncation without decoding pixels."""
+"""Parsers for the accepted picture files. They find size, orientation and truncation without decoding pixels."""

@@ -41,7 +41,8 @@ def read_png(data: bytes) -> Parts:
             raise UnsupportedImage("animated images are not supported: send one frame")
     if b"IDAT" not in kinds:
         raise InvalidImage("the PNG has no image data")
-    return Parts((height, width), tuple(essential), exif, depth)
+    # Grey of 16 bits is what microscopes and thermal cameras write, most often with fewer bits than that in use.
+    return Parts((height, width), tuple(essential), exif, depth, stretched=(colour, depth) == (0, 16))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

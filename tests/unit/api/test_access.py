@@ -163,6 +163,7 @@ def asked_about(tenant: Tenant, image_id: str) -> list[tuple[str, int, Any, byte
         ("GET", "?wait=nonsense"),
         ("GET", "/events"),
         ("GET", "/embedding"),
+        ("GET", "/preview"),
         ("GET", "/embedding?model=other"),
         ("POST", "/masks"),
         ("POST", "/masks?wait=0.1"),

@@ -212,6 +212,7 @@ def answers_of_every_route(world: World) -> Iterator[tuple[str, str, TestRespons
     url = f"/v1/images/{image_id}"
     yield "GET", image, call(url)
     yield "GET", f"{image}/embedding", call(f"{url}/embedding")
+    yield "GET", f"{image}/preview", call(f"{url}/preview")
     yield "POST", f"{image}/masks", call(f"{url}/masks", method="POST", json={"prompts": [CLICK]})
     world.encode_next()
     yield "POST", "/v1/images", call("/v1/images", method="POST", data=data)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from samcache.cli.files import NAMED
 from samcache.http.connection import DEFAULT_URL
 from samcache.http.endpoint import Endpoint
 from samcache.http.transport import is_address
@@ -38,7 +39,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         return commands.add_parser(name, help=summary, description=summary, epilog=_EPILOG, parents=[_common()])
 
     upload = command("upload", "Send images and wait until they are encoded; a known image is not sent again.")
-    upload.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JPEG, PNG or WEBP")
+    upload.add_argument("files", nargs="+", type=Path, metavar="FILE", help=NAMED)
     upload.add_argument("--no-wait", dest="wait", action="store_false", help="return once they are queued")
     _jobs(upload)
 
@@ -94,7 +95,7 @@ def _jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def _segment(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="JPEG, PNG or WEBP")
+    parser.add_argument("image", type=Path, metavar="IMAGE", help=NAMED)
     parser.add_argument("--point", type=_point, action="append", default=[], metavar="X,Y", help="on the thing")
     parser.add_argument("--point-bg", type=_point, action="append", default=[], metavar="X,Y", help="not on the thing")
     parser.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="around the thing")

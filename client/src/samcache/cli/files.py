@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "AVIF": (".avif",),
+    "HEIC": (".heic", ".heif"),
+}
+"""The formats that the service accepts, and the usual ends of their file names."""
+
+NAMED = f"{', '.join(list(FORMATS)[:-1])} or {list(FORMATS)[-1]}"
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 MAX_BYTES = 256 * 1024 * 1024
 """Most bytes of a file that are read. No service takes as many. It keeps a wrong file from filling the memory."""
@@ -32,7 +44,7 @@ def read_image(path: Path) -> bytes:
 
 
 def images_in(folder: Path, *, recursive: bool) -> list[Path]:
-    """The paths of the JPEG, PNG and WEBP files, sorted. Names decide; hidden files and folders are left out."""
+    """The paths of the image files, sorted. Names decide; hidden files and folders are left out."""
     return sorted(_images(folder, recursive=recursive))
 
 

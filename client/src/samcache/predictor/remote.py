@@ -63,7 +63,7 @@ class RemoteSamPredictor(Connected, PredictorCore):
         self._run(self._set_pixels(self._encoded(image, image_format)))
 
     def set_image_file(self, image: str | Path | bytes) -> None:
-        """`set_image` for a JPEG, PNG or WEBP file, which is sent as it is: smaller, and with the file's own id.
+        """`set_image` for a file of any format that the service accepts. It is sent as it is, under its own id.
 
         Its EXIF orientation is applied: coordinates and masks are those of the upright image.
 
