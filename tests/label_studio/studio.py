@@ -63,7 +63,8 @@ class Studio:
             bucket: the fields of the form that say where the bucket is.
             presign: whether Label Studio redirects to signed URLs of the bucket, or passes the photo on itself.
         """
-        form = {"project": project, "title": "Photos", "use_blob_urls": True, "presign": presign, **bucket}
+        scan = {"use_blob_urls": True, "recursive_scan": True}
+        form = {"project": project, "title": "Photos", "presign": presign, **scan, **bucket}
         storage = self._post("/api/storages/s3", form)["id"]
         self._post(f"/api/storages/s3/{storage}/sync", {})
         return self._only_task(project)
