@@ -25,7 +25,7 @@ LEAST_IOU = 0.97
 """Least IoU of a polygon with its part of the mask."""
 
 MOST_WORK = 500_000
-"""Spare points are looked for if this is at least the product of a ring's points and those of its polygon."""
+"""Greatest product of the points of a ring and those of its polygon for which spare points are looked for."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
