@@ -2,6 +2,9 @@
 
 A process writes to the files of its slot. By default, prometheus_client would name the files by process id. With slots,
 the replacement of a dead process continues its counts, and the number of files does not grow when processes die.
+
+prometheus_client maps these files into memory. If the kernel has no room for a page of a mapped file, it kills the
+process (SIGBUS). So all room is reserved before a process starts: a full folder then stops no process that counts.
 """
 
 from __future__ import annotations
@@ -18,10 +21,20 @@ from prometheus_client import CollectorRegistry, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from shared.contract.errors import ConfigurationError
-from shared.host.atomic_file import replacing
+
+RESERVED = {"counter": 1 << 20, "histogram": 4 << 20, "gauge_livesum": 1 << 16}
+"""Bytes of each file of a slot, by the part of its name before the slot.
+
+After requests of every kind, 220 kB of the largest are in use.
+"""
+
+PIDS_BYTES = 4096
+"""Size of the file with the ids of the processes. It is written in place, which needs no further room."""
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that names the folder for prometheus_client."""
+
+_PIDS = "pids"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +47,26 @@ class SharedFolder:
         """Return what the processes need in their environment."""
         return {VARIABLE: str(self.path)}
 
+    def reserve(self, slot: int) -> None:
+        """Take the room for all that the process in `slot` counts. What it has counted before stays.
+
+        Raises:
+            OSError: there is no room.
+        """
+        for name, size in RESERVED.items():
+            _reserve(self.path / f"{name}_{slot}.db", size)
+
     def vacate(self, slot: int) -> None:
         """Note that the process in `slot` is gone: its gauges no longer count, its counters still do."""
         mark_process_dead(slot, str(self.path))  # type: ignore[no-untyped-call]  # it has no annotations
 
     def record(self, pids: Iterable[int]) -> None:
         """Write down the ids of the processes, for all of them to read."""
-        with replacing(self.path / "pids") as file:
-            file.write(" ".join(map(str, pids)).encode())
+        descriptor = os.open(self.path / _PIDS, os.O_WRONLY)
+        try:
+            os.pwrite(descriptor, " ".join(map(str, pids)).encode().ljust(PIDS_BYTES), 0)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -51,17 +76,26 @@ def shared_folder() -> Iterator[SharedFolder]:
     Raises:
         ConfigurationError: the folder cannot be made.
     """
+    path = None
     try:
         path = tempfile.mkdtemp(prefix="sam-metrics-")
+        _reserve(Path(path, _PIDS), PIDS_BYTES)
     except OSError as error:
-        raise ConfigurationError(
-            f"API processes keep their counts in a temporary folder, which cannot be made ({error.strerror}): mount a "
-            "tmpfs at /tmp, or name a writable folder in TMPDIR"
-        ) from error
+        if path is not None:
+            shutil.rmtree(path, ignore_errors=True)
+        raise no_place(error) from error
     try:
         yield SharedFolder(Path(path))
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def no_place(error: OSError) -> ConfigurationError:
+    """Return the error of an API that cannot make the folder, or reserve the room in it."""
+    return ConfigurationError(
+        f"API processes keep their counts in a temporary folder, which cannot be made ({error.strerror}): mount a "
+        "tmpfs at /tmp, or name a writable folder in TMPDIR"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +116,7 @@ class Place:
 
     def pids(self) -> list[int]:
         """Return the ids of the processes that count here."""
-        return [int(pid) for pid in (self.folder / "pids").read_text().split()]
+        return [int(pid) for pid in (self.folder / _PIDS).read_text().replace("\0", "").split()]
 
     def collect_into(self, registry: CollectorRegistry) -> None:
         """Add to `registry` what all of these processes counted."""
@@ -101,3 +135,15 @@ def keep_values(place: Place | None) -> None:
     else:
         os.environ[VARIABLE] = str(place.folder)
         values.ValueClass = values.MultiProcessValue(lambda: place.slot)  # type: ignore[no-untyped-call]  # as above
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Make the file at least `size` bytes long, with room for all of them. New bytes are 0. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:  # macOS, which has no tmpfs either
+            os.truncate(descriptor, max(size, os.fstat(descriptor).st_size))
+    finally:
+        os.close(descriptor)

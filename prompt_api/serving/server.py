@@ -24,7 +24,7 @@ from waitress.task import ThreadedTaskDispatcher
 
 from prompt_api.access.policy import AccessPolicy
 from prompt_api.metrics.counting import ApiMetrics
-from prompt_api.metrics.processes import SharedFolder, shared_folder
+from prompt_api.metrics.processes import SharedFolder, no_place, shared_folder
 from prompt_api.serving import descriptors
 from prompt_api.serving.api_server import ApiServer
 from prompt_api.serving.body_budget import BodyBudget, largest_body
@@ -202,6 +202,10 @@ def _supervise(port: int, processes: int, folder: SharedFolder) -> None:
     children: list[subprocess.Popen[bytes]] = []
     try:
         for slot in range(processes):
+            try:
+                folder.reserve(slot)
+            except OSError as error:
+                raise no_place(error) from error
             children.append(start(slot))
         folder.record(child.pid for child in children)
         while True:
@@ -210,8 +214,13 @@ def _supervise(port: int, processes: int, folder: SharedFolder) -> None:
                 if child.poll() is not None:
                     if child.returncode == REFUSED:
                         raise ConfigurationError("an API process refused to start; its own message says why")
-                    _log.error("API process %d ended with status %d; starting another", child.pid, child.returncode)
                     folder.vacate(slot)
+                    try:
+                        folder.reserve(slot)
+                    except OSError as error:
+                        _log.warning("an API process ended, and its metrics have no room yet: %s", error.strerror)
+                        continue
+                    _log.error("API process %d ended with status %d; starting another", child.pid, child.returncode)
                     children[slot] = start(slot)
                     folder.record(child.pid for child in children)
     finally:

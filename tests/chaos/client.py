@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from prompt_api.serving.api_server import UNUSED_SECONDS
 from tests.chaos.ledger import Ledger, Request
 from tests.chaos.material import Material, Scene
 
@@ -19,7 +20,11 @@ _PATIENCE = 60.0
 """Seconds without a byte after which the client gives up on an answer."""
 
 _IDLE = 20.0
-"""Seconds without use after which a connection is not used again: the service may close it at any moment."""
+"""Seconds without use after which a connection is not used again: the service may close it at any moment.
+
+If connections are short, it may close one that was unused for `UNUSED_SECONDS`, perhaps while the next request is on
+its way. Then the request is sent once more on a new connection, as HTTP clients do.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +124,32 @@ class Client:
         return answer
 
     def _exchange(self, method: str, target: str, body: bytes | None) -> Answer:
-        if time.monotonic() - self._used > _IDLE:
+        idle = time.monotonic() - self._used
+        if idle > _IDLE:
             self.close()
+        may_be_closed = self._connection is not None and idle >= UNUSED_SECONDS
+        try:
+            return self._exchange_once(method, target, body)
+        except (OSError, http.client.HTTPException) as error:
+            if not may_be_closed:
+                return _nothing(error)
+        try:
+            return self._exchange_once(method, target, body)
+        except (OSError, http.client.HTTPException) as error:
+            return _nothing(error)
+
+    def _exchange_once(self, method: str, target: str, body: bytes | None) -> Answer:
+        """Raises OSError or HTTPException; the connection is closed then."""
         if self._connection is None:
             self._connection = http.client.HTTPConnection(self._address, timeout=_PATIENCE)
         try:
             self._connection.request(method, target, body)
             response = self._connection.getresponse()
             content = response.read()
-            self._used = time.monotonic()
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException):
             self.close()
-            return _nothing(error)
+            raise
+        self._used = time.monotonic()
         return _answer(response, content)
 
 

@@ -123,7 +123,8 @@ def _connections_whole(requests: Iterable[Request], injected: Sequence[Injected]
     cuts = [fault for fault in injected if fault.cuts_clients]
     for request in requests:
         if request.outcome is Outcome.TRANSPORT and not any(fault.saw(request) for fault in cuts):
-            yield f"{request.route}: {request.code} though every API process lived"
+            during = ", ".join(fault.name for fault in injected if fault.saw(request))
+            yield f"{request.route}: {request.code} though every API process lived ({during})"
 
 
 def _memory_goes_on(requests: Sequence[Request], injected: Sequence[Injected]) -> Iterator[str]:

@@ -139,7 +139,7 @@ def _nothing_was_compared(story: Story) -> None:
         (_slow_to_heal, "a fault: worked again only after 8.0 s, not 5 s, the 1.0 s aside"),
         (_a_slow_recovery_of_the_image_at_hand, "ready after 41 s, not 30 s"),
         (_encoded_twice_in_calm, "image calm was encoded 2 times without a fault"),
-        (_a_broken_connection, "masks: ConnectionResetError though every API process lived"),
+        (_a_broken_connection, "masks: ConnectionResetError though every API process lived (a fault)"),
         (_a_prompt_refused_though_its_image_is_in_memory, "1 of 1 prompts on an image in memory were refused"),
         (_what_the_fault_found, "a damaged embedding was handed out"),
         (_what_the_log_tells, "the log tells of a bug: unhandled error"),
