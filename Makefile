@@ -55,7 +55,7 @@ fuzz: $(VENV)/.fuzzing
 soak: $(VENV)/.developing
 	@exec $(BIN)/python -m bench.soak
 
-label-studio-check: $(VENV)/.developing $(STUDIO)/.installed
+label-studio-check: $(VENV)/.developing $(STUDIO)/.installed-with-moto
 	$(BIN)/python -m pytest tests/label_studio/end_to_end.py
 
 images-check: $(VENV)/.developing
@@ -69,10 +69,10 @@ lint: $(VENV)/.developing
 
 setup: $(VENV)/.developing
 
-# Label Studio has an environment of its own, because it needs other versions of many packages.
-$(STUDIO)/.installed: $(VENV)/.created
+# Label Studio has an environment of its own, because it needs other versions of many packages. Moto is an S3 for its tests.
+$(STUDIO)/.installed-with-moto: $(VENV)/.created
 	$(PYTHON) -m venv $(STUDIO)
-	$(STUDIO)/bin/python -m pip install --quiet --disable-pip-version-check label-studio==1.23.2
+	$(STUDIO)/bin/python -m pip install --quiet --disable-pip-version-check label-studio==1.23.2 'moto[server]==5.2.5'
 	@touch $@
 
 $(VENV)/.created:

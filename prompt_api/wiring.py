@@ -30,7 +30,7 @@ from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.queue_load import QueueLoad, queue_load
 from prompt_api.metrics.scrape import Scrape
 from prompt_api.models.browser_runtime import locate_runtime
-from prompt_api.models.interface import Decoder, LoadedDecoder, Prompt
+from prompt_api.models.interface import Decoder, DecoderForm, LoadedDecoder, Prompt
 from prompt_api.models.load import load_decoder
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
@@ -105,7 +105,7 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
         settings,
         models=tuple(one.model for one in loaded),
         decoders=decoders,
-        decoder_files={one.model.name: one.graph for one in loaded if one.graph is not None},
+        decoder_files={one.model.name: one.files for one in loaded if one.files},
         browser=BrowserDecoding(
             {one.model.name: one.split for one in loaded if one.split is not None}, lambda: locate_runtime(settings)
         ),
@@ -132,7 +132,7 @@ def assemble(
     *,
     models: tuple[Model, ...],
     decoders: Mapping[str, Decoder[Any]],
-    decoder_files: Mapping[str, Path],
+    decoder_files: Mapping[str, Mapping[DecoderForm, Path]],
     store: StoreWithSets,
     queue: EncodeQueue,
     events: Events,

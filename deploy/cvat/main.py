@@ -107,7 +107,7 @@ def body_of(body: Any) -> Mapping[str, Any]:
     """
     try:
         parsed = json.loads(body) if isinstance(body, (bytes, str)) else body
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, Mapping):
         raise Refused(400, "not an interactor's request: the body is not a JSON object")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from enum import StrEnum
 
 from flask import request, url_for
 
 from prompt_api.http.services import services
+from prompt_api.models.interface import DecoderForm
 from prompt_api.service.images import ImageState
 from prompt_api.wire.answers import ImageResource
 from prompt_api.wire.limits import MAX_WAIT
@@ -18,13 +18,6 @@ from shared.observe import log_context
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 """A number as JSON writes it. `float` alone would accept more, such as digits of other scripts."""
-
-
-class DecoderForm(StrEnum):
-    """The forms in which a whole decoder can be downloaded."""
-
-    PLAIN = "plain"
-    META = "meta"
 
 
 def model() -> Model:

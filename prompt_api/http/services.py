@@ -14,6 +14,7 @@ from prompt_api.http.answer_budget import AnswerBudget
 from prompt_api.integrations.label_studio.backend import LabelStudioBackend
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.scrape import Scrape
+from prompt_api.models.interface import DecoderForm
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService
@@ -29,7 +30,7 @@ class Services:
 
     Attributes:
         models: served models by name, the default first.
-        decoder_files: the decoder graph that clients may download, by model name; only models that have one.
+        decoder_files: the decoder graph that clients may download, by model name and form; only models that have one.
         access: the policy that says who may do what.
         browser: the files that decoding in browsers needs.
         label_studio: the ML backend for Label Studio, with the default model.
@@ -43,7 +44,7 @@ class Services:
 
     settings: Settings
     models: Mapping[str, Model]
-    decoder_files: Mapping[str, Path]
+    decoder_files: Mapping[str, Mapping[DecoderForm, Path]]
     images: ImageService
     embeddings: EmbeddingCache
     masks: MaskService

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from prompt_api.models.interface import DecoderForm
 from prompt_api.models.load import load_decoder
 from shared.contract.models import find_model
 from shared.contract.settings import Settings
@@ -19,9 +20,9 @@ from shared.weights.command import print_folders
 def _folders(settings: Settings) -> Iterator[Path]:
     """Build the decoder of every served model, and yield its folder."""
     for name in settings.served_models:
-        graph = load_decoder(find_model(name), settings).graph
-        if graph is not None:
-            yield graph.parent
+        files = load_decoder(find_model(name), settings).files
+        if files:
+            yield files[DecoderForm.PLAIN].parent
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +14,16 @@ from numpy.typing import NDArray
 from prompt_api.masks.runs import ColumnRuns
 from shared.contract.geometry import Size
 from shared.contract.models import Model
+
+
+class DecoderForm(StrEnum):
+    """The forms in which clients can have the whole decoder as one ONNX graph.
+
+    PLAIN gives all four masks at low resolution. META is the form of segment_anything's own ONNX export.
+    """
+
+    PLAIN = "plain"
+    META = "meta"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,11 +129,11 @@ class LoadedDecoder:
     Attributes:
         model: with the digest of the weights that are there, which every key of an embedding repeats.
         decoder: ready for prompts.
-        graph: the whole decoder as one ONNX file for clients, or None.
+        files: the whole decoder as one ONNX file for clients, in each form; empty if there is none.
         split: the decoder for browsers, or None.
     """
 
     model: Model
     decoder: Decoder[Any]
-    graph: Path | None = None
+    files: Mapping[DecoderForm, Path] = field(default_factory=dict)
     split: SplitDecoder | None = None

@@ -124,7 +124,7 @@ export class Annotator {
     const { masks } = answer.results[0];
     const isCurrent = entry === this.#gallery.current;
     if (isHover) {
-      if (isCurrent) this.#showHover(entry, masks, since);
+      if (isCurrent) this.#showHover(entry, step, masks, since);
       return;
     }
     entry.timeline = timeline.amend(entry.timeline, step.id, prompts.answerFields(masks));
@@ -133,15 +133,15 @@ export class Annotator {
     if (entry.timeline.now.step.id === step.id) this.#announceStep(entry);
   }
 
-  #showHover(entry, masks, since) {
+  #showHover(entry, step, masks, since) {
     if (!this.#hover || !prompts.isBlank(entry.timeline.now.step)) return;
     const mask = masks[prompts.answerFields(masks).chosen];
     this.#desk.showPreview(mask);
     performance.measure(HOVER_LAG, { start: since, end: performance.now() });
     if (performance.getEntriesByName(HOVER_LAG).length > MOST_MEASURES) performance.clearMeasures(HOVER_LAG);
     if (!this.#hover.byKeyboard) return;
-    const { x, y } = this.#hover;
-    announce(`At ${x}, ${y}: ${sentenceOf({ masks: [mask], chosen: 0 }, entry.size)}`);
+    const [{ x, y }] = step.points;
+    announce(`At ${x}, ${y}: ${sentenceOf({ ...step, masks: [mask], chosen: 0 }, entry.size)}`);
   }
 
   #commit(changesOf) {

@@ -4,7 +4,7 @@ import { labelsOf, maskOf } from "./objects.js";
 
 /**
  * Format: cocodataset.org/#format-data, object detection.
- * @param {import("./exporting.js").Annotated[]} pictures
+ * @param {import("./export-formats.js").Annotated[]} pictures
  * @param {Date} date
  */
 export function cocoDataset(pictures, date) {

@@ -52,12 +52,9 @@ export class Conversation {
     let { step } = job;
     for (let attempt = 1; entry.image && this.#listener.isCurrent(entry); attempt++) {
       const { decoder } = this;
+      let answer;
       try {
-        const answer = await this.#answer(decoder, entry, step, job.isHover, signal);
-        if (signal.aborted) return;
-        entry.recoveries = 0;
-        this.#listener.onAnswer(job, answer);
-        return;
+        answer = await this.#answer(decoder, entry, step, job.isHover, signal);
       } catch (error) {
         if (signal.aborted) return;
         if (error.code === "local-decoding") {
@@ -83,7 +80,21 @@ export class Conversation {
           this.#listener.onProblem(entry, error);
           return;
         }
+        continue;
       }
+      if (!signal.aborted) this.#tell(job, answer);
+      return;
+    }
+  }
+
+  /** What the listener throws is a fault of the page. It must not pass for a preview that the service refused. */
+  #tell(job, answer) {
+    job.entry.recoveries = 0;
+    try {
+      this.#listener.onAnswer(job, answer);
+    } catch (error) {
+      console.error(error);
+      this.#listener.onProblem(job.entry, error);
     }
   }
 

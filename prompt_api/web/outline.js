@@ -28,28 +28,24 @@ const STARTS = [
 ];
 
 /**
- * The parts of a mask, each an outer ring and its holes. Pixels that touch only at a corner are separate.
+ * The outlines of all parts and holes of a mask. Pixels that touch only at a corner belong to separate parts.
  * @param {ArrayLike<number>} runs as `decodeRuns` returns them
  * @param {[number, number]} size [height, width]
  * @param {[number, number, number, number]} bbox [x, y, width, height] of the mask; only its pixels are read
- * @returns {{outer: Ring, holes: Ring[]}[]}
+ * @returns {Ring[]}
  */
 export function outlines(runs, size, [x, y, width, height]) {
   if (width === 0 || height === 0) return [];
   const grid = framedGrid(rasterize(runs, size, { x, y, width, height }, width, height), width, height);
-  const parts = [];
-  const holes = [];
+  const rings = [];
   for (let column = 1; column <= width; column++) {
     for (let row = 1; row <= height; row++) {
       const at = column * grid.column + row;
       if (grid.cells[at] !== INSIDE || grid.cells[at - 1] & INSIDE) continue;
-      const ring = trace(grid, column, row).map(([a, b]) => [a + x - 1, b + y - 1]);
-      if (signedArea(ring) > 0) parts.push({ outer: ring, holes: [] });
-      else holes.push(ring);
+      rings.push(trace(grid, column, row).map(([a, b]) => [a + x - 1, b + y - 1]));
     }
   }
-  for (const hole of holes) partAround(parts, hole).holes.push(hole);
-  return parts;
+  return rings;
 }
 
 /**
@@ -82,12 +78,6 @@ export function simplify(ring, tolerance) {
   }
   const slim = ring.filter((_, i) => kept[i]);
   return slim.length < 3 || signedArea(slim) * signedArea(ring) <= 0 ? ring : slim;
-}
-
-/** Joins all rings into one by cuts of zero width, for formats that allow one polygon per object. */
-export function joined(parts) {
-  const rings = parts.map(({ outer, holes }) => holes.reduce(join, outer));
-  return rings.reduce(join);
 }
 
 /** The area of a ring in square pixels. It is negative if the ring runs counterclockwise on the screen. */
@@ -130,37 +120,6 @@ function trace({ cells, column }, startX, startY) {
   // A start in the middle of a straight edge is not a corner.
   if (before === 0) ring.shift();
   return ring;
-}
-
-/** The smallest part whose outer ring goes around the hole. */
-function partAround(parts, hole) {
-  const around = parts.filter(({ outer }) => contains(outer, hole[0]));
-  return around.reduce((best, part) => (signedArea(part.outer) < signedArea(best.outer) ? part : best));
-}
-
-/** Even-odd rule. Tests the place half a pixel inside the hole's first corner, which lies on no line of the ring. */
-function contains(ring, [cornerX, cornerY]) {
-  const [x, y] = [cornerX + 0.5, cornerY - 0.5];
-  let within = false;
-  for (let i = 0, previous = ring.at(-1); i < ring.length; previous = ring[i++]) {
-    const [ax, ay] = previous;
-    const [bx, by] = ring[i];
-    if (ay > y !== by > y && x < ax + ((y - ay) / (by - ay)) * (bx - ax)) within = !within;
-  }
-  return within;
-}
-
-/** Joins two rings into one by a cut where they come closest. */
-function join(a, b) {
-  let best = Infinity;
-  let [from, to] = [0, 0];
-  for (let i = 0; i < a.length; i++) {
-    for (let j = 0; j < b.length; j++) {
-      const away = distance(a[i], b[j]);
-      if (away < best) [best, from, to] = [away, i, j];
-    }
-  }
-  return [...a.slice(0, from + 1), ...b.slice(to), ...b.slice(0, to + 1), ...a.slice(from)];
 }
 
 function distance([ax, ay], [bx, by]) {

@@ -1,7 +1,8 @@
 /** Kept objects as Ultralytics' YOLO segmentation labels: one text file per picture, one line per object. */
 
+import { joined } from "./joining.js";
 import { labelsOf, maskOf } from "./objects.js";
-import { joined, outlines, simplify } from "./outline.js";
+import { outlines, simplify } from "./outline.js";
 import { decodeRuns } from "./rle.js";
 
 /** How far an outline may be off, in pixels. Stairs of pixels become lines, and shapes stay. */
@@ -10,7 +11,7 @@ const TOLERANCE = 1;
 /**
  * Format: docs.ultralytics.com/datasets/segment. A line holds one polygon, so parts and holes of an object are joined
  * by cuts of no width, as Ultralytics' own converter from COCO does.
- * @param {import("./exporting.js").Annotated[]} pictures
+ * @param {import("./export-formats.js").Annotated[]} pictures
  * @returns {{name: string, text: string}[]} `data.yaml` and `labels/<picture>.txt`
  */
 export function yoloFiles(pictures) {
@@ -27,13 +28,10 @@ export function yoloFiles(pictures) {
 
 function line(object, label, { width, height }) {
   const { rle, bbox } = maskOf(object);
-  const parts = outlines(decodeRuns(rle.counts), rle.size, bbox);
-  if (parts.length === 0) return "";
-  const slim = parts.map(({ outer, holes }) => ({
-    outer: simplify(outer, TOLERANCE),
-    holes: holes.map((hole) => simplify(hole, TOLERANCE)),
-  }));
-  const shares = joined(slim).map(([x, y]) => `${share(x, width)} ${share(y, height)}`);
+  const rings = outlines(decodeRuns(rle.counts), rle.size, bbox);
+  if (rings.length === 0) return "";
+  const slim = joined(rings.map((ring) => simplify(ring, TOLERANCE)));
+  const shares = slim.map(([x, y]) => `${share(x, width)} ${share(y, height)}`);
   return `${label} ${shares.join(" ")}\n`;
 }
 

@@ -57,11 +57,10 @@ def test_what_was_kept_while_a_file_was_written_is_not_taken_for_exported(page: 
     page.open(pictures.photo())
     _keep(page, "block")
     page.script("""
-        window.gate = new Promise((resolve) => (window.openGate = resolve));
-        const asBytes = Response.prototype.arrayBuffer;
-        Response.prototype.arrayBuffer = async function () {
-            await window.gate;
-            return asBytes.apply(this, arguments);
+        const gate = new Promise((resolve) => (window.openGate = resolve));
+        const ask = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (...given) {
+            gate.then(() => ask.apply(this, given));
         };
         window.saved = [];
         HTMLAnchorElement.prototype.click = function () { window.saved.push(this.download); };
@@ -75,6 +74,33 @@ def test_what_was_kept_while_a_file_was_written_is_not_taken_for_exported(page: 
     page.script("window.openGate()")
     page.wait_until(lambda: page.script("return window.saved.length"))
     assert _asks_before_it_closes(page)
+
+
+@pytest.mark.parametrize("choice", ["coco", "png", "yolo"])
+def test_a_file_is_written_beside_the_page_and_on_it_if_that_fails(
+    page: Page, pictures: Pictures, tmp_path: Path, choice: str
+) -> None:
+    names = {"coco": "coco.json", "png": "masks.zip", "yolo": "yolo.zip"}
+    page.open(pictures.photo())
+    _keep(page, "block")
+    page.script("""
+        window.asked = [];
+        const ask = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message, ...more) {
+            window.asked.push(message.given[0]);
+            if (window.broken) this.dispatchEvent(new ErrorEvent("error", {message: "gone", cancelable: true}));
+            else ask.call(this, message, ...more);
+        };
+    """)
+    beside = page.download(choice, tmp_path, names[choice]).read_bytes()
+    assert page.script("return window.asked") == [choice]
+    page.wait_until(lambda: not page.is_shown("export-dialog"))
+    page.script("window.broken = true")
+    for _ in range(2):  # a worker that has failed is asked no more
+        (tmp_path / names[choice]).unlink()
+        assert len(page.download(choice, tmp_path, names[choice]).read_bytes()) == len(beside)
+        assert page.script("return window.asked") == [choice, choice]
+        page.wait_until(lambda: not page.is_shown("export-dialog"))
 
 
 def test_on_a_touch_screen_only_the_shown_pictures_cross_can_be_hit(page: Page, pictures: Pictures) -> None:

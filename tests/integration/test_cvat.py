@@ -248,7 +248,7 @@ def test_it_runs_under_nuclios_sdk(nuclio: Nuclio, context: Context, content_typ
     assert answer == asked(context, pos_points=[[48, 30]])[1]
 
 
-@pytest.mark.parametrize("body", [b"", b"Dear annotator", b"[]", b"null", b'"text"', b"{}", b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"Dear annotator", b"[]", b"null", b'"text"', b"{}", b"\xff", b"[" * 100_000])
 def test_what_is_no_request_is_refused_under_nuclios_sdk(nuclio: Nuclio, body: bytes) -> None:
     status, kind, answer = nuclio.answer(body)
     assert (status, kind) == (400, "application/json")

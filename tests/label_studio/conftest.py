@@ -13,6 +13,7 @@ from deploy.local.stack import LocalStack
 from prompt_api.access.grants import Grant, digest_of
 from prompt_api.access.new_token import new_token
 from prompt_api.access.scopes import Scope
+from tests.label_studio.bucket import Bucket, running_bucket
 from tests.label_studio.editor import Editor, chromium
 from tests.label_studio.studio import Studio, jpeg, running_studio
 
@@ -35,6 +36,14 @@ class Backend:
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     with running_studio(tmp_path_factory.mktemp("label-studio")) as studio:
         yield studio
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[Bucket]:
+    """Return a bucket with `PHOTO` in it."""
+    with running_bucket() as bucket:
+        bucket.put("cups/coffee 1.jpg", PHOTO)
+        yield bucket
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 from selenium import webdriver
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -56,11 +57,7 @@ class Editor:
 
     def choose(self, tool: str, label: str) -> None:
         """Choose a smart tool, `key-point-tool` or `rectangle-tool`, and one of its labels."""
-        shown, *folded = self._smart_tools()
-        if folded:
-            self._until(lambda: self._pick(shown, tool))
-        else:
-            shown.click()
+        self._until(lambda: self._pick(tool))
         keys = {"key-point-tool": "keypointlabels", "rectangle-tool": "rectanglelabels"}
         self._driver.execute_script(
             """
@@ -118,12 +115,16 @@ class Editor:
     def _smart_tools(self) -> list[WebElement]:
         return self._driver.find_elements(By.CSS_SELECTOR, ".lsf-tool_smart")
 
-    def _pick(self, folded: WebElement, tool: str) -> bool:
-        ActionChains(self._driver).move_to_element(folded).perform()
-        wanted = self._driver.find_element(By.CSS_SELECTOR, f".lsf-tool_smart[aria-label={tool}]")
-        if wanted.is_displayed():
-            wanted.click()
-        return wanted.is_displayed()
+    def _pick(self, tool: str) -> bool:
+        """Click on a smart tool. Return False if it is still folded away."""
+        tools = self._smart_tools()
+        if len(tools) > 1:
+            ActionChains(self._driver).move_to_element(tools[0]).perform()
+            tools = self._driver.find_elements(By.CSS_SELECTOR, f".lsf-tool_smart[aria-label={tool}]")
+        if not tools or not tools[0].is_displayed():
+            return False
+        tools[0].click()
+        return True
 
     def _image_is_shown(self) -> bool:
         return bool(self._driver.execute_script(_IS_SHOWN))
@@ -144,7 +145,9 @@ class Editor:
         return WebDriverWait(self._driver, PATIENCE).until(lambda d: d.find_element(By.CSS_SELECTOR, selector))
 
     def _until(self, condition: Any) -> None:
-        WebDriverWait(self._driver, PATIENCE).until(lambda _: condition())
+        # The editor draws and moves its tools anew whenever it learns something.
+        redrawn = [StaleElementReferenceException, ElementClickInterceptedException]
+        WebDriverWait(self._driver, PATIENCE, ignored_exceptions=redrawn).until(lambda _: condition())
 
 
 @contextmanager

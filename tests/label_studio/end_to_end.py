@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 from skimage.draw import polygon2mask
 
 from prompt_api.integrations.label_studio.credentials import credentials
 from prompt_api.integrations.label_studio.instance import LabelStudioInstance
+from tests.label_studio.bucket import Bucket
 from tests.label_studio.conftest import PHOTO, Backend
 from tests.label_studio.editor import Editor
 from tests.label_studio.studio import Studio
@@ -81,6 +83,25 @@ def prompt_of(drawn: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def assert_a_click_is_the_apis_mask(studio: Studio, backend: Backend, editor: Editor, project: int, task: int) -> None:
+    """Click on the spoon, accept and submit the suggestion, and compare what is stored with the API's mask."""
+    editor.open(project, task)
+    editor.choose("key-point-tool", "Spoon")
+    picture(editor, "tools")
+    editor.click(*SPOON)
+    assert editor.wait_for_suggestions() == ["brushregion"]
+    picture(editor, "suggestion")
+    expected = mask_of(backend, prompt_of(editor.drawn()), multimask=True)
+    editor.accept()
+    editor.submit()
+    ((region,),) = studio.annotations(task)
+    assert (region["type"], region["from_name"]) == ("brushlabels", "mask")
+    assert region["value"]["brushlabels"] == ["Spoon"]
+    stored = decode_brush(region["value"]["rle"], (HEIGHT, WIDTH))
+    assert np.array_equal(stored, expected)
+    assert 2_000 < stored.sum() < 20_000
+
+
 def test_opening_a_task_encodes_its_image_and_leaves_no_prediction(studio: Studio, backend: Backend) -> None:
     project = studio.create_project("Opening", BRUSH)
     task, _ = studio.upload_photo(project, PHOTO)
@@ -99,21 +120,18 @@ def test_a_click_becomes_a_brush_region_that_is_submitted(studio: Studio, backen
     project = studio.create_project("Cups", BRUSH)
     task, _ = studio.upload_photo(project, PHOTO)
     studio.connect(project, f"{backend.url}/label-studio", backend.token)
-    editor.open(project, task)
-    editor.choose("key-point-tool", "Spoon")
-    picture(editor, "tools")
-    editor.click(*SPOON)
-    assert editor.wait_for_suggestions() == ["brushregion"]
-    picture(editor, "suggestion")
-    expected = mask_of(backend, prompt_of(editor.drawn()), multimask=True)
-    editor.accept()
-    editor.submit()
-    ((region,),) = studio.annotations(task)
-    assert (region["type"], region["from_name"]) == ("brushlabels", "mask")
-    assert region["value"]["brushlabels"] == ["Spoon"]
-    stored = decode_brush(region["value"]["rle"], (HEIGHT, WIDTH))
-    assert np.array_equal(stored, expected)
-    assert 2_000 < stored.sum() < 20_000
+    assert_a_click_is_the_apis_mask(studio, backend, editor, project, task)
+
+
+@pytest.mark.parametrize("presign", [True, False], ids=["redirected to the bucket", "passed on by Label Studio"])
+def test_a_click_on_a_photo_in_a_bucket_becomes_the_same_brush_region(
+    studio: Studio, backend: Backend, editor: Editor, bucket: Bucket, presign: bool
+) -> None:
+    project = studio.create_project("Bucket", BRUSH)
+    task, reference = studio.import_from(project, bucket.form, presign=presign)
+    assert reference == "s3://pictures/cups/coffee 1.jpg"
+    studio.connect(project, f"{backend.url}/label-studio", backend.token)
+    assert_a_click_is_the_apis_mask(studio, backend, editor, project, task)
 
 
 def test_a_negative_click_takes_away(studio: Studio, backend: Backend, editor: Editor) -> None:

@@ -6,8 +6,6 @@ import io
 import os
 import re
 import secrets
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from deploy.local.process import Child, ProcessGroup, stop_all
+from tests.label_studio.server import free_port, running_server
 
 EXECUTABLE = os.environ.get("LABEL_STUDIO", ".venv/label-studio/bin/label-studio")
 START_SECONDS = 900.0
@@ -56,8 +54,20 @@ class Studio:
             f"/api/projects/{project}/import", files={"file": ("coffee.jpg", photo, "image/jpeg")}
         )
         answer.raise_for_status()
-        (task,) = self._client.get("/api/tasks", params={"project": project}).json()["tasks"]
-        return int(task["id"]), str(task["data"]["image"])
+        return self._only_task(project)
+
+    def import_from(self, project: int, bucket: dict[str, str], *, presign: bool) -> tuple[int, str]:
+        """Take a task from the only photo in a bucket. Return the id of the task and the image address in the task.
+
+        Args:
+            bucket: the fields of the form that say where the bucket is.
+            presign: whether Label Studio redirects to signed URLs of the bucket, or passes the photo on itself.
+        """
+        scan = {"use_blob_urls": True, "recursive_scan": True}
+        form = {"project": project, "title": "Photos", "presign": presign, **scan, **bucket}
+        storage = self._post("/api/storages/s3", form)["id"]
+        self._post(f"/api/storages/s3/{storage}/sync", {})
+        return self._only_task(project)
 
     def connect(self, project: int, backend: str, token: str) -> int:
         """Connect an interactive ML backend whose password is `token`, as the form in the settings does."""
@@ -89,6 +99,11 @@ class Studio:
     def annotations(self, task: int) -> list[list[dict[str, Any]]]:
         """Return the regions of each submitted annotation."""
         return [one["result"] for one in self._client.get(f"/api/tasks/{task}/annotations").json()]
+
+    def _only_task(self, project: int) -> tuple[int, str]:
+        """Return the id of the project's only task, and the image address in the task."""
+        (task,) = self._client.get("/api/tasks", params={"project": project, "resolve_uri": False}).json()["tasks"]
+        return int(task["id"]), str(task["data"]["image"])
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = self._client.post(path, json=body, headers={"X-CSRFToken": self._client.cookies["csrftoken"]})
@@ -122,42 +137,16 @@ def running_studio(folder: Path) -> Iterator[Studio]:
     }
     address = ["--internal-host", "127.0.0.1", "--port", str(port)]
     command = [EXECUTABLE, "start", "--no-browser", *address, "--username", EMAIL, "--password", password]
-    group = ProcessGroup()
-    lines: list[str] = []
-    child = Child("label-studio", command, environ=environ, group=group, sink=lines.append)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_until_up(url, child)
+    url = f"http://127.0.0.1:{port}"
+    with running_server("label-studio", command, environ, health=f"{url}/health", seconds=START_SECONDS):
         studio = Studio(url, password)
         try:
             yield studio
         finally:
             studio.close()
-    finally:
-        stop_all([child])
-        group.close()
-        child.finish_reading()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def jpeg(pixels: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=92)
     return file.getvalue()
-
-
-def _wait_until_up(url: str, child: Child) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        child.require_running()
-        try:
-            if httpx.get(f"{url}/health", timeout=2).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.3)
-    raise TimeoutError(f"Label Studio is not up after {START_SECONDS:g} s:\n{child.tail()}")

@@ -13,7 +13,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from prompt_api.models.sam1.export_form import in_export_form
 from prompt_api.models.sam1.graph_cache import DecoderGraphs
 from prompt_api.models.sam1.weights import read_export
 from shared.contract.models import SAM1
@@ -27,7 +26,7 @@ OUTPUTS = ["masks", "iou_predictions", "low_res_masks"]
 
 @pytest.fixture(scope="module")
 def exported(graphs: DecoderGraphs) -> bytes:
-    return in_export_form(graphs.unsplit.read_bytes())
+    return graphs.export_form.read_bytes()
 
 
 @pytest.fixture(scope="module")

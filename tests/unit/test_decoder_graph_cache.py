@@ -74,7 +74,7 @@ def test_two_that_start_together_build_once(tmp_path: Path) -> None:
 
 def test_nothing_is_left_beside_the_graphs(tmp_path: Path) -> None:
     home = cached_graphs(random_weights, DIGEST, tmp_path).unsplit.parent
-    names = {"decoder", "image_side", "mask_side", "prompt_side", "first_prompt"}
+    names = {"decoder", "export_form", "image_side", "mask_side", "prompt_side", "first_prompt"}
     assert {path.name for path in home.iterdir()} == {f"{name}.{end}" for name in names for end in ("onnx", "sha256")}
 
 

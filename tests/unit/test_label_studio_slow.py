@@ -15,6 +15,7 @@ from prompt_api.integrations.label_studio.credentials import NoToken
 from prompt_api.integrations.label_studio.instance import FETCH_SECONDS, IDLE_SECONDS, LabelStudioInstance
 from prompt_api.integrations.label_studio.turns import QUICK_SECONDS, FetchTurns
 from shared.contract.errors import ImageUnreachable, Overloaded
+from tests.support.label_studio import studio
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
 STEP = 3.0
@@ -60,17 +61,17 @@ def dripping(answer: bytes, before_each: Callable[[], None]) -> Iterator[str]:
             listener.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        HEAD + b"abcd",
-        b"HTTP/1.1 200 OK\r\nX-Very-Long: " + b"a" * 1000 + HEAD[15:] + b"abcd",
-        b"HTTP/1.1 100 Continue\r\n\r\n" * 100 + HEAD + b"abcd",
-        b"HTTP/1.1 302 Found\r\nLocation: b.jpg\r\nContent-Length: 0\r\n\r\n",
-    ],
-    ids=["head and body", "a long head", "heads without end", "redirects"],
-)
-def test_bytes_that_drip_are_given_up_at_the_deadline(answer: bytes) -> None:
+SLOW = {
+    "head and body": HEAD + b"abcd",
+    "a long head": b"HTTP/1.1 200 OK\r\nX-Very-Long: " + b"a" * 1000 + HEAD[15:] + b"abcd",
+    "heads without end": b"HTTP/1.1 100 Continue\r\n\r\n" * 100 + HEAD + b"abcd",
+    "redirects": b"HTTP/1.1 302 Found\r\nLocation: b.jpg\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", SLOW.values(), ids=SLOW)
+@pytest.mark.parametrize("in_storage", [False, True], ids=["of Label Studio", "of a storage"])
+def test_bytes_that_drip_are_given_up_at_the_deadline(answer: bytes, in_storage: bool) -> None:
     assert STEP < IDLE_SECONDS
     clock, over = Clock(), threading.Event()
 
@@ -81,10 +82,10 @@ def test_bytes_that_drip_are_given_up_at_the_deadline(answer: bytes) -> None:
         clock.asked.clear()
         clock.now += STEP
 
-    with dripping(answer, tick) as url:
-        found = LabelStudioInstance(url, NoToken(), max_bytes=1000, clock=clock)
+    with dripping(answer, tick) as slow, studio(lambda *_: (303, {"Location": f"{slow}/a.jpg"}, b"")) as (quick, _):
+        found = LabelStudioInstance(quick if in_storage else slow, NoToken(), max_bytes=1000, clock=clock)
         with pytest.raises(ImageUnreachable, match="in time"):
-            found.fetch("/data/upload/1/a.jpg")
+            found.fetch("/tasks/7/presign/?fileuri=czM6" if in_storage else "/data/upload/1/a.jpg")
         over.set()
         clock.asked.set()
     assert clock.now <= FETCH_SECONDS + 4 * STEP  # a byte or two may be under way

@@ -26,7 +26,10 @@ function about(...script) {
   const settled = new Promise((resolve) => {
     const note = (kind) => (...details) => (heard.push([kind, ...details]), resolve());
     conversation = new Conversation(decoder, {
-      onAnswer: (_job, answer) => note("answer")(answer),
+      onAnswer: (_job, answer) => {
+        if (entry.cannotShow) throw new Error("cannot show it");
+        note("answer")(answer);
+      },
       onProblem: (_entry, error) => note("problem")(error.code),
       onProgress: (progress) => progress && heard.push(["progress", progress.step]),
       encodeAgain: () => {
@@ -68,6 +71,20 @@ test("a hover that fails is not reported, and hovers pause for a while", async (
   await new Promise(setImmediate);
   assert.equal(asked.length, 1);
   assert.deepEqual(heard, []);
+});
+
+test("an answer that the page cannot show is a fault of the page, also where it was a preview", async (t) => {
+  const shown = t.mock.method(console, "error", () => {});
+  const { asked, heard, entry, settled } = about(good, good);
+  entry.cannotShow = true;
+  entry.ask(hoverStep(1, 2), true);
+  await settled;
+  entry.cannotShow = false;
+  entry.ask(hoverStep(3, 4), true);
+  await new Promise(setImmediate);
+  assert.deepEqual(shown.mock.calls.map(({ arguments: [error] }) => error.message), ["cannot show it"]);
+  assert.equal(asked.length, 2);
+  assert.deepEqual(heard.map(([kind]) => kind), ["problem", "answer"]);
 });
 
 test("a mask that the service has forgotten is left out, and the points are sent alone", async () => {

@@ -3,10 +3,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { exportAs } from "../../prompt_api/web/exporting.js";
+import { exported } from "../../prompt_api/web/export-formats.js";
 
 const pictures = JSON.parse(readFileSync(0, "utf8"));
 for (const format of ["coco", "png", "yolo"]) {
-  const { name, blob } = await exportAs(format, pictures, new Date("2026-11-22T18:00:00Z"));
+  const { name, blob } = await exported(format, pictures, new Date("2026-11-22T18:00:00Z"));
   writeFileSync(join(process.argv[2], name), new Uint8Array(await blob.arrayBuffer()));
 }

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-from pathlib import Path
-
 from flask import Blueprint, Response, jsonify, request, send_file, url_for
 
 from prompt_api.http import parameters
-from prompt_api.http.parameters import DecoderForm
 from prompt_api.http.services import services
 from prompt_api.models.browser_runtime import RUNTIME
-from prompt_api.models.sam1.export_form import in_export_form
+from prompt_api.models.interface import DecoderForm
 from prompt_api.wire.answers import BrowserDecoder, ModelDescription
 from shared.contract.errors import ModelNotFound
 from shared.contract.models import Model
@@ -33,17 +29,15 @@ def show(name: str) -> Response:
 def decoder(name: str) -> Response:
     api = services()
     model = api.model(name)
-    path = api.decoder_files.get(model.name)
-    if path is None:
+    files = api.decoder_files.get(model.name)
+    if not files:
         raise ModelNotFound(f"model {name!r} has no decoder graph to download")
     form = parameters.decoder_form()
     # The graph never changes while its weights do not, so the digest of the weights is its strong ETag.
     etag = model.weights_digest[:32]
-    content: Path | BytesIO = path
-    if form is DecoderForm.META:
+    if form is not DecoderForm.PLAIN:
         etag = f"{etag}-{form}"
-        content = BytesIO(b"" if etag in request.if_none_match else in_export_form(path.read_bytes()))
-    answer = send_file(content, mimetype="application/octet-stream", etag=etag, conditional=True)
+    answer = send_file(files[form], mimetype="application/octet-stream", etag=etag, conditional=True)
     answer.headers["Cache-Control"] = "public, max-age=3600"
     answer.make_conditional(request)
     return answer

@@ -24,6 +24,9 @@ FINEST = 0.5
 LEAST_IOU = 0.97
 """Least IoU of a polygon with its part of the mask."""
 
+MOST_WORK = 500_000
+"""Greatest product of the points of a ring and those of its polygon for which spare points are looked for."""
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -46,24 +49,34 @@ def outlines(runs: ColumnRuns) -> list[list[list[float]]]:
 
 def _simplified(ring: Floats, tolerance: float) -> Floats:
     """Return the points of the ring for the greatest tolerance, up to `tolerance`, that keeps its shape."""
-    needed = needed_tolerances(ring, FINEST)
-    coarse = ring[needed > tolerance]
-    if _keeps_shape(coarse, ring):
-        return coarse
-    steps = np.unique(needed[(needed > FINEST) & (needed <= tolerance)])[::-1]
+    finest = tolerance
+    needed = needed_tolerances(ring, finest)
+    while not _keeps_shape(ring[needed > finest], ring):
+        if finest <= FINEST:
+            return ring
+        finest = max(finest / 2, FINEST)
+        needed = needed_tolerances(ring, finest)
+    if finest == tolerance:
+        return ring[needed > finest]
+    steps = np.unique(needed[(needed > finest) & (needed <= tolerance)])[::-1]
     # A smaller tolerance adds points. Search for the first step with enough of them.
-    low, high = 0, len(steps)
+    low, high = 0, len(steps) - 1
     while low < high:
         middle = (low + high) // 2
         if _keeps_shape(ring[needed >= steps[middle]], ring):
             high = middle
         else:
             low = middle + 1
-    return _without_spare(ring, needed, needed >= steps[low]) if low < len(steps) else ring
+    return _without_spare(ring, needed, needed >= steps[low])
 
 
 def _without_spare(ring: Floats, needed: Floats, kept: NDArray[np.bool_]) -> Floats:
-    """Leave out further points while the shape is kept, those first that the least tolerance leaves out."""
+    """Leave out further points while the shape is kept, those first that the least tolerance leaves out.
+
+    A ring for which this takes too long stays as it is. Nobody edits so many points one by one.
+    """
+    if np.count_nonzero(kept) * len(ring) > MOST_WORK:
+        return ring[kept]
     kept = kept.copy()
     for point in sorted(np.flatnonzero(kept), key=lambda index: float(needed[index])):
         kept[point] = False

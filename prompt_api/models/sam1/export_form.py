@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,6 @@ from onnx import TensorProto, helper, numpy_helper
 from prompt_api.models.sam1.unsplit import SIDE
 from prompt_api.models.sam1.weights import MASKS
 from shared.contract.models import SAM1
-
-_one_at_a_time = Lock()
-"""Building takes three times the memory of the graph."""
 
 
 def in_export_form(decoder: bytes) -> bytes:
@@ -30,10 +26,9 @@ def in_export_form(decoder: bytes) -> bytes:
 
     Source: SamOnnxModel with `return_single_mask` in segment_anything/utils/onnx.py.
     """
-    with _one_at_a_time:
-        model = onnx.load_from_string(decoder)
-        _Extension(model.graph).extend()
-        return bytes(model.SerializeToString())
+    model = onnx.load_from_string(decoder)
+    _Extension(model.graph).extend()
+    return bytes(model.SerializeToString())
 
 
 class _Extension:

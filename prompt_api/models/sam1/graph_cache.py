@@ -15,6 +15,7 @@ import onnx
 
 from prompt_api.models.onnx.shared_constants import share_constants
 from prompt_api.models.sam1 import image_side, mask_side, prompt_side, unsplit
+from prompt_api.models.sam1.export_form import in_export_form
 from prompt_api.models.sam1.folding import Folded
 from prompt_api.models.sam1.weights import Weights
 from shared.contract.errors import WeightsError
@@ -24,6 +25,7 @@ from shared.weights.fetch import explained_errors, fetch_lock, sha256_of
 BUILDERS = (
     "onnx/graph",
     "onnx/shared_constants",
+    "sam1/export_form",
     "sam1/folding",
     "sam1/image_side",
     "sam1/image_source",
@@ -49,12 +51,14 @@ class DecoderGraphs:
 
     Attributes:
         unsplit: the whole decoder in standard operators, for clients, and as the oracle of the tests.
+        export_form: the same in the form of segment_anything's own ONNX export, for clients.
         image_side, mask_side, prompt_side: the split decoder, for ONNX Runtime only, which also runs in browsers.
         first_prompt: the prompt side for the first prompt on an image. It reads most of its constants from the file of
             `prompt_side`.
     """
 
     unsplit: Path
+    export_form: Path
     image_side: Path
     mask_side: Path
     prompt_side: Path
@@ -86,7 +90,7 @@ def cached_graphs(read_weights: Callable[[], Weights], weights_digest: str, fold
         WeightsError: the weights cannot be read, or the folder cannot be written.
     """
     home = folder / f"decoder-{weights_digest[:16]}-{_builder_version()}"
-    names = ("decoder", "image_side", "mask_side", "prompt_side", "first_prompt")
+    names = ("decoder", "export_form", "image_side", "mask_side", "prompt_side", "first_prompt")
     graphs = DecoderGraphs(*(home / f"{name}.onnx" for name in names))
     with explained_errors(home):
         if not _sound(graphs):
@@ -111,11 +115,13 @@ def _builder_version() -> str:
 def _build(weights: Weights, graphs: DecoderGraphs) -> None:
     folded = Folded(weights)
     graphs.unsplit.parent.mkdir(parents=True, exist_ok=True)
+    whole = unsplit.build_unsplit(weights).SerializeToString()
     own = prompt_side.build_prompt_side(folded).SerializeToString()
     first = prompt_side.build_first_prompt(folded)
     share_constants(first, own, graphs.prompt_side.name)
     for path, content in (
-        (graphs.unsplit, unsplit.build_unsplit(weights).SerializeToString()),
+        (graphs.unsplit, whole),
+        (graphs.export_form, in_export_form(whole)),
         (graphs.image_side, image_side.build_image_side(folded).SerializeToString()),
         (graphs.mask_side, mask_side.build_mask_side(folded).SerializeToString()),
         (graphs.prompt_side, own),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prompt_api.models.interface import LoadedDecoder, SplitDecoder
+from prompt_api.models.interface import DecoderForm, LoadedDecoder, SplitDecoder
 from prompt_api.models.sam1.graph_cache import cached_graphs
 from prompt_api.models.sam1.onnx_decoder import OnnxDecoder
 from prompt_api.models.sam1.weights import checked, read_export
@@ -36,4 +36,5 @@ def load(model: Model, settings: Settings) -> LoadedDecoder:
     threads = settings.decoder_threads
     cores = max(threads, usable_cores())
     decoder = OnnxDecoder(graphs, weights_digest=model.weights_digest, threads=threads, cores=cores)
-    return LoadedDecoder(model, decoder, graphs.unsplit, SplitDecoder(graphs.split_digest, graphs.split))
+    files = {DecoderForm.PLAIN: graphs.unsplit, DecoderForm.META: graphs.export_form}
+    return LoadedDecoder(model, decoder, files, SplitDecoder(graphs.split_digest, graphs.split))

@@ -2,9 +2,9 @@
 
 import { pause } from "../api.js";
 import { Problem } from "../problems.js";
+import { WorkerCalls } from "../worker-calls.js";
 import { bodyOf, Progress } from "./download.js";
 import { EMBEDDING_SHAPE } from "./sam1.js";
-import { WorkerCalls } from "./worker-calls.js";
 
 /** How many images stay prepared. Each takes about 30 MB. */
 const IMAGES = 3;
@@ -120,7 +120,8 @@ export class LocalDecoder {
         this.#loaded.calls.end("the model has other weights now");
         for (const other of this.#images.keys()) if (other !== name) this.#images.delete(other);
       }
-      const calls = new WorkerCalls();
+      const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module", name: "decoding" });
+      const calls = new WorkerCalls(worker, "local-decoding");
       const fetched = Object.entries(parts).map(async ([part, size]) => {
         this.#progress.expect(size);
         const response = await this.#service.request(`v1/models/${model}/decoder/${digest}/${part}.onnx`);

@@ -1,16 +1,11 @@
-/**
- * The worker. It runs one call after the other and answers each once.
- *
- * In: {id, call, given}. Out: {id, value} or {id, problem: {code, status, detail}}.
- */
+/** The worker that decodes. */
 
-import { Problem } from "../problems.js";
+import { answerCalls } from "../worker-answers.js";
 import { Engine } from "./engine.js";
 import { Graphs } from "./graphs.js";
 import { hasGpu } from "./prompt-side.js";
 
 let engine = null;
-let last = Promise.resolve();
 
 const calls = {
   async load(runtime, files) {
@@ -39,16 +34,4 @@ async function tryGpu(graphs, runtime, file) {
   if (await hasGpu()) await graphs.tryGpu(await start(runtime, "ort.webgpu.min.mjs"), file);
 }
 
-self.addEventListener("message", ({ data }) => {
-  // The runtime cannot start a run while another one is running.
-  last = last.then(() => answer(data));
-});
-
-async function answer({ id, call, given }) {
-  try {
-    self.postMessage({ id, value: await calls[call](...given) });
-  } catch (error) {
-    const problem = error instanceof Problem ? error : new Problem("local-decoding", { detail: String(error) });
-    self.postMessage({ id, problem: { code: problem.code, status: problem.status, detail: problem.detail } });
-  }
-}
+answerCalls(calls, "local-decoding");

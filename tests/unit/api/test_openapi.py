@@ -21,6 +21,8 @@ from pycocotools import mask as coco
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from prompt_api.models.interface import DecoderForm
+from prompt_api.models.sam1.export_form import in_export_form
 from prompt_api.models.sam1.unsplit import build_unsplit
 from prompt_api.openapi import label_studio, samples
 from prompt_api.openapi.document import build
@@ -278,7 +280,8 @@ def test_the_decoder_can_be_downloaded_as_documented(
 ) -> None:
     graph = tmp_path / "decoder.onnx"
     graph.write_bytes(bytes(1000))
-    monkeypatch.setitem(world.services.decoder_files, "fake", graph)  # type: ignore[arg-type]
+    files = {DecoderForm.PLAIN: graph}
+    monkeypatch.setitem(world.services.decoder_files, "fake", files)  # type: ignore[arg-type]
     path = "/v1/models/{name}/decoder.onnx"
     responses = document["paths"][path]["get"]["responses"]
     etag = world.client.get("/v1/models/fake/decoder.onnx", buffered=True).headers["ETag"]
@@ -304,7 +307,10 @@ def test_the_decoder_comes_in_the_form_of_metas_export(
 ) -> None:
     graph = tmp_path / "decoder.onnx"
     graph.write_bytes(build_unsplit(random_weights()).SerializeToString())
-    monkeypatch.setitem(world.services.decoder_files, "fake", graph)  # type: ignore[arg-type]
+    exported = tmp_path / "export_form.onnx"
+    exported.write_bytes(in_export_form(graph.read_bytes()))
+    files = {DecoderForm.PLAIN: graph, DecoderForm.META: exported}
+    monkeypatch.setitem(world.services.decoder_files, "fake", files)  # type: ignore[arg-type]
     url = "/v1/models/fake/decoder.onnx"
     plain, meta = (world.client.get(url, query_string={"form": form}, buffered=True) for form in ("plain", "meta"))
     assert plain.data == world.client.get(url, buffered=True).data == graph.read_bytes()

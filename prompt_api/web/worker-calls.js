@@ -1,13 +1,20 @@
-/** Turns calls of the worker into promises, and ends the worker. */
+/** Turns calls of a worker into promises, and ends the worker. */
 
-import { Problem } from "../problems.js";
+import { Problem } from "./problems.js";
 
 export class WorkerCalls {
-  #worker = new Worker(new URL("worker.js", import.meta.url), { type: "module", name: "decoding" });
+  #worker;
+  #code;
   #waiting = new Map();
   #asked = 0;
 
-  constructor() {
+  /**
+   * @param {Worker} worker it answers with `answerCalls`
+   * @param {string} code of the problem if the worker ends
+   */
+  constructor(worker, code) {
+    this.#worker = worker;
+    this.#code = code;
     this.#worker.addEventListener("message", ({ data: { id, value, problem } }) => {
       const { resolve, reject } = this.#waiting.get(id);
       this.#waiting.delete(id);
@@ -21,13 +28,13 @@ export class WorkerCalls {
   }
 
   /**
-   * @param {string} call one of `calls` in worker.js
+   * @param {string} call the name of one of its calls
    * @param {unknown[]} given its arguments
    * @param {Transferable[]} [transfer] arguments that are moved and not copied
    */
   ask(call, given, transfer = []) {
     return new Promise((resolve, reject) => {
-      if (!this.#worker) throw closed("the worker has ended");
+      if (!this.#worker) throw this.#closed("the worker has ended");
       const id = this.#asked++;
       this.#waiting.set(id, { resolve, reject });
       this.#worker.postMessage({ id, call, given }, transfer);
@@ -38,11 +45,11 @@ export class WorkerCalls {
   end(reason) {
     this.#worker?.terminate();
     this.#worker = null;
-    for (const { reject } of this.#waiting.values()) reject(closed(reason));
+    for (const { reject } of this.#waiting.values()) reject(this.#closed(reason));
     this.#waiting.clear();
   }
-}
 
-function closed(detail) {
-  return new Problem("local-decoding", { detail });
+  #closed(detail) {
+    return new Problem(this.#code, { detail });
+  }
 }
