@@ -35,6 +35,7 @@ from prompt_api.models.load import load_decoder
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService, record_ttl
+from prompt_api.service.live_workers import LiveWorkers
 from prompt_api.service.masks import MaskService
 from prompt_api.service.refinement import Refinement
 from prompt_api.service.turns import Turns
@@ -118,9 +119,11 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
     )
     events.start()
     services.browser.start()
+    services.workers.start()
     try:
         yield services
     finally:
+        services.workers.close()
         services.label_studio.close()
         events.close()
         for connected in (queue_client, cache, counting):
@@ -151,12 +154,19 @@ def assemble(
         metrics: the metrics of this process; None for a process that shares no metrics with others.
         queue_load: returns the load of a model's queue; None leaves it out of the metrics.
         background: fetches images from Label Studio ahead of time; None makes new threads for it.
-        clock: the clock for how long a known owner of an image is trusted, in seconds.
+        clock: the clock for how long a known owner of an image, and a count of workers, is trusted, in seconds.
     """
     metrics = metrics or ApiMetrics()
     access = access_policy(settings, sets=store, owners_ttl=record_ttl(settings), client=counting, clock=clock)
+    workers = LiveWorkers(queue, models, clock=clock)
     images = ImageService(
-        store=store, queue=queue, events=events, owners=access.owners, settings=settings, metrics=metrics
+        store=store,
+        queue=queue,
+        events=events,
+        owners=access.owners,
+        settings=settings,
+        metrics=metrics,
+        workers=workers,
     )
     embeddings = EmbeddingCache(
         store=store,
@@ -188,6 +198,7 @@ def assemble(
         access=access,
         browser=browser or BrowserDecoding({}, lambda: locate_runtime(settings)),
         checks=checks | {"temporary files": partial(require_room, settings.max_upload_bytes)},
+        workers=workers,
         metrics=metrics,
         scrape=Scrape(metrics, models, checks, queue_load),
         label_studio=_label_studio(

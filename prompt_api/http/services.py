@@ -17,6 +17,7 @@ from prompt_api.metrics.scrape import Scrape
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService
+from prompt_api.service.live_workers import LiveWorkers
 from prompt_api.service.masks import MaskService
 from shared.contract.errors import ModelNotFound
 from shared.contract.models import Model
@@ -34,6 +35,7 @@ class Services:
         browser: the files that decoding in browsers needs.
         label_studio: the ML backend for Label Studio, with the default model.
         checks: for `/readyz`, by name of the dependency. A check raises `SamCacheError` if its dependency fails.
+        workers: how many workers of each model are alive.
         metrics: the counters of this process.
         scrape: answers `/metrics`.
         uploads: slots for uploads that are in memory at the same time.
@@ -51,6 +53,7 @@ class Services:
     browser: BrowserDecoding
     label_studio: LabelStudioBackend
     checks: Mapping[str, Callable[[], None]]
+    workers: LiveWorkers
     metrics: ApiMetrics
     scrape: Scrape
     uploads: BoundedSemaphore

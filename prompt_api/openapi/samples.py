@@ -68,6 +68,7 @@ def image(status: ImageStatus) -> ImageResource:
         "width": WIDTH,
         "height": HEIGHT,
         "queue_position": 3 if status is ImageStatus.QUEUED else None,
+        "workers": 2 if status in (ImageStatus.QUEUED, ImageStatus.ENCODING) else None,
         "error": {"code": "encode-failed", "detail": "the encoding took longer than its time limit"}
         if failed
         else None,
@@ -140,6 +141,7 @@ DESCRIPTION: ModelDescription = {
         {"name": spec.name, "shape": list(spec.shape), "dtype": "float16", "stored_as": "float16"}
         for spec in SAM1.tensors
     ],
+    "workers": 2,
     "links": {"decoder": f"/v1/models/{MODEL}/decoder.onnx"},
 }
 

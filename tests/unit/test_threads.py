@@ -30,10 +30,6 @@ KEPT_ALIVE = {
         ONE_TASK + "Nobody waits longer than two seconds for it: "
         "`tests/integration/test_logs_and_traces.py::test_a_collector_that_hangs_costs_no_request_and_no_stop`",
     ],
-    "prompt_api/serving/orphans.py": [
-        ONE_TASK + "It waits for the end of the parent process: "
-        "`tests/integration/test_local_stack.py::test_make_run_killed_outright_leaves_no_process`",
-    ],
     "prompt_api/models/sam1/onnx_decoder.py": [
         POOL + "The request that asked gets the error.",
         POOL + "It prepares images ahead of their next prompt, which prepares what is not ready.",
@@ -49,6 +45,12 @@ KEPT_ALIVE = {
     "prompt_api/service/browser.py": [
         ONE_TASK + "Any error of it is kept as the reason, and after a while it is started again: "
         "`tests/unit/api/test_browser_decoding.py::test_a_fetch_that_breaks_in_an_unknown_way_does_not_look_like_one_that_goes_on`",
+    ],
+    "prompt_api/service/live_workers.py": [
+        "Counts the workers of each model, for as long as the process lives. Any error of a look is logged, and a count "
+        "that is too old is not told: "
+        "`tests/unit/api/test_live_workers.py::test_no_error_of_a_look_ends_the_looking`, "
+        "`tests/unit/api/test_live_workers.py::test_a_count_that_is_too_old_is_not_told`",
     ],
     "encoder_worker/metrics/server.py": [
         "Serves the worker's metrics. It goes on after an error of the server itself: "

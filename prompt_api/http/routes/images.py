@@ -102,7 +102,7 @@ def embedding(image_id: str) -> Response:
         state = api.images.state(image_id, chosen)
         if state.error is not None:
             raise state.error
-        raise EmbeddingPending("the image is not encoded yet", retry_after=1)
+        raise EmbeddingPending(state.pending, retry_after=1)
     answer = Response(body, content_type="application/octet-stream")
     answer.set_etag(hashlib.sha256(body).hexdigest()[:32])
     answer.headers["Cache-Control"] = "private, max-age=31536000, immutable"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,14 +69,20 @@ class SamCache(Connected):
         """
         return self._run(flows.upload(data, self.model, self._deadline()))
 
-    def wait(self, image_id: str, data: bytes | None = None) -> ImageInfo:
+    def wait(
+        self, image_id: str, data: bytes | None = None, *, on_pending: Callable[[ImageInfo], None] | None = None
+    ) -> ImageInfo:
         """Wait until the image has its embedding. If the service does not have the image, upload it from `data`.
+
+        Args:
+            on_pending: called every few seconds with the image that is not ready yet. Its `workers` is 0 if the image
+                waits for a worker to be started.
 
         Raises:
             EncodeFailed: the image cannot be encoded.
             EmbeddingPending: the embedding was not there in time.
         """
-        return self._run(flows.ready(image_id, data, self.model, self._deadline()))
+        return self._run(flows.ready(image_id, data, self.model, self._deadline(), on_pending))
 
     def masks(
         self,
@@ -145,9 +151,11 @@ class AsyncSamCache(AsyncConnected):
         """As `SamCache.upload`."""
         return await self._run(flows.upload(data, self.model, self._deadline()))
 
-    async def wait(self, image_id: str, data: bytes | None = None) -> ImageInfo:
+    async def wait(
+        self, image_id: str, data: bytes | None = None, *, on_pending: Callable[[ImageInfo], None] | None = None
+    ) -> ImageInfo:
         """As `SamCache.wait`."""
-        return await self._run(flows.ready(image_id, data, self.model, self._deadline()))
+        return await self._run(flows.ready(image_id, data, self.model, self._deadline(), on_pending))
 
     async def masks(
         self,

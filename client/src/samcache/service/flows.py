@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,12 @@ from samcache.service.resources import ImageInfo, Masks, ModelInfo, Readiness
 
 MAX_WAIT = 25.0
 """Seconds for which the service is asked to hold an answer. The service allows 30; most proxies allow 30 or more."""
+
+TOLD_EVERY = 5.0
+"""The same for a caller that wants to be told of each answer."""
+
+ANSWERED_WITHIN = 2.0
+"""Seconds before its deadline at which an operation asks for the last answer, so that the answer comes in time."""
 
 MARGIN = 30.0
 """Seconds that an answer may take in addition to those for which it is held."""
@@ -100,11 +106,18 @@ def upload(data: bytes, model: str | None, deadline: Deadline) -> Flow[ImageInfo
     return _image((yield from send(data, model, deadline)), sent=True)
 
 
-def ready(image_id: str, data: bytes | None, model: str | None, deadline: Deadline) -> Flow[ImageInfo]:
+def ready(
+    image_id: str,
+    data: bytes | None,
+    model: str | None,
+    deadline: Deadline,
+    on_pending: Callable[[ImageInfo], None] | None = None,
+) -> Flow[ImageInfo]:
     """Wait until the image has its embedding. If the service remembers that encoding it failed, try once more.
 
     Args:
         data: the file's bytes, sent if the service does not have them; None if the caller has none.
+        on_pending: called every few seconds with the image that is not ready yet.
 
     Raises:
         ImageNotFound, ImageExpired: the service does not have the image, and `data` is None.
@@ -112,8 +125,10 @@ def ready(image_id: str, data: bytes | None, model: str | None, deadline: Deadli
         EmbeddingPending: the deadline came first.
     """
     sent, after = 0, 0.0
+    longest = MAX_WAIT if on_pending is None else TOLD_EVERY
     while True:
-        wait = min(MAX_WAIT, deadline.left())
+        left = deadline.left()
+        wait = min(longest, left - min(ANSWERED_WITHIN, left / 4))
         try:
             reply = yield from show(image_id, model, deadline, wait=wait, after=after)
             image = _image(reply, sent=sent > 0)
@@ -131,9 +146,14 @@ def ready(image_id: str, data: bytes | None, model: str | None, deadline: Deadli
             return image
         if image.status == "failed":
             raise _failure(image)
+        if on_pending is not None:
+            on_pending(image)
         after = retry_after(reply)
         if deadline.left() <= after:
-            raise EmbeddingPending(f"the image is still {image.status} after all the time given", retry_after=after)
+            reason = f": no worker of {image.model} is alive" if image.workers == 0 else ""
+            raise EmbeddingPending(
+                f"the image is still {image.status} after all the time given{reason}", retry_after=after
+            )
 
 
 def masks(
