@@ -47,8 +47,8 @@ KEPT_ALIVE = {
         "`tests/unit/api/test_browser_decoding.py::test_a_fetch_that_breaks_in_an_unknown_way_does_not_look_like_one_that_goes_on`",
     ],
     "prompt_api/service/live_workers.py": [
-        "Counts the workers of each model, for as long as the process lives. Any error of a look is logged, and a count "
-        "that is too old is not told: "
+        "Counts the workers of each model, for as long as the process lives. Any error of a look is logged, and a "
+        "count that is too old is not told: "
         "`tests/unit/api/test_live_workers.py::test_no_error_of_a_look_ends_the_looking`, "
         "`tests/unit/api/test_live_workers.py::test_a_count_that_is_too_old_is_not_told`",
     ],
