@@ -14,6 +14,7 @@ from prompt_api.http.answer_budget import AnswerBudget
 from prompt_api.integrations.label_studio.backend import LabelStudioBackend
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.scrape import Scrape
+from prompt_api.remote_images.fetch import RemoteImages
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService
@@ -33,6 +34,7 @@ class Services:
         decoder_files: the decoder graph that clients may download, by model name; only models that have one.
         access: the policy that says who may do what.
         browser: the files that decoding in browsers needs.
+        remote: fetches images by URL.
         label_studio: the ML backend for Label Studio, with the default model.
         checks: for `/readyz`, by name of the dependency. A check raises `SamCacheError` if its dependency fails.
         workers: how many workers of each model are alive.
@@ -51,6 +53,7 @@ class Services:
     masks: MaskService
     access: AccessPolicy
     browser: BrowserDecoding
+    remote: RemoteImages
     label_studio: LabelStudioBackend
     checks: Mapping[str, Callable[[], None]]
     workers: LiveWorkers

@@ -48,6 +48,7 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
         ),
         errors.InvalidParameter("wait='soon' must be a number of seconds from 0 to 30"),
         errors.ImageUnreachable("https://elsewhere.example/1.jpg is not on the Label Studio of SAM_LABEL_STUDIO_URL"),
+        errors.UrlNotAllowed("'elsewhere.example' is not a host of SAM_IMAGE_HOSTS"),
         errors.EncodeFailed("the encoding took longer than its time limit"),
         errors.RateLimited("more than 50/second prompts from this client", retry_after=1, limit="50/second"),
         errors.StoreUnavailable("Redis did not answer in time", retry_after=1),

@@ -42,6 +42,10 @@ KEPT_ALIVE = {
         "`tests/integration/test_one_service_per_address.py::"
         "test_a_second_service_on_an_address_is_refused_and_a_killed_one_leaves_nothing_behind`",
     ],
+    "prompt_api/remote_images/names.py": [
+        ONE_TASK + "The fetch gets the error of its look-up, and waits no longer than its own time: "
+        "`tests/unit/test_remote_images.py::test_a_name_server_that_hangs_ends_the_fetch_in_time`",
+    ],
     "prompt_api/service/browser.py": [
         ONE_TASK + "Any error of it is kept as the reason, and after a while it is started again: "
         "`tests/unit/api/test_browser_decoding.py::test_a_fetch_that_breaks_in_an_unknown_way_does_not_look_like_one_that_goes_on`",

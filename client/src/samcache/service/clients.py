@@ -69,6 +69,19 @@ class SamCache(Connected):
         """
         return self._run(flows.upload(data, self.model, self._deadline()))
 
+    def upload_url(self, url: str) -> ImageInfo:
+        """Have the service fetch the image at `url`. This does not wait for the embedding.
+
+        Args:
+            url: `https://…` or `s3://bucket/key`, in a place from which the service may fetch images.
+
+        Raises:
+            UrlNotAllowed: the service does not fetch from there.
+            ImageUnreachable: it cannot fetch the image.
+            UnsupportedImage, InvalidImage, ImageTooLarge: the service does not take the image.
+        """
+        return self._run(flows.upload_url(url, self.model, self._deadline()))
+
     def wait(
         self, image_id: str, data: bytes | None = None, *, on_pending: Callable[[ImageInfo], None] | None = None
     ) -> ImageInfo:
@@ -150,6 +163,10 @@ class AsyncSamCache(AsyncConnected):
     async def upload(self, data: bytes) -> ImageInfo:
         """As `SamCache.upload`."""
         return await self._run(flows.upload(data, self.model, self._deadline()))
+
+    async def upload_url(self, url: str) -> ImageInfo:
+        """As `SamCache.upload_url`."""
+        return await self._run(flows.upload_url(url, self.model, self._deadline()))
 
     async def wait(
         self, image_id: str, data: bytes | None = None, *, on_pending: Callable[[ImageInfo], None] | None = None

@@ -33,6 +33,9 @@ ANSWERED_WITHIN = 2.0
 MARGIN = 30.0
 """Seconds that an answer may take in addition to those for which it is held."""
 
+FETCHED_WITHIN = 20.0
+"""Seconds in which the service fetches an image by its URL, or gives up."""
+
 RETRY_SECONDS = 30.0
 """Seconds for which a service that cannot answer now is asked again. The operation's deadline may end it earlier."""
 
@@ -106,6 +109,17 @@ def upload(data: bytes, model: str | None, deadline: Deadline) -> Flow[ImageInfo
     return _image((yield from send(data, model, deadline)), sent=True)
 
 
+def upload_url(url: str, model: str | None, deadline: Deadline) -> Flow[ImageInfo]:
+    """Have the service fetch the image at `url`. This does not wait for the embedding.
+
+    Raises:
+        UrlNotAllowed, ImageUnreachable: the service does not fetch it, or cannot.
+    """
+    body = json.dumps({"url": url}).encode()
+    call = Call("POST", "/v1/images", _query(model), body, "application/json", seconds=FETCHED_WITHIN + MARGIN)
+    return _image((yield from answered(call, deadline)))
+
+
 def ready(
     image_id: str,
     data: bytes | None,
@@ -127,7 +141,7 @@ def ready(
     sent, after = 0, 0.0
     longest = MAX_WAIT if on_pending is None else TOLD_EVERY
     while True:
-        left = deadline.left()
+        left = max(0.0, deadline.left() - after)
         wait = min(longest, left - min(ANSWERED_WITHIN, left / 4))
         try:
             reply = yield from show(image_id, model, deadline, wait=wait, after=after)
