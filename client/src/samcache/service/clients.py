@@ -52,6 +52,10 @@ class SamCache(Connected):
         """The models that the service serves, its default first."""
         return self._run(flows.models(self._deadline()))
 
+    def sample(self, name: str) -> bytes:
+        """One of the service's sample pictures as a JPEG file: `coffee`, `cat` or `rocket`."""
+        return self._run(flows.sample(name, self._deadline()))
+
     def status(self, image_id: str) -> ImageInfo:
         """How far an image is.
 
@@ -155,6 +159,10 @@ class AsyncSamCache(AsyncConnected):
     async def models(self) -> list[ModelInfo]:
         """As `SamCache.models`."""
         return await self._run(flows.models(self._deadline()))
+
+    async def sample(self, name: str) -> bytes:
+        """As `SamCache.sample`."""
+        return await self._run(flows.sample(name, self._deadline()))
 
     async def status(self, image_id: str) -> ImageInfo:
         """As `SamCache.status`."""

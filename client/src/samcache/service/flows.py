@@ -210,6 +210,11 @@ def models(deadline: Deadline) -> Flow[list[ModelInfo]]:
     return parsed(reply, lambda document: [ModelInfo.parse(model) for model in document["models"]])
 
 
+def sample(name: str, deadline: Deadline) -> Flow[bytes]:
+    """One of the pictures that the service's page offers to people who have none: the bytes of a JPEG file."""
+    return (yield from answered(Call("GET", f"/static/samples/{name}.jpg"), deadline)).body
+
+
 def readiness() -> Flow[Readiness]:
     """Whether the service is ready now."""
     reply = yield Call("GET", "/readyz")
