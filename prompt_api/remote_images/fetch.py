@@ -11,7 +11,8 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -124,9 +125,15 @@ class RemoteImages:
             ImageTooLarge: the image has more than `max_bytes`.
             Overloaded: too many images are being fetched.
         """
+        with self.fetched(reference, namespace) as data:
+            return data
+
+    @contextmanager
+    def fetched(self, reference: str, namespace: str = "") -> Iterator[bytes]:
+        """Fetch as `fetch` does, and hold the turn inside the block, so that few fetched images are in memory."""
         source = self.source(reference, namespace)
         with self._turns.take(TURN_SECONDS) as turn:
-            return source(turn.check)
+            yield source(turn.check)
 
     def serves(self, reference: str) -> bool:
         """Return whether `reference` is a URL on an allowed host, or of an object in an allowed bucket."""

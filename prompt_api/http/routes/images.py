@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from flask import Blueprint, Response, jsonify, request, stream_with_context
 
@@ -41,12 +41,9 @@ def upload() -> Response:
         url = _url_in(received)
         if url is None:
             state = _take_in(received, chosen, timings)
-    if url is not None:
-        fetched = _fetched(url, timings)
-        with _upload_slot():
-            state = _take_in(fetched, chosen, timings)
-        del fetched
     del received
+    if url is not None:
+        state = _take_in_from(url, chosen, timings)
     if not state.settled and seconds > 0:
         with timings.stage("wait"):
             state = _wait(state.key.image_id, chosen, seconds)
@@ -139,14 +136,15 @@ def _url_in(received: Upload) -> str | None:
     return parse_image_reference(received.data).url
 
 
-def _fetched(url: str, timings: Stages) -> Upload:
-    """Fetch the image. The thread waits meanwhile, so this takes a slot of those that may wait."""
-    with _thread_to_wait() as granted:
+def _take_in_from(url: str, chosen: Model, timings: Stages) -> ImageState:
+    """Fetch the image and take it in. The thread waits for the fetch, so this takes a slot of those that may wait."""
+    with _thread_to_wait() as granted, ExitStack() as held:
         if not granted:
             raise Overloaded("too many requests wait", retry_after=2)
         with timings.stage("download"):
-            data = services().remote.fetch(url, namespace())
-    return Upload(hashlib.sha256(data).hexdigest(), data)
+            data = held.enter_context(services().remote.fetched(url, namespace()))
+        with _upload_slot():
+            return _take_in(Upload(hashlib.sha256(data).hexdigest(), data), chosen, timings)
 
 
 def _take_in(received: Upload, chosen: Model, timings: Stages) -> ImageState:

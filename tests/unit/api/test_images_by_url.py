@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -201,12 +202,13 @@ def test_a_fetch_holds_no_slot_of_those_for_uploads(host: Host, make_world: Call
     free: list[bool] = []
 
     class Watching(RemoteImages):
-        def fetch(self, reference: str, namespace: str = "") -> bytes:
+        @contextmanager
+        def fetched(self, reference: str, namespace: str = "") -> Iterator[bytes]:
             slots = [world.services.uploads.acquire(blocking=False) for _ in range(8)]
             free.extend(slots)
             for _ in filter(None, slots):
                 world.services.uploads.release()
-            return PICTURE
+            yield PICTURE
 
     world = make_world(remote=Watching(parse_allowed(NAME), max_bytes=1))
     assert world.client.post("/v1/images", json={"url": host.url}).status_code == 202
