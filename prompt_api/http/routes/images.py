@@ -138,6 +138,7 @@ def _url_in(received: Upload) -> str | None:
 
 def _take_in_from(url: str, chosen: Model, timings: Stages) -> ImageState:
     """Fetch the image and take it in. The thread waits for the fetch, so this takes a slot of those that may wait."""
+    services().remote.source(url, namespace())  # a URL that is not allowed is refused at once
     with _thread_to_wait() as granted, ExitStack() as held:
         if not granted:
             raise Overloaded("too many requests wait", retry_after=2)

@@ -195,6 +195,8 @@ def test_a_fetch_takes_a_thread_only_if_one_may_wait(host: Host, make_world: Cal
     world = make_world(remote=host.door(), api_threads=2)
     with world.services.waiters:
         assert_problem(world.client.post("/v1/images", json={"url": host.url}), 503, "overloaded")
+        refused = world.client.post("/v1/images", json={"url": "https://elsewhere.example.org/a"})
+        assert_problem(refused, 422, "url-not-allowed")  # that needs no thread that waits
     assert world.client.post("/v1/images", json={"url": host.url}).status_code == 202
 
 
@@ -210,7 +212,7 @@ def test_a_fetch_holds_no_slot_of_those_for_uploads(host: Host, make_world: Call
                 world.services.uploads.release()
             yield PICTURE
 
-    world = make_world(remote=Watching(parse_allowed(NAME), max_bytes=1))
+    world = make_world(remote=Watching(parse_allowed(f"{NAME}:{host.port}"), max_bytes=1))
     assert world.client.post("/v1/images", json={"url": host.url}).status_code == 202
     assert free == [True] * 8
 
