@@ -135,10 +135,10 @@ class RemoteImages:
         with self._turns.take(TURN_SECONDS) as turn:
             yield source(turn.check)
 
-    def serves(self, reference: str) -> bool:
-        """Return whether `reference` is a URL on an allowed host, or of an object in an allowed bucket."""
+    def serves(self, reference: str, namespace: str = "") -> bool:
+        """Return whether `reference` is a URL on an allowed host or in an allowed bucket, for that namespace."""
         try:
-            self._opened(reference)
+            self.source(reference, namespace)
         except UrlNotAllowed:
             return False
         return True

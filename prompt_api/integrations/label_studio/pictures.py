@@ -75,12 +75,12 @@ class TaskPictures:
         self._lock = Lock()
         self._warming: set[tuple[str, str]] = set()
 
-    def reachable(self, reference: str, task_id: int | str | None) -> str:
+    def reachable(self, reference: str, task_id: int | str | None, asker: Asker) -> str:
         """Return the reference under which the image can be fetched.
 
         A file in cloud storage is asked for at Label Studio, unless this service may read its bucket itself.
         """
-        return reference if self._is_by_url(reference) else reachable(reference, task_id)
+        return reference if self._is_by_url(reference, asker) else reachable(reference, task_id)
 
     def image_id(self, reference: str, asker: Asker, *, may_fetch: bool, fresh: bool = False) -> str:
         """Return the id of the image at `reference`. Upload it for the asker unless that was done a moment ago.
@@ -92,7 +92,7 @@ class TaskPictures:
         Raises:
             EmbeddingPending: the image is being fetched in the background.
             ImageUnreachable, UrlNotAllowed: the image cannot be fetched, or this service may not fetch it for the
-                asker.
+                asker, or it leads to an address to which no request may go.
             UnsupportedImage, InvalidImage, ImageTooLarge: it is not an image that this service accepts.
             RateLimited: the asker has used up its uploads.
             Overloaded, StoreUnavailable: try again later.
@@ -142,9 +142,9 @@ class TaskPictures:
         """Return the function that fetches the image.
 
         Raises:
-            ImageUnreachable, UrlNotAllowed: this service may not fetch it for the asker.
+            ImageUnreachable: this service may not fetch it for the asker.
         """
-        if self._is_by_url(reference):
+        if self._is_by_url(reference, asker):
             return self._remote.source(reference, asker.namespace)
         if self._instance is None:
             raise ImageUnreachable("SAM_LABEL_STUDIO_URL is not set: only images in data URLs can be used")
@@ -152,12 +152,12 @@ class TaskPictures:
             raise ImageUnreachable("images on Label Studio are for another namespace: only data URLs can be used")
         return partial(self._instance.fetch, self._instance.target(reference))
 
-    def _is_by_url(self, reference: str) -> bool:
+    def _is_by_url(self, reference: str, asker: Asker) -> bool:
         """Return whether the image is fetched like one that any client names by its URL.
 
         An image on Label Studio is not, even if the operator lists that host, because it needs Label Studio's token.
         """
-        if not self._remote.serves(reference):
+        if not self._remote.serves(reference, asker.namespace):
             return False
         try:
             return self._instance is None or not self._instance.target(reference)

@@ -238,8 +238,24 @@ def test_a_task_cannot_lead_past_the_namespace_of_the_door(
 ) -> None:
     world = make_world(remote=host.door(only_for="alice"), background=background, tokens=TOKENS)
     task = {**TASK, "data": {"image": host.url}}
+    host.asked.clear()
     answer = world.client.post("/label-studio/predict", json=request(POINT, task=task), headers=bearer(BOB))
-    assert_problem(answer, 422, "url-not-allowed")
+    assert_problem(answer, 422, "image-unreachable")
+    assert host.asked == []
+
+
+def test_a_bucket_of_another_namespace_is_still_reached_by_way_of_label_studio(
+    host: Host, make_world: Callable[..., World], background: Background
+) -> None:
+    host.asked_store.clear()
+    with studio(lambda *_: (200, {}, PICTURE)) as (url, asked):
+        settings = {"label_studio_url": url, "label_studio_namespace": "bob", "tokens": TOKENS}
+        world = make_world(remote=host.door(only_for="alice"), background=background, **settings)
+        task = {**TASK, "data": {"image": "s3://photos/a.png"}}
+        world.client.post("/label-studio/predict", json=request(task=task, context=False), headers=bearer(BOB))
+        background.finish()
+    assert [path.partition("?")[0] for _, path, _ in asked] == ["/tasks/3/presign/"]
+    assert host.asked_store == []
 
 
 def test_an_image_on_label_studio_is_fetched_with_its_token_even_if_its_host_is_listed(
