@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from encoder_worker.encoding.pipeline import MOST_DECODERS
 from prompt_api.http.answer_budget import MOST as MOST_ANSWERS
+from prompt_api.remote_images.fetch import FETCHES
 from prompt_api.serving.body_budget import largest_body, most_bodies
 from prompt_api.wiring import UPLOADS
 from shared.contract.models import find_model
@@ -37,6 +38,9 @@ DECODING = 64 * MIB
 
 WRITING_PER_PIXEL = 4.2
 """Bytes per pixel of the image while one mask is written. Measured: polygons of noise, on 50 megapixels."""
+
+COPIES = 2
+"""An image that is fetched by its URL is in memory so many times at the end of its fetch."""
 
 SMALL_ANSWERS = 64 * MIB
 """Room in `/tmp` for answers that do not count against the budget, and for the metrics that processes share."""
@@ -64,7 +68,8 @@ def api_memory(settings: Settings, cores: int) -> int:
     writing = DECODING + WRITING_PER_PIXEL * settings.max_image_pixels
     turns = max(1, cores // settings.decoder_threads)
     uploads = UPLOADS * settings.max_upload_bytes
-    process = API_BASE + caches + turns * writing + MOST_ANSWERS + uploads
+    fetched = COPIES * FETCHES * settings.max_upload_bytes if settings.image_hosts else 0
+    process = API_BASE + caches + turns * writing + MOST_ANSWERS + uploads + fetched
     return _rounded(HEADROOM * settings.api_processes * process + api_tmp(settings))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
@@ -16,7 +17,7 @@ import numpy as np
 import redis
 
 from prompt_api.access.owners import Owners
-from prompt_api.access.policy import access_policy, label_studio_namespace
+from prompt_api.access.policy import access_policy, image_hosts_namespace, label_studio_namespace
 from prompt_api.http.answer_budget import AnswerBudget
 from prompt_api.http.services import Services
 from prompt_api.integrations.label_studio.backend import LabelStudioBackend
@@ -32,9 +33,13 @@ from prompt_api.metrics.scrape import Scrape
 from prompt_api.models.browser_runtime import locate_runtime
 from prompt_api.models.interface import Decoder, DecoderForm, LoadedDecoder, Prompt
 from prompt_api.models.load import load_decoder
+from prompt_api.remote_images.allowed import parse_allowed
+from prompt_api.remote_images.fetch import RemoteImages
+from prompt_api.remote_images.s3 import s3_from
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService, record_ttl
+from prompt_api.service.live_workers import LiveWorkers
 from prompt_api.service.masks import MaskService
 from prompt_api.service.refinement import Refinement
 from prompt_api.service.turns import Turns
@@ -118,9 +123,11 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
     )
     events.start()
     services.browser.start()
+    services.workers.start()
     try:
         yield services
     finally:
+        services.workers.close()
         services.label_studio.close()
         events.close()
         for connected in (queue_client, cache, counting):
@@ -140,6 +147,7 @@ def assemble(
     browser: BrowserDecoding | None = None,
     metrics: ApiMetrics | None = None,
     queue_load: Callable[[Model], QueueLoad] | None = None,
+    remote: RemoteImages | None = None,
     background: Executor | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Services:
@@ -150,13 +158,21 @@ def assemble(
         browser: the files that decoding in browsers needs; None if browsers cannot decode.
         metrics: the metrics of this process; None for a process that shares no metrics with others.
         queue_load: returns the load of a model's queue; None leaves it out of the metrics.
+        remote: fetches images by URL; None makes what the settings say.
         background: fetches images from Label Studio ahead of time; None makes new threads for it.
-        clock: the clock for how long a known owner of an image is trusted, in seconds.
+        clock: the clock for how long a known owner of an image, and a count of workers, is trusted, in seconds.
     """
     metrics = metrics or ApiMetrics()
     access = access_policy(settings, sets=store, owners_ttl=record_ttl(settings), client=counting, clock=clock)
+    workers = LiveWorkers(queue, models, clock=clock)
     images = ImageService(
-        store=store, queue=queue, events=events, owners=access.owners, settings=settings, metrics=metrics
+        store=store,
+        queue=queue,
+        events=events,
+        owners=access.owners,
+        settings=settings,
+        metrics=metrics,
+        workers=workers,
     )
     embeddings = EmbeddingCache(
         store=store,
@@ -178,6 +194,7 @@ def assemble(
     checks = {"cache": store.ping, "queue": queue.ping, "events": events.ping}
     # At most half of the threads may wait. The others are always free to answer.
     waiters = BoundedSemaphore(max(1, settings.api_threads // 2))
+    remote = remote or remote_images(settings)
     return Services(
         settings=settings,
         models={model.name: model for model in models},
@@ -188,14 +205,38 @@ def assemble(
         access=access,
         browser=browser or BrowserDecoding({}, lambda: locate_runtime(settings)),
         checks=checks | {"temporary files": partial(require_room, settings.max_upload_bytes)},
+        workers=workers,
         metrics=metrics,
         scrape=Scrape(metrics, models, checks, queue_load),
+        remote=remote,
         label_studio=_label_studio(
-            settings, models[0], images, masks, access.owners, waiters=waiters, background=background
+            settings,
+            models[0],
+            images,
+            masks,
+            access.owners,
+            remote=remote,
+            waiters=waiters,
+            background=background,
         ),
         uploads=BoundedSemaphore(UPLOADS),
         waiters=waiters,
         answers=AnswerBudget(),
+    )
+
+
+def remote_images(settings: Settings) -> RemoteImages:
+    """Return what fetches images by URL.
+
+    Raises:
+        ConfigurationError: a setting, or a variable of AWS, is malformed or missing.
+    """
+    allowed = parse_allowed(settings.image_hosts)
+    return RemoteImages(
+        allowed,
+        max_bytes=settings.max_upload_bytes,
+        s3=s3_from(os.environ) if allowed.buckets else None,
+        only_for=image_hosts_namespace(settings, with_credentials=bool(allowed.buckets)),
     )
 
 
@@ -206,6 +247,7 @@ def _label_studio(
     masks: MaskService,
     owners: Owners,
     *,
+    remote: RemoteImages,
     waiters: BoundedSemaphore,
     background: Executor | None,
 ) -> LabelStudioBackend:
@@ -217,6 +259,7 @@ def _label_studio(
         images=images,
         model=model,
         instance=instance,
+        remote=remote,
         fetches_for=label_studio_namespace(settings),
         recent=RecentImages(),
         background=background,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shlex
 import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from deploy.local.photo import PHOTO, POINT
 from deploy.local.process import ROOT, StackError
@@ -16,6 +18,8 @@ from deploy.local.stack import LocalStack
 from prompt_api.access.policy import require_safe
 from shared.contract.errors import ConfigurationError
 from shared.contract.settings import Settings
+
+TOKEN_VARIABLE = "SAMCACHE_TOKEN"  # noqa: S105  # its name, as the command line reads it
 
 
 def main() -> int:
@@ -32,7 +36,7 @@ def main() -> int:
     with stopped_by_signals():
         try:
             with stack:
-                say(_how_to_try(stack.url))
+                say(how_to_try(stack.url, with_token=bool(settings.tokens.strip())))
                 stack.wait()
         except StackError as error:
             say(str(error))
@@ -95,16 +99,34 @@ def _require_free(host: str, port: int) -> None:
             ) from None
 
 
-def _how_to_try(url: str) -> str:
+def how_to_try(url: str, *, with_token: bool) -> str:
+    """Return lines to paste into a terminal.
+
+    Args:
+        url: address of the API.
+        with_token: whether the API wants a token. It knows no token itself, only hashes.
+    """
     photo, (x, y) = PHOTO.relative_to(ROOT), POINT
     image_id = hashlib.sha256(PHOTO.read_bytes()).hexdigest()
+    token, header = "", ""
+    if with_token:
+        token = f"""
+  export {TOKEN_VARIABLE}=samtok_…   # yours; `{_python()} -m prompt_api.access.new_token NAME` makes one
+"""
+        header = f'-H "Authorization: Bearer ${TOKEN_VARIABLE}" '
     return f"""
 Serving at {url}  (Ctrl-C stops it). Try it in a browser, or from another terminal:
-
-  curl --data-binary @{photo} '{url}/v1/images?wait=30'
-  curl -H 'Content-Type: application/json' -d '{{"prompts": [{{"points": [[{x}, {y}]], "labels": [1]}}]}}' \\
+{token}
+  curl {header}--data-binary @{photo} '{url}/v1/images?wait=30'
+  curl {header}-H 'Content-Type: application/json' -d '{{"prompts": [{{"points": [[{x}, {y}]], "labels": [1]}}]}}' \\
     {url}/v1/images/{image_id}/masks
 """
+
+
+def _python() -> str:
+    """Return what a person types in the project's folder to start this interpreter."""
+    path = Path(sys.executable)
+    return shlex.quote(str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path))
 
 
 if __name__ == "__main__":

@@ -17,15 +17,16 @@ _FETCH_SECONDS = 7200.0
 def fetch_weights(group: ProcessGroup, environ: Mapping[str, str]) -> None:
     """Run the fetching command and wait for it. It ends at once if the files are there.
 
-    For a model with a checkpoint, the API's decoder file is made as well, so that the API does not wait for a worker.
+    For a model with a checkpoint, the API's decoder file is made first, so that the API does not wait for a worker, and
+    so that a missing package is named before gigabytes are fetched.
 
     Raises:
         StackError: the command failed (and printed why) or took too long.
     """
-    _run("shared.weights.locate", group, environ)
     model = REGISTRY.get(Settings.from_env(environ).model)
     if model is not None and model.checkpoint is not None:
         _run("encoder_worker.export_decoder", group, environ)
+    _run("shared.weights.locate", group, environ)
 
 
 def _run(module: str, group: ProcessGroup, environ: Mapping[str, str]) -> None:

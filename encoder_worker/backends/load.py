@@ -6,7 +6,10 @@ is imported only when a model needs it, because each brings a heavy runtime.
 
 from __future__ import annotations
 
+import shlex
+import sys
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, requires
 from types import ModuleType
 from typing import Protocol, cast
 
@@ -16,6 +19,7 @@ from shared.contract.models import Model
 from shared.contract.settings import Settings
 
 _BACKENDS = "encoder_worker.backends"
+_PROJECT = "sam-embedding-cache"
 
 
 class Backend(Protocol):
@@ -64,5 +68,20 @@ def _backend(model: Model) -> ModuleType:
             ) from None
         extra = "torch" if model.runtime == "torch" else "worker"
         raise ConfigurationError(
-            f"{model.name} needs {missing}, which is not installed: pip install '.[{extra}]' in the project's folder"
+            f"{model.name} needs {missing}, which is not installed; in the project's folder, run: {install_line(extra)}"
         ) from error
+
+
+def install_line(extra: str) -> str:
+    """Return the command that installs the packages of an extra of this project, beside what is installed.
+
+    The packages are named one by one: `pip install '.[torch]'` would also install the project a second time.
+    """
+    try:
+        listed = requires(_PROJECT) or []
+    except PackageNotFoundError:
+        listed = []
+    mark = f'extra == "{extra}"'
+    named = [line.partition(";")[0].strip() for line in listed if line.partition(";")[2].strip() == mark]
+    packages = named or [f".[{extra}]"]
+    return f"{shlex.quote(sys.executable)} -m pip install --constraint constraints.txt {shlex.join(packages)}"

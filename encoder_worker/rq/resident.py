@@ -24,11 +24,12 @@ from rq.worker import SimpleWorker
 
 from encoder_worker.rq.pace import Pace
 from encoder_worker.rq.recovery import RecoveringQueue
+from shared.queue.registration import KEPT_SECONDS
 
 _log = logging.getLogger(__name__)
 
-_WORKER_TTL = 30
-"""Seconds (RQ adds 60) after which the registration of a dead worker disappears."""
+_WORKER_TTL = KEPT_SECONDS - 60
+"""Seconds. RQ adds 60 to get those after which the registration of a dead worker disappears."""
 
 
 class ResidentWorker(SimpleWorker):
@@ -123,18 +124,20 @@ class ResidentWorker(SimpleWorker):
     def clean_group_registries(self) -> None:
         """Do nothing: this service has no groups of jobs."""
 
-    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:  # noqa: ARG002  # RQ's
         # RQ writes the registration once. A queue that came back empty, or that was out of reach for longer than the
         # registration lives, would never have it again: probes and metrics would take the worker for dead.
+        # `timeout`, with which RQ lets the registration of a worker that runs a job end sooner, is not used: the API
+        # reads the age of the registration from its time to live.
         if pipeline is None:
             with self.connection.pipeline() as own:
-                self.heartbeat(timeout, own)
+                self.heartbeat(None, own)
                 own.execute()
             return
         if self.birth_date is not None:
             worker_registration.register(self, pipeline)
             pipeline.hset(self.key, mapping=self.serialize())
-        super().heartbeat(timeout, pipeline)
+        super().heartbeat(KEPT_SECONDS, pipeline)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002  # RQ's signature
         return self._pace.lease

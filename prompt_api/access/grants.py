@@ -20,6 +20,8 @@ from shared.contract.errors import ConfigurationError, Unauthorized
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
+NAMESPACE_RULE = "a namespace is 1 to 32 of a-z, 0-9, `-` and `_`, first a letter or digit"
+
 Compare = Callable[[bytes, bytes], bool]
 
 
@@ -66,6 +68,11 @@ def parse_grants(setting: str) -> tuple[Grant, ...]:
     return grants
 
 
+def is_namespace(text: str) -> bool:
+    """Return whether `text` can name a namespace, see `NAMESPACE_RULE`."""
+    return _NAMESPACE.fullmatch(text) is not None
+
+
 def _parse(number: int, entry: str) -> Grant:
     # Messages do not repeat the entry: somebody may have put the token where its hash belongs.
     where = f"SAM_TOKENS, entry {number}"
@@ -75,8 +82,8 @@ def _parse(number: int, entry: str) -> Grant:
             f"{where} is not `namespace:scopes:hash`; `python -m prompt_api.access.new_token` makes one"
         )
     namespace, scopes, digest = parts
-    if not _NAMESPACE.fullmatch(namespace):
-        raise ConfigurationError(f"{where}: a namespace is 1 to 32 of a-z, 0-9, `-` and `_`, first a letter or digit")
+    if not is_namespace(namespace):
+        raise ConfigurationError(f"{where}: {NAMESPACE_RULE}")
     if not all(scope in {*Scope} for scope in scopes.split("+")):
         raise ConfigurationError(f"{where}: scopes are `read`, `write` or `read+write`")
     if not _HASH.fullmatch(digest):

@@ -112,6 +112,27 @@ def label_studio_namespace(settings: Settings) -> str | None:
     )
 
 
+def image_hosts_namespace(settings: Settings, *, with_credentials: bool) -> str | None:
+    """Return the namespace whose clients may have images fetched by URL, or None if all clients may.
+
+    Args:
+        with_credentials: whether the service shows credentials of its own to get some of these images. All clients that
+            may use them see what these credentials show.
+
+    Raises:
+        ConfigurationError: the setting names an unknown namespace, or must name one and does not.
+    """
+    named, namespaces = settings.image_hosts_namespace, {grant.namespace for grant in parse_grants(settings.tokens)}
+    if not named and (len(namespaces) < 2 or not with_credentials):
+        return None
+    if named in namespaces:
+        return named
+    raise ConfigurationError(
+        f"SAM_IMAGE_HOSTS_NAMESPACE={named} is not a namespace of SAM_TOKENS ({', '.join(sorted(namespaces))}). Name "
+        "the one whose clients may use every image in the buckets of SAM_IMAGE_HOSTS"
+    )
+
+
 def is_loopback(host: str) -> bool:
     """Return True if only this machine reaches `host`. A name other than `localhost` counts as reachable by others."""
     try:

@@ -68,6 +68,7 @@ def resource(state: ImageState) -> ImageResource:
         "width": width,
         "height": height,
         "queue_position": state.queue_position,
+        "workers": state.workers,
         "error": None if state.error is None else {"code": state.error.code, "detail": state.error.detail},
         "links": {
             "self": url_for("images.show", image_id=image_id, model=model),

@@ -15,9 +15,11 @@ from prompt_api.integrations.label_studio.backend import LabelStudioBackend
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.scrape import Scrape
 from prompt_api.models.interface import DecoderForm
+from prompt_api.remote_images.fetch import RemoteImages
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.images import ImageService
+from prompt_api.service.live_workers import LiveWorkers
 from prompt_api.service.masks import MaskService
 from shared.contract.errors import ModelNotFound
 from shared.contract.models import Model
@@ -33,8 +35,10 @@ class Services:
         decoder_files: the decoder graph that clients may download, by model name and form; only models that have one.
         access: the policy that says who may do what.
         browser: the files that decoding in browsers needs.
+        remote: fetches images by URL.
         label_studio: the ML backend for Label Studio, with the default model.
         checks: for `/readyz`, by name of the dependency. A check raises `SamCacheError` if its dependency fails.
+        workers: how many workers of each model are alive.
         metrics: the counters of this process.
         scrape: answers `/metrics`.
         uploads: slots for uploads that are in memory at the same time.
@@ -50,8 +54,10 @@ class Services:
     masks: MaskService
     access: AccessPolicy
     browser: BrowserDecoding
+    remote: RemoteImages
     label_studio: LabelStudioBackend
     checks: Mapping[str, Callable[[], None]]
+    workers: LiveWorkers
     metrics: ApiMetrics
     scrape: Scrape
     uploads: BoundedSemaphore

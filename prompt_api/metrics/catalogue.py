@@ -120,7 +120,7 @@ WORKERS = Metric(
     name="sam_queue_workers",
     kind=MetricKind.GAUGE,
     labels=("model",),
-    meaning="Workers registered with the queue; a worker that died disappears within 90 s",
+    meaning="Workers that are alive; one that died is no longer counted after 15 s",
 )
 PROCESSES = Metric(name="sam_api_processes", kind=MetricKind.GAUGE, meaning="API processes on the scraped port")
 RESIDENT = Metric(

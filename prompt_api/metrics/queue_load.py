@@ -14,6 +14,7 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from shared.contract.keys import queue_name
 from shared.contract.models import Model
+from shared.queue.registration import fresh
 from shared.redis.failures import translated_errors
 
 
@@ -24,7 +25,7 @@ class QueueLoad:
     Attributes:
         waiting: encodings that no worker has begun.
         running: encodings that a worker has begun.
-        workers: registered workers.
+        workers: workers that are alive, see `shared.queue.registration`.
         oldest: seconds since the next encoding was queued; 0 if no encoding waits.
     """
 
@@ -51,10 +52,11 @@ def queue_load(client: redis.Redis, model: Model) -> QueueLoad:
             waiting, first, running, workers = pipeline.execute()
         with client.pipeline(transaction=False) as pipeline:
             pipeline.hget(Job.key_for(first.decode() if first else ""), "enqueued_at")
-            for worker in workers:  # the set also names workers that died a while ago
-                pipeline.exists(worker)
-            queued_at, *living = pipeline.execute()
-    return QueueLoad(waiting=waiting, running=running, workers=sum(living), oldest=_age(queued_at))
+            for worker in workers:
+                pipeline.pttl(worker)
+            queued_at, *lives = pipeline.execute()
+            alive = fresh(lives)
+    return QueueLoad(waiting=waiting, running=running, workers=alive, oldest=_age(queued_at))
 
 
 def _age(queued_at: bytes | None) -> float:

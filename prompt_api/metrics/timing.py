@@ -9,6 +9,7 @@ STAGES = {
     "thread": "it waits for a thread",
     "admit": "access and rate limits are checked: with tokens or rate limits, this asks Redis",
     "parse": "the body is read and checked; that of an upload is also hashed",
+    "download": "the image of an upload by URL is fetched",
     "store": "an upload is kept and queued",
     "wait": "the embedding is not there: the request waits for it, as long as the client allowed",
     "fetch": "the embedding comes from Redis",

@@ -17,13 +17,20 @@ TAG = "Images"
 _FILE = {"$ref": "#/components/schemas/ImageFile"}
 _BODY: Fragment = {
     "required": True,
-    "description": "The image file, raw or in a form. Its format is detected from the bytes. The `Content-Type` of a "
-    "raw body is ignored.",
+    "description": "The image file, raw or in a form; or its URL as JSON, if this service may fetch from there. Its "
+    "format is detected from the bytes. The `Content-Type` of a raw image is ignored.",
     "content": {
         **{kind: {"schema": _FILE} for kind in (*MEDIA_TYPES, "application/octet-stream")},
         "multipart/form-data": {
             "schema": {"type": "object", "properties": {UPLOAD_FIELD: _FILE}, "required": [UPLOAD_FIELD]},
             "encoding": {UPLOAD_FIELD: {"contentType": ", ".join(MEDIA_TYPES)}},
+        },
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/ImageReference"},
+            "examples": {
+                "by-https": {"summary": "On an allowed host", "value": {"url": "https://images.example.org/cup.jpg"}},
+                "by-s3": {"summary": "In an allowed bucket", "value": {"url": "s3://photos/2026/cup.jpg"}},
+            },
         },
     },
 }
@@ -88,7 +95,9 @@ OPERATIONS = (
         "clients upload it. `image_id` is the SHA-256 of the bytes. With `wait`, the answer is held until the image "
         "can be prompted.\n\n"
         "Uploading the same bytes again is cheap, because it finds the embedding or the running encoding. It also "
-        "retries a failed encoding, unless the bytes themselves were the reason.",
+        "retries a failed encoding, unless the bytes themselves were the reason.\n\n"
+        'With `{"url": …}` the service fetches the image itself, from the hosts and buckets of `SAM_IMAGE_HOSTS` '
+        "alone.",
         parameters=("model", "wait"),
         body=_BODY,
         answers={
@@ -104,7 +113,14 @@ OPERATIONS = (
                 headers=("Location", "Retry-After"),
             ),
         },
-        errors=(*_LOOKING_UP, *_REFUSED, errors.InvalidParameter, errors.LengthRequired),
+        errors=(
+            *_LOOKING_UP,
+            *_REFUSED,
+            errors.InvalidParameter,
+            errors.LengthRequired,
+            errors.ImageUnreachable,
+            errors.UrlNotAllowed,
+        ),
     ),
     Operation(
         method="GET",

@@ -18,7 +18,8 @@ OPERATIONS = (
         name="listModels",
         tag=TAG,
         summary="List the models",
-        description="Returns the models that this service serves, the default model first.",
+        description="Returns the models that this service serves, the default model first, each with the number of its "
+        "workers that are alive.",
         answers={200: json_answer("The models.", "ModelList", {"One model": {"models": [samples.DESCRIPTION]}})},
     ),
     Operation(

@@ -49,6 +49,7 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
         ),
         errors.InvalidParameter("wait='soon' must be a number of seconds from 0 to 30"),
         errors.ImageUnreachable("https://elsewhere.example/1.jpg is not on the Label Studio of SAM_LABEL_STUDIO_URL"),
+        errors.UrlNotAllowed("'elsewhere.example' is not a host of SAM_IMAGE_HOSTS"),
         errors.EncodeFailed("the encoding took longer than its time limit"),
         errors.RateLimited("more than 50/second prompts from this client", retry_after=1, limit="50/second"),
         errors.StoreUnavailable("Redis did not answer in time", retry_after=1),
@@ -69,6 +70,7 @@ def image(status: ImageStatus) -> ImageResource:
         "width": WIDTH,
         "height": HEIGHT,
         "queue_position": 3 if status is ImageStatus.QUEUED else None,
+        "workers": 2 if status in (ImageStatus.QUEUED, ImageStatus.ENCODING) else None,
         "error": {"code": "encode-failed", "detail": "the encoding took longer than its time limit"}
         if failed
         else None,
@@ -141,6 +143,7 @@ DESCRIPTION: ModelDescription = {
         {"name": spec.name, "shape": list(spec.shape), "dtype": "float16", "stored_as": "float16"}
         for spec in SAM1.tensors
     ],
+    "workers": 2,
     "links": {"decoder": f"/v1/models/{MODEL}/decoder.onnx"},
 }
 

@@ -11,11 +11,11 @@ from pydantic.json_schema import JsonSchemaMode
 
 from prompt_api.integrations.label_studio import wire
 from prompt_api.wire import answers
-from prompt_api.wire.requests import MasksRequest
+from prompt_api.wire.requests import ImageReference, MasksRequest
 from shared.contract.picture_formats import NAMED
 from shared.contract.settings import Settings
 
-_REQUESTS: tuple[type, ...] = (MasksRequest, wire.PredictRequest, wire.ProjectSetup, wire.AnyEvent)
+_REQUESTS: tuple[type, ...] = (MasksRequest, ImageReference, wire.PredictRequest, wire.ProjectSetup, wire.AnyEvent)
 _ANSWERS: tuple[type, ...] = (
     answers.ImageResource,
     answers.MasksResponse,

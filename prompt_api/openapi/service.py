@@ -6,11 +6,33 @@ from prompt_api.openapi.operation import Operation, answer, json_answer
 
 TAG = "Service"
 
-_READY = {"status": "ready", "failing": [], "checks": {"cache": "ok", "queue": "ok", "events": "ok"}}
+_READY = {
+    "status": "ready",
+    "failing": [],
+    "degraded": [],
+    "checks": {"cache": "ok", "queue": "ok", "events": "ok", "workers of mobile_sam": "ok"},
+}
+_WORKERLESS = {
+    "status": "ready",
+    "failing": [],
+    "degraded": ["workers of mobile_sam"],
+    "checks": {
+        "cache": "ok",
+        "queue": "ok",
+        "events": "ok",
+        "workers of mobile_sam": "no worker is alive: new images wait, and encoded images are answered",
+    },
+}
 _UNREADY = {
     "status": "unready",
     "failing": ["queue"],
-    "checks": {"cache": "ok", "queue": "Redis did not answer in time", "events": "ok"},
+    "degraded": [],
+    "checks": {
+        "cache": "ok",
+        "queue": "Redis did not answer in time",
+        "events": "ok",
+        "workers of mobile_sam": "not known",
+    },
 }
 _METRICS = {kind: {"schema": {"type": "string"}} for kind in ("text/plain", "application/openmetrics-text")}
 _PAGE = {"text/html": {"schema": {"type": "string"}}}
@@ -31,9 +53,12 @@ OPERATIONS = (
         name="getReadiness",
         tag=TAG,
         summary="Can it serve?",
-        description="Checks every dependency and names those that fail. Send no requests while this is 503.",
+        description="Checks every dependency and names those that fail. Send no requests while this is 503. A model "
+        "without a worker is named in `degraded` and makes no 503, because prompts on encoded images need no worker.",
         answers={
-            200: json_answer("The service can serve.", "Readiness", {"Ready": _READY}),
+            200: json_answer(
+                "The service can serve.", "Readiness", {"Ready": _READY, "A model has no worker": _WORKERLESS}
+            ),
             503: json_answer("A dependency fails.", "Readiness", {"Redis is away": _UNREADY}),
         },
     ),

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from prompt_api.access.owners import UNKNOWN, Owners
 from prompt_api.metrics.counting import ApiMetrics, Taken
+from prompt_api.service.live_workers import LiveWorkers
 from shared.contract import errors
 from shared.contract.geometry import Size, is_image_size
 from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key
@@ -46,6 +47,7 @@ class ImageState:
         original: (height, width) of the EXIF-oriented original.
         queue_position: how many encodings come before this one; None if the image is not queued or this is not known.
         error: the recorded failure, if the status is `FAILED`.
+        workers: the model's workers that are alive, if the image waits for one; None if not, or if it is not known.
     """
 
     key: EmbeddingKey
@@ -53,10 +55,18 @@ class ImageState:
     original: Size
     queue_position: int | None = None
     error: errors.SamCacheError | None = None
+    workers: int | None = None
 
     @property
     def settled(self) -> bool:
         return self.status in (ImageStatus.READY, ImageStatus.FAILED)
+
+    @property
+    def pending(self) -> str:
+        """What a client is told that needs the embedding before it is there."""
+        if self.workers == 0:
+            return f"the image is not encoded yet, and no worker of {self.key.model} is alive"
+        return "the image is not encoded yet"
 
 
 class ImageService:
@@ -71,6 +81,7 @@ class ImageService:
         owners: Owners,
         settings: Settings,
         metrics: ApiMetrics,
+        workers: LiveWorkers,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -79,6 +90,7 @@ class ImageService:
         self._owners = owners
         self._settings = settings
         self._metrics = metrics
+        self._workers = workers
         self._clock = clock
 
     def upload(self, image_id: str, data: bytes, model: Model, *, namespace: str = "") -> ImageState:
@@ -212,12 +224,12 @@ class ImageService:
 
     def _from_queue(self, key: EmbeddingKey, original: Size) -> ImageState:
         """Return the state of an image that had no embedding a moment ago."""
-        job = self._queue.state(key)
+        job, workers = self._queue.state(key), self._workers.alive(key.queue)
         match job.status:
             case JobStatus.QUEUED:
-                return ImageState(key, ImageStatus.QUEUED, original, job.position)
+                return ImageState(key, ImageStatus.QUEUED, original, job.position, workers=workers)
             case JobStatus.ENCODING:
-                return ImageState(key, ImageStatus.ENCODING, original)
+                return ImageState(key, ImageStatus.ENCODING, original, workers=workers)
             case JobStatus.FAILED if job.error_code == errors.ImageExpired.code:
                 raise errors.ImageExpired("the image's bytes were gone before it was encoded; upload it again")
             case JobStatus.FAILED:
@@ -230,7 +242,7 @@ class ImageService:
         if job.status is JobStatus.ABSENT and self._queue.submit(key):
             _log.info("image %s has no %s embedding (any more): encoding it again", key.image_id[:12], key.model)
             self._metrics.lost()
-        return ImageState(key, ImageStatus.QUEUED, original)
+        return ImageState(key, ImageStatus.QUEUED, original, workers=workers)
 
     def _write_record(self, image_id: str, original: Size, *, has_preview: bool) -> None:
         height, width = original

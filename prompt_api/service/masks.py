@@ -238,7 +238,7 @@ class MaskService:
             image = self._embeddings.get(key, model.architecture, decoder, timings)
             if image is not None:
                 return image
-        raise errors.EmbeddingPending("the image is not encoded yet", retry_after=PENDING_RETRY)
+        raise errors.EmbeddingPending(state.pending, retry_after=PENDING_RETRY)
 
     def _resolve_all(self, subject: _Subject, prompts: Sequence[ImagePrompt], timings: Stages) -> list[Prompt]:
         """Return the prompts as the decoder takes them. Between tokens, the turn gives way."""

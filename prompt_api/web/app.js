@@ -14,6 +14,8 @@ import { listenToPointers } from "./gestures.js";
 import { LocalSwitch } from "./local-switch.js";
 import { announce, hideAlert, setText, showAlert, showProgress } from "./notices.js";
 import { Pictures } from "./pictures.js";
+import { isBlank } from "./prompts.js";
+import { listenToSamples, loadSample } from "./samples.js";
 import { listenToKeys } from "./shortcuts.js";
 import { Stage } from "./stage.js";
 import { listenToTheme } from "./theme.js";
@@ -94,6 +96,17 @@ async function remove(entry) {
   if (!gallery.isSaved(entry) && !(await dialogs.confirmRemoval(entry.name, plural(length, "object")))) return false;
   await pictures.remove(entry);
   return true;
+}
+
+/** Opens a sample picture, and asks for the mask of its subject unless the person has begun to work on it. */
+async function tryOut(name) {
+  try {
+    const { file, point } = await loadSample(name);
+    await pictures.open([file]);
+    if (gallery.current?.file === file && isBlank(gallery.current.timeline.now.step)) annotator.addPoint(point);
+  } catch (error) {
+    showAlert(error);
+  }
 }
 
 function keep() {
@@ -186,6 +199,7 @@ function listen() {
   cursor = listenToCursor(stage, wishes);
   listenToKeys(ACTIONS, dialogs.lettersWanted);
   listenToFiles((files) => pictures.open(files));
+  listenToSamples(tryOut);
   listenToTheme(find("theme"));
   dialogs.prepareHelp();
   dialogs.prepareExport(exportFile);

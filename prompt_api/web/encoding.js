@@ -6,7 +6,7 @@ const TRIES = 5;
 
 /**
  * @typedef {{step: "reading"} | {step: "uploading", share: number} | {step: "queued", position: number|null} |
- *   {step: "encoding"} | {step: "backing-off", error: Problem, seconds: number}} Progress
+ *   {step: "encoding"} | {step: "without-worker", model: string} | {step: "backing-off", error: Problem, seconds: number}} Progress
  */
 
 /**
@@ -49,8 +49,10 @@ export async function ensureEncoded(api, file, { signal, report }) {
 }
 
 function reportStatus(image, report) {
-  if (image.status === "queued") report({ step: "queued", position: image.queue_position ?? null });
-  if (image.status === "encoding") report({ step: "encoding" });
+  const waits = image.status === "queued" || image.status === "encoding";
+  if (waits && image.workers === 0) report({ step: "without-worker", model: image.model });
+  else if (image.status === "queued") report({ step: "queued", position: image.queue_position ?? null });
+  else if (image.status === "encoding") report({ step: "encoding" });
 }
 
 function settled(image) {

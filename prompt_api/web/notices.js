@@ -52,6 +52,12 @@ export function wordsFor(progress) {
         : { text: "Checking the picture", note: "", share: null };
     case "queued":
       return { text: "Waiting for its turn", note: aheadText(progress.position), share: null };
+    case "without-worker":
+      return {
+        text: "Waiting for a worker to be started",
+        note: `No worker of ${progress.model} is running. New pictures wait.`,
+        share: null,
+      };
     case "encoding":
       return { text: "Encoding", note: "only once for each picture", share: null };
     case "preparing":

@@ -35,6 +35,7 @@ const SENTENCES = {
   "unsupported-image": "This service accepts only still pictures: JPEG, PNG, WEBP, TIFF, BMP, AVIF or HEIC.",
   "invalid-image": "That picture is damaged and cannot be read.",
   "image-unreachable": "The service could not fetch that picture.",
+  "url-not-allowed": "The service does not fetch pictures from there.",
   "invalid-prompt": "The service did not understand that prompt.",
   "invalid-parameter": "The service did not understand that request.",
   "encode-failed": "The picture could not be encoded.",

@@ -59,6 +59,8 @@ class ImageResource(TypedDict):
         width: width of the EXIF-oriented original in pixels.
         height: height of the EXIF-oriented original in pixels.
         queue_position: number of encodings before this one; null if it is not known or `status` is not `queued`.
+        workers: workers of the model that are alive. With 0, the image waits until one is started. Null if it is not
+            known, or if the image waits for no worker.
         error: why the encoding failed; null unless `status` is `failed`.
         links: paths for this image and model.
     """
@@ -69,6 +71,7 @@ class ImageResource(TypedDict):
     width: Pixels
     height: Pixels
     queue_position: Count | None
+    workers: Count | None
     error: RecordedError | None
     links: ImageLinks
 
@@ -215,6 +218,7 @@ class ModelDescription(TypedDict):
         frame: the square input of the image encoder.
         embedding: the first of `tensors`.
         tensors: the tensors of an image embedding.
+        workers: workers that are alive and encode images for this model, a few seconds ago; null if it is not known.
         links: paths of downloads.
     """
 
@@ -228,6 +232,7 @@ class ModelDescription(TypedDict):
     frame: FrameDescription
     embedding: EmbeddingDescription
     tensors: list[TensorDescription]
+    workers: Count | None
     links: ModelLinks
 
 
@@ -279,11 +284,14 @@ class Readiness(TypedDict):
     Attributes:
         status: `ready` if no check fails.
         failing: names of the checks that fail.
+        degraded: names of the checks without which only a part of the service works: the workers of a model. The
+            service can answer prompts on encoded images without them, so they do not make it `unready`.
         checks: `ok` or what is wrong, by name of the dependency.
     """
 
     status: Literal["ready", "unready"]
     failing: list[str]
+    degraded: list[str]
     checks: dict[str, str]
 
 

@@ -29,6 +29,7 @@ STATUS: dict[type[errors.SamCacheError], int] = {
     errors.InvalidPrompt: 422,
     errors.InvalidParameter: 422,
     errors.ImageUnreachable: 422,
+    errors.UrlNotAllowed: 422,
     errors.EncodeFailed: 422,
     errors.RateLimited: 429,
     errors.StoreUnavailable: 503,

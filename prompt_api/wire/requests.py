@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from prompt_api.masks.interface import MaskFormat
+from prompt_api.remote_images.fetch import MAX_URL
 from prompt_api.service.prompts import MAX_TOKEN, ImagePrompt, MasksQuery
 from prompt_api.wire.json_body import parse_json, refused_as_invalid_prompt
-from shared.contract.errors import InvalidPrompt
+from shared.contract.errors import InvalidParameter, InvalidPrompt
 from shared.contract.models import REGISTRY
 
 MAX_PROMPTS = 64
@@ -24,6 +25,9 @@ MAX_REQUEST_POINTS = 1024
 
 _MAX_LOGITS = 4 * max(model.architecture.low_res_side for model in REGISTRY.values()) ** 2
 """Most characters of `mask_logits`. Each number is two bytes, which take less than three characters in base64."""
+
+MAX_REFERENCE_BODY = 16 * 1024
+"""Most bytes of the JSON of an upload by URL."""
 
 _MAX_VALUES = MAX_PROMPTS * (3 * MAX_POINTS + 16)
 """Most values in a request's JSON: three per point, 16 for the other members of a prompt, and room to spare."""
@@ -84,6 +88,33 @@ class PromptInput(BaseModel):
         if self.box is not None and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
             raise ValueError("a box is [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
         return self
+
+
+class ImageReference(BaseModel):
+    """An image by its URL, as the body of `POST /v1/images`.
+
+    Attributes:
+        url: `https://…` on a host, or `s3://bucket/key` in a bucket, from which this service may fetch images. The key
+            of an object is not escaped.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, Field(strict=True, min_length=1, max_length=MAX_URL)]
+
+
+def parse_image_reference(body: bytes) -> ImageReference:
+    """Parse the JSON body of an upload.
+
+    Raises:
+        InvalidParameter: it is not an `ImageReference`.
+    """
+    if len(body) > MAX_REFERENCE_BODY:
+        raise InvalidParameter(f"the JSON of an upload has at most {MAX_REFERENCE_BODY} bytes")
+    try:
+        return parse_json(ImageReference, body, max_values=100, max_containers=100)
+    except InvalidPrompt as error:
+        raise InvalidParameter(f'the JSON of an upload is {{"url": "…"}}: {error.detail}') from None
 
 
 class MasksRequest(BaseModel):

@@ -15,6 +15,7 @@
     │   ├── EmbeddingPending              embedding-pending
     │   ├── ImageExpired                  image-expired
     │   ├── ImageUnreachable              image-unreachable
+    │   ├── UrlNotAllowed                 url-not-allowed
     │   ├── Unauthorized                  unauthorized
     │   ├── Forbidden                     forbidden
     │   ├── ForeignOrigin                 foreign-origin
@@ -135,9 +136,15 @@ class ImageExpired(RequestError):
 
 
 class ImageUnreachable(RequestError):
-    """This service cannot fetch an image that an annotation tool names, or is not allowed to."""
+    """This service cannot fetch an image that a URL or an annotation tool names, or the tool may not name it."""
 
     code = "image-unreachable"
+
+
+class UrlNotAllowed(RequestError):
+    """This service does not fetch images from where the URL leads."""
+
+    code = "url-not-allowed"
 
 
 class Unauthorized(RequestError):

@@ -86,6 +86,16 @@ class Settings:
     label_studio_namespace: str = _setting(
         "", "the only namespace that may use these images; required if `SAM_TOKENS` has several namespaces"
     )
+    image_hosts: str = _setting(
+        "",
+        "from where images are fetched by URL, comma-separated: hosts (`images.example.org`), buckets (`s3://photos`). "
+        "Empty: nowhere; see docs/http-api.md",
+    )
+    image_hosts_namespace: str = _setting(
+        "",
+        "the only namespace that may have images fetched by URL; required if there are buckets and `SAM_TOKENS` has "
+        "several namespaces",
+    )
     api_processes: int = _setting(1, "API processes on that port", least=1)
     api_threads: int = _setting(16, "request threads per API process", least=2)
     decoder_threads: int = _setting(1, "threads that one mask decoding uses", least=1)

@@ -62,6 +62,16 @@ class EncodeQueue(Protocol):
         """Drop the job, whether it is waiting, done or failed. A running job goes on, but the queue forgets it."""
         ...
 
+    def workers_alive(self, queue: str) -> int:
+        """Return the number of workers of a queue that gave a sign of life a moment ago.
+
+        A worker that was killed, hangs or lost Redis counts for 15 s more. One that stopped in order does not count.
+
+        Args:
+            queue: name of the model's queue: `EmbeddingKey.queue`, or `queue_name(model.name, model.weights_digest)`.
+        """
+        ...
+
     def ping(self) -> None:
         """Return if the queue answers and keeps its jobs.
 

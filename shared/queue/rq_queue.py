@@ -31,6 +31,7 @@ from shared.observe import tracing
 from shared.observe.tracing import Span, SpanKind
 from shared.queue.interface import ABSENT, JobState, JobStatus
 from shared.queue.job_origin import JobOrigin, span_attributes
+from shared.queue.registration import workers_alive
 from shared.queue.safety import require_no_eviction
 from shared.redis.failures import translated_errors
 from shared.redis.replies import UnexpectedReply
@@ -196,6 +197,9 @@ class RqEncodeQueue:
                     ExecutionRegistry(job_id, connection=self._client).key,
                 )
                 pipeline.execute()
+
+    def workers_alive(self, queue: str) -> int:
+        return workers_alive(self._client, queue)
 
     def ping(self) -> None:
         caution = require_no_eviction(self._client)

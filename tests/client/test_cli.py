@@ -219,6 +219,16 @@ def test_status_and_models_of_the_service(stack: ObservedStack) -> None:
     assert document(samcache(stack, "models", "--json"))[0]["name"] == "fake"
 
 
+def test_a_demo_paints_a_sample_of_the_service(stack: ObservedStack, tmp_path: Path) -> None:
+    painted = tmp_path / "seen.png"
+    shown = document(samcache(stack, "demo", "cat", "-o", painted, "--json"))
+    assert (shown["sample"], shown["written"]) == ("cat", str(painted))
+    with Image.open(painted) as picture:
+        assert picture.size == (451, 300)
+    unknown = samcache(stack, "demo", "dog")
+    assert unknown.returncode == 2
+
+
 @pytest.mark.parametrize("command", [["models"], ["status"], ["upload", "a.png"], ["warm", "."]])
 def test_a_service_out_of_reach_is_status_3_and_one_sentence(
     stack: ObservedStack, folder: Path, command: list[str], monkeypatch: pytest.MonkeyPatch

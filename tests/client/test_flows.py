@@ -228,3 +228,25 @@ def test_an_unready_service_says_what_fails() -> None:
 def ask(service: Service, data: bytes | None) -> Flow[Any]:
     prompts = [{"points": [[1.0, 1.0]], "labels": [1]}]
     return flows.masks(ID, prompts, None, service.deadline(), multimask=True, form="rle", data=data)
+
+
+def test_an_image_by_url_is_asked_for_as_json() -> None:
+    service = Service(image("queued"))
+    found = service.run(flows.upload_url("https://images.example.org/a.jpg", "fake", service.deadline()))
+    assert found.status == "queued"
+    (call,) = service.calls
+    assert (call.method, call.path, call.content_type) == ("POST", "/v1/images", "application/json")
+    assert json.loads(call.body or b"") == {"url": "https://images.example.org/a.jpg"}
+
+
+def test_a_wait_that_no_worker_will_end_says_so_each_time_and_at_the_end() -> None:
+    told: list[int | None] = []
+    service = Service(*[image("queued", workers=0)] * 99)
+    with pytest.raises(EmbeddingPending, match="no worker of m is alive"):
+        service.run(flows.ready(ID, None, None, service.deadline(7), lambda found: told.append(found.workers)))
+    assert told == [0] * len(service.calls)
+    now = 0.0
+    for call in service.calls:  # the clock moves by the pauses alone
+        now += call.after
+        assert float(call.query.get("wait", 0)) <= min(flows.TOLD_EVERY, 7 - now)  # the answer comes in time
+    assert now > 5

@@ -19,6 +19,7 @@ from shared.contract.keys import EmbeddingKey, queue_name
 from shared.contract.models import FAKE, MOBILE_SAM, Model
 from shared.contract.settings import Settings
 from shared.queue.interface import ABSENT, EncodeQueue, JobState, JobStatus
+from shared.queue.registration import FRESH_SECONDS, KEPT_SECONDS
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import request_client, worker_client
 from tests.support.memory_events import MemoryEvents
@@ -261,6 +262,61 @@ def test_a_job_forgotten_while_it_runs_ends_unseen(bench: Bench, error: Exceptio
     bench.run_next(encode)
     assert bench.queue.state(key("a")) == ABSENT
     assert bench.queue.submit(key("a"))
+
+
+def test_a_queue_that_no_worker_ever_served_has_none(bench: Bench) -> None:
+    assert bench.queue.workers_alive(QUEUE) == 0
+
+
+@pytest.fixture(params=["on_fake_redis", "on_real_server"])
+def redis_of_workers(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
+    if request.param == "on_fake_redis":
+        yield fakeredis.FakeRedis()
+        return
+    with request_client(request.getfixturevalue("valkey_url") + "/11", timeout=60) as client:
+        client.flushdb()
+        yield client
+        client.flushdb()
+
+
+def new_worker(client: redis.Redis, queue: str = QUEUE) -> EncodeWorker:
+    return EncodeWorker(queue, connection=client, encode=succeed, events=MemoryEvents())
+
+
+def test_workers_are_alive_from_their_registration_to_their_orderly_end(redis_of_workers: redis.Redis) -> None:
+    queue = RqEncodeQueue(redis_of_workers, SETTINGS)
+    first, second = new_worker(redis_of_workers), new_worker(redis_of_workers)
+    other = queue_name(MOBILE_SAM.name, MOBILE_SAM.weights_digest)
+    counts = []
+    for step in (first.register_birth, second.register_birth, first.register_death, second.register_death):
+        step()
+        counts.append(queue.workers_alive(QUEUE))
+        assert queue.workers_alive(other) == 0
+    assert counts == [1, 2, 1, 0]
+
+
+def test_a_worker_that_renews_its_registration_no_more_is_dead(redis_of_workers: redis.Redis) -> None:
+    queue, worker = RqEncodeQueue(redis_of_workers, SETTINGS), new_worker(redis_of_workers)
+    worker.register_birth()
+    redis_of_workers.pexpire(worker.key, 1000 * (KEPT_SECONDS - FRESH_SECONDS + 1))
+    assert queue.workers_alive(QUEUE) == 1
+    redis_of_workers.pexpire(worker.key, 1000 * (KEPT_SECONDS - FRESH_SECONDS - 1))  # as if that many seconds passed
+    assert queue.workers_alive(QUEUE) == 0
+    worker.heartbeat()
+    assert queue.workers_alive(QUEUE) == 1
+    redis_of_workers.delete(worker.key)
+    assert queue.workers_alive(QUEUE) == 0
+
+
+def test_a_worker_that_starts_a_job_is_alive(redis_of_workers: redis.Redis) -> None:
+    queue, worker = RqEncodeQueue(redis_of_workers, SETTINGS), new_worker(redis_of_workers)
+    worker.register_birth()
+    queue.submit(key("a"))
+    taken = worker.dequeue_job_and_maintain_ttl(1)
+    assert taken is not None
+    worker.prepare_execution(taken[0])
+    worker.prepare_job_execution(taken[0])  # here RQ gives the registration the life of a job's lease
+    assert queue.workers_alive(QUEUE) == 1
 
 
 def test_ping_answers(bench: Bench) -> None:

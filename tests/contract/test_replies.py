@@ -114,13 +114,19 @@ def test_a_reply_of_the_wrong_type_is_an_unavailable_store_and_the_next_operatio
 
 @pytest.mark.parametrize("reply", [*UNREADABLE.values(), *WRONG.values()], ids=[*UNREADABLE, *WRONG])
 @pytest.mark.parametrize(
-    "ask", [lambda queue: queue.state(KEY), lambda queue: queue.submit(KEY), lambda queue: queue.ping()]
+    "ask",
+    [
+        lambda queue: queue.state(KEY),
+        lambda queue: queue.submit(KEY),
+        lambda queue: queue.workers_alive(KEY.queue),
+        lambda queue: queue.ping(),
+    ],
 )
 def test_the_queue_survives_any_reply(link: Link, ask: Callable[[RqEncodeQueue], object], reply: bytes) -> None:
     """One that has the right type by chance is taken. A second one that comes late costs one operation more."""
     with request_client(link.url, SOON) as client:
         queue = RqEncodeQueue(client, Settings())
-        link.arm(Trap(re.compile(b"HMGET|EVAL|INFO"), hold=False, instead=reply + reply))
+        link.arm(Trap(re.compile(b"HMGET|EVAL|SMEMBERS|INFO"), hold=False, instead=reply + reply))
         with suppress(StoreUnavailable):
             ask(queue)
         with suppress(StoreUnavailable):  # the second reply may come after the connection was looked at

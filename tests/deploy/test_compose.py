@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -178,3 +179,22 @@ def _user_of_image(service: dict[str, Any]) -> str:
         return ""
     lines = (ROOT / service["build"]["dockerfile"]).read_text().splitlines()
     return [line.split()[1] for line in lines if line.startswith("USER ")][-1]
+
+
+def test_the_gateways_variables_are_those_of_the_documentation() -> None:
+    head, _, rest = (ROOT / "deploy/gateway/haproxy.cfg").read_text().partition("\n.if ")
+    condition, sentence = rest.splitlines()[:2]
+    described = re.findall(r"^#   ([A-Z_]+)  ", head, re.MULTILINE)
+    table = re.search(
+        r"<!-- gateway variables -->(.*)<!-- /gateway variables -->",
+        (ROOT / "docs/deployment.md").read_text(),
+        re.DOTALL,
+    )
+    assert table
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \|.*\| `([^`]+)` \|$", table[1], re.MULTILINE))
+    assert sorted(rows) == sorted(described) == sorted(re.findall(r"defined\(([A-Z_]+)\)", condition))
+    assert all(name in sentence for name in rows)
+    used = set(re.findall(r'"\$\{([A-Z_]+)\}"', rest))
+    assert used == set(rows)
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["gateway"]["environment"]
+    assert {name: str(value) for name, value in compose.items()} == rows

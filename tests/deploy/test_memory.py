@@ -24,6 +24,7 @@ def test_every_setting_that_takes_memory_counts() -> None:
     }
     for name, value in larger.items():
         assert api_memory(replace(SETTINGS, **{name: value}), 2) > usual, name
+    assert api_memory(replace(SETTINGS, image_hosts="images.example.org"), 2) > usual
     assert api_memory(SETTINGS, 8) > usual
     for name in ("max_image_pixels", "max_upload_bytes"):
         assert worker_memory(replace(SETTINGS, **{name: larger[name]}), 2) > worker_memory(SETTINGS, 2), name

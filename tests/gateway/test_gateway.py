@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +18,7 @@ import pytest
 from PIL import Image
 
 from prompt_api.access.headers import EVERYWHERE
-from tests.support.fleet import MAX_BODY, Fleet
+from tests.support.fleet import CONFIGURATION, MAX_BODY, Fleet, haproxy
 
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 
@@ -251,3 +253,14 @@ def png(seed: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+def test_without_its_variables_it_says_in_one_sentence_what_to_set() -> None:
+    environ = {"PATH": os.environ["PATH"], "BIND": "127.0.0.1:0"}
+    done = subprocess.run(
+        [haproxy(), "-f", str(CONFIGURATION)], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    alerts = [line for line in done.stderr.splitlines() if line.startswith("[ALERT]") and "Error(s)" not in line]
+    assert len(alerts) == 1
+    assert "set the variables BIND, UPSTREAM, DNS, MAX_REPLICAS and MAX_BODY" in alerts[0]

@@ -11,9 +11,14 @@ from shared.queue.interface import ABSENT, JobState, JobStatus
 
 
 class MemoryEncodeQueue:
-    """An `EncodeQueue` whose worker is the test: `run_next` does one encoding."""
+    """An `EncodeQueue` whose worker is the test: `run_next` does one encoding.
+
+    Attributes:
+        workers: the number of workers that are alive, by the name of their queue.
+    """
 
     def __init__(self, *, max_queued: int = 1_000, retries: int = 2) -> None:
+        self.workers: dict[str, int] = {}
         self._max_queued = max_queued
         self._retries = retries
         self._lock = threading.Lock()
@@ -44,6 +49,9 @@ class MemoryEncodeQueue:
             self._states.pop(key, None)
             if key in self._waiting:
                 self._waiting.remove(key)
+
+    def workers_alive(self, queue: str) -> int:
+        return self.workers.get(queue, 0)
 
     def ping(self) -> None:
         return None

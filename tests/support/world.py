@@ -15,6 +15,7 @@ from encoder_worker.backends.fake.encoder import FakeEncoder
 from prompt_api.http.app import create_app
 from prompt_api.http.services import Services
 from prompt_api.models.fake.decoder import FakeDecoder
+from prompt_api.remote_images.fetch import RemoteImages
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.wiring import assemble
 from shared.contract.keys import EmbeddingKey, image_key, preview_key
@@ -83,6 +84,7 @@ def new_world(
     store: MemoryStore | None = None,
     decoder: FakeDecoder | None = None,
     background: Executor | None = None,
+    remote: RemoteImages | None = None,
     clock: Callable[[], float] = time.monotonic,
     **overrides: object,
 ) -> World:
@@ -92,6 +94,7 @@ def new_world(
         store: the store of another world, for replicas that share one Redis.
         decoder: the decoder for every model.
         background: fetches images from Label Studio ahead of time.
+        remote: fetches images by URL; None makes what the settings say.
         clock: measures how long a known owner is remembered.
         overrides: settings by field name.
     """
@@ -108,6 +111,7 @@ def new_world(
         events=events,
         browser=browser,
         background=background,
+        remote=remote,
         clock=clock,
     )
     return World(create_app(services).test_client(), services, store, queue, events, [])

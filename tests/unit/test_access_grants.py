@@ -158,11 +158,14 @@ def test_the_command_makes_a_token_and_the_entry_that_admits_it(
     assert len(token) >= 43  # 256 bits in base64
 
 
-def test_the_command_refuses_a_namespace_that_is_no_name(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["Alice:read", "teamA", ""])
+def test_the_command_says_what_is_wrong_with_a_namespace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["new_token", "Alice:read"])
+    monkeypatch.setattr(sys, "argv", ["new_token", name])
     with pytest.raises(SystemExit) as refused:
         new_token.main()
     assert refused.value.code == 2
-    assert "SAM_TOKENS" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{name!r} is no namespace: a namespace is 1 to 32 of a-z" in said
+    assert "SAM_TOKENS" not in said  # nobody has set it

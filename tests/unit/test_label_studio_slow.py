@@ -10,10 +10,10 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from prompt_api.integrations.label_studio import exchange
 from prompt_api.integrations.label_studio.credentials import NoToken
 from prompt_api.integrations.label_studio.instance import FETCH_SECONDS, IDLE_SECONDS, LabelStudioInstance
-from prompt_api.integrations.label_studio.turns import QUICK_SECONDS, FetchTurns
+from prompt_api.remote_images import exchange
+from prompt_api.remote_images.turns import QUICK_SECONDS, FetchTurns
 from shared.contract.errors import ImageUnreachable, Overloaded
 from tests.support.label_studio import studio
 

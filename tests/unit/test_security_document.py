@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from tests.unit.test_promises import functions_of
+
 ROOT = Path(__file__).parents[2]
 SERVING = ("api", "worker", "heic", "local", "torch", "tracing")
 """Extras that bring what serves; the others bring what tests."""
@@ -50,3 +52,9 @@ def test_the_number_of_pins_is_the_one_that_was_compared() -> None:
 
 def test_the_readme_leads_to_it() -> None:
     assert "(docs/security.md)" in (ROOT / "README.md").read_text()
+
+
+def test_the_tests_against_forged_requests_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", text()))
+    assert len(named) > 8
+    assert named <= functions_of("tests/unit/test_remote_images.py")

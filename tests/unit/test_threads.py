@@ -42,9 +42,19 @@ KEPT_ALIVE = {
         "`tests/integration/test_one_service_per_address.py::"
         "test_a_second_service_on_an_address_is_refused_and_a_killed_one_leaves_nothing_behind`",
     ],
+    "prompt_api/remote_images/names.py": [
+        ONE_TASK + "The fetch gets the error of its look-up, and waits no longer than its own time: "
+        "`tests/unit/test_remote_images.py::test_a_name_server_that_hangs_ends_the_fetch_in_time`",
+    ],
     "prompt_api/service/browser.py": [
         ONE_TASK + "Any error of it is kept as the reason, and after a while it is started again: "
         "`tests/unit/api/test_browser_decoding.py::test_a_fetch_that_breaks_in_an_unknown_way_does_not_look_like_one_that_goes_on`",
+    ],
+    "prompt_api/service/live_workers.py": [
+        "Counts the workers of each model, for as long as the process lives. Any error of a look is logged, and a "
+        "count that is too old is not told: "
+        "`tests/unit/api/test_live_workers.py::test_no_error_of_a_look_ends_the_looking`, "
+        "`tests/unit/api/test_live_workers.py::test_a_count_that_is_too_old_is_not_told`",
     ],
     "encoder_worker/metrics/server.py": [
         "Serves the worker's metrics. It goes on after an error of the server itself: "

@@ -68,6 +68,20 @@ test("a new picture is uploaded and followed, and every stage is reported", asyn
   ]);
 });
 
+test("a picture that no worker would encode says so, until a worker is there", async () => {
+  const alone = { model: "mobile_sam", workers: 0 };
+  const { steps } = await run({
+    getImage: [{ ...queued, ...alone }],
+    followImage: [[{ ...encoding, ...alone }, { ...queued, workers: 1 }, ready]],
+  });
+  assert.deepEqual(steps, [
+    { step: "reading" },
+    { step: "without-worker", model: "mobile_sam" },
+    { step: "without-worker", model: "mobile_sam" },
+    { step: "queued", position: 2 },
+  ]);
+});
+
 test("if the browser cannot hash, the picture is uploaded without asking first", async () => {
   const { outcome, calls } = await run({ digest: [null], uploadImage: [ready] });
   await outcome;

@@ -15,6 +15,7 @@ SamCacheError
 │   ├── EmbeddingPending              embedding-pending
 │   ├── ImageExpired                  image-expired
 │   ├── ImageUnreachable              image-unreachable
+│   ├── UrlNotAllowed                 url-not-allowed
 │   ├── Unauthorized                  unauthorized
 │   ├── Forbidden                     forbidden
 │   ├── ForeignOrigin                 foreign-origin
@@ -134,9 +135,15 @@ class ImageExpired(RequestError):
 
 
 class ImageUnreachable(RequestError):
-    """The service cannot or may not fetch an image that an annotation tool names."""
+    """The service cannot fetch an image that a URL or an annotation tool names, or the tool may not name it."""
 
     code = "image-unreachable"
+
+
+class UrlNotAllowed(RequestError):
+    """The service does not fetch images from where the URL leads."""
+
+    code = "url-not-allowed"
 
 
 class Unauthorized(RequestError):

@@ -8,6 +8,8 @@ from prompt_api.http.services import services
 from shared.contract.errors import SamCacheError
 from shared.redis import allowance
 
+NO_WORKER = "no worker is alive: new images wait, and encoded images are answered"
+
 blueprint = Blueprint("health", __name__)
 
 
@@ -19,7 +21,11 @@ def alive() -> Response:
 
 @blueprint.get("/readyz")
 def ready() -> Response:
-    """Check every dependency. A 503 names those that fail."""
+    """Check every dependency. A 503 names those that fail.
+
+    A model without a worker is named, but makes no 503: prompts on encoded images need no worker, and a container
+    platform would take every replica out of service while the workers restart.
+    """
     checks: dict[str, str] = {}
     for name, check in services().checks.items():
         allowance.renew()  # a check that hangs must not use up the time of the next one
@@ -29,7 +35,15 @@ def ready() -> Response:
         except SamCacheError as error:
             checks[name] = error.detail
     failing = [name for name, result in checks.items() if result != "ok"]
-    answer = jsonify({"status": "unready" if failing else "ready", "failing": failing, "checks": checks})
+    degraded = []
+    for model in services().models.values():
+        name = f"workers of {model.name}"
+        count = services().workers.of(model)
+        checks[name] = "not known" if count is None else "ok" if count else NO_WORKER
+        if count == 0:
+            degraded.append(name)
+    status = "unready" if failing else "ready"
+    answer = jsonify({"status": status, "failing": failing, "degraded": degraded, "checks": checks})
     answer.status_code = 503 if failing else 200
     answer.headers["Cache-Control"] = "no-store"
     return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from flask import Blueprint, Response, jsonify, request, stream_with_context
 
@@ -13,13 +13,15 @@ from prompt_api.http import measured
 from prompt_api.http.gate import namespace
 from prompt_api.http.parameters import model, resource, wait
 from prompt_api.http.services import services
-from prompt_api.http.uploads import read_upload
+from prompt_api.http.uploads import Upload, read_upload
 from prompt_api.service.images import ImageState
 from prompt_api.wire.limits import EVENT_STREAM_SECONDS
+from prompt_api.wire.requests import MAX_REFERENCE_BODY, parse_image_reference
 from shared.contract.errors import EmbeddingPending, ModelNotFound, Overloaded, SamCacheError
 from shared.contract.keys import EmbeddingKey, parse_image_id
 from shared.contract.models import Model
 from shared.observe import log_context
+from shared.observe.stages import Stages
 
 blueprint = Blueprint("images", __name__, url_prefix="/v1/images")
 
@@ -31,19 +33,17 @@ UPLOAD_TURN = 5.0
 
 @blueprint.post("")
 def upload() -> Response:
-    chosen, seconds, api = model(), wait(), services()
-    if not api.uploads.acquire(timeout=UPLOAD_TURN):
-        raise Overloaded("too many uploads at once", retry_after=2)
+    chosen, seconds = model(), wait()
     timings = measured.timings()
-    try:
+    with _upload_slot():
         with timings.stage("parse"):
-            received = read_upload(request, max_bytes=api.settings.max_upload_bytes)
-        log_context.add(image_id=received.image_id)
-        with timings.stage("store"):
-            state = api.images.upload(received.image_id, received.data, chosen, namespace=namespace())
-        del received
-    finally:
-        api.uploads.release()
+            received = read_upload(request, max_bytes=services().settings.max_upload_bytes)
+        url = _url_in(received)
+        if url is None:
+            state = _take_in(received, chosen, timings)
+    del received
+    if url is not None:
+        state = _take_in_from(url, chosen, timings)
     if not state.settled and seconds > 0:
         with timings.stage("wait"):
             state = _wait(state.key.image_id, chosen, seconds)
@@ -102,7 +102,7 @@ def embedding(image_id: str) -> Response:
         state = api.images.state(image_id, chosen)
         if state.error is not None:
             raise state.error
-        raise EmbeddingPending("the image is not encoded yet", retry_after=1)
+        raise EmbeddingPending(state.pending, retry_after=1)
     answer = Response(body, content_type="application/octet-stream")
     answer.set_etag(hashlib.sha256(body).hexdigest()[:32])
     answer.headers["Cache-Control"] = "private, max-age=31536000, immutable"
@@ -117,6 +117,50 @@ def preview(image_id: str) -> Response:
     answer.headers["Cache-Control"] = "private, max-age=86400"
     answer.headers["X-Content-Type-Options"] = "nosniff"
     return answer
+
+
+@contextmanager
+def _upload_slot() -> Iterator[None]:
+    """Hold one of the slots for uploads in memory inside the block.
+
+    Raises:
+        Overloaded: none was free in time.
+    """
+    slots = services().uploads
+    if not slots.acquire(timeout=UPLOAD_TURN):
+        raise Overloaded("too many uploads at once", retry_after=2)
+    try:
+        yield
+    finally:
+        slots.release()
+
+
+def _url_in(received: Upload) -> str | None:
+    """Return the URL that a body of JSON names, or None if the body is the image itself.
+
+    An image that is sent with the media type of JSON is an image all the same: none begins with a brace.
+    """
+    if request.mimetype != "application/json" or not received.data[:MAX_REFERENCE_BODY].lstrip().startswith(b"{"):
+        return None
+    return parse_image_reference(received.data).url
+
+
+def _take_in_from(url: str, chosen: Model, timings: Stages) -> ImageState:
+    """Fetch the image and take it in. The thread waits for the fetch, so this takes a slot of those that may wait."""
+    services().remote.source(url, namespace())  # a URL that is not allowed is refused at once
+    with _thread_to_wait() as granted, ExitStack() as held:
+        if not granted:
+            raise Overloaded("too many requests wait", retry_after=2)
+        with timings.stage("download"):
+            data = held.enter_context(services().remote.fetched(url, namespace()))
+        with _upload_slot():
+            return _take_in(Upload(hashlib.sha256(data).hexdigest(), data), chosen, timings)
+
+
+def _take_in(received: Upload, chosen: Model, timings: Stages) -> ImageState:
+    log_context.add(image_id=received.image_id)
+    with timings.stage("store"):
+        return services().images.upload(received.image_id, received.data, chosen, namespace=namespace())
 
 
 def _wait(image_id: str, chosen: Model, seconds: float) -> ImageState:

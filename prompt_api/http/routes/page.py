@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask import Blueprint, Response, send_from_directory
+from flask import Blueprint, Response, request, send_from_directory
 
 WEB = Path(__file__).resolve().parents[2] / "web"
 
@@ -35,4 +35,6 @@ def index() -> Response:
 @blueprint.after_request
 def secure(answer: Response) -> Response:
     answer.headers.update(HEADERS)
+    if request.path.startswith("/static/samples/") and answer.status_code in (200, 304):
+        answer.headers["Cache-Control"] = "public, max-age=86400"
     return answer

@@ -8,7 +8,6 @@ from threading import BoundedSemaphore
 from prompt_api.access.owners import Owners
 from prompt_api.access.scopes import Quota
 from prompt_api.integrations.label_studio.asker import Asker
-from prompt_api.integrations.label_studio.cloud_storage import reachable
 from prompt_api.integrations.label_studio.config import LabelConfig, LabelConfigs
 from prompt_api.integrations.label_studio.pictures import TaskPictures
 from prompt_api.integrations.label_studio.prompting import Interaction, interaction
@@ -75,7 +74,7 @@ class LabelStudioBackend:
         configs = LabelConfigs(request.label_config)
         if context is None:
             found_in = ((task, one) for task in request.tasks for one in configs.of(task).pictures(task))
-            self._pictures.warm((reachable(one, task.id) for task, one in found_in), asker)
+            self._pictures.warm((self._pictures.reachable(one, task.id, asker) for task, one in found_in), asker)
             return [[] for _ in request.tasks]
         if len(request.tasks) != 1:
             raise InvalidPrompt("a context belongs to one task")
@@ -88,7 +87,7 @@ class LabelStudioBackend:
         self._pictures.close()
 
     def _interactive(self, task: Task, config: LabelConfig, drawn: Interaction, asker: Asker) -> list[Region]:
-        reference = reachable(config.picture(task, drawn.to_name, drawn.page), task.id)
+        reference = self._pictures.reachable(config.picture(task, drawn.to_name, drawn.page), task.id, asker)
         try:
             state = self._settled(reference, asker)
             if state.error is not None:

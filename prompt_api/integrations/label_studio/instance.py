@@ -14,13 +14,13 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from prompt_api.integrations.label_studio.addresses import is_allowed
 from prompt_api.integrations.label_studio.credentials import Credentials, NoToken
-from prompt_api.integrations.label_studio.exchange import LimitedConnection, Limits
-from shared.contract.errors import ConfigurationError, ImageTooLarge, ImageUnreachable
+from prompt_api.remote_images.exchange import LimitedConnection, Limits, read_body
+from shared.contract.errors import ConfigurationError, ImageUnreachable
 
 IDLE_SECONDS = 5.0
 """Longest wait for a connection or for the next bytes, in seconds."""
@@ -30,7 +30,6 @@ FETCH_SECONDS = 15.0
 
 MAX_REDIRECTS = 3
 MAX_TOKEN_ANSWER = 64 * 1024
-CHUNK = 256 * 1024
 
 _MEDIA = re.compile(
     r"/data/upload/|/data/local-files(/|$)|/storage-data/uploaded/|/(tasks|projects)/[0-9]+/(resolve|presign)/",
@@ -189,7 +188,7 @@ class LabelStudioInstance:
                 "GET" if body is None else "POST", path, body=body, headers={"Accept-Encoding": "identity", **headers}
             )
             answer = connection.getresponse()
-            received = self._read(answer, most) if answer.status == 200 else b""
+            received = read_body(answer, most, "Label Studio") if answer.status == 200 else b""
             return answer.status, answer.headers.get("Location"), received
         except TimeoutError:
             raise ImageUnreachable("Label Studio does not answer in time") from None
@@ -201,19 +200,6 @@ class LabelStudioInstance:
     def _connection(self, limits: Limits) -> LimitedConnection:
         assert self._base.hostname is not None
         return LimitedConnection(self._base.hostname, self._base.port, limits, self._tls)
-
-    def _read(self, answer: HTTPResponse, most: int) -> bytes:
-        # A compressed body could unpack to any size.
-        if answer.headers.get("Content-Encoding", "identity") != "identity":
-            raise ImageUnreachable("Label Studio sent a compressed answer, which was not requested")
-        received = bytearray()
-        while chunk := answer.read1(CHUNK):
-            received += chunk
-            if len(received) > most:
-                raise ImageTooLarge(f"the image has more than {most} bytes", max_bytes=most)
-        if answer.length:
-            raise ImageUnreachable("Label Studio stopped in the middle of the image")
-        return bytes(received)
 
 
 class _Storage(LabelStudioInstance):

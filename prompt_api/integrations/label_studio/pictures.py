@@ -15,9 +15,11 @@ from urllib.parse import unquote_to_bytes
 
 from prompt_api.access.scopes import Quota
 from prompt_api.integrations.label_studio.asker import Asker
+from prompt_api.integrations.label_studio.cloud_storage import reachable
 from prompt_api.integrations.label_studio.instance import LabelStudioInstance
 from prompt_api.integrations.label_studio.recent import RecentImages
-from prompt_api.integrations.label_studio.turns import FetchTurns
+from prompt_api.remote_images.fetch import FETCHES, TURN_SECONDS, Fetch, RemoteImages
+from prompt_api.remote_images.turns import FetchTurns
 from prompt_api.service.images import ImageService
 from shared.contract.errors import (
     EmbeddingPending,
@@ -30,13 +32,6 @@ from shared.contract.errors import (
 from shared.contract.models import Model
 from shared.observe.tracing import carried
 
-FETCHES = 4
-"""Most images that one process fetches and holds in memory at once. Uploads have slots of their own, so a Label Studio
-that hangs does not stop them. `turns` says what happens to slow ones."""
-
-TURN_SECONDS = 5.0
-"""Seconds a fetch waits for its turn before it is refused."""
-
 WARMING_THREADS = 3
 """Threads that fetch ahead of time: one more than there may be slow fetches while others wait, and fewer than there are
 turns."""
@@ -44,9 +39,6 @@ turns."""
 MAX_WARMING = 256
 """Most images of one request that are uploaded ahead of time, and most images that may wait to be fetched. Further
 images are uploaded when an annotator clicks on them."""
-
-Fetch = Callable[[Callable[[], None]], bytes]
-"""Fetches an image. It takes a function to ask several times a second, which raises an error to end the fetch."""
 
 _log = logging.getLogger(__name__)
 
@@ -60,12 +52,14 @@ class TaskPictures:
         images: ImageService,
         model: Model,
         instance: LabelStudioInstance | None,
+        remote: RemoteImages,
         fetches_for: str | None,
         recent: RecentImages,
         background: Executor | None = None,
     ) -> None:
         """Args:
         instance: the Label Studio to fetch from; None fetches nothing.
+        remote: fetches from hosts and buckets that the operator allows for everybody's URLs.
         fetches_for: the only namespace that may use images of `instance`; None allows all.
         recent: remembers the image id of a reference for a while.
         background: fetches ahead of time; None makes new threads for it.
@@ -73,12 +67,20 @@ class TaskPictures:
         self._images = images
         self._model = model
         self._instance = instance
+        self._remote = remote
         self._fetches_for = fetches_for
         self._recent = recent
         self._turns = FetchTurns(FETCHES)
         self._background = background or ThreadPoolExecutor(WARMING_THREADS, thread_name_prefix="label-studio")
         self._lock = Lock()
         self._warming: set[tuple[str, str]] = set()
+
+    def reachable(self, reference: str, task_id: int | str | None, asker: Asker) -> str:
+        """Return the reference under which the image can be fetched.
+
+        A file in cloud storage is asked for at Label Studio, unless this service may read its bucket itself.
+        """
+        return reference if self._is_by_url(reference, asker) else reachable(reference, task_id)
 
     def image_id(self, reference: str, asker: Asker, *, may_fetch: bool, fresh: bool = False) -> str:
         """Return the id of the image at `reference`. Upload it for the asker unless that was done a moment ago.
@@ -89,7 +91,8 @@ class TaskPictures:
 
         Raises:
             EmbeddingPending: the image is being fetched in the background.
-            ImageUnreachable: the image cannot be fetched, or this service may not fetch it for the asker.
+            ImageUnreachable, UrlNotAllowed: the image cannot be fetched, or this service may not fetch it for the
+                asker, or it leads to an address to which no request may go.
             UnsupportedImage, InvalidImage, ImageTooLarge: it is not an image that this service accepts.
             RateLimited: the asker has used up its uploads.
             Overloaded, StoreUnavailable: try again later.
@@ -141,11 +144,25 @@ class TaskPictures:
         Raises:
             ImageUnreachable: this service may not fetch it for the asker.
         """
+        if self._is_by_url(reference, asker):
+            return self._remote.source(reference, asker.namespace)
         if self._instance is None:
             raise ImageUnreachable("SAM_LABEL_STUDIO_URL is not set: only images in data URLs can be used")
         if self._fetches_for not in (None, asker.namespace):
             raise ImageUnreachable("images on Label Studio are for another namespace: only data URLs can be used")
         return partial(self._instance.fetch, self._instance.target(reference))
+
+    def _is_by_url(self, reference: str, asker: Asker) -> bool:
+        """Return whether the image is fetched like one that any client names by its URL.
+
+        An image on Label Studio is not, even if the operator lists that host, because it needs Label Studio's token.
+        """
+        if not self._remote.serves(reference, asker.namespace):
+            return False
+        try:
+            return self._instance is None or not self._instance.target(reference)
+        except ImageUnreachable:
+            return True
 
     def _fetch_ahead(self, key: tuple[str, str], get: Fetch) -> None:
         with self._lock:

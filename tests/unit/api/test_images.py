@@ -30,6 +30,7 @@ def test_an_upload_is_named_after_its_hash_and_queued(world: World) -> None:
         "width": 120,
         "height": 80,
         "queue_position": 0,
+        "workers": None,
         "error": None,
         "links": {
             "self": f"/v1/images/{image_id}?model=fake",

@@ -160,7 +160,15 @@ def test_readiness_names_what_fails(world: World, monkeypatch: pytest.MonkeyPatc
     assert world.client.get("/readyz").json == {
         "status": "ready",
         "failing": [],
-        "checks": {"cache": "ok", "queue": "ok", "events": "ok", "temporary files": "ok"},
+        "degraded": [],
+        "checks": {
+            "cache": "ok",
+            "queue": "ok",
+            "events": "ok",
+            "temporary files": "ok",
+            "workers of fake": "not known",
+            "workers of other": "not known",
+        },
     }
 
     def down() -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from samcache.cli.demo import SAMPLES
 from samcache.cli.files import NAMED
 from samcache.http.connection import DEFAULT_URL
 from samcache.http.endpoint import Endpoint
@@ -49,6 +50,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _jobs(warm)
 
     _segment(command("segment", "Cut out what points and a box show."))
+
+    demo = command("demo", "Cut something out of a sample picture, if you have none at hand.")
+    demo.add_argument("sample", nargs="?", choices=[*SAMPLES], default=next(iter(SAMPLES)), help="default: the first")
+    demo.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the painted picture, NAME-overlay.png otherwise"
+    )
 
     status = command("status", "Whether the service is ready; or where images are on their way.")
     status.add_argument("images", nargs="*", metavar="IMAGE|ID", help="a file, or the id of an uploaded image")

@@ -12,6 +12,7 @@ from typing import Any
 
 from samcache.cli.exits import Exit
 from samcache.cli.files import UnreadableFile, images_in, read_image
+from samcache.cli.missing_workers import MissingWorkers
 from samcache.cli.output import Output, Progress, table
 from samcache.errors import SamCacheError, Unavailable
 from samcache.service.clients import AsyncSamCache
@@ -58,6 +59,7 @@ class Bulk:
         self._output = output
         self._wait = wait
         self._progress = Progress(len(paths))
+        self._told = MissingWorkers(self._complain)
 
     async def run(self, service: AsyncSamCache, jobs: int) -> None:
         """Do all files, `jobs` at once. When the service cannot answer, start no more."""
@@ -89,8 +91,7 @@ class Bulk:
                 outcome = Outcome(path, None, str(error), "unreadable-file")
             self.outcomes.append(outcome)
             if outcome.problem is not None:
-                self._progress.clear()
-                self._output.complain(f"{path}: {outcome.problem}")
+                self._complain(f"{path}: {outcome.problem}")
             self._show()
 
     async def _encode(self, service: AsyncSamCache, path: Path) -> ImageInfo:
@@ -98,8 +99,12 @@ class Bulk:
         image = await service.upload(data)
         if not self._wait or image.status == "ready":
             return image
-        ready = await service.wait(image.image_id, data)
+        ready = await service.wait(image.image_id, data, on_pending=self._told)
         return ImageInfo(ready.image_id, ready.model, ready.status, ready.width, ready.height, sent=image.sent)
+
+    def _complain(self, sentence: str) -> None:
+        self._progress.clear()
+        self._output.complain(sentence)
 
     def _show(self) -> None:
         self._progress.show(len(self.outcomes), self.failed)

@@ -12,6 +12,7 @@ from PIL import Image
 from samcache.arrays.rle import mask_of_rle
 from samcache.cli.exits import Exit
 from samcache.cli.files import UnreadableFile, read_image
+from samcache.cli.missing_workers import MissingWorkers
 from samcache.cli.output import Output, table
 from samcache.cli.painting import paint
 from samcache.cli.photos import upright_photo
@@ -26,7 +27,7 @@ def segment(options: argparse.Namespace, output: Output) -> Exit:
     image_id = image_id_of(data)
     prompt = _prompt(options)
     with SamCache(options.url, model=options.model, token=options.token, timeout=options.timeout) as service:
-        service.wait(image_id, data)
+        service.wait(image_id, data, on_pending=MissingWorkers(output.complain))
         answer = service.masks(image_id, [prompt], multimask=options.multimask, data=data)
         masks = answer.results[0]
         chosen = _choose(masks, options.index)

@@ -10,6 +10,7 @@ from typing import Any
 
 from samcache.cli.exits import Exit
 from samcache.cli.files import UnreadableFile, read_image
+from samcache.cli.missing_workers import MissingWorkers
 from samcache.cli.output import Output, table
 from samcache.errors import ImageExpired, ImageNotFound
 from samcache.service.clients import SamCache
@@ -34,6 +35,7 @@ def models(options: argparse.Namespace, output: Output) -> Exit:
             "default": "yes" if model.default else "",
             "title": model.title,
             "licence": model.licence,
+            "workers": model.workers,
             "decoder": "to download" if model.decoder else "on the server only",
         }
         for model in found
@@ -46,8 +48,15 @@ def _service(service: SamCache, output: Output) -> Exit:
     readiness = service.readiness()
     rows = [{"part": name, "state": said} for name, said in readiness.checks.items()]
     verdict = f"{service.url} is {'ready' if readiness.ready else 'not ready'}"
+    if readiness.degraded:
+        verdict += f", without {', '.join(readiness.degraded)}"
     output.result(
-        {"url": service.url, "ready": readiness.ready, "checks": dict(readiness.checks)},
+        {
+            "url": service.url,
+            "ready": readiness.ready,
+            "degraded": list(readiness.degraded),
+            "checks": dict(readiness.checks),
+        },
         "\n".join([verdict, table(rows)]).rstrip(),
     )
     return Exit.OK if readiness.ready else Exit.UNAVAILABLE
@@ -55,6 +64,7 @@ def _service(service: SamCache, output: Output) -> Exit:
 
 def _images(service: SamCache, names: list[str], output: Output) -> Exit:
     rows, worst = [], Exit.OK
+    told = MissingWorkers(output.complain)
     for name in names:
         row: dict[str, Any] = dict.fromkeys(("image", "image_id", "status", "width", "height", "queue_position"))
         row["image"] = name
@@ -62,6 +72,7 @@ def _images(service: SamCache, names: list[str], output: Output) -> Exit:
             row["image_id"] = name if _IMAGE_ID.fullmatch(name) else image_id_of(read_image(Path(name)))
             image = service.status(row["image_id"])
             row |= {field: getattr(image, field) for field in ("status", "width", "height", "queue_position")}
+            told(image)
             if image.error is not None:
                 output.complain(f"{name}: {image.error['detail']}")
         except UnreadableFile as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +52,10 @@ class SamCache(Connected):
         """The models that the service serves, its default first."""
         return self._run(flows.models(self._deadline()))
 
+    def sample(self, name: str) -> bytes:
+        """One of the service's sample pictures as a JPEG file: `coffee`, `cat` or `rocket`."""
+        return self._run(flows.sample(name, self._deadline()))
+
     def status(self, image_id: str) -> ImageInfo:
         """How far an image is.
 
@@ -69,14 +73,33 @@ class SamCache(Connected):
         """
         return self._run(flows.upload(data, self.model, self._deadline()))
 
-    def wait(self, image_id: str, data: bytes | None = None) -> ImageInfo:
+    def upload_url(self, url: str) -> ImageInfo:
+        """Have the service fetch the image at `url`. This does not wait for the embedding.
+
+        Args:
+            url: `https://…` or `s3://bucket/key`, in a place from which the service may fetch images.
+
+        Raises:
+            UrlNotAllowed: the service does not fetch from there.
+            ImageUnreachable: it cannot fetch the image.
+            UnsupportedImage, InvalidImage, ImageTooLarge: the service does not take the image.
+        """
+        return self._run(flows.upload_url(url, self.model, self._deadline()))
+
+    def wait(
+        self, image_id: str, data: bytes | None = None, *, on_pending: Callable[[ImageInfo], None] | None = None
+    ) -> ImageInfo:
         """Wait until the image has its embedding. If the service does not have the image, upload it from `data`.
+
+        Args:
+            on_pending: called every few seconds with the image that is not ready yet. Its `workers` is 0 if the image
+                waits for a worker to be started.
 
         Raises:
             EncodeFailed: the image cannot be encoded.
             EmbeddingPending: the embedding was not there in time.
         """
-        return self._run(flows.ready(image_id, data, self.model, self._deadline()))
+        return self._run(flows.ready(image_id, data, self.model, self._deadline(), on_pending))
 
     def masks(
         self,
@@ -137,6 +160,10 @@ class AsyncSamCache(AsyncConnected):
         """As `SamCache.models`."""
         return await self._run(flows.models(self._deadline()))
 
+    async def sample(self, name: str) -> bytes:
+        """As `SamCache.sample`."""
+        return await self._run(flows.sample(name, self._deadline()))
+
     async def status(self, image_id: str) -> ImageInfo:
         """As `SamCache.status`."""
         return await self._run(flows.status(image_id, self.model, self._deadline()))
@@ -145,9 +172,15 @@ class AsyncSamCache(AsyncConnected):
         """As `SamCache.upload`."""
         return await self._run(flows.upload(data, self.model, self._deadline()))
 
-    async def wait(self, image_id: str, data: bytes | None = None) -> ImageInfo:
+    async def upload_url(self, url: str) -> ImageInfo:
+        """As `SamCache.upload_url`."""
+        return await self._run(flows.upload_url(url, self.model, self._deadline()))
+
+    async def wait(
+        self, image_id: str, data: bytes | None = None, *, on_pending: Callable[[ImageInfo], None] | None = None
+    ) -> ImageInfo:
         """As `SamCache.wait`."""
-        return await self._run(flows.ready(image_id, data, self.model, self._deadline()))
+        return await self._run(flows.ready(image_id, data, self.model, self._deadline(), on_pending))
 
     async def masks(
         self,

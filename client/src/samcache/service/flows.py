@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,8 +24,17 @@ from samcache.service.resources import ImageInfo, Masks, ModelInfo, Readiness
 MAX_WAIT = 25.0
 """Seconds for which the service is asked to hold an answer. The service allows 30; most proxies allow 30 or more."""
 
+TOLD_EVERY = 5.0
+"""The same for a caller that wants to be told of each answer."""
+
+ANSWERED_WITHIN = 2.0
+"""Seconds before its deadline at which an operation asks for the last answer, so that the answer comes in time."""
+
 MARGIN = 30.0
 """Seconds that an answer may take in addition to those for which it is held."""
+
+FETCHED_WITHIN = 20.0
+"""Seconds in which the service fetches an image by its URL, or gives up."""
 
 RETRY_SECONDS = 30.0
 """Seconds for which a service that cannot answer now is asked again. The operation's deadline may end it earlier."""
@@ -100,11 +109,29 @@ def upload(data: bytes, model: str | None, deadline: Deadline) -> Flow[ImageInfo
     return _image((yield from send(data, model, deadline)), sent=True)
 
 
-def ready(image_id: str, data: bytes | None, model: str | None, deadline: Deadline) -> Flow[ImageInfo]:
+def upload_url(url: str, model: str | None, deadline: Deadline) -> Flow[ImageInfo]:
+    """Have the service fetch the image at `url`. This does not wait for the embedding.
+
+    Raises:
+        UrlNotAllowed, ImageUnreachable: the service does not fetch it, or cannot.
+    """
+    body = json.dumps({"url": url}).encode()
+    call = Call("POST", "/v1/images", _query(model), body, "application/json", seconds=FETCHED_WITHIN + MARGIN)
+    return _image((yield from answered(call, deadline)))
+
+
+def ready(
+    image_id: str,
+    data: bytes | None,
+    model: str | None,
+    deadline: Deadline,
+    on_pending: Callable[[ImageInfo], None] | None = None,
+) -> Flow[ImageInfo]:
     """Wait until the image has its embedding. If the service remembers that encoding it failed, try once more.
 
     Args:
         data: the file's bytes, sent if the service does not have them; None if the caller has none.
+        on_pending: called every few seconds with the image that is not ready yet.
 
     Raises:
         ImageNotFound, ImageExpired: the service does not have the image, and `data` is None.
@@ -112,8 +139,10 @@ def ready(image_id: str, data: bytes | None, model: str | None, deadline: Deadli
         EmbeddingPending: the deadline came first.
     """
     sent, after = 0, 0.0
+    longest = MAX_WAIT if on_pending is None else TOLD_EVERY
     while True:
-        wait = min(MAX_WAIT, deadline.left())
+        left = max(0.0, deadline.left() - after)
+        wait = min(longest, left - min(ANSWERED_WITHIN, left / 4))
         try:
             reply = yield from show(image_id, model, deadline, wait=wait, after=after)
             image = _image(reply, sent=sent > 0)
@@ -131,9 +160,14 @@ def ready(image_id: str, data: bytes | None, model: str | None, deadline: Deadli
             return image
         if image.status == "failed":
             raise _failure(image)
+        if on_pending is not None:
+            on_pending(image)
         after = retry_after(reply)
         if deadline.left() <= after:
-            raise EmbeddingPending(f"the image is still {image.status} after all the time given", retry_after=after)
+            reason = f": no worker of {image.model} is alive" if image.workers == 0 else ""
+            raise EmbeddingPending(
+                f"the image is still {image.status} after all the time given{reason}", retry_after=after
+            )
 
 
 def masks(
@@ -174,6 +208,11 @@ def models(deadline: Deadline) -> Flow[list[ModelInfo]]:
     """The models that the service serves, its default first."""
     reply = yield from answered(Call("GET", "/v1/models"), deadline)
     return parsed(reply, lambda document: [ModelInfo.parse(model) for model in document["models"]])
+
+
+def sample(name: str, deadline: Deadline) -> Flow[bytes]:
+    """One of the pictures that the service's page offers to people who have none: the bytes of a JPEG file."""
+    return (yield from answered(Call("GET", f"/static/samples/{name}.jpg"), deadline)).body
 
 
 def readiness() -> Flow[Readiness]:

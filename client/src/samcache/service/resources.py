@@ -19,6 +19,8 @@ class ImageInfo:
         queue_position: how many images are encoded before this one; None if it is not queued, or nobody knows.
         error: `{"code", "detail"}` if it failed.
         sent: True if the file's bytes were sent for this answer, False if the service knew the image.
+        workers: the model's workers that are alive; with 0 the image waits until one is started. None if nobody knows,
+            or if the image waits for no worker.
     """
 
     image_id: str
@@ -29,6 +31,7 @@ class ImageInfo:
     queue_position: int | None = None
     error: Mapping[str, str] | None = None
     sent: bool = False
+    workers: int | None = None
 
     @classmethod
     def parse(cls, document: Mapping[str, Any], *, sent: bool = False) -> Self:
@@ -41,6 +44,7 @@ class ImageInfo:
             queue_position=document.get("queue_position"),
             error=document.get("error"),
             sent=sent,
+            workers=document.get("workers"),
         )
 
     @property
@@ -119,6 +123,7 @@ class ModelInfo:
     Attributes:
         default: True if it answers the requests that name no model.
         decoder: path under which a client can download its decoder, or None.
+        workers: its workers that are alive, or None if nobody knows.
     """
 
     name: str
@@ -127,6 +132,7 @@ class ModelInfo:
     licence: str
     weights_digest: str
     decoder: str | None
+    workers: int | None = None
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
@@ -137,6 +143,7 @@ class ModelInfo:
             licence=str(document["licence"]),
             weights_digest=str(document["weights_digest"]),
             decoder=document["links"]["decoder"],
+            workers=document.get("workers"),
         )
 
 
@@ -146,11 +153,14 @@ class Readiness:
 
     Attributes:
         checks: for each thing that the service depends on, `ok` or a sentence that says what is wrong.
+        degraded: the names in `checks` without which only a part of the service works, such as the workers of a model.
     """
 
     ready: bool
     checks: Mapping[str, str]
+    degraded: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
-        return cls(document["status"] == "ready", {str(name): str(said) for name, said in document["checks"].items()})
+        checks = {str(name): str(said) for name, said in document["checks"].items()}
+        return cls(document["status"] == "ready", checks, tuple(map(str, document.get("degraded", ()))))

@@ -10,12 +10,41 @@ import io
 import socket
 import ssl
 import time
-from collections.abc import Callable
-from http.client import HTTPConnection
+from collections.abc import Callable, Iterator, Sequence
+from http.client import HTTPConnection, HTTPResponse
 from typing import Any
+
+from shared.contract.errors import ImageTooLarge, ImageUnreachable
+
+CHUNK = 256 * 1024
 
 LOOK_SECONDS = 0.25
 """Seconds between two checks whether the exchange may go on, while nothing arrives."""
+
+
+def read_body(answer: HTTPResponse, most: int, sender: str) -> bytes:
+    """Return the body of an answer.
+
+    Args:
+        most: most bytes of the body.
+        sender: who sends it, for error messages.
+
+    Raises:
+        ImageTooLarge: it has more than `most` bytes.
+        ImageUnreachable: it is compressed, or ends too early.
+        TimeoutError, OSError, HTTPException: it does not come.
+    """
+    # A compressed body could unpack to any size.
+    if answer.headers.get("Content-Encoding", "identity") != "identity":
+        raise ImageUnreachable(f"{sender} sent a compressed answer, which was not requested")
+    received = bytearray()
+    while chunk := answer.read1(CHUNK):
+        received += chunk
+        if len(received) > most:
+            raise ImageTooLarge(f"the image has more than {most} bytes", max_bytes=most)
+    if answer.length:
+        raise ImageUnreachable(f"{sender} stopped in the middle of the image")
+    return bytes(received)
 
 
 class Limits:
@@ -59,26 +88,38 @@ class LimitedConnection(HTTPConnection):
     """An HTTP connection on which connecting, sending and reading obey `limits`.
 
     A host name may have many addresses: all of them together get one wait. Only the name server is waited for as long
-    as the system does.
+    as the system does, unless `addresses` is given.
     """
 
-    def __init__(self, host: str, port: int | None, limits: Limits, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int | None,
+        limits: Limits,
+        tls: ssl.SSLContext | None = None,
+        *,
+        addresses: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
         """Args:
         tls: speaks TLS with these settings; None does not.
+        addresses: returns the addresses of `host`, and is called once for each connection. The connection goes to one
+            of them, whatever the system's resolver says. None asks that resolver.
         """
         if tls is not None:
             self.default_port = 443
         super().__init__(host, port)
         self._limits = limits
         self._tls = tls
+        self._addresses = addresses
 
     def connect(self) -> None:
         self.sock = _LimitedSocket(self._connected(), self._limits)
 
     def _connected(self) -> socket.socket:
+        targets = list(self._targets())
         until = time.monotonic() + self._limits.left()
         failure: OSError = OSError("the name has no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+        for family, kind, protocol, _, address in targets:
             plain = socket.socket(family, kind, protocol)
             try:
                 plain.settimeout(max(0.001, until - time.monotonic()))
@@ -94,6 +135,16 @@ class LimitedConnection(HTTPConnection):
                 if time.monotonic() >= until:
                     break
         raise failure
+
+    def _targets(self) -> Iterator[tuple[int, int, int, str, Any]]:
+        """Yield what `socket.getaddrinfo` returns for each address."""
+        if self._addresses is None:
+            yield from socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            return
+        for address in self._addresses():
+            yield from socket.getaddrinfo(
+                address, self.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+            )
 
 
 class _LimitedSocket:

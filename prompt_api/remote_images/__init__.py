@@ -1,0 +1,1 @@
+"""Fetches images from other machines, and only from those that the operator names."""
