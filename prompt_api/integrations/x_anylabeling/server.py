@@ -80,7 +80,7 @@ class AnyLabelingServer:
             raise ModelNotFound(
                 f"model {asked.model[:100]!r} is not served here; served models: {', '.join(self._models)}"
             ) from None
-        return Taken(asked, model, self._images.take_in(unpacked(_base64_of(asked.image)), model, asker))
+        return Taken(asked, model, self._images.take_in(unpacked(base64_of(asked.image)), model, asker))
 
     def predict(self, taken: Taken, asker: Asker) -> ShapesFound:
         """Return the shapes for the marks of a request whose image was taken in; none without marks.
@@ -113,7 +113,11 @@ def _described(model: Model) -> AnyLabelingModel:
     ]
     return {
         "display_name": model.title,
-        "widgets": [*widgets, {"name": _KEEP_ALL, "value": True}, {"name": "remote_task_select_combobox", "value": None}],
+        "widgets": [
+            *widgets,
+            {"name": _KEEP_ALL, "value": True},
+            {"name": "remote_task_select_combobox", "value": None},
+        ],
         "params": {},
         "capabilities": {},
         "batch_processing_mode": None,
@@ -121,7 +125,7 @@ def _described(model: Model) -> AnyLabelingModel:
     }
 
 
-def _base64_of(image: bytes) -> memoryview:
+def base64_of(image: bytes) -> memoryview:
     """Return the part of a data URL after its first comma, or all of a text that is not a data URL, without a copy."""
     start = image.find(b",", 0, 256) + 1 if image[:5].lower() == b"data:" else 0
     return memoryview(image)[start:]

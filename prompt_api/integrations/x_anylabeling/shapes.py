@@ -20,8 +20,8 @@ own server does."""
 MOST_PARTS = 100
 """Most parts of one mask that become polygons, the largest first."""
 
-LEAST_TOLERANCE = 0.75
-"""Least tolerance of a polygon in pixels. It smooths the steps between pixels along a slanted edge."""
+LEAST_TOLERANCE = 1.0
+"""Least tolerance of a polygon in pixels. It smooths the steps of one pixel along a slanted edge."""
 
 Floats = NDArray[np.float64]
 
