@@ -36,8 +36,7 @@ def check(data: bytes) -> None:
         else:
             _check_x_anylabeling(rest)
     except InvalidPrompt as refusal:
-        assert len(refusal.extra.get("errors", [])) <= 10
-        assert len(json.dumps([refusal.detail, refusal.extra])) < 64 * 1024
+        _must_be_short(refusal)
     except InvalidImage:
         return
 
@@ -58,6 +57,11 @@ def seeds() -> Iterator[bytes]:
     for prompt in (box, points, {**box, **points, "multimask_output": True}, {"b64mask": image}):
         yield b"s" + json.dumps({"type": "vit_t", "b64img": image, "checkpoint_url": "a", **prompt}).encode()
     yield b"m\x05" + bytes([0b11111000, 0b10101110, 0b11010111, 0b01110101])
+
+
+def _must_be_short(refusal: InvalidPrompt) -> None:
+    assert len(refusal.extra.get("errors", [])) <= 10
+    assert len(json.dumps([refusal.detail, refusal.extra])) < 64 * 1024
 
 
 def _check_x_anylabeling(body: bytes) -> None:

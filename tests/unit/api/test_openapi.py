@@ -22,7 +22,7 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from prompt_api.models.sam1.unsplit import build_unsplit
-from prompt_api.openapi import label_studio, samples
+from prompt_api.openapi import label_studio, samapi, samples, x_anylabeling
 from prompt_api.openapi.document import build
 from prompt_api.openapi.refusals import FRAMEWORK
 from prompt_api.wire import problems
@@ -238,7 +238,25 @@ def answers_of_every_route(world: World) -> Iterator[tuple[str, str, TestRespons
     yield "GET", path, call(f"/v1/models/fake/decoder/{'0' * 32}/image_side.onnx")
     yield "GET", "/v1/models/{name}/decoder.onnx", call("/v1/models/fake/decoder.onnx")
     yield "GET", "/label-studio/health", call("/label-studio/health")
-    for operation in label_studio.OPERATIONS:
+    yield "GET", "/x-anylabeling/health", call("/x-anylabeling/health")
+    yield "GET", "/x-anylabeling/v1/models", call("/x-anylabeling/v1/models")
+    for name in ("other", "nope"):
+        yield "GET", "/x-anylabeling/v1/models/{name}/info", call(f"/x-anylabeling/v1/models/{name}/info")
+    for query in ("", "?type=vit_t", "?type=vit_x"):
+        yield "GET", "/samapi/sam/weights/", call(f"/samapi/sam/weights/{query}")
+    yield "GET", "/samapi/sam/progress/", call("/samapi/sam/progress/")
+    for operation in samapi.OPERATIONS:
+        if operation.method == "POST" and operation.body is None:
+            yield "POST", operation.path, call(operation.path, method="POST", json={})
+    encoded = base64.b64encode(data).decode()
+    marks = {"marks": [{"type": "point", "data": [40, 30]}]}
+    for more in (marks, {}, {"marks": [{"type": "point", "data": [1]}]}):
+        body = {"model": "fake", "image": encoded, "params": more}
+        yield "POST", "/x-anylabeling/v1/predict", call("/x-anylabeling/v1/predict", method="POST", json=body)
+    for more in ({"bbox": [5, 5, 20, 30]}, {"bbox": [5, 5, 20, 30], "type": "vit_t"}, {}):
+        body = {"b64img": encoded, "multimask_output": True, **more}
+        yield "POST", "/samapi/sam/", call("/samapi/sam/", method="POST", json=body)
+    for operation in (*label_studio.OPERATIONS, *x_anylabeling.OPERATIONS, *samapi.OPERATIONS):
         if operation.body is not None:
             for example in operation.body["content"]["application/json"]["examples"].values():
                 yield "POST", operation.path, call(operation.path, method="POST", json=example["value"])

@@ -45,7 +45,7 @@ def asked(picture: bytes = PICTURE, **more: Any) -> dict[str, Any]:
 
 
 def predict(world: World, path: str = SAM, **more: Any) -> TestResponse:
-    return world.client.post(path, json=asked(**more))
+    return world.client.post(path, json=asked(**more), buffered=True)
 
 
 def features(answer: TestResponse) -> list[dict[str, Any]]:
@@ -147,9 +147,9 @@ def test_a_token_may_stand_in_the_path_and_is_never_logged(
     world.encode_next()
     for path in (at, f"{at}/", at.replace("/with", "//with")):
         assert features(predict(world, path, **BOX))
-    assert_problem(world.client.get(f"{at}/nothing-here"), 404, "not-found")
-    assert_problem(world.client.get(f"/samapi//with-token//{ANNA}/nothing"), 404, "not-found")
-    assert_problem(world.client.get(f"/v1/with-token/{ANNA}/models"), 404, "not-found")
+    assert_problem(world.client.get(f"{at}/nothing-here", buffered=True), 404, "not-found")
+    assert_problem(world.client.get(f"/samapi//with-token//{ANNA}/nothing", buffered=True), 404, "not-found")
+    assert_problem(world.client.get(f"/v1/with-token/{ANNA}/models", buffered=True), 404, "not-found")
     lines = [line for line in caplog.text.splitlines() if "/v1/with-token" not in line]
     assert any("/samapi/sam/" in line for line in lines)
     assert ANNA not in "\n".join(lines)
