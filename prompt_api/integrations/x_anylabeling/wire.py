@@ -7,7 +7,7 @@ X-AnyLabeling-Server 0.0.11.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic accepts `typing.TypedDict` only from Python 3.12 on
@@ -15,7 +15,7 @@ from typing_extensions import TypedDict  # pydantic accepts `typing.TypedDict` o
 from prompt_api.wire.json_body import parse_json
 from prompt_api.wire.requests import MAX_REQUEST_POINTS
 
-OBJECT = "AUTOLABEL_OBJECT"
+OBJECT: Final = "AUTOLABEL_OBJECT"
 """The label of a shape that the annotator has not accepted yet. X-AnyLabeling replaces such shapes at each answer."""
 
 MAX_VALUES = 50_000

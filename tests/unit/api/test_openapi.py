@@ -285,8 +285,9 @@ def test_real_answers_are_what_the_document_says(world: World, document: dict[st
         for method, path, operation in operations(document)
         if any("json" in kind for response in operation["responses"].values() for kind in response.get("content", {}))
     }
-    # HEAD has no body; pages and metrics are JSON only where the request is refused.
-    refusing = {("GET", "/metrics"), ("GET", "/"), ("GET", "/docs")}
+    # HEAD has no body; pages, metrics and plain text are JSON only where the request is refused.
+    text = {("GET", "/samapi/sam/version/"), ("GET", "/samapi/sam/weights/cancel/")}
+    refusing = {("GET", "/metrics"), ("GET", "/"), ("GET", "/docs"), *text}
     assert json_routes - seen == {("HEAD", "/v1/images/{image_id}"), *refusing}
 
 
