@@ -20,11 +20,14 @@ from prompt_api.access.owners import Owners
 from prompt_api.access.policy import access_policy, image_hosts_namespace, label_studio_namespace
 from prompt_api.http.answer_budget import AnswerBudget
 from prompt_api.http.services import Services
+from prompt_api.integrations.carried_images import CarriedImages
 from prompt_api.integrations.label_studio.backend import LabelStudioBackend
 from prompt_api.integrations.label_studio.credentials import credentials
 from prompt_api.integrations.label_studio.instance import LabelStudioInstance
 from prompt_api.integrations.label_studio.pictures import TaskPictures
 from prompt_api.integrations.label_studio.recent import RecentImages
+from prompt_api.integrations.samapi.server import SamapiServer
+from prompt_api.integrations.x_anylabeling.server import AnyLabelingServer
 from prompt_api.masks.encode import encode_masks
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.metrics.counting import ApiMetrics
@@ -195,9 +198,11 @@ def assemble(
     # At most half of the threads may wait. The others are always free to answer.
     waiters = BoundedSemaphore(max(1, settings.api_threads // 2))
     remote = remote or remote_images(settings)
+    by_name = {model.name: model for model in models}
+    carried = CarriedImages(images=images, masks=masks, owners=access.owners, recent=RecentImages(), waiters=waiters)
     return Services(
         settings=settings,
-        models={model.name: model for model in models},
+        models=by_name,
         decoder_files=decoder_files,
         images=images,
         embeddings=embeddings,
@@ -219,6 +224,8 @@ def assemble(
             waiters=waiters,
             background=background,
         ),
+        x_anylabeling=AnyLabelingServer(models=by_name, images=carried),
+        samapi=SamapiServer(models=by_name, images=carried),
         uploads=BoundedSemaphore(UPLOADS),
         waiters=waiters,
         answers=AnswerBudget(),

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-PUBLIC = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
+PUBLIC = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/x-anylabeling/health"})
 """Paths without anybody's data: the pages, the description of the API, and the health checks of orchestrators."""
 
 _PUBLIC_FOLDERS = ("/static/", "/docs/static/")
+_TOOLS_PROMPT = frozenset({"/label-studio/predict", "/x-anylabeling/v1/predict", "/samapi/sam/"})
+"""Routes on which annotation tools prompt images that they name or carry."""
+
 _READING = frozenset({"GET", "HEAD"})
 
 
@@ -48,7 +51,7 @@ def spent_quota(method: str, route: str) -> Quota | None:
     """Return what a request counts as, or None if it is not counted. The arguments are those of `needed_scope`."""
     if method != "POST":
         return None
-    if _prompts(route) or route == "/label-studio/predict":
+    if _prompts(route) or route in _TOOLS_PROMPT:
         return Quota.PROMPTS
     return Quota.UPLOADS if route == "/v1/images" else None
 

@@ -15,6 +15,8 @@ from prompt_api.http.routes import (
     metrics,
     models,
     page,
+    samapi,
+    x_anylabeling,
 )
 from prompt_api.http.services import Services
 from shared.observe.tracing import NO_TRACER, Tracer
@@ -27,6 +29,7 @@ def create_app(services: Services, tracer: Tracer = NO_TRACER) -> Flask:
     app.extensions["sam"] = services
     middleware.surround(app, middleware.layers(services, tracer))
     problem_answers.register(app)
-    for module in (images, masks, models, health, metrics, documentation, page, browser_runtime, label_studio):
+    api = (images, masks, models, health, metrics, documentation, page, browser_runtime)
+    for module in (*api, label_studio, x_anylabeling, samapi):
         app.register_blueprint(module.blueprint)
     return app

@@ -15,6 +15,7 @@ from prompt_api.access import cors, headers
 from prompt_api.access.grants import Authenticator
 from prompt_api.access.policy import AccessPolicy
 from prompt_api.access.scopes import Quota, Scope, needed_scope, spent_quota
+from prompt_api.access.tool_tokens import authorization
 from prompt_api.http.layer import Layer
 from prompt_api.http.services import services
 from shared.contract.errors import Forbidden, InvalidPrompt
@@ -112,7 +113,8 @@ def _identified(authenticator: Authenticator, scope: Scope | None) -> tuple[str,
     """
     if scope is None or not authenticator.enabled:
         return NOBODY, _address()
-    grant = authenticator.require(request.headers.get("Authorization"))
+    sent = authorization(request.path, request.headers.get("Authorization"), request.headers.get("Token"))
+    grant = authenticator.require(sent)
     if scope not in grant.scopes:
         raise Forbidden(f"the token does not have the scope `{scope}`", scope=scope)
     return grant.namespace, grant.name

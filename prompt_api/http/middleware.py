@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from flask import Flask
 
-from prompt_api.http import gate, held_answers, measured, redis_waits, request_scope
+from prompt_api.http import gate, held_answers, measured, path_tokens, redis_waits, request_scope
 from prompt_api.http.layer import Layer
 from prompt_api.http.services import Services
 from shared.observe.tracing import Tracer
@@ -18,6 +18,7 @@ def layers(services: Services, tracer: Tracer) -> tuple[Layer, ...]:
     A request enters them from the first to the last, and leaves them from the last to the first.
     """
     return (
+        path_tokens.layer(),  # takes a token out of the path; the layers below log and trace the path
         request_scope.layer(tracer),  # request id, log line and span, also for requests that the layers below refuse
         measured.layer(services.metrics),  # counts and times; the gate below is one of the times
         redis_waits.layer(services.settings.redis_timeout),  # limits the waits for Redis; the gate asks Redis too

@@ -12,6 +12,8 @@ from flask import current_app
 from prompt_api.access.policy import AccessPolicy
 from prompt_api.http.answer_budget import AnswerBudget
 from prompt_api.integrations.label_studio.backend import LabelStudioBackend
+from prompt_api.integrations.samapi.server import SamapiServer
+from prompt_api.integrations.x_anylabeling.server import AnyLabelingServer
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.metrics.scrape import Scrape
 from prompt_api.models.interface import DecoderForm
@@ -37,6 +39,8 @@ class Services:
         browser: the files that decoding in browsers needs.
         remote: fetches images by URL.
         label_studio: the ML backend for Label Studio, with the default model.
+        x_anylabeling: the remote server for X-AnyLabeling.
+        samapi: the server for QuPath's SAM extension.
         checks: for `/readyz`, by name of the dependency. A check raises `SamCacheError` if its dependency fails.
         workers: how many workers of each model are alive.
         metrics: the counters of this process.
@@ -56,6 +60,8 @@ class Services:
     browser: BrowserDecoding
     remote: RemoteImages
     label_studio: LabelStudioBackend
+    x_anylabeling: AnyLabelingServer
+    samapi: SamapiServer
     checks: Mapping[str, Callable[[], None]]
     workers: LiveWorkers
     metrics: ApiMetrics

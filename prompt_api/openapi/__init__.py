@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document of this service, and the page made from it.
 
-The schemas come from the types in `prompt_api.wire` and `prompt_api.integrations.label_studio.wire`, which check
+The schemas come from the types in `prompt_api.wire` and in the `wire` modules of `prompt_api.integrations`, which check
 requests and describe answers. The problems come from the error tree and its map to statuses. The limits come from the
 constants that enforce them. Only the meaning of the routes is written here by hand. spectree, flask-openapi and
 APIFlask could derive the paths too, but each brings its own validation and error format and passes answers through

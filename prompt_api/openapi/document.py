@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from prompt_api.openapi import images, label_studio, masks, models, parameters, refusals, service
+from prompt_api.openapi import (
+    images,
+    label_studio,
+    masks,
+    models,
+    parameters,
+    refusals,
+    samapi,
+    service,
+    x_anylabeling,
+)
 from prompt_api.openapi.operation import SECURITY_SCHEME, Operation
 from prompt_api.openapi.schemas import schemas
 from shared.contract.settings import Settings
@@ -15,6 +25,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *masks.OPERATIONS,
     *models.OPERATIONS,
     *label_studio.OPERATIONS,
+    *x_anylabeling.OPERATIONS,
+    *samapi.OPERATIONS,
     *service.OPERATIONS,
 )
 
@@ -23,6 +35,8 @@ _TAGS = {
     masks.TAG: "Send points, boxes and earlier masks, and get masks. An image is not encoded again for more prompts.",
     models.TAG: "The models that are served, and their decoders for decoding on the client.",
     label_studio.TAG: "An ML backend for Label Studio: smart keypoints and rectangles become brush or polygon regions.",
+    x_anylabeling.TAG: "The remote server protocol of X-AnyLabeling: marks become polygons or rectangles.",
+    samapi.TAG: "The protocol of samapi, for QuPath's SAM extension: boxes and points become GeoJSON.",
     service.TAG: "Health checks, metrics, this document and the pages.",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from prompt_api.integrations.samapi.wire import SamType
 from prompt_api.openapi.samples import BROWSER_DECODER, IMAGE_ID
 from prompt_api.wire.limits import MAX_WAIT
 
@@ -89,6 +90,12 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
         "description": "Name of the graph.",
         "schema": {"type": "string", "enum": list(BROWSER_DECODER["parts"])},
         "example": "image_side",
+    },
+    "type": {
+        "in": "query",
+        "description": "A model type of samapi.",
+        "schema": {"type": "string", "enum": list(SamType)},
+        "example": SamType.VIT_T,
     },
     "If-None-Match": {
         "in": "header",

@@ -28,6 +28,7 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
         errors.UnknownHost("the service does not answer under this name; add it to SAM_ALLOWED_HOSTS"),
         errors.ImageNotFound("no image of this id was uploaded, or it was deleted or forgotten"),
         errors.ModelNotFound("model 'vit_x' is not served here; served models: mobile_sam"),
+        errors.NotServed("masks of everything in an image are not served here yet; point at one object, or box it"),
         errors.EmbeddingPending("the image is not encoded yet", retry_after=1),
         errors.ImageExpired("the image's bytes are no longer kept; upload it again"),
         errors.LengthRequired("send the image as the request's body, with a Content-Length"),

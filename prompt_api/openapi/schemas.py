@@ -10,12 +10,22 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from prompt_api.integrations.label_studio import wire
+from prompt_api.integrations.samapi import wire as samapi
+from prompt_api.integrations.x_anylabeling import wire as x_anylabeling
 from prompt_api.wire import answers
 from prompt_api.wire.requests import ImageReference, MasksRequest
 from shared.contract.picture_formats import NAMED
 from shared.contract.settings import Settings
 
-_REQUESTS: tuple[type, ...] = (MasksRequest, ImageReference, wire.PredictRequest, wire.ProjectSetup, wire.AnyEvent)
+_REQUESTS: tuple[type, ...] = (
+    MasksRequest,
+    ImageReference,
+    wire.PredictRequest,
+    wire.ProjectSetup,
+    wire.AnyEvent,
+    x_anylabeling.AnyLabelingPredictRequest,
+    samapi.SamRequest,
+)
 _ANSWERS: tuple[type, ...] = (
     answers.ImageResource,
     answers.MasksResponse,
@@ -29,6 +39,13 @@ _ANSWERS: tuple[type, ...] = (
     wire.SetupAnswer,
     wire.PredictAnswer,
     wire.Noted,
+    x_anylabeling.AnyLabelingHealth,
+    x_anylabeling.AnyLabelingModels,
+    x_anylabeling.AnyLabelingModelAnswer,
+    x_anylabeling.AnyLabelingPredictAnswer,
+    samapi.Feature,
+    samapi.SamWeights,
+    samapi.SamProgress,
 )
 
 _ATTRIBUTE = re.compile(r"^(\w+): ", re.MULTILINE)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from waitress.adjustments import Adjustments
 
 from prompt_api.access.policy import AccessPolicy
+from prompt_api.access.tool_tokens import authorization
 from prompt_api.serving.body_budget import BodyBudget
 from prompt_api.serving.channel import PoliteChannel
 from prompt_api.serving.request_parser import BoundedParser
@@ -23,7 +24,7 @@ def channel_class(
         count_refusal: called with route, method, status and code of each request that never reaches the application.
     """
 
-    def admit(headers: Mapping[str, str]) -> None:
+    def admit(path: str, headers: Mapping[str, str]) -> None:
         # What has a body is meant to change something, whatever its method. The gate looks at the rest.
         policy.pages.require(
             method="POST",
@@ -33,7 +34,8 @@ def channel_class(
             fetch_site=headers.get("SEC_FETCH_SITE"),
         )
         if policy.authenticator.enabled:
-            policy.authenticator.require(headers.get("AUTHORIZATION"))
+            sent = authorization(path, headers.get("AUTHORIZATION"), headers.get("TOKEN"))
+            policy.authenticator.require(sent)
 
     def parser(adjustments: Adjustments) -> BoundedParser:
         return BoundedParser(adjustments, budget, admit)

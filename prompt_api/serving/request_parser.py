@@ -19,8 +19,9 @@ from shared.contract.errors import SamCacheError
 CHUNKING_OVERHEAD = 64 * 1024
 """A chunked body may have this many bytes of sizes, extensions and trailers more than it has bytes of content."""
 
-Admit = Callable[[Mapping[str, str]], None]
-"""Takes the headers of a request with a body, named as in WSGI. It raises a `SamCacheError` to refuse the body."""
+Admit = Callable[[str, Mapping[str, str]], None]
+"""Takes the path and the headers of a request with a body. The headers are named as in WSGI. It raises a
+`SamCacheError` to refuse the body."""
 
 
 class Refusal(Error):  # type: ignore[misc]  # waitress is untyped
@@ -93,7 +94,7 @@ class BoundedParser(HTTPRequestParser):  # type: ignore[misc]  # waitress is unt
 
     def _bound(self) -> None:
         if not self._admitted:
-            self._admit(self.headers)
+            self._admit(self.path, self.headers)
             self._share.announce(self.content_length)
             self._admitted = True
         self._share.hold(self.body_bytes_received)

@@ -44,6 +44,7 @@ const SENTENCES = {
   "answer-too-large": "These are too many masks for one answer.",
   "foreign-origin": "The service takes no uploads from pages of this address.",
   "unknown-host": "The service does not answer under this address.",
+  "not-served": "The service does not have that feature.",
 };
 
 /** Codes whose `detail` tells a person more than the sentence does: a limit, a reason. */

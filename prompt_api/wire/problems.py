@@ -16,6 +16,7 @@ STATUS: dict[type[errors.SamCacheError], int] = {
     errors.ForeignOrigin: 403,
     errors.ImageNotFound: 404,
     errors.ModelNotFound: 404,
+    errors.NotServed: 404,
     errors.EmbeddingPending: 409,
     errors.ImageExpired: 410,
     errors.LengthRequired: 411,

@@ -19,7 +19,8 @@
     │   ├── Unauthorized                  unauthorized
     │   ├── Forbidden                     forbidden
     │   ├── ForeignOrigin                 foreign-origin
-    │   └── UnknownHost                   unknown-host
+    │   ├── UnknownHost                   unknown-host
+    │   └── NotServed                     not-served
     ├── EncodeFailed                      encode-failed
     ├── Unavailable                       try again later
     │   ├── StoreUnavailable              store-unavailable
@@ -169,6 +170,12 @@ class UnknownHost(RequestError):
     """The service does not answer under the name that the request's `Host` header has."""
 
     code = "unknown-host"
+
+
+class NotServed(RequestError):
+    """The tool's own server has this feature; this service does not."""
+
+    code = "not-served"
 
 
 class EncodeFailed(SamCacheError):

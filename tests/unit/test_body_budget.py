@@ -22,7 +22,7 @@ ROOM = (MOST - RESERVED) // LARGEST
 """The number of largest bodies that are accepted at once."""
 
 
-def anybody(_headers: Mapping[str, str]) -> None:
+def anybody(_path: str, _headers: Mapping[str, str]) -> None:
     return
 
 
@@ -39,7 +39,7 @@ def begin(budget: BodyBudget) -> Iterator[Callable[..., BoundedParser]]:
     adjustments = Adjustments(max_request_body_size=LARGEST + 1)
     begun: list[BoundedParser] = []
 
-    def head(*headers: str, admit: Callable[[Mapping[str, str]], None] = anybody) -> BoundedParser:
+    def head(*headers: str, admit: Callable[[str, Mapping[str, str]], None] = anybody) -> BoundedParser:
         parser = BoundedParser(adjustments, budget, admit)
         parser.received("\r\n".join(["POST /v1/images HTTP/1.1", "Host: x", *headers, "", ""]).encode())
         begun.append(parser)
@@ -138,7 +138,7 @@ def test_room_is_given_back_once(budget: BodyBudget, begin: Callable[..., Bounde
 
 
 def test_a_stranger_takes_no_room(budget: BodyBudget, begin: Callable[..., BoundedParser]) -> None:
-    def nobody(_headers: Mapping[str, str]) -> None:
+    def nobody(_path: str, _headers: Mapping[str, str]) -> None:
         raise Unauthorized("who are you?")
 
     turned_away = begin(f"Content-Length: {LARGEST}", admit=nobody)

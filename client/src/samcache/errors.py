@@ -19,7 +19,8 @@ SamCacheError
 │   ├── Unauthorized                  unauthorized
 │   ├── Forbidden                     forbidden
 │   ├── ForeignOrigin                 foreign-origin
-│   └── UnknownHost                   unknown-host
+│   ├── UnknownHost                   unknown-host
+│   └── NotServed                     not-served
 ├── EncodeFailed                      encode-failed
 ├── Unavailable                       try again later
 │   ├── StoreUnavailable              store-unavailable
@@ -168,6 +169,12 @@ class UnknownHost(RequestError):
     """The service does not answer under the name in its URL."""
 
     code = "unknown-host"
+
+
+class NotServed(RequestError):
+    """An annotation tool asked for a feature of its own server that the service does not have."""
+
+    code = "not-served"
 
 
 class EncodeFailed(SamCacheError):

@@ -35,3 +35,8 @@ class RecentImages:
             self._known[reference] = (self._clock() + self._ttl, image_id)
             while len(self._known) > self._capacity:
                 self._known.popitem(last=False)
+
+    def forget(self, reference: Hashable) -> None:
+        """Drop the entry if there is one: the service no longer has the image."""
+        with self._lock:
+            self._known.pop(reference, None)

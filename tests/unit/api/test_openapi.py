@@ -24,7 +24,7 @@ from werkzeug.test import TestResponse
 from prompt_api.models.interface import DecoderForm
 from prompt_api.models.sam1.export_form import in_export_form
 from prompt_api.models.sam1.unsplit import build_unsplit
-from prompt_api.openapi import label_studio, samples
+from prompt_api.openapi import label_studio, samapi, samples, x_anylabeling
 from prompt_api.openapi.document import build
 from prompt_api.openapi.refusals import FRAMEWORK
 from prompt_api.wire import problems
@@ -241,7 +241,25 @@ def answers_of_every_route(world: World) -> Iterator[tuple[str, str, TestRespons
     yield "GET", path, call(f"/v1/models/fake/decoder/{'0' * 32}/image_side.onnx")
     yield "GET", "/v1/models/{name}/decoder.onnx", call("/v1/models/fake/decoder.onnx")
     yield "GET", "/label-studio/health", call("/label-studio/health")
-    for operation in label_studio.OPERATIONS:
+    yield "GET", "/x-anylabeling/health", call("/x-anylabeling/health")
+    yield "GET", "/x-anylabeling/v1/models", call("/x-anylabeling/v1/models")
+    for name in ("other", "nope"):
+        yield "GET", "/x-anylabeling/v1/models/{name}/info", call(f"/x-anylabeling/v1/models/{name}/info")
+    for query in ("", "?type=vit_t", "?type=vit_x"):
+        yield "GET", "/samapi/sam/weights/", call(f"/samapi/sam/weights/{query}")
+    yield "GET", "/samapi/sam/progress/", call("/samapi/sam/progress/")
+    for operation in samapi.OPERATIONS:
+        if operation.method == "POST" and operation.body is None:
+            yield "POST", operation.path, call(operation.path, method="POST", json={})
+    encoded = base64.b64encode(data).decode()
+    marks = {"marks": [{"type": "point", "data": [40, 30]}]}
+    for more in (marks, {}, {"marks": [{"type": "point", "data": [1]}]}):
+        body = {"model": "fake", "image": encoded, "params": more}
+        yield "POST", "/x-anylabeling/v1/predict", call("/x-anylabeling/v1/predict", method="POST", json=body)
+    for more in ({"bbox": [5, 5, 20, 30]}, {"bbox": [5, 5, 20, 30], "type": "vit_t"}, {}):
+        body = {"b64img": encoded, "multimask_output": True, **more}
+        yield "POST", "/samapi/sam/", call("/samapi/sam/", method="POST", json=body)
+    for operation in (*label_studio.OPERATIONS, *x_anylabeling.OPERATIONS, *samapi.OPERATIONS):
         if operation.body is not None:
             for example in operation.body["content"]["application/json"]["examples"].values():
                 yield "POST", operation.path, call(operation.path, method="POST", json=example["value"])
@@ -270,8 +288,9 @@ def test_real_answers_are_what_the_document_says(world: World, document: dict[st
         for method, path, operation in operations(document)
         if any("json" in kind for response in operation["responses"].values() for kind in response.get("content", {}))
     }
-    # HEAD has no body; pages and metrics are JSON only where the request is refused.
-    refusing = {("GET", "/metrics"), ("GET", "/"), ("GET", "/docs")}
+    # HEAD has no body; pages, metrics and plain text are JSON only where the request is refused.
+    text = {("GET", "/samapi/sam/version/"), ("GET", "/samapi/sam/weights/cancel/")}
+    refusing = {("GET", "/metrics"), ("GET", "/"), ("GET", "/docs"), *text}
     assert json_routes - seen == {("HEAD", "/v1/images/{image_id}"), *refusing}
 
 
