@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from encoder_worker.backends.on_torch.tensor_file import read_torch_file
 from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
 from shared.contract.errors import WeightsError
 from shared.weights.decoder_file import PREFIXES
@@ -40,24 +39,14 @@ def read_checkpoint(path: Path, network: str, expected: Mapping[str, Tensor]) ->
     Raises:
         WeightsError: the file is damaged, holds more than tensors, or belongs to another model.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{path} holds more than weights, or is no checkpoint: such a file can run code, so it is not loaded; get "
-            "it from its publisher again, or save its state_dict alone"
-        ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path} is damaged ({_first_line(error)}): fetch it again") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} is no checkpoint of segment_anything: it must be a state_dict of tensors")
+    state = read_torch_file(path)
     _require_shapes(path, network, state, expected)
     return {key: state[key] for key in expected}
 
 
-def decoder_arrays(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The part of a checkpoint that goes into the decoder file, as float32 arrays."""
-    return {key: value.float().numpy() for key, value in state.items() if key.startswith(PREFIXES)}
+def decoder_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a checkpoint that goes into the decoder file."""
+    return {key: value for key, value in state.items() if key.startswith(PREFIXES)}
 
 
 def _require_shapes(path: Path, name: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -73,7 +62,3 @@ def _require_shapes(path: Path, name: str, state: Mapping[str, Tensor], expected
         if state[key].shape != tensor.shape:
             shapes = f"{tuple(state[key].shape)}, not {tuple(tensor.shape)}"
             raise WeightsError(f"{path} is no checkpoint of {name}: {key} has shape {shapes}")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,35 @@
+"""Hands a checkpoint's mask decoder to API processes, which have no torch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from shared.contract.errors import WeightsError
+from shared.contract.models import Model
+from shared.contract.settings import Settings
+from shared.weights.decoder_file import decoder_path, read_decoder, write_decoder
+
+_log = logging.getLogger(__name__)
+
+
+def provide_decoder(model: Model, state: Mapping[str, Tensor], settings: Settings) -> None:
+    """Write the decoder file of exactly this checkpoint where the API looks for it, unless it is there already.
+
+    Args:
+        model: with the digest of the checkpoint.
+        state: the tensors of its prompt encoder and mask decoder, by the names that the file has.
+
+    Raises:
+        WeightsError: the folder is not writable.
+    """
+    path = decoder_path(model, settings)
+    try:
+        if read_decoder(path, model).model == model:
+            return
+    except WeightsError:
+        pass  # it is missing or damaged: write it
+    write_decoder(path, model, {name: tensor.float().numpy() for name, tensor in state.items()})
+    _log.info("the mask decoder of this checkpoint is in %s", path)
