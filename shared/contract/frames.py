@@ -28,6 +28,11 @@ class Frame(Protocol):
         """Length of each side of the frame, in pixels."""
         ...
 
+    @property
+    def pixels(self) -> np.dtype[Any]:
+        """The dtype of resized pixels: uint8, or float32 if the model's own predictor does not round them."""
+        ...
+
     def inside(self, original: Size) -> Size:
         """Return the (height, width) of the image in the frame.
 
@@ -42,8 +47,7 @@ class Frame(Protocol):
             rgb: (H, W, 3) uint8.
 
         Returns:
-            (h, w, 3) on the scale of 0 to 255, with (h, w) = `inside((H, W))`: uint8, or float32 if the model's own
-            predictor does not round the resized pixels.
+            (h, w, 3) of the dtype `pixels`, 0 to 255, with (h, w) = `inside((H, W))`.
         """
         ...
 
@@ -72,6 +76,10 @@ class LongestSide:
     @property
     def name(self) -> str:
         return "longest_side"
+
+    @property
+    def pixels(self) -> np.dtype[Any]:
+        return np.dtype(np.uint8)
 
     def inside(self, original: Size) -> Size:
         """Round each side half up, to at least one pixel.
@@ -123,30 +131,38 @@ class Squash:
     def name(self) -> str:
         return "squash"
 
+    @property
+    def pixels(self) -> np.dtype[Any]:
+        return np.dtype(np.float32)
+
     def inside(self, original: Size) -> Size:  # noqa: ARG002 - of `Frame`
         """Return (side, side), for every image."""
         return self.side, self.side
 
     def resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Resize bilinearly, with antialiasing, in float32: first each row, then each column.
+        """Resize bilinearly, with antialiasing, in float32: first the longer side, then the shorter.
 
-        Pillow's mode "F" computes the same as torchvision's resize of a float tensor. Rows do not depend on each
-        other, so the first step goes through the image in strips.
+        Pillow's mode "F" computes the same as torchvision's resize of a float tensor. Lines along the longer side do
+        not depend on each other, so the first step goes through the image in strips. What it leaves is at most as large
+        as for a square image.
 
         Returns:
             (side, side, 3) float32, 0 to 255, not rounded.
 
         Source: SAM2Transforms.__call__. It divides by 255 first, which is the same for a linear operation.
         """
-        height, width = rgb.shape[:2]
-        rows = max(1, _STRIP_PIXELS // width)
+        tall = rgb.shape[0] > rgb.shape[1]
+        lines = rgb.transpose(1, 0, 2) if tall else rgb
+        count, length = lines.shape[:2]
+        step = max(1, _STRIP_PIXELS // length)
         result = np.empty((self.side, self.side, 3), dtype=np.float32)
         for channel in range(3):
-            across = np.empty((height, self.side), dtype=np.float32)
-            for top in range(0, height, rows):
-                strip = rgb[top : top + rows, :, channel].astype(np.float32)
-                across[top : top + rows] = _resized(strip, self.side, len(strip))
-            result[:, :, channel] = _resized(across, self.side, self.side)
+            along = np.empty((count, self.side), dtype=np.float32)
+            for start in range(0, count, step):
+                strip = lines[start : start + step, :, channel].astype(np.float32, order="C")
+                along[start : start + step] = _resized(strip, self.side, len(strip))
+            square = _resized(along, self.side, self.side)
+            result[:, :, channel] = square.T if tall else square
         return result
 
     def points(self, points: NDArray[np.float64], original: Size) -> NDArray[np.float32]:

@@ -44,9 +44,10 @@ class Settings:
     )
 
     embedding_dtype: str = _setting(
-        "float16",
-        "how embeddings are stored (`int16` is as large as `float16` and eight times as precise)",
-        choices=("float16", "int16", "float32", "int8"),
+        "auto",
+        "how embeddings are stored (`auto`: as small as suits each tensor of the model, see docs/models.md; `int16` is "
+        "as large as `float16` and eight times as precise)",
+        choices=("auto", "float16", "int16", "float32", "int8"),
     )
     embedding_ttl: int = _setting(604_800, "seconds an embedding is kept", least=1)
     image_ttl: int = _setting(

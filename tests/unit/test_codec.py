@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from shared.contract.errors import DamagedEmbedding, EncodeFailed, InvalidPrompt, SamCacheError
 from shared.contract.keys import EmbeddingKey
-from shared.contract.models import SAM1, TensorSpec
-from shared.tensors.embedding import TensorDtype, embedding_as_file
+from shared.contract.models import SAM1, TensorDtype, TensorSpec
+from shared.tensors.embedding import embedding_as_file
 from shared.tensors.embedding import decode_embedding as decode_tensors
 from shared.tensors.embedding import encode_embedding as encode_tensors
 from shared.tensors.envelope import ValueKind, seal, unseal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from typing import cast
 
 from flask import Blueprint, Response, jsonify, request, send_file, url_for
 
@@ -14,7 +15,7 @@ from prompt_api.models.browser_runtime import RUNTIME
 from prompt_api.models.sam1.export_form import in_export_form
 from prompt_api.wire.answers import BrowserDecoder, ModelDescription
 from shared.contract.errors import ModelNotFound
-from shared.contract.models import Model
+from shared.contract.models import Model, StoredAs
 
 blueprint = Blueprint("models", __name__, url_prefix="/v1/models")
 
@@ -82,6 +83,8 @@ def decoder_part(name: str, digest: str, part: str) -> Response:
 def _describe(model: Model) -> ModelDescription:
     api = services()
     has_decoder = model.name in api.decoder_files
+    stored = model.architecture.stored_as(cast(StoredAs, api.settings.embedding_dtype))
+    first = model.architecture.tensors[0]
     return {
         "name": model.name,
         "title": model.title,
@@ -91,18 +94,9 @@ def _describe(model: Model) -> ModelDescription:
         "architecture": model.architecture.name,
         "image_size": model.architecture.frame.side,
         "frame": {"name": model.architecture.frame.name, "side": model.architecture.frame.side},
-        "embedding": {
-            "shape": list(model.architecture.tensors[0].shape),
-            "dtype": "float16",
-            "stored_as": api.settings.embedding_dtype,
-        },
+        "embedding": {"shape": list(first.shape), "dtype": "float16", "stored_as": stored[first.name]},
         "tensors": [
-            {
-                "name": spec.name,
-                "shape": list(spec.shape),
-                "dtype": "float16",
-                "stored_as": api.settings.embedding_dtype,
-            }
+            {"name": spec.name, "shape": list(spec.shape), "dtype": "float16", "stored_as": stored[spec.name]}
             for spec in model.architecture.tensors
         ],
         "links": {"decoder": url_for("models.decoder", name=model.name) if has_decoder else None},
