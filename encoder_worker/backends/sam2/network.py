@@ -5,9 +5,7 @@ transformers builds them from a configuration. Nothing is looked up or fetched f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -55,15 +53,13 @@ class RepVit:
     width: int
 
 
-NETWORKS: Mapping[str, Hiera | RepVit] = MappingProxyType(
-    {
-        "sam2.1_tiny": Hiera(96, 1, (1, 2, 7, 2), (5, 7, 9)),
-        "sam2.1_small": Hiera(96, 1, (1, 2, 11, 2), (7, 10, 13)),
-        "sam2.1_base_plus": Hiera(112, 2, (2, 3, 16, 3), (12, 16, 20), background=14),
-        "sam2.1_large": Hiera(144, 2, (2, 6, 36, 4), (23, 33, 43), windows=(8, 4, 16, 8)),
-        "edgetam": RepVit("repvit_m1", 48),
-    }
-)
+NETWORKS: dict[str, Hiera | RepVit] = {
+    "sam2.1_tiny": Hiera(96, 1, (1, 2, 7, 2), (5, 7, 9)),
+    "sam2.1_small": Hiera(96, 1, (1, 2, 11, 2), (7, 10, 13)),
+    "sam2.1_base_plus": Hiera(112, 2, (2, 3, 16, 3), (12, 16, 20), background=14),
+    "sam2.1_large": Hiera(144, 2, (2, 6, 36, 4), (23, 33, 43), windows=(8, 4, 16, 8)),
+    "edgetam": RepVit("repvit_m1", 48),
+}
 """The trunks by the name of their network."""
 
 _STAGES = 4

@@ -46,9 +46,9 @@ _MATTERS = {
 def read_weights(path: Path, network: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the network's state dict by transformers' names, on the CPU, of the dtypes of `expected`.
 
-    The file is safetensors, or what `torch.save` wrote: Meta's `{"model": state_dict}`, or a state dict alone. Its names
-    tell whether they are Meta's or transformers'. With transformers' names, a `config.json` beside the file must be
-    that of the network. Tensors may be mapped from the file: copy what is kept.
+    The file is safetensors, or what `torch.save` wrote: Meta's `{"model": state_dict}`, or a state dict alone. Its
+    names tell whether they are Meta's or transformers'. With transformers' names, a `config.json` beside the file must
+    be that of the network. Tensors may be mapped from the file: copy what is kept.
 
     Args:
         network: the network that the file should have weights of, one of `NETWORKS`.
