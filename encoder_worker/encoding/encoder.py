@@ -26,10 +26,10 @@ class Encoder(Protocol):
         ...
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Tensors]:
-        """The tensors of images that the model's frame has resized.
+        """The tensors of images that the model's `encoder_frame` has resized.
 
         Args:
-            images: each (H, W, 3) uint8 RGB, as `Frame.resize` gives it; sizes may differ.
+            images: each (H, W, 3) uint8 RGB, as the model's `encoder_frame` resizes it; sizes may differ.
 
         Returns:
             For each image the tensors of the model's architecture, float32, or float16 if that is how they will be

@@ -13,7 +13,16 @@ from torch import Tensor
 
 from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
 from shared.contract.errors import WeightsError
+from shared.weights.catalogue import SAFETENSORS
 from shared.weights.decoder_file import PREFIXES
+from shared.weights.safetensors import read_tensors
+from shared.weights.state_names import common_prefix
+
+WRAPPINGS = ("model", "state_dict", "model_state")
+"""Keys under which training programs save a state dict: torchvision's and detectron's, Lightning's, torch_em's."""
+
+ANCHOR = "mask_decoder.iou_token.weight"
+"""A name that every state dict of SAM has."""
 
 _WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """segment_anything's networks by the width of their image encoder."""
@@ -34,12 +43,29 @@ def read_checkpoint(path: Path, network: str, expected: Mapping[str, Tensor]) ->
     """The state dict in the file, on the CPU. Where the format allows it, the file is mapped into memory, not read.
 
     Args:
+        path: `.safetensors`, or what `torch.save` wrote: a state dict, alone or as `model`, `state_dict` or
+            `model_state` of a dict. Its names may have a prefix in common, such as `sam.`.
         network: the network that the file should have weights of.
-        expected: the state dict of that network; only its shapes matter.
+        expected: the state dict of that network, or the wanted part of it; only its shapes matter.
 
     Raises:
-        WeightsError: the file is damaged, holds more than tensors, or belongs to another model.
+        WeightsError: the file is damaged, holds more than tensors, belongs to another model, or has numbers that are
+            not finite.
     """
+    state = _without_prefix(_safetensors(path) if path.suffix == SAFETENSORS else _unpickled(path))
+    _require_shapes(path, network, state, expected)
+    found = {key: state[key] for key in expected}
+    for key, tensor in found.items():
+        if not bool(tensor.isfinite().all()):
+            raise WeightsError(f"{path} has damaged weights: {key} has numbers that are not finite")
+    return found
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in read_tensors(path).items()}
+
+
+def _unpickled(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
@@ -49,10 +75,27 @@ def read_checkpoint(path: Path, network: str, expected: Mapping[str, Tensor]) ->
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path} is damaged ({_first_line(error)}): fetch it again") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} is no checkpoint of segment_anything: it must be a state_dict of tensors")
-    _require_shapes(path, network, state, expected)
-    return {key: state[key] for key in expected}
+    return _unwrapped(path, state)
+
+
+def _unwrapped(path: Path, state: object) -> dict[str, Tensor]:
+    """Return the state dict that a training program put into a dict together with other things."""
+    if isinstance(state, dict):
+        inner = [key for key in WRAPPINGS if isinstance(state.get(key), dict)]
+        if len(inner) > 1:
+            raise WeightsError(f"{path} has a state_dict in each of {' and '.join(inner)}: save one of them alone")
+        found = state[inner[0]] if inner else state
+        if found and all(isinstance(value, Tensor) for value in found.values()):
+            return dict(found)
+    raise WeightsError(
+        f"{path} is no checkpoint of segment_anything: it must be a state_dict of tensors, alone or as "
+        f"{' or '.join(WRAPPINGS)} of a dict"
+    )
+
+
+def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    prefix = common_prefix(state, ANCHOR)
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def decoder_arrays(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -65,7 +108,8 @@ def _require_shapes(path: Path, name: str, state: Mapping[str, Tensor], expected
     actual = _WIDTHS.get(positions.shape[-1]) if positions is not None and positions.ndim else None
     if actual is not None and actual != name:
         raise WeightsError(
-            f"{path} is a checkpoint of {actual}, not of {name}: set SAM_MODEL={actual} or change the file"
+            f"{path} is a checkpoint of {actual}, not of {name}: set SAM_MODEL={actual} (in a catalogue: "
+            f"architecture = {actual!r}) or change the file"
         )
     for key, tensor in expected.items():
         if key not in state:
