@@ -17,6 +17,7 @@ from prompt_api.wiring import UPLOADS
 from shared.contract.models import find_model
 from shared.contract.settings import Settings
 from shared.images.reading import most_decoding_bytes
+from shared.weights.catalogue import known_models
 
 MIB = 1024 * 1024
 
@@ -81,7 +82,7 @@ def worker_memory(settings: Settings, cores: int) -> int:
     """
     loading = min(MOST_DECODERS, cores + 1) * settings.max_upload_bytes
     decoding = most_decoding_bytes(settings.max_image_pixels, settings.max_upload_bytes)
-    checkpoint = find_model(settings.model).checkpoint
+    checkpoint = find_model(settings.model, known_models(settings)).checkpoint
     weights = LOADING * checkpoint.size if checkpoint else 0
     base = GPU_WORKER_BASE if settings.device == "cuda" else WORKER_BASE
     return _rounded(HEADROOM * (base + weights + decoding + loading))

@@ -33,6 +33,7 @@ from shared.observe.tracing import NO_TRACER, Tracer
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import cache_client, request_client, worker_client
 from shared.store.redis_store import RedisStore
+from shared.weights.catalogue import known_models
 
 _log = logging.getLogger(__name__)
 
@@ -50,10 +51,11 @@ def prepare_encoder(settings: Settings) -> Encoder:
     """The encoder that the settings name, ready.
 
     Raises:
-        StartupError: there is no such model, or no weights for it.
+        StartupError: the catalogue is wrong, or there are no weights for the model.
+        ModelNotFound: there is no such model.
         EncodeFailed: it cannot run.
     """
-    return load_encoder(find_model(settings.model), settings)
+    return load_encoder(find_model(settings.model, known_models(settings)), settings)
 
 
 def serve(

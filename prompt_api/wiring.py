@@ -51,6 +51,7 @@ from shared.redis.cluster import Cluster
 from shared.redis.connections import cache_client, request_client
 from shared.store.interface import StoreWithSets
 from shared.store.redis_store import RedisStore
+from shared.weights.catalogue import known_models
 
 UPLOADS = 8
 """Most uploads that one process holds in memory at once."""
@@ -64,7 +65,7 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
         metrics: the metrics of this process; None for a process that shares no metrics with others.
 
     Raises:
-        ConfigurationError: a setting is wrong, so the process must not start.
+        ConfigurationError: a setting or the catalogue is wrong, so the process must not start.
         WeightsError: the weights cannot be used, so the process must not start.
     """
     metrics = metrics or ApiMetrics()
@@ -191,7 +192,13 @@ def assemble(
         metrics=metrics,
         scrape=Scrape(metrics, models, checks, queue_load),
         label_studio=_label_studio(
-            settings, models[0], images, masks, access.owners, waiters=waiters, background=background
+            settings,
+            _label_studio_model(settings, models),
+            images,
+            masks,
+            access.owners,
+            waiters=waiters,
+            background=background,
         ),
         uploads=BoundedSemaphore(UPLOADS),
         waiters=waiters,
@@ -226,9 +233,19 @@ def _label_studio(
     )
 
 
+def _label_studio_model(settings: Settings, models: tuple[Model, ...]) -> Model:
+    name = settings.label_studio_model or models[0].name
+    for model in models:
+        if model.name == name:
+            return model
+    served = ", ".join(model.name for model in models)
+    raise ConfigurationError(f"SAM_LABEL_STUDIO_MODEL={name}: no such model is served; served models: {served}")
+
+
 def _served(settings: Settings) -> tuple[Model, ...]:
     try:
-        return tuple(find_model(name) for name in settings.served_models)
+        known = known_models(settings)
+        return tuple(find_model(name, known) for name in settings.served_models)
     except ModelNotFound as error:
         raise ConfigurationError(f"SAM_MODEL or SAM_MODELS: {error.detail}") from None
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.encoding.stretch import stretched
 from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import EncodeFailed, ImageExpired
 from shared.contract.geometry import Size
@@ -145,10 +146,13 @@ class EncodeImage:
 
     def _frame(self, data: bytes, stages: Stages) -> tuple[NDArray[Any], Size]:
         """The resized image, and the (height, width) it had before. The full-size pixels are freed on return."""
+        model = self.encoder.model
         with self.room.held(decoding_bytes(data)):
             rgb = decode_image(data, max_pixels=self.max_pixels)
             stages.lap("decode")
-            frame = self.encoder.model.architecture.frame.resize(rgb)
+            if model.stretch:
+                rgb = stretched(rgb)
+            frame = model.encoder_frame.resize(rgb)
             stages.lap("resize")
             original = (rgb.shape[0], rgb.shape[1])
             del rgb  # before the next image gets its room

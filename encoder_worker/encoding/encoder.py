@@ -25,10 +25,10 @@ class Encoder(Protocol):
         ...
 
     def encode(self, images: Sequence[NDArray[Any]]) -> Sequence[Tensors]:
-        """The tensors of images that the model's frame has resized.
+        """The tensors of images that the model's `encoder_frame` has resized.
 
         Args:
-            images: each (H, W, 3) RGB, uint8 or float32, as `Frame.resize` gives it; sizes may differ.
+            images: each (H, W, 3) RGB, uint8 or float32, as the model's `encoder_frame` resizes it; sizes may differ.
 
         Returns:
             For each image the tensors of the model's architecture, float32, or float16 if that is how they will be

@@ -32,7 +32,7 @@ class Services:
         decoder_files: the decoder graph that clients may download, by model name; only models that have one.
         access: the policy that says who may do what.
         browser: the files that decoding in browsers needs.
-        label_studio: the ML backend for Label Studio, with the default model.
+        label_studio: the ML backend for Label Studio, with one of the models.
         checks: for `/readyz`, by name of the dependency. A check raises `SamCacheError` if its dependency fails.
         metrics: the counters of this process.
         scrape: answers `/metrics`.

@@ -209,7 +209,7 @@ class ModelDescription(TypedDict):
         title: name for people.
         default: whether requests without `model` use this model.
         weights_digest: identifies the weights. Embeddings of different weights are never mixed.
-        licence: SPDX identifier of the weights' licence.
+        licence: SPDX identifier of the weights' licence; `NOASSERTION` if the catalogue does not tell it.
         architecture: names the kind of mask decoder.
         image_size: the same as `frame.side`.
         frame: the square input of the image encoder.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -144,6 +145,25 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """Where a model of the catalogue is described, and where its files are on this machine.
+
+    Attributes:
+        place: the entry in words for messages: the catalogue's path and the table's name.
+        weights: file or folder of a model that has all its weights in one place. `encoder` and `decoder` are then None.
+        encoder: image encoder as ONNX.
+        decoder: prompt encoder + mask decoder, as ONNX or as a checkpoint that has them.
+        sha256: the expected digest of `weights`, or of `encoder` if there is no `weights`; None if it is not given.
+    """
+
+    place: str
+    weights: Path | None = None
+    encoder: Path | None = None
+    decoder: Path | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """An image encoder and the mask decoder that belongs to it.
 
@@ -159,6 +179,10 @@ class Model:
         licence: SPDX identifier of the weights.
         npm_size: bytes of the package's tarball.
         checkpoint: the one file of a model that runs on torch. `encoder` and `decoder` are then None.
+        stretch: True if each channel of an image is stretched to 0…255 before anything else.
+        encoder_side: side in pixels of the image encoder's own square input, if the model's entry in the catalogue
+            tells it. Prompts and logits keep the architecture's frame.
+        entry: the model's entry in the catalogue; None for a built-in model.
     """
 
     name: str
@@ -172,11 +196,34 @@ class Model:
     licence: str = "Apache-2.0"
     npm_size: int | None = None
     checkpoint: Checkpoint | None = None
+    stretch: bool = False
+    encoder_side: int | None = None
+    entry: CatalogueEntry | None = None
+
+    @property
+    def encoder_frame(self) -> Frame:
+        """How an image becomes the input of this model's image encoder."""
+        return self.architecture.frame if self.encoder_side is None else LongestSide(self.encoder_side)
+
+    @property
+    def preprocessing(self) -> str:
+        """Version of everything that happens to an image before the encoder. It is a part of every embedding's key.
+
+        It is that of the architecture, unless the catalogue says how pixels are prepared. So two entries that prepare
+        pixels in different ways never share an embedding.
+        """
+        told: list[object] = ["minmax"] if self.stretch else []
+        if self.encoder_side is not None:
+            told += [self.encoder_side, *self.pixels.mean, *self.pixels.std]
+        if not told:
+            return self.architecture.preprocessing
+        return f"{self.architecture.preprocessing}-{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}"
 
     @property
     def weights_digest(self) -> str:
         """Lower-case hex SHA-256 that identifies these weights in keys and headers (64 characters)."""
         files = [file.sha256 for file in (self.encoder, self.decoder, self.checkpoint) if file is not None]
+        assert all(files), f"the files of {self.name} are not identified yet"
         return hashlib.sha256("\n".join([self.name, *files]).encode()).hexdigest()
 
     @property
@@ -335,13 +382,17 @@ REGISTRY: Mapping[str, Model] = MappingProxyType(
 )
 
 
-def find_model(name: str) -> Model:
+def find_model(name: str, models: Mapping[str, Model] = REGISTRY) -> Model:
     """Return the model called `name`.
 
+    Args:
+        models: the known models by name; by default those that are built in. `shared.weights.catalogue.known_models`
+            has those of the catalogue too.
+
     Raises:
-        ModelNotFound: this project does not know the model.
+        ModelNotFound: it is not one of them.
     """
     try:
-        return REGISTRY[name]
+        return models[name]
     except KeyError:
-        raise ModelNotFound(f"there is no model {name!r}; the known models are {', '.join(REGISTRY)}") from None
+        raise ModelNotFound(f"there is no model {name!r}; the known models are {', '.join(models)}") from None

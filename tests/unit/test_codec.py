@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from shared.contract.errors import DamagedEmbedding, EncodeFailed, InvalidPrompt, SamCacheError
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import SAM1, TensorDtype, TensorSpec
-from shared.tensors.embedding import embedding_as_file
 from shared.tensors.embedding import decode_embedding as decode_tensors
+from shared.tensors.embedding import embedding_as_file
 from shared.tensors.embedding import encode_embedding as encode_tensors
 from shared.tensors.envelope import ValueKind, seal, unseal
 from shared.tensors.logits import decode_logits, encode_logits

@@ -1,4 +1,4 @@
-"""Hands a checkpoint's mask decoder to API processes, which have no torch."""
+"""Hands a checkpoint's mask decoder to API processes without torch, as a decoder file."""
 
 from __future__ import annotations
 
@@ -25,11 +25,16 @@ def provide_decoder(model: Model, state: Mapping[str, Tensor], settings: Setting
     Raises:
         WeightsError: the folder is not writable.
     """
+    if is_provided(model, settings):
+        return
     path = decoder_path(model, settings)
-    try:
-        if read_decoder(path, model).model == model:
-            return
-    except WeightsError:
-        pass  # it is missing or damaged: write it
     write_decoder(path, model, {name: tensor.float().numpy() for name, tensor in state.items()})
     _log.info("the mask decoder of this checkpoint is in %s", path)
+
+
+def is_provided(model: Model, settings: Settings) -> bool:
+    """Return whether the decoder file of exactly this checkpoint is there, and whole."""
+    try:
+        return read_decoder(decoder_path(model, settings), model).model == model
+    except WeightsError:
+        return False  # it is missing or damaged

@@ -67,7 +67,7 @@ class TorchEncoder:
         Raises:
             torch.OutOfMemoryError: not even one image fits.
         """
-        frame = self._model.architecture.frame
+        frame = self._model.encoder_frame
         blank = np.zeros((frame.side, frame.side, 3), dtype=frame.pixels)
         started = time.perf_counter()
         for size in self._batches.sizes:

@@ -25,7 +25,7 @@ class Staging:
         """
         self._device = device
         pinned = device.type == "cuda"
-        frame = model.architecture.frame
+        frame = model.encoder_frame
         self._side = side = frame.side
         pixel = torch.from_numpy(np.empty(0, frame.pixels)).dtype
         self._pixels = torch.empty((batch, side, side, 3), dtype=pixel, pin_memory=pinned)
@@ -51,7 +51,7 @@ class Staging:
                 for.
 
         Returns:
-            (B, 3, side, side) float32 on the device, side being that of the model's frame.
+            (B, 3, side, side) float32 on the device, side being that of the model's `encoder_frame`.
         """
         frames = torch.zeros((len(images), 3, self._side, self._side), device=self._device)
         for image, pixels, frame in zip(images, self._pixels, frames, strict=False):

@@ -10,20 +10,27 @@ import torch
 from torch import Tensor
 
 from shared.contract.errors import WeightsError
+from shared.weights.catalogue import SAFETENSORS
+from shared.weights.safetensors import read_tensors
+from shared.weights.state_names import common_prefix
+
+WRAPPINGS = ("model", "state_dict", "model_state")
+"""Keys under which a state dict is saved: Meta's, torchvision's and detectron's, Lightning's, torch_em's."""
 
 
-def read_torch_file(path: Path, *, wrapped_in: str | None = None) -> dict[str, Tensor]:
-    """Return the state dict that `torch.save` wrote, on the CPU.
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the state dict in the file, on the CPU.
 
     Where the format allows it, the file is mapped into memory, not read. Then the tensors change if the file does.
 
     Args:
-        wrapped_in: the key of the state dict, if the file has it inside another dict. A file without this key is read
-            as a plain state dict.
+        path: `.safetensors`, or what `torch.save` wrote: a state dict, alone or under one of `WRAPPINGS` in a dict.
 
     Raises:
         WeightsError: the file is damaged, or holds more than tensors.
     """
+    if path.suffix == SAFETENSORS:
+        return {name: torch.from_numpy(array) for name, array in read_tensors(path).items()}
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
@@ -32,14 +39,36 @@ def read_torch_file(path: Path, *, wrapped_in: str | None = None) -> dict[str, T
             "it from its publisher again, or save its state_dict alone"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path} is damaged ({first_line(error)}): fetch it again") from error
-    if wrapped_in is not None and isinstance(state, dict) and isinstance(state.get(wrapped_in), dict):
-        state = state[wrapped_in]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} is no checkpoint: it must be a state_dict of tensors")
-    return state
+        raise WeightsError(f"{path} is damaged ({_first_line(error)}): fetch it again") from error
+    return _unwrapped(path, state)
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or the name of its class if it has none."""
+def without_prefix(state: dict[str, Tensor], anchor: str) -> dict[str, Tensor]:
+    """Return the state dict without the prefix that a training program put in front of all names, such as `module.`.
+
+    Args:
+        anchor: a name without prefix that the state dict must have.
+
+    Raises:
+        WeightsError: several names end in `anchor`.
+    """
+    prefix = common_prefix(state, anchor)
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _unwrapped(path: Path, state: object) -> dict[str, Tensor]:
+    """Return the state dict that a training program put into a dict together with other things."""
+    if isinstance(state, dict):
+        inner = [key for key in WRAPPINGS if isinstance(state.get(key), dict)]
+        if len(inner) > 1:
+            raise WeightsError(f"{path} has a state_dict in each of {' and '.join(inner)}: save one of them alone")
+        found = state[inner[0]] if inner else state
+        if found and all(isinstance(value, Tensor) for value in found.values()):
+            return dict(found)
+    raise WeightsError(
+        f"{path} is no checkpoint: it must be a state_dict of tensors, alone or as {' or '.join(WRAPPINGS)} of a dict"
+    )
+
+
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

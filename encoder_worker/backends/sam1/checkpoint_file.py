@@ -9,10 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encoder_worker.backends.on_torch.tensor_file import read_torch_file
+from encoder_worker.backends.on_torch.tensor_file import read_state, without_prefix
 from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
 from shared.contract.errors import WeightsError
 from shared.weights.decoder_file import PREFIXES
+
+ANCHOR = "mask_decoder.iou_token.weight"
+"""A name that every state dict of SAM has."""
 
 _WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """segment_anything's networks by the width of their image encoder."""
@@ -33,15 +36,22 @@ def read_checkpoint(path: Path, network: str, expected: Mapping[str, Tensor]) ->
     """The state dict in the file, on the CPU. Where the format allows it, the file is mapped into memory, not read.
 
     Args:
+        path: `.safetensors`, or what `torch.save` wrote: a state dict, alone or as `model`, `state_dict` or
+            `model_state` of a dict. Its names may have a prefix in common, such as `sam.`.
         network: the network that the file should have weights of.
-        expected: the state dict of that network; only its shapes matter.
+        expected: the state dict of that network, or the wanted part of it; only its shapes matter.
 
     Raises:
-        WeightsError: the file is damaged, holds more than tensors, or belongs to another model.
+        WeightsError: the file is damaged, holds more than tensors, belongs to another model, or has numbers that are
+            not finite.
     """
-    state = read_torch_file(path)
+    state = without_prefix(read_state(path), ANCHOR)
     _require_shapes(path, network, state, expected)
-    return {key: state[key] for key in expected}
+    found = {key: state[key] for key in expected}
+    for key, tensor in found.items():
+        if not bool(tensor.isfinite().all()):
+            raise WeightsError(f"{path} has damaged weights: {key} has numbers that are not finite")
+    return found
 
 
 def decoder_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -54,7 +64,8 @@ def _require_shapes(path: Path, name: str, state: Mapping[str, Tensor], expected
     actual = _WIDTHS.get(positions.shape[-1]) if positions is not None and positions.ndim else None
     if actual is not None and actual != name:
         raise WeightsError(
-            f"{path} is a checkpoint of {actual}, not of {name}: set SAM_MODEL={actual} or change the file"
+            f"{path} is a checkpoint of {actual}, not of {name}: set SAM_MODEL={actual} (in a catalogue: "
+            f"architecture = {actual!r}) or change the file"
         )
     for key, tensor in expected.items():
         if key not in state:

@@ -13,9 +13,12 @@ from encoder_worker.backends.on_torch.start import choose_place, ready_encoder
 from encoder_worker.backends.sam1.attention import fuse_attention
 from encoder_worker.backends.sam1.checkpoint_file import decoder_part, empty_sam, read_checkpoint
 from encoder_worker.backends.sam1.network import Network
+from shared.contract.errors import WeightsError
 from shared.contract.models import Model
 from shared.contract.settings import Settings
 from shared.weights.checkpoint import locate_checkpoint
+from shared.weights.decoder_file import is_handed_over
+from shared.weights.entry_files import naming_the_entry
 
 
 def load(model: Model, settings: Settings) -> TorchEncoder:
@@ -26,10 +29,9 @@ def load(model: Model, settings: Settings) -> TorchEncoder:
         WeightsError: the checkpoint is missing, damaged, of another model, or cannot be fetched.
     """
     place = choose_place(settings)
-    path, model = locate_checkpoint(model, settings)
-    sam = empty_sam(_network(model))
-    state = read_checkpoint(path, _network(model), sam.state_dict())
-    provide_decoder(model, decoder_part(state), settings)
+    model, sam, state = _read(model, settings)
+    if is_handed_over(model):
+        provide_decoder(model, decoder_part(state), settings)
     return ready_encoder(
         model, settings, place, lambda: Network(_on_device(sam.image_encoder, state, place.device), place.dtype)
     )
@@ -41,15 +43,21 @@ def export_decoder(model: Model, settings: Settings) -> Model:
     Raises:
         WeightsError: the checkpoint is missing, damaged, of another model, or cannot be fetched.
     """
-    path, model = locate_checkpoint(model, settings)
-    state = read_checkpoint(path, _network(model), empty_sam(_network(model)).state_dict())
+    model, _, state = _read(model, settings)
     provide_decoder(model, decoder_part(state), settings)
     return model
 
 
-def _network(model: Model) -> str:
+def _read(model: Model, settings: Settings) -> tuple[Model, Any, dict[str, Tensor]]:
+    """Return the model with the digest of its checkpoint, an empty network of its kind, and the weights for it."""
+    path, model = locate_checkpoint(model, settings)
     assert model.checkpoint is not None
-    return model.checkpoint.network
+    network = model.checkpoint.network
+    sam = empty_sam(network)
+    with naming_the_entry(model, "weights"):
+        if path.is_dir():
+            raise WeightsError(f"{path} is a folder: expected a .pth, .pt or .safetensors file of {network}")
+        return model, sam, read_checkpoint(path, network, sam.state_dict())
 
 
 def _on_device(image_encoder: Any, state: dict[str, Tensor], device: torch.device) -> Any:

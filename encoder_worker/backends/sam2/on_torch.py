@@ -15,6 +15,7 @@ from encoder_worker.backends.sam2.weights import decoder_part, read_weights
 from shared.contract.models import Model
 from shared.contract.settings import Settings
 from shared.weights.checkpoint import locate_checkpoint
+from shared.weights.entry_files import naming_the_entry
 
 
 def load(model: Model, settings: Settings) -> TorchEncoder:
@@ -49,7 +50,8 @@ def _read(model: Model, settings: Settings) -> tuple[Model, dict[str, Tensor], A
     assert model.checkpoint is not None
     network = model.checkpoint.network
     empty = empty_model(network)
-    return model, read_weights(path, network, empty.state_dict()), empty
+    with naming_the_entry(model, "weights"):
+        return model, read_weights(path, network, empty.state_dict()), empty
 
 
 def _on_device(model: Any, state: dict[str, Tensor], device: torch.device) -> Any:

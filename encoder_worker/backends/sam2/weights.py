@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from encoder_worker.backends.on_torch.tensor_file import first_line, read_torch_file
+from encoder_worker.backends.on_torch.tensor_file import read_state, without_prefix
 from encoder_worker.backends.sam2.names import DECODER, POSITIONS, TRACKER, meta_names
 from encoder_worker.backends.sam2.network import NETWORKS, Hiera, RepVit, configuration
 from shared.contract.errors import WeightsError
+from shared.weights.checkpoint import TRANSFORMERS_FILE
 
 _META_SIGN = ("image_encoder.", "sam_mask_decoder.")
 _TRANSFORMERS_SIGN = ("vision_encoder.", "mask_decoder.")
+_META_ANCHOR = "sam_mask_decoder.iou_token.weight"
+_TRANSFORMERS_ANCHOR = "mask_decoder.iou_token.weight"
 
 _MATTERS = {
     "vision_config.backbone_config": (
@@ -46,11 +47,12 @@ _MATTERS = {
 def read_weights(path: Path, network: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the network's state dict by transformers' names, on the CPU, of the dtypes of `expected`.
 
-    The file is safetensors, or what `torch.save` wrote: Meta's `{"model": state_dict}`, or a state dict alone. Its
-    names tell whether they are Meta's or transformers'. With transformers' names, a `config.json` beside the file must
-    be that of the network. Tensors may be mapped from the file: copy what is kept.
+    The names in the file tell whether they are Meta's or transformers'. With transformers' names, a `config.json`
+    beside the file must be that of the network. Tensors may be mapped from the file: copy what is kept.
 
     Args:
+        path: a folder that transformers saved, a `.safetensors` file, or what `torch.save` wrote, such as Meta's
+            `{"model": state_dict}`.
         network: the network that the file should have weights of, one of `NETWORKS`.
         expected: the state dict of that network by transformers' names; only shapes and dtypes matter.
 
@@ -58,7 +60,11 @@ def read_weights(path: Path, network: str, expected: Mapping[str, Tensor]) -> di
         WeightsError: the file is damaged, holds more than tensors, belongs to another network, or has a number that is
             not finite.
     """
-    state = _read(path)
+    if path.is_dir():
+        path /= TRANSFORMERS_FILE
+        if not path.is_file():
+            raise WeightsError(f"{path.parent} is a folder: expected {path.name} in it")
+    state = without_prefix(without_prefix(read_state(path), _META_ANCHOR), _TRANSFORMERS_ANCHOR)
     if all(any(name.startswith(sign) for name in state) for sign in _META_SIGN):
         sources = {name: meta_names(name) for name in expected}
     elif all(any(name.startswith(sign) for name in state) for sign in _TRANSFORMERS_SIGN):
@@ -90,15 +96,6 @@ def _decoder_part(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
             yield from zip(names, tensor.split(len(tensor) // len(names)) if len(names) > 1 else [tensor], strict=True)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix != ".safetensors":
-        return read_torch_file(path, wrapped_in="model")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} is damaged ({first_line(error)}): fetch it again") from error
-
-
 def _present(name: str, state: Mapping[str, Tensor]) -> str:
     """Return which name `name` has in a file with transformers' names. Some versions wrote `POSITIONS` only once."""
     if name in POSITIONS and name not in state:
@@ -111,7 +108,8 @@ def _check_network(path: Path, network: str, state: Mapping[str, Tensor]) -> Non
     actual = next((name for name, trunk in NETWORKS.items() if _has_trunk(state, trunk)), None)
     if actual is not None and actual != network:
         raise WeightsError(
-            f"{path} is a checkpoint of {actual}, not of {network}: set SAM_MODEL={actual} or change the file"
+            f"{path} is a checkpoint of {actual}, not of {network}: set SAM_MODEL={actual} (in a catalogue: "
+            f"architecture = {actual!r}) or change the file"
         )
 
 
@@ -171,7 +169,7 @@ def _check_configuration(path: Path, network: str) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read ({first_line(error)})") from error
+        raise WeightsError(f"{path} cannot be read: {error}") from error
     config = configuration(NETWORKS[network])
     for section, fields in _MATTERS.items():
         own, theirs = config, found

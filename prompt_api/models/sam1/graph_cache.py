@@ -72,7 +72,9 @@ class DecoderGraphs:
         return hashlib.sha256(records.encode()).hexdigest()[:32]
 
 
-def cached_graphs(read_weights: Callable[[], Weights], weights_digest: str, folder: Path) -> DecoderGraphs:
+def cached_graphs(
+    read_weights: Callable[[], Weights], weights_digest: str, folder: Path, *, bundled: Path | None = None
+) -> DecoderGraphs:
     """Return the graphs in `folder`, checked against their recorded digests. Build them if missing, stale or damaged.
 
     Safe for processes that start together: one builds, the others wait for it.
@@ -81,13 +83,19 @@ def cached_graphs(read_weights: Callable[[], Weights], weights_digest: str, fold
         read_weights: returns the weights; called only if the graphs must be built.
         weights_digest: digest of the weights, lower-case hex.
         folder: where the decoders of all models are kept.
+        bundled: a folder of built decoders that is looked at first and never written, or None.
 
     Raises:
         WeightsError: the weights cannot be read, or the folder cannot be written.
     """
-    home = folder / f"decoder-{weights_digest[:16]}-{_builder_version()}"
-    names = ("decoder", "image_side", "mask_side", "prompt_side", "first_prompt")
-    graphs = DecoderGraphs(*(home / f"{name}.onnx" for name in names))
+    name = f"decoder-{weights_digest[:16]}-{_builder_version()}"
+    if bundled is not None:
+        graphs = _graphs_in(bundled / name)
+        with explained_errors(bundled):
+            if _sound(graphs):
+                return graphs
+    home = folder / name
+    graphs = _graphs_in(home)
     with explained_errors(home):
         if not _sound(graphs):
             with fetch_lock(home):
@@ -98,6 +106,11 @@ def cached_graphs(read_weights: Callable[[], Weights], weights_digest: str, fold
         with suppress(OSError):  # a read-only folder is fine
             os.utime(home)
     return graphs
+
+
+def _graphs_in(home: Path) -> DecoderGraphs:
+    names = ("decoder", "image_side", "mask_side", "prompt_side", "first_prompt")
+    return DecoderGraphs(*(home / f"{name}.onnx" for name in names))
 
 
 def _builder_version() -> str:
