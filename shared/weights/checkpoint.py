@@ -25,10 +25,10 @@ def locate_checkpoint(model: Model, settings: Settings) -> tuple[Path, Model]:
     """Return the path of the model's checkpoint, and the model with the digest of that file.
 
     Every byte of the file is checked, which takes 1 to 3 s. A model of the catalogue has the file, or the folder, that
-    its entry names. For a built-in model: if `SAM_WEIGHTS_PATH` is set (for `SAM_MODEL`), it is the
-    file, or a folder that holds the file under its official name, or a folder that transformers saved. That file may be
-    any checkpoint of the architecture, such as a fine-tuned one. Otherwise the official checkpoint is used. It is in a folder with the model's name in
-    `SAM_BUNDLED_DIR` or `SAM_WEIGHTS_DIR`, and is downloaded into the latter once per machine.
+    its entry names. For a built-in model: if `SAM_WEIGHTS_PATH` is set (for `SAM_MODEL`), it is the file, or a folder
+    that holds the file under its official name, or a folder that transformers saved. That file may be any checkpoint of
+    the architecture, such as a fine-tuned one. Otherwise the official checkpoint is used. It is in a folder with the
+    model's name in `SAM_BUNDLED_DIR` or `SAM_WEIGHTS_DIR`, and is downloaded into the latter once per machine.
 
     Raises:
         WeightsError: the file is missing or wrong, or cannot be downloaded. The message says what to do.

@@ -1,7 +1,8 @@
 """A checkpoint's prompt encoder and mask decoder in one small file. The worker writes it and the API reads it.
 
 The file is a numpy `.npz` of 16 MB. It holds the float32 arrays under the names that Meta's own state_dict has
-(`mask_decoder.…`, for SAM 2 `sam_mask_decoder.…`), and names their model and checkpoint. It holds no code, can be read without torch, and has a checksum for each member.
+(`mask_decoder.…`, for SAM 2 `sam_mask_decoder.…`), and names their model and checkpoint. It holds no code, can be read
+without torch, and has a checksum for each member.
 
 The API reads a decoder without such a file if it is in a file that holds no code: ONNX or safetensors.
 """
