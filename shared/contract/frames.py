@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,14 +35,15 @@ class Frame(Protocol):
         """
         ...
 
-    def resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def resize(self, rgb: NDArray[np.uint8]) -> NDArray[Any]:
         """Resize the image to its size in the frame.
 
         Args:
             rgb: (H, W, 3) uint8.
 
         Returns:
-            (h, w, 3) uint8, with (h, w) = `inside((H, W))`.
+            (h, w, 3) on the scale of 0 to 255, with (h, w) = `inside((H, W))`: uint8, or float32 if the model's own
+            predictor does not round the resized pixels.
         """
         ...
 
@@ -100,3 +101,64 @@ class LongestSide:
         new_height, new_width = self.inside(original)
         scaled = np.asarray(points, dtype=np.float64) * np.array([new_width / width, new_height / height])
         return np.asarray(scaled, dtype=np.float32)
+
+
+_STRIP_PIXELS = 1 << 20
+"""Pixels that `Squash` turns into floats at once. This limits its memory for large images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Squash:
+    """SAM 2's frame: the image fills the whole square, so its aspect ratio is not kept and there is no padding.
+
+    Source: sam2.utils.transforms.SAM2Transforms.
+
+    Attributes:
+        side: length of each side of the frame, in pixels.
+    """
+
+    side: int
+
+    @property
+    def name(self) -> str:
+        return "squash"
+
+    def inside(self, original: Size) -> Size:  # noqa: ARG002 - of `Frame`
+        """Return (side, side), for every image."""
+        return self.side, self.side
+
+    def resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Resize bilinearly, with antialiasing, in float32: first each row, then each column.
+
+        Pillow's mode "F" computes the same as torchvision's resize of a float tensor. Rows do not depend on each
+        other, so the first step goes through the image in strips.
+
+        Returns:
+            (side, side, 3) float32, 0 to 255, not rounded.
+
+        Source: SAM2Transforms.__call__. It divides by 255 first, which is the same for a linear operation.
+        """
+        height, width = rgb.shape[:2]
+        rows = max(1, _STRIP_PIXELS // width)
+        result = np.empty((self.side, self.side, 3), dtype=np.float32)
+        for channel in range(3):
+            across = np.empty((height, self.side), dtype=np.float32)
+            for top in range(0, height, rows):
+                strip = rgb[top : top + rows, :, channel].astype(np.float32)
+                across[top : top + rows] = _resized(strip, self.side, len(strip))
+            result[:, :, channel] = _resized(across, self.side, self.side)
+        return result
+
+    def points(self, points: NDArray[np.float64], original: Size) -> NDArray[np.float32]:
+        """Scale x by side / width and y by side / height, in float32 and in the order of the source.
+
+        Source: SAM2Transforms.transform_coords.
+        """
+        height, width = original
+        unit = np.asarray(points, dtype=np.float32) / np.array([width, height], dtype=np.float32)
+        return np.asarray(unit * np.float32(self.side), dtype=np.float32)
+
+
+def _resized(channel: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Resize (H, W) float32 to (height, width), bilinearly and with antialiasing."""
+    return np.asarray(Image.fromarray(channel).resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from shared.contract.errors import ModelNotFound
-from shared.contract.frames import Frame, LongestSide
+from shared.contract.frames import Frame, LongestSide, Squash
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,10 @@ class Architecture:
 
 
 EMBEDDING = "embedding"
-"""Name of SAM's only tensor."""
+"""Name of SAM's only tensor, and of SAM 2's first."""
+
+HIGH_RES_S1, HIGH_RES_S0 = "high_res_s1", "high_res_s0"
+"""Names of SAM 2's features at an eighth and at a quarter of the frame's side."""
 
 SAM1 = Architecture(
     name="sam1",
@@ -64,6 +67,25 @@ SAM1 = Architecture(
     preprocessing="p1",
 )
 """The first Segment Anything. Source: segment_anything.build_sam."""
+
+SAM2 = Architecture(
+    name="sam2",
+    frame=Squash(1024),
+    tensors=(
+        TensorSpec(EMBEDDING, (1, 256, 64, 64)),
+        TensorSpec(HIGH_RES_S1, (1, 64, 128, 128)),
+        TensorSpec(HIGH_RES_S0, (1, 32, 256, 256)),
+    ),
+    low_res_side=256,
+    preprocessing="p1",
+)
+"""SAM 2, SAM 2.1 and EdgeTAM on single images.
+
+The embedding has the no-memory embedding added. The high-resolution features are what `conv_s1` and `conv_s0` of the
+mask decoder give: these convolutions belong to the image encoder's side.
+
+Source: sam2.sam2_image_predictor.SAM2ImagePredictor.set_image.
+"""
 
 IMAGENET = PixelStatistics(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 """Source: segment_anything.modeling.Sam."""
