@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from prompt_api.masks.axis import Axis
 from prompt_api.masks.runs import ColumnRuns, odd_ones
 
-CHUNK = 1 << 18
-"""Columns of cells computed at once. This limits the memory for masks that change everywhere."""
-
 TINIEST = np.float32(1e-20)
 """Values nearer to 0 count as 0, so that no product underflows and no value contradicts the sign of its inputs."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.masks.axis import Axis, resize_axis
-from prompt_api.masks.crossings import CHUNK, TINIEST, Cells, mix, mixed, resized_row, runs_of_cells
+from prompt_api.masks.crossings import TINIEST, Cells, mix, mixed, resized_row, runs_of_cells
 from prompt_api.masks.runs import ColumnRuns
 from shared.contract.geometry import Size
 from shared.contract.models import SAM1
@@ -29,6 +29,9 @@ _LOWER = np.array([0, 0, 0, 0, 1])
 _WEIGHT = np.array([1, 3, 5, 7, 1], dtype=np.float32) / np.float32(8)
 _SHIFT = 2
 _SAMPLES = len(_LOWER)
+
+_CHUNK = 1 << 18
+"""Columns of window cells computed at once. This limits the memory for masks that change everywhere."""
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -76,7 +79,7 @@ def _mixed_cells(padded: Floats, frame: Size, columns: Axis) -> Iterator[Cells]:
     across = padded.shape[1] - 2
     windows: Ints = np.flatnonzero(mixed(padded > 0, 3))
     per_window = STEP * STEP * int(np.diff(columns.first).max())
-    step = max(1, CHUNK // per_window)
+    step = max(1, _CHUNK // per_window)
     for start in range(0, len(windows), step):
         i, j = np.divmod(windows[start : start + step], across)
         samples = _window_samples(padded, i, j)

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.masks.axis import Axis, resize_axis
-from prompt_api.masks.crossings import CHUNK, TINIEST, Cells, mixed, resized_row, runs_of_cells
+from prompt_api.masks.crossings import TINIEST, Cells, mixed, resized_row, runs_of_cells
 from prompt_api.masks.runs import ColumnRuns
 from shared.contract.geometry import Size
 from shared.contract.models import SAM2
 
 SIDE = SAM2.low_res_side
+
+_CHUNK = 1 << 17
+"""Columns of cells computed at once. This limits the memory for masks that change everywhere."""
 
 Floats = NDArray[np.float32]
 
@@ -42,7 +45,7 @@ def mask_runs(logits: Floats, original: Size) -> ColumnRuns:
 def _mixed_cells(samples: Floats, columns: Axis) -> Iterator[Cells]:
     """Yield the cells that have corners of both signs."""
     cells = np.flatnonzero(mixed(samples > 0, 2))
-    step = max(1, CHUNK // int(np.diff(columns.first).max()))
+    step = max(1, _CHUNK // int(np.diff(columns.first).max()))
     flat = samples.reshape(-1)
     for start in range(0, len(cells), step):
         row, column = np.divmod(cells[start : start + step], SIDE)
