@@ -186,6 +186,7 @@ class FrameDescription(TypedDict):
 
     Attributes:
         name: how an image is resized to it. `longest_side`: the long side fills the frame, and zeros pad the rest.
+            `squash`: the image fills the frame, whatever its aspect ratio.
         side: width and height of the frame in pixels.
     """
 

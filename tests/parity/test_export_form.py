@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from prompt_api.models.sam1.export_form import in_export_form
-from prompt_api.models.sam1.graph_cache import DecoderGraphs
 from prompt_api.models.sam1.weights import read_export
+from prompt_api.models.two_way.graph_cache import DecoderGraphs
 from shared.contract.models import SAM1
 from tests.support.reference import Reference
 

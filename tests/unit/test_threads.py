@@ -34,7 +34,7 @@ KEPT_ALIVE = {
         ONE_TASK + "It waits for the end of the parent process: "
         "`tests/integration/test_local_stack.py::test_make_run_killed_outright_leaves_no_process`",
     ],
-    "prompt_api/models/sam1/onnx_decoder.py": [
+    "prompt_api/models/two_way/onnx_decoder.py": [
         POOL + "The request that asked gets the error.",
         POOL + "It prepares images ahead of their next prompt, which prepares what is not ready.",
     ],

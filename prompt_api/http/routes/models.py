@@ -15,7 +15,7 @@ from prompt_api.models.browser_runtime import RUNTIME
 from prompt_api.models.sam1.export_form import in_export_form
 from prompt_api.wire.answers import BrowserDecoder, ModelDescription
 from shared.contract.errors import ModelNotFound
-from shared.contract.models import Model, StoredAs
+from shared.contract.models import SAM1, Model, StoredAs
 
 blueprint = Blueprint("models", __name__, url_prefix="/v1/models")
 
@@ -38,6 +38,8 @@ def decoder(name: str) -> Response:
     if path is None:
         raise ModelNotFound(f"model {name!r} has no decoder graph to download")
     form = parameters.decoder_form()
+    if form is DecoderForm.META and model.architecture != SAM1:
+        raise ModelNotFound(f"model {name!r} has no decoder graph in the form of segment_anything's export")
     # The graph never changes while its weights do not, so the digest of the weights is its strong ETag.
     etag = model.weights_digest[:32]
     content: Path | BytesIO = path

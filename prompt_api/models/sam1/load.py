@@ -6,15 +6,17 @@ from collections.abc import Callable
 from functools import partial
 
 from prompt_api.models.interface import LoadedDecoder, SplitDecoder
+from prompt_api.models.sam1.decoder import Sam1Decoder
 from prompt_api.models.sam1.entry_weights import read_entry
-from prompt_api.models.sam1.graph_cache import cached_graphs
-from prompt_api.models.sam1.onnx_decoder import OnnxDecoder
-from prompt_api.models.sam1.weights import Weights, checked, read_export
+from prompt_api.models.sam1.network import NETWORK
+from prompt_api.models.sam1.weights import checked, read_export
+from prompt_api.models.two_way.graph_cache import cached_graphs
+from prompt_api.models.two_way.handed_over import handed_over
+from prompt_api.models.two_way.weights import Weights
 from shared.contract.errors import WeightsError
 from shared.contract.models import Model
 from shared.contract.settings import Settings
-from shared.host.cores import usable_cores
-from shared.weights.decoder_file import decoder_path, is_handed_over, read_decoder
+from shared.weights.decoder_file import is_handed_over
 from shared.weights.entry_files import decoder_of, identified, naming_the_entry
 from shared.weights.locate import locate_weights
 
@@ -27,10 +29,10 @@ def load(model: Model, settings: Settings) -> LoadedDecoder:
     """
     model, read_weights = _source(model, settings)
     # Weights are read only to build graphs: a machine that has the graphs of a built-in model needs no weights.
-    graphs = cached_graphs(read_weights, model.weights_digest, settings.weights_folder, bundled=settings.bundled_folder)
-    threads = settings.decoder_threads
-    cores = max(threads, usable_cores())
-    decoder = OnnxDecoder(graphs, weights_digest=model.weights_digest, threads=threads, cores=cores)
+    graphs = cached_graphs(
+        NETWORK, read_weights, model.weights_digest, settings.weights_folder, bundled=settings.bundled_folder
+    )
+    decoder = Sam1Decoder.for_process(graphs, model, settings)
     return LoadedDecoder(model, decoder, graphs.unsplit, SplitDecoder(graphs.split_digest, graphs.split))
 
 
@@ -48,21 +50,10 @@ def _source(model: Model, settings: Settings) -> tuple[Model, Callable[[], Weigh
 
 def _handed_over(model: Model, settings: Settings) -> tuple[Model, Callable[[], Weights]]:
     """Return what `_source` does, from the file that a worker makes of a checkpoint."""
-    path = decoder_path(model, settings)
-    if model.entry is None:
-        file = read_decoder(path, model)
-        return file.model, lambda: checked(file.arrays)
-    key, source = decoder_of(model)
-    model = identified(model)
-    with naming_the_entry(model, key):
-        file = read_decoder(path, model)
-        if file.model != model:
-            raise WeightsError(
-                f"{path} was made of another file than {source}: start a worker of {model.name} to make it again"
-            )
+    file = handed_over(model, settings)
 
     def read_weights() -> Weights:
-        with naming_the_entry(model, key):
+        with naming_the_entry(file.model, "weights" if model.entry is None else decoder_of(model)[0]):
             return checked(file.arrays)
 
-    return model, read_weights
+    return file.model, read_weights

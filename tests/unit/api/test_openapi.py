@@ -21,7 +21,8 @@ from pycocotools import mask as coco
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from prompt_api.models.sam1.unsplit import build_unsplit
+from prompt_api.models.sam1.network import NETWORK
+from prompt_api.models.two_way.unsplit import build_unsplit
 from prompt_api.openapi import label_studio, samples
 from prompt_api.openapi.document import build
 from prompt_api.openapi.refusals import FRAMEWORK
@@ -302,7 +303,7 @@ def test_the_decoder_comes_in_the_form_of_metas_export(
     world: World, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     graph = tmp_path / "decoder.onnx"
-    graph.write_bytes(build_unsplit(random_weights()).SerializeToString())
+    graph.write_bytes(build_unsplit(NETWORK, random_weights()).SerializeToString())
     monkeypatch.setitem(world.services.decoder_files, "fake", graph)  # type: ignore[arg-type]
     url = "/v1/models/fake/decoder.onnx"
     plain, meta = (world.client.get(url, query_string={"form": form}, buffered=True) for form in ("plain", "meta"))

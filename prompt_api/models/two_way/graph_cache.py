@@ -14,9 +14,10 @@ from pathlib import Path
 import onnx
 
 from prompt_api.models.onnx.shared_constants import share_constants
-from prompt_api.models.sam1 import image_side, mask_side, prompt_side, unsplit
-from prompt_api.models.sam1.folding import Folded
-from prompt_api.models.sam1.weights import Weights
+from prompt_api.models.two_way import image_side, mask_side, prompt_side, unsplit
+from prompt_api.models.two_way.folding import Folded
+from prompt_api.models.two_way.network import Network
+from prompt_api.models.two_way.weights import Weights
 from shared.contract.errors import WeightsError
 from shared.host.atomic_file import replacing
 from shared.weights.fetch import explained_errors, fetch_lock, sha256_of
@@ -24,18 +25,21 @@ from shared.weights.fetch import explained_errors, fetch_lock, sha256_of
 BUILDERS = (
     "onnx/graph",
     "onnx/shared_constants",
-    "sam1/folding",
-    "sam1/image_side",
-    "sam1/image_source",
-    "sam1/image_update",
-    "sam1/mask_side",
-    "sam1/prompt_side",
-    "sam1/prompt_tokens",
-    "sam1/token_side",
-    "sam1/unsplit",
-    "sam1/weights",
+    "two_way/folding",
+    "two_way/image_side",
+    "two_way/image_source",
+    "two_way/image_update",
+    "two_way/mask_side",
+    "two_way/network",
+    "two_way/prompt_side",
+    "two_way/prompt_tokens",
+    "two_way/token_side",
+    "two_way/unsplit",
+    "two_way/weights",
 )
-"""The modules of `prompt_api/models` that decide what a graph is. A change in one makes the kept graphs stale."""
+"""The modules of `prompt_api/models` that decide what a graph is, beside `network` and `weights` of its architecture.
+
+A change in one makes the kept graphs stale."""
 
 _KEPT = 2
 """How many decoders of the same weights are kept: this version's, and the last one used before it, for a rollback."""
@@ -73,13 +77,19 @@ class DecoderGraphs:
 
 
 def cached_graphs(
-    read_weights: Callable[[], Weights], weights_digest: str, folder: Path, *, bundled: Path | None = None
+    network: Network,
+    read_weights: Callable[[], Weights],
+    weights_digest: str,
+    folder: Path,
+    *,
+    bundled: Path | None = None,
 ) -> DecoderGraphs:
     """Return the graphs in `folder`, checked against their recorded digests. Build them if missing, stale or damaged.
 
     Safe for processes that start together: one builds, the others wait for it.
 
     Args:
+        network: the form of the decoder.
         read_weights: returns the weights; called only if the graphs must be built.
         weights_digest: digest of the weights, lower-case hex.
         folder: where the decoders of all models are kept.
@@ -88,7 +98,7 @@ def cached_graphs(
     Raises:
         WeightsError: the weights cannot be read, or the folder cannot be written.
     """
-    name = f"decoder-{weights_digest[:16]}-{_builder_version()}"
+    name = f"decoder-{weights_digest[:16]}-{_builder_version(network)}"
     if bundled is not None:
         graphs = _graphs_in(bundled / name)
         with explained_errors(bundled):
@@ -101,7 +111,7 @@ def cached_graphs(
             with fetch_lock(home):
                 if not _sound(graphs):  # another process may have built them while this one waited
                     _log.info("building the mask decoder in %s", home)
-                    _build(read_weights(), graphs)
+                    _build(network, read_weights(), graphs)
             _prune(home)
         with suppress(OSError):  # a read-only folder is fine
             os.utime(home)
@@ -113,22 +123,23 @@ def _graphs_in(home: Path) -> DecoderGraphs:
     return DecoderGraphs(*(home / f"{name}.onnx" for name in names))
 
 
-def _builder_version() -> str:
+def _builder_version(network: Network) -> str:
     digest = hashlib.sha256(onnx.__version__.encode())
     models = Path(__file__).resolve().parents[1]
-    for name in BUILDERS:
+    own = [f"{network.architecture.name}/{name}" for name in ("network", "weights")]
+    for name in (*BUILDERS, *own):
         digest.update((models / f"{name}.py").read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _build(weights: Weights, graphs: DecoderGraphs) -> None:
-    folded = Folded(weights)
+def _build(network: Network, weights: Weights, graphs: DecoderGraphs) -> None:
+    folded = Folded(network, weights)
     graphs.unsplit.parent.mkdir(parents=True, exist_ok=True)
     own = prompt_side.build_prompt_side(folded).SerializeToString()
     first = prompt_side.build_first_prompt(folded)
     share_constants(first, own, graphs.prompt_side.name)
     for path, content in (
-        (graphs.unsplit, unsplit.build_unsplit(weights).SerializeToString()),
+        (graphs.unsplit, unsplit.build_unsplit(network, weights).SerializeToString()),
         (graphs.image_side, image_side.build_image_side(folded).SerializeToString()),
         (graphs.mask_side, mask_side.build_mask_side(folded).SerializeToString()),
         (graphs.prompt_side, own),
