@@ -76,7 +76,7 @@ def _explained_imports(model: Model) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         missing = error.name or "a module"
-        extra = "worker" if missing == "onnxruntime" else "torch"
+        extra = "worker" if missing == "onnxruntime" else "sam2" if model.architecture.name == "sam2" else "torch"
         raise ConfigurationError(
             f"{model.name} needs {missing}, which is not installed: pip install '.[{extra}]' in the project's folder"
         ) from error

@@ -89,7 +89,7 @@ SAM2 = Architecture(
     tensors=(
         TensorSpec(EMBEDDING, (1, 256, 64, 64)),
         TensorSpec(HIGH_RES_S1, (1, 64, 128, 128), stored="int8"),
-        TensorSpec(HIGH_RES_S0, (1, 32, 256, 256), stored="int8"),
+        TensorSpec(HIGH_RES_S0, (1, 32, 256, 256)),
     ),
     low_res_side=256,
     preprocessing="p1",

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SERVING = ("api", "worker", "local", "torch", "tracing")
+SERVING = ("api", "worker", "local", "torch", "sam2", "tracing")
 """Extras that bring what serves; the others bring what tests."""
 
 

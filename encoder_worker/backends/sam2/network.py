@@ -79,6 +79,8 @@ def configuration(trunk: Hiera | RepVit) -> Any:
 
     widths = [trunk.width << stage for stage in range(_STAGES)]
     if isinstance(trunk, RepVit):
+        import timm  # noqa: F401, PLC0415  # transformers would not say which module is missing
+
         features = {"in_chans": 3, "features_only": True, "out_indices": list(range(_STAGES))}
         backbone = TimmWrapperConfig(architecture=trunk.name, model_args=features)
         return EdgeTamConfig(
