@@ -112,11 +112,11 @@ class Settings:
     )
     encode_batch: int = _setting(0, "most images encoded at once; 0: 4 on a GPU, 1 on a CPU", least=0, most=64)
     torch_dtype: str = _setting(
-        "auto", "precision of the ViT models (`auto`: bfloat16 on a GPU)", choices=("auto", "float32", "bfloat16")
+        "auto", "precision of the models on torch (`auto`: bfloat16 on a GPU)", choices=("auto", "float32", "bfloat16")
     )
     torch_compile: str = _setting(
         "off",
-        "how the ViT models are compiled; anything but `off` takes minutes at each start",
+        "how the models on torch are compiled; anything but `off` takes minutes at each start",
         choices=("off", "default", "max-autotune"),
     )
     encoder_threads: int = _setting(
