@@ -28,6 +28,9 @@ from shared.observe.tracing import carried
 from shared.store.interface import Store
 from shared.tensors.embedding import Tensors, encode_embedding
 
+_RESIZING = 2
+"""Times that the resized pixels are in memory while they are made. For small images this is the larger part."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -147,12 +150,14 @@ class EncodeImage:
     def _frame(self, data: bytes, stages: Stages) -> tuple[NDArray[Any], Size]:
         """The resized image, and the (height, width) it had before. The full-size pixels are freed on return."""
         model = self.encoder.model
-        with self.room.held(decoding_bytes(data)):
+        frame_of = model.encoder_frame
+        resizing = _RESIZING * 3 * frame_of.side**2 * frame_of.pixels.itemsize
+        with self.room.held(decoding_bytes(data) + resizing):
             rgb = decode_image(data, max_pixels=self.max_pixels)
             stages.lap("decode")
             if model.stretch:
                 rgb = stretched(rgb)
-            frame = model.encoder_frame.resize(rgb)
+            frame = frame_of.resize(rgb)
             stages.lap("resize")
             original = (rgb.shape[0], rgb.shape[1])
             del rgb  # before the next image gets its room

@@ -194,7 +194,7 @@ def _positions(backbone: Any, side: int) -> Tensor:
     The part for the whole image is stretched, the part for a window is repeated.
     Source: sam2.modeling.backbones.hieradet.Hiera; Bolya et al., "Window Attention is Bugged".
     """
-    window = backbone.pos_embed_window.detach()
-    whole = functional.interpolate(backbone.pos_embed.detach(), size=(side, side), mode="bicubic")
+    window: Tensor = backbone.pos_embed_window.detach()
+    whole: Tensor = functional.interpolate(backbone.pos_embed.detach(), size=(side, side), mode="bicubic")
     repeats = side // window.shape[-1]
-    return (whole + window.tile(1, 1, repeats, repeats)).permute(0, 2, 3, 1)
+    return (whole + window.tile((1, 1, repeats, repeats))).permute(0, 2, 3, 1)

@@ -93,7 +93,7 @@ def _decoder_part(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in state.items():
         if name.startswith(DECODER):
             names = meta_names(name)
-            yield from zip(names, tensor.split(len(tensor) // len(names)) if len(names) > 1 else [tensor], strict=True)
+            yield from zip(names, tensor.chunk(len(names)), strict=True)
 
 
 def _present(name: str, state: Mapping[str, Tensor]) -> str:
