@@ -54,7 +54,10 @@ def runs_of_cells(rows: Axis, columns: Axis, top: Floats, bottom: Floats, cells:
     changes.append(np.flatnonzero(top > 0) * places)
     changes.append(np.flatnonzero(bottom > 0) * places + height)
 
-    x, y = np.divmod(odd_ones(np.sort(np.concatenate(changes))), places)
+    ordered = np.concatenate(changes)
+    del changes  # a mask that changes everywhere has a million of them
+    ordered.sort()
+    x, y = np.divmod(odd_ones(ordered), places)
     return ColumnRuns((height, width), x[::2], y[::2], y[1::2])
 
 
