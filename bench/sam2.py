@@ -1,17 +1,19 @@
 """(h): SAM 2's prompts over HTTP, against Meta's `SAM2ImagePredictor.predict` in this process.
 
-Both have the same random weights and the same random embedding. It runs only where `sam2` is installed, see
-`tests/parity/record_sam2.py`.
+Both have the same random weights and the same random embedding. It runs only where `sam2` is installed
+(`tests/parity/record_sam2.py` says how), and what a worker of SAM 2 needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import torch
 
 from bench.clicks import Clicks
 from bench.latency import WARM_UP
@@ -26,9 +28,9 @@ from shared.contract.models import SAM2, Model, find_model
 from shared.redis.connections import request_client
 from shared.store.redis_store import RedisStore
 from shared.tensors.embedding import encode_embedding
-from shared.weights.decoder_file import decoder_path, write_decoder
+from shared.weights.fetch import sha256_of
 from tests.support.reference import Click
-from tests.support.sam2_material import drawn_tensors, drawn_weights
+from tests.support.sam2_material import drawn_tensors
 from tests.support.sam2_recorded import Image
 
 MODEL = "sam2.1_tiny"
@@ -47,23 +49,23 @@ def over_http(material: Material) -> Section:
     photo = material.photos[0].resized(STANDARD)
     image = Image(photo.size, seed=0)
     with ExitStack() as stack:
-        weights = stack.enter_context(TemporaryDirectory())
-        model = find_model(MODEL).with_checkpoint("0" * 64)
-        settings = replace(material.settings, weights_dir=weights)
-        write_decoder(decoder_path(model, settings), model, drawn_weights(meta.WEIGHTS_SEED))
-        own = {"model": MODEL, "weights_dir": weights, "decoder_threads": 1}
-        api = stack.enter_context(material.service.api(own, on=[material.api_core]))
-        stack.enter_context(threads(1))
-        connection = api.connect()
-        image_id = connection.upload(photo.jpeg)
-        _store(material.service.valkey_url, model, image_id, image)
         predictor = meta.predictor()
         meta.preset(predictor, image)
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        checkpoint = folder / "drawn.pt"
+        torch.save({"model": predictor.model.state_dict()}, checkpoint)
+        own = {"model": MODEL, "weights_path": checkpoint, "weights_dir": folder, "decoder_threads": 1}
+        api = stack.enter_context(material.service.api(own, on=[material.api_core]))
+        connection = api.connect()
+        image_id = connection.upload(photo.jpeg)
+        model = find_model(MODEL).with_checkpoint(sha256_of(checkpoint))
+        _store(material.service.valkey_url, model, image_id, image)
 
         def predict(click: Click) -> None:
             predictor.predict(click.points, click.labels, multimask_output=True)
 
-        taken = _both(connection, image_id, predict, material.plan.http_rounds)
+        with threads(1):
+            taken = _both(connection, image_id, predict, material.plan.http_rounds)
     return Section(
         "h",
         "SAM 2 over HTTP, against SAM2ImagePredictor in process",
@@ -89,7 +91,7 @@ def _both(
     return in_turns(sides, [clicks.point() for _ in range(WARM_UP + rounds)], warm_up=WARM_UP)
 
 
-def _row(taken: dict[str, Milliseconds]) -> Row:
+def _row(taken: Mapping[str, Milliseconds]) -> Row:
     http = {f"p{percent}": percentile(taken["http"], percent) for percent in (50, 95, 99)}
     reference = median(taken["predict"])
     numbers = {**http, "SAM2ImagePredictor": reference, "ratio": ratio(reference, http["p50"])}

@@ -65,4 +65,4 @@ def _smooth(random: np.random.RandomState, shape: tuple[int, ...], detail: int) 
 def _resize(inputs: int, outputs: int) -> NDArray[np.float64]:
     """Return the (outputs, inputs) matrix of a linear resize that keeps the first and the last number."""
     places = np.linspace(0, inputs - 1, outputs)
-    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(inputs)))
+    return np.asarray(np.maximum(0, 1 - np.abs(places[:, None] - np.arange(inputs))), np.float64)

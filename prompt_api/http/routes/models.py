@@ -38,7 +38,7 @@ def decoder(name: str) -> Response:
     if path is None:
         raise ModelNotFound(f"model {name!r} has no decoder graph to download")
     form = parameters.decoder_form()
-    if form is DecoderForm.META and model.architecture != SAM1:
+    if form is DecoderForm.META and model.architecture.frame != SAM1.frame:
         raise ModelNotFound(f"model {name!r} has no decoder graph in the form of segment_anything's export")
     # The graph never changes while its weights do not, so the digest of the weights is its strong ETag.
     etag = model.weights_digest[:32]

@@ -49,7 +49,8 @@ class Folded:
         second_shift: (256,) centred constant of the second sum.
         gains, shifts: (256,) each, of the norm after each sum.
         upscale: (256, 256), the first upscaling. Its columns are the four sub-pixels (dy, dx) of 64 channels each.
-        upscale_shift: (256,) what the constants add after this upscaling.
+        upscale_shift: (256,) what the constants add after this upscaling. If the image has high-resolution features,
+            the upscaling's bias is not in it.
     """
 
     def __init__(self, network: Network, weights: Weights) -> None:
@@ -68,8 +69,9 @@ class Folded:
 
         kernel = self.array("mask_decoder.output_upscaling.0.weight")
         self.upscale = kernel.transpose(0, 2, 3, 1).reshape(WIDTH, WIDTH)
-        bias = np.tile(self.array("mask_decoder.output_upscaling.0.bias"), 4)
-        self.upscale_shift = self.shifts[1] @ self.upscale + bias
+        self.upscale_shift = self.shifts[1] @ self.upscale
+        if not network.high_res:
+            self.upscale_shift += np.tile(self.array("mask_decoder.output_upscaling.0.bias"), 4)
 
     def array(self, name: str) -> Array:
         return self.weights[name].astype(np.float64)

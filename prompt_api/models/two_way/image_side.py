@@ -101,23 +101,27 @@ def image_details(graph: Graph, folded: Folded) -> dict[str, str]:
     It returns nothing if the network has no such features.
 
     `details_s1` (P, 256): for each place, its 2 x 2 sub-pixels (y, x) with 64 channels each. `details_s0` (4 * P, 128):
-    for each sub-pixel of these, its 2 x 2 sub-pixels with 32 channels each, and the bias of the second upscaling added.
+    for each sub-pixel of these, its 2 x 2 sub-pixels with 32 channels each. They contain the constants of the
+    upscaling that they are added to.
     """
     network = folded.network
     details = {}
-    for spec in network.high_res:
+    for spec, layer in zip(network.high_res, (0, 3), strict=False):
         _, channels, rows, columns = spec.shape
         steps = (rows // network.grid).bit_length() - 1
         flat = graph.reshape(graph.input(spec.name, spec.shape), channels, rows * columns)
-        pixels = graph.op("Transpose", flat, perm=[1, 0])
-        if spec.name == HIGH_RES_S0:
-            pixels = graph.op("Add", pixels, graph.floats(folded.array("mask_decoder.output_upscaling.3.bias")))
+        bias = graph.floats(folded.array(f"mask_decoder.output_upscaling.{layer}.bias"))
+        # The sum keeps the runtime from joining both transposes to one, which takes five times as long.
+        pixels = graph.op("Add", graph.op("Transpose", flat, perm=[1, 0]), bias)
         halves = [2] * steps
         split = graph.reshape(pixels, network.grid, *halves, network.grid, *halves, channels)
         # From (place, halves) of y, then of x, to the place, then the halves of y and x in turns.
         axes = [axis + offset for axis in range(1 + steps) for offset in (0, 1 + steps)]
         ordered = graph.op("Transpose", split, perm=[*axes, 2 * (1 + steps)])
         details[DETAILS[spec.name]] = graph.reshape(ordered, *details_shapes(network)[DETAILS[spec.name]])
+    if details:
+        name = DETAILS[HIGH_RES_S1]
+        details[name] = graph.op("Add", details[name], graph.floats(folded.upscale_shift))
     return details
 
 

@@ -193,21 +193,19 @@ class _PromptSide:
         """Return the image's channels, upscaled twice: (16 * places, 32)."""
         graph, folded, grid = self._graph, self._folded, self._network.grid
         details = self._source.details()
-        ones = graph.floats(np.ones((1, self._places)))
-        rows = graph.op("Concat", graph.op("Mul", second.rows, second.scale), ones, axis=0)
-        constant = graph.floats(folded.upscale_shift[None])
-        columns = graph.op("Concat", second.columns[-1], constant, axis=0)
-        update = graph.op("FusedMatMul", cropped(graph, rows, area, grid), columns, domain=FUSED, transA=1)
+        rows, columns = graph.op("Mul", second.rows, second.scale), second.columns[-1]
+        if not details:  # otherwise they contain the constants
+            rows = graph.op("Concat", rows, graph.floats(np.ones((1, self._places))), axis=0)
+            columns = graph.op("Concat", columns, graph.floats(folded.upscale_shift[None]), axis=0)
         scale = cropped(graph, graph.op("Mul", first.scale, second.scale), area, grid)
         image = graph.op("Mul", self._source.upscaled(area), graph.reshape(scale, -1, 1))
-        value = graph.op("Add", update, image)
         if details:
-            value = graph.op("Add", value, details[DETAILS[HIGH_RES_S1]])
-        value = graph.reshape(value, -1, 64)
+            image = graph.op("Add", image, details[DETAILS[HIGH_RES_S1]])
+        value = graph.reshape(graph.op("Gemm", cropped(graph, rows, area, grid), columns, image, transA=1), -1, 64)
         value = layer_norm(graph, folded.weights, "mask_decoder.output_upscaling.1", value, epsilon=1e-6)
         value = graph.op("Gelu", value, domain=FUSED)
         kernel = graph.floats(self._second_upscaling())
-        if details:  # they contain the bias
+        if details:
             value = graph.op("Gemm", value, kernel, details[DETAILS[HIGH_RES_S0]])
             return graph.reshape(graph.op("Gelu", value, domain=FUSED), -1, 32)
         value = graph.op("MatMul", value, kernel)
