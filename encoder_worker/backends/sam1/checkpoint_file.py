@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from shared.weights.catalogue import SAFETENSORS
 from shared.weights.decoder_file import PREFIXES
 from shared.weights.safetensors import read_tensors
 from shared.weights.state_names import common_prefix
+from shared.weights.transformers_names import WEIGHTS_FILE, in_own_names
 
 WRAPPINGS = ("model", "state_dict", "model_state")
 """Keys under which training programs save a state dict: torchvision's and detectron's, Lightning's, torch_em's."""
@@ -44,7 +46,8 @@ def read_checkpoint(path: Path, network: str, expected: Mapping[str, Tensor]) ->
 
     Args:
         path: `.safetensors`, or what `torch.save` wrote: a state dict, alone or as `model`, `state_dict` or
-            `model_state` of a dict. Its names may have a prefix in common, such as `sam.`.
+            `model_state` of a dict; or a folder in transformers' form. The names are segment_anything's or those of
+            transformers, and may have a prefix in common, such as `sam.`.
         network: the network that the file should have weights of.
         expected: the state dict of that network, or the wanted part of it; only its shapes matter.
 
@@ -52,13 +55,34 @@ def read_checkpoint(path: Path, network: str, expected: Mapping[str, Tensor]) ->
         WeightsError: the file is damaged, holds more than tensors, belongs to another model, or has numbers that are
             not finite.
     """
+    if path.is_dir():
+        path = _in_folder(path)
     state = _without_prefix(_safetensors(path) if path.suffix == SAFETENSORS else _unpickled(path))
+    state = in_own_names(state)
     _require_shapes(path, network, state, expected)
     found = {key: state[key] for key in expected}
     for key, tensor in found.items():
         if not bool(tensor.isfinite().all()):
             raise WeightsError(f"{path} has damaged weights: {key} has numbers that are not finite")
     return found
+
+
+def _in_folder(folder: Path) -> Path:
+    """Return the file of weights in a folder in transformers' form, which must be one of SAM.
+
+    Raises:
+        WeightsError: it is not.
+    """
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        raise WeightsError(f"{folder} is a folder: expected {WEIGHTS_FILE} in it, as transformers saves it")
+    try:
+        kind = json.loads((folder / "config.json").read_bytes())["model_type"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        kind = None
+    if kind != "sam":
+        raise WeightsError(f"{folder} must have a config.json of model_type 'sam', not {str(kind)[:50]!r}")
+    return path
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
