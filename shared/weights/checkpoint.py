@@ -11,12 +11,10 @@ from shared.contract.settings import Settings
 from shared.weights.download import download
 from shared.weights.entry_files import identified
 from shared.weights.fetch import explained_errors, fetch_lock, sha256_of
+from shared.weights.transformers_names import WEIGHTS_FILE
 
 _LOCK_TIMEOUT = 7200.0
 """Seconds to wait for another process that downloads the same checkpoint: up to 2.6 GB over a slow line."""
-
-TRANSFORMERS_FILE = "model.safetensors"
-"""The weights in a folder that transformers saved."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +68,8 @@ def _download(model: Model, checkpoint: Checkpoint, path: Path) -> None:
 def _explicit(model: Model, given: Path, name: str) -> tuple[Path, Model]:
     with explained_errors(given.parent):
         path = given / name if given.is_dir() else given
-        if not path.is_file() and (given / TRANSFORMERS_FILE).is_file():
-            path = given / TRANSFORMERS_FILE
+        if not path.is_file() and (given / WEIGHTS_FILE).is_file():
+            path = given / WEIGHTS_FILE
         if not path.is_file():
             raise WeightsError(
                 f"SAM_WEIGHTS_PATH: {path} is missing; put the checkpoint of {model.name} there, or unset it to have "

@@ -140,10 +140,12 @@ def test_a_checkpoint_of_another_architecture_is_named(checkpoint: Path, tmp_pat
         export_decoder(catalogue_model("cells", path), Settings(weights_dir=str(tmp_path / "cache")))
 
 
-def test_a_folder_is_no_checkpoint_of_these_architectures(tmp_path: Path) -> None:
+def test_an_empty_folder_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "form").mkdir()
     path = write_catalogue(tmp_path, cells={"architecture": "vit_b", "weights": "form"})
-    with pytest.raises(WeightsError, match=r"models\.cells, weights: .*form is a folder: expected a \.pth, \.pt or"):
+    with pytest.raises(
+        WeightsError, match=r"models\.cells, weights: .*form is a folder: expected model\.safetensors in it"
+    ):
         load_encoder(catalogue_model("cells", path), Settings(device="cpu"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from encoder_worker.backends.on_torch.tensor_file import read_state, without_pre
 from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
 from shared.contract.errors import WeightsError
 from shared.weights.decoder_file import PREFIXES
+from shared.weights.transformers_names import WEIGHTS_FILE, in_own_names
 
 ANCHOR = "mask_decoder.iou_token.weight"
 """A name that every state dict of SAM has."""
@@ -37,7 +39,8 @@ def read_checkpoint(path: Path, network: str, expected: Mapping[str, Tensor]) ->
 
     Args:
         path: `.safetensors`, or what `torch.save` wrote: a state dict, alone or as `model`, `state_dict` or
-            `model_state` of a dict. Its names may have a prefix in common, such as `sam.`.
+            `model_state` of a dict; or a folder in transformers' form. The names are segment_anything's or those of
+            transformers, and may have a prefix in common, such as `sam.`.
         network: the network that the file should have weights of.
         expected: the state dict of that network, or the wanted part of it; only its shapes matter.
 
@@ -45,7 +48,9 @@ def read_checkpoint(path: Path, network: str, expected: Mapping[str, Tensor]) ->
         WeightsError: the file is damaged, holds more than tensors, belongs to another model, or has numbers that are
             not finite.
     """
-    state = without_prefix(read_state(path), ANCHOR)
+    if path.is_dir():
+        path = _in_folder(path)
+    state = in_own_names(without_prefix(read_state(path), ANCHOR))
     _require_shapes(path, network, state, expected)
     found = {key: state[key] for key in expected}
     for key, tensor in found.items():
@@ -57,6 +62,24 @@ def read_checkpoint(path: Path, network: str, expected: Mapping[str, Tensor]) ->
 def decoder_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The part of a checkpoint that goes into the decoder file."""
     return {key: value for key, value in state.items() if key.startswith(PREFIXES)}
+
+
+def _in_folder(folder: Path) -> Path:
+    """Return the file of weights in a folder in transformers' form, which must be one of SAM.
+
+    Raises:
+        WeightsError: it is not.
+    """
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        raise WeightsError(f"{folder} is a folder: expected {WEIGHTS_FILE} in it, as transformers saves it")
+    try:
+        kind = json.loads((folder / "config.json").read_bytes())["model_type"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        kind = None
+    if kind != "sam":
+        raise WeightsError(f"{folder} must have a config.json of model_type 'sam', not {str(kind)[:50]!r}")
+    return path
 
 
 def _require_shapes(path: Path, name: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -13,7 +13,6 @@ from encoder_worker.backends.on_torch.start import choose_place, ready_encoder
 from encoder_worker.backends.sam1.attention import fuse_attention
 from encoder_worker.backends.sam1.checkpoint_file import decoder_part, empty_sam, read_checkpoint
 from encoder_worker.backends.sam1.network import Network
-from shared.contract.errors import WeightsError
 from shared.contract.models import Model
 from shared.contract.settings import Settings
 from shared.weights.checkpoint import locate_checkpoint
@@ -55,8 +54,6 @@ def _read(model: Model, settings: Settings) -> tuple[Model, Any, dict[str, Tenso
     network = model.checkpoint.network
     sam = empty_sam(network)
     with naming_the_entry(model, "weights"):
-        if path.is_dir():
-            raise WeightsError(f"{path} is a folder: expected a .pth, .pt or .safetensors file of {network}")
         return model, sam, read_checkpoint(path, network, sam.state_dict())
 
 

@@ -14,7 +14,7 @@ from encoder_worker.backends.on_torch.tensor_file import read_state, without_pre
 from encoder_worker.backends.sam2.names import DECODER, POSITIONS, TRACKER, meta_names
 from encoder_worker.backends.sam2.network import NETWORKS, Hiera, RepVit, configuration
 from shared.contract.errors import WeightsError
-from shared.weights.checkpoint import TRANSFORMERS_FILE
+from shared.weights.transformers_names import WEIGHTS_FILE
 
 _META_SIGN = ("image_encoder.", "sam_mask_decoder.")
 _TRANSFORMERS_SIGN = ("vision_encoder.", "mask_decoder.")
@@ -61,7 +61,7 @@ def read_weights(path: Path, network: str, expected: Mapping[str, Tensor]) -> di
             not finite.
     """
     if path.is_dir():
-        path /= TRANSFORMERS_FILE
+        path /= WEIGHTS_FILE
         if not path.is_file():
             raise WeightsError(f"{path.parent} is a folder: expected {path.name} in it")
     state = without_prefix(without_prefix(read_state(path), _META_ANCHOR), _TRANSFORMERS_ANCHOR)

@@ -13,6 +13,10 @@ from shared.weights.decoder_file import PREFIXES
 from shared.weights.entry_files import decoder_of, naming_the_entry
 from shared.weights.safetensors import read_tensors, tensor_names
 from shared.weights.state_names import common_prefix
+from shared.weights.transformers_names import in_own_names
+
+_POSITIONS = ("shared_image_embedding.",)
+"""In transformers' form, a part of the prompt encoder is outside of it."""
 
 ANCHOR = "mask_decoder.iou_token.weight"
 """A name that every state dict of SAM has."""
@@ -31,6 +35,6 @@ def read_entry(model: Model) -> dict[str, NDArray[np.float32]]:
 
 def _read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
     prefix = common_prefix(tensor_names(path), ANCHOR)
-    wanted = tuple(prefix + part for part in PREFIXES)
+    wanted = tuple(prefix + part for part in (*PREFIXES, *_POSITIONS))
     arrays = read_tensors(path, lambda name: name.startswith(wanted))
-    return checked({name.removeprefix(prefix): array for name, array in arrays.items()})
+    return checked(in_own_names({name.removeprefix(prefix): array for name, array in arrays.items()}))
