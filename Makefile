@@ -15,7 +15,7 @@ help:
 	@echo "make run    serve on http://127.0.0.1:8000 (PORT=8080 make run moves it), Ctrl-C stops it"
 	@echo "make demo   upload a photo, prompt it, write demo-overlay.png (IMAGE=photo.jpg POINT=x,y)"
 	@echo "make test   lint and every test"
-	@echo "make test-torch  only the tests of the ViT models"
+	@echo "make test-torch  only the tests of the models on torch"
 	@echo "make bench  measure prompts against SamPredictor: ten minutes on a quiet machine (PHOTO=path adds yours)"
 	@echo "make bench-scale  measure replicas behind the gateway: prompts per second, hit rates, one replica more and less: ten minutes on a quiet machine"
 	@echo "make chaos  break the running service in every way it promises to survive: eight minutes on a quiet machine (SEED=7 varies it)"
@@ -36,7 +36,7 @@ demo: $(VENV)/.serving
 test: lint
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-# A part of `make test`: the ViT models, on a real ViT-B with random weights.
+# A part of `make test`: the models on torch, with random weights.
 test-torch: $(VENV)/.developing
 	$(BIN)/python -m pytest tests/torch
 
@@ -88,7 +88,7 @@ $(VENV)/.serving: $(VENV)/.created $(INPUTS)
 # torch is installed first, alone and by its exact version: a looser request would install gigabytes of GPU libraries.
 $(VENV)/.developing: $(VENV)/.serving
 	$(INSTALL) torch==2.13.0
-	$(INSTALL) --editable '.[api,worker,local,torch,dev]' --editable ./client
+	$(INSTALL) --editable '.[api,worker,local,sam2,dev]' --editable ./client
 	@touch $@
 
 $(VENV)/.fuzzing: $(VENV)/.developing

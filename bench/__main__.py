@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import accuracy, cores, latency, machine, sizes, throughput
+from bench import accuracy, cores, latency, machine, sam2, sizes, throughput
 from bench.draw import draw
 from bench.material import gathered, in_words
 from bench.photos import photos
@@ -70,6 +70,10 @@ def run(plan: Plan, own: Sequence[Path] = (), *, quick: bool) -> Record:
         done(throughput.concurrent(material))
         done(sizes.sizes(material))
         done(*accuracy.accuracy(material))
+        if sam2.is_possible():
+            done(sam2.over_http(material))
+        else:
+            print("(h) is left out: `sam2` is not installed", flush=True)
     record.sections.sort(key=lambda section: section.key)
     return record
 

@@ -23,8 +23,8 @@ from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.models.sam1.boundary import mask_runs
 from prompt_api.models.sam1.weights import read_export
 from shared.contract.keys import EmbeddingKey
-from shared.contract.models import EMBEDDING, MOBILE_SAM, SAM1
-from shared.tensors.embedding import TensorDtype, decode_embedding, encode_embedding
+from shared.contract.models import EMBEDDING, MOBILE_SAM, SAM1, TensorDtype
+from shared.tensors.embedding import decode_embedding, encode_embedding
 from shared.weights.locate import locate_weights
 from tests.support.reference import Answer, Click, Reference
 

@@ -13,7 +13,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from encoder_worker.backends.sam1.attention import LARGEST_MASKED, fuse_attentio
 from encoder_worker.backends.sam1.checkpoint_file import empty_sam, read_checkpoint
 from encoder_worker.backends.sam1.network import Network
 from encoder_worker.encoding.encoder import Encoder
-from shared.contract.models import MOBILE_SAM, SAM1, Model, find_model
+from shared.contract.models import EMBEDDING, MOBILE_SAM, SAM1, Model, find_model
 from shared.contract.settings import Settings
 from shared.observe import logs
 from shared.weights.checkpoint import locate_checkpoint
@@ -184,10 +184,10 @@ def _torch_rows(model: Model, device: torch.device, images: int, compiled: bool,
         own = copy.deepcopy(sam.image_encoder).to(device)
         if masked is not None:
             fuse_attention(own, largest_masked=masked)
-        network: Callable[[torch.Tensor], torch.Tensor] = Network(own, dtype)
+        network: Callable[[torch.Tensor], Mapping[str, torch.Tensor]] = Network(own, dtype)
         if mode is not None:
             network = torch.compile(network, mode=mode, dynamic=False)
-        return TorchEncoder(model, network, device, batch=batch, result=torch.float16)
+        return TorchEncoder(model, network, device, batch=batch, half=(EMBEDDING,))
 
     folded = LARGEST_MASKED
     batches = (1, 2) if tiny else BATCHES if device.type == "cuda" else BATCHES[:2]

@@ -16,7 +16,7 @@ from bench.service import Answer, Api, Connection
 from bench.sides import Ours, Theirs, threads
 from tests.support.reference import Click
 
-_WARM_UP = 2
+WARM_UP = 2
 
 ONE_IMAGE = 40 << 20
 """Bytes of cache: enough for one image, too few for two."""
@@ -48,7 +48,7 @@ def _both_decoders(ours: Ours, theirs: Theirs, photo: Encoded, rounds: int) -> d
         "their predict": theirs.predictor.predict,
         "our predict": ours.predict,
     }
-    return in_turns(sides, _points(photo, _WARM_UP + rounds), warm_up=_WARM_UP)
+    return in_turns(sides, _points(photo, WARM_UP + rounds), warm_up=WARM_UP)
 
 
 def _decoder_rows(name: str, taken: Mapping[str, Milliseconds]) -> list[Row]:
@@ -105,7 +105,7 @@ def _http_and_predict(
     def prompt(click: Click) -> None:
         answers.append(connection.prompt(photo.image_id, [click]))
 
-    pairs = _pairs(_points(photo, 2 * (_WARM_UP + rounds)))
+    pairs = _pairs(_points(photo, 2 * (WARM_UP + rounds)))
     taken = in_turns(
         {
             "http": lambda pair: prompt(pair[0]),
@@ -113,7 +113,7 @@ def _http_and_predict(
             "http again": lambda pair: prompt(pair[1]),
         },
         pairs,
-        warm_up=_WARM_UP,
+        warm_up=WARM_UP,
     )
     return {"http": taken["http"] + taken["http again"], "predict": taken["predict"]}
 
@@ -158,7 +158,7 @@ def _cold_row(material: Material, name: str, warm: Connection, cold: Connection)
     for photo in material.standard:
         for click in _points(photo, 2):
             warm.prompt(photo.image_id, [click])
-    rounds = _WARM_UP + material.plan.cold_rounds
+    rounds = WARM_UP + material.plan.cold_rounds
     points = {photo: _points(photo, 3 * rounds) for photo in material.standard}
     for number in range(rounds):
         photo = material.standard[number % len(points)]
@@ -166,7 +166,7 @@ def _cold_row(material: Material, name: str, warm: Connection, cold: Connection)
         asked = [("warm", warm), ("cold", cold), ("next", cold)]
         for (side, connection), click in zip(asked, clicks, strict=False):
             answer = connection.prompt(photo.image_id, [click])
-            if number >= _WARM_UP:
+            if number >= WARM_UP:
                 answers[side].append(answer)
         time.sleep(_REST)
     hot, fresh, then = (median([answer.milliseconds for answer in some]) for some in answers.values())

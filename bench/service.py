@@ -140,7 +140,7 @@ class Service:
     @contextmanager
     def api(
         self,
-        settings: Mapping[str, int] | None = None,
+        settings: Mapping[str, object] | None = None,
         *,
         on: Iterable[int],
         processes: int = 1,

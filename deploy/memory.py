@@ -15,9 +15,10 @@ from prompt_api.http.answer_budget import MOST as MOST_ANSWERS
 from prompt_api.remote_images.fetch import FETCHES
 from prompt_api.serving.body_budget import largest_body, most_bodies
 from prompt_api.wiring import UPLOADS
-from shared.contract.models import find_model
+from shared.contract.models import SAM2, find_model
 from shared.contract.settings import Settings
 from shared.images.reading import most_decoding_bytes
+from shared.weights.catalogue import known_models
 
 MIB = 1024 * 1024
 
@@ -47,6 +48,9 @@ SMALL_ANSWERS = 64 * MIB
 
 WORKER_BASE = 600 * MIB
 """Of a worker that has encoded an image with MobileSAM on ONNX Runtime."""
+
+SAM2_WORKER_BASE = 1024 * MIB
+"""Of a worker that has encoded an image with SAM 2.1 without a GPU, without its weights. Measured: 975 MiB for tiny."""
 
 GPU_WORKER_BASE = 4096 * MIB
 """Of torch with CUDA's libraries on the side of the host. An allowance: it was not measured."""
@@ -86,9 +90,10 @@ def worker_memory(settings: Settings, cores: int) -> int:
     """
     loading = min(MOST_DECODERS, cores + 1) * settings.max_upload_bytes
     decoding = most_decoding_bytes(settings.max_image_pixels, settings.max_upload_bytes)
-    checkpoint = find_model(settings.model).checkpoint
-    weights = LOADING * checkpoint.size if checkpoint else 0
-    base = GPU_WORKER_BASE if settings.device == "cuda" else WORKER_BASE
+    model = find_model(settings.model, known_models(settings))
+    weights = LOADING * model.checkpoint.size if model.checkpoint else 0
+    without_gpu = SAM2_WORKER_BASE if model.architecture.name == SAM2.name else WORKER_BASE
+    base = GPU_WORKER_BASE if settings.device == "cuda" else without_gpu
     return _rounded(HEADROOM * (base + weights + decoding + loading))
 
 

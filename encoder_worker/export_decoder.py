@@ -13,6 +13,7 @@ from shared.contract.errors import SamCacheError
 from shared.contract.models import find_model
 from shared.contract.settings import Settings
 from shared.observe import logs
+from shared.weights.catalogue import known_models
 from shared.weights.decoder_file import decoder_path
 
 
@@ -21,7 +22,7 @@ def main() -> int:
     try:
         settings = Settings.from_env()
         logs.configure(settings, "export_decoder")
-        model = find_model(settings.model)
+        model = find_model(settings.model, known_models(settings))
         export_decoder(model, settings)
     except SamCacheError as error:
         sys.stderr.write(f"export_decoder: {error.detail}\n")

@@ -25,7 +25,7 @@ from encoder_worker.rq.watchdog import deadline
 from encoder_worker.rq.worker import EncodeWorker
 from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import queue_name
-from shared.contract.models import find_model
+from shared.contract.models import StoredAs, find_model
 from shared.contract.settings import Settings
 from shared.events.redis_events import RedisEvents
 from shared.images.reading import most_decoding_bytes
@@ -33,7 +33,7 @@ from shared.observe.tracing import NO_TRACER, Tracer
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import cache_client, request_client, worker_client
 from shared.store.redis_store import RedisStore
-from shared.tensors.embedding import TensorDtype
+from shared.weights.catalogue import known_models
 
 _log = logging.getLogger(__name__)
 
@@ -51,10 +51,11 @@ def prepare_encoder(settings: Settings) -> Encoder:
     """The encoder that the settings name, ready.
 
     Raises:
-        StartupError: there is no such model, or no weights for it.
+        StartupError: the catalogue is wrong, or there are no weights for the model.
+        ModelNotFound: there is no such model.
         EncodeFailed: it cannot run.
     """
-    return load_encoder(find_model(settings.model), settings)
+    return load_encoder(find_model(settings.model, known_models(settings)), settings)
 
 
 def serve(
@@ -74,7 +75,7 @@ def serve(
         store=PatientStore(store, _STORE_PATIENCE),
         encoder=encoder,
         events=events,
-        dtype=cast(TensorDtype, settings.embedding_dtype),
+        dtype=cast(StoredAs, settings.embedding_dtype),
         ttl=settings.embedding_ttl,
         max_pixels=settings.max_image_pixels,
         metrics=metrics or WorkerMetrics(),

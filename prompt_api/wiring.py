@@ -59,6 +59,7 @@ from shared.redis.cluster import Cluster
 from shared.redis.connections import cache_client, request_client
 from shared.store.interface import StoreWithSets
 from shared.store.redis_store import RedisStore
+from shared.weights.catalogue import known_models
 
 UPLOADS = 8
 """Most uploads that one process holds in memory at once."""
@@ -72,7 +73,7 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
         metrics: the metrics of this process; None for a process that shares no metrics with others.
 
     Raises:
-        ConfigurationError: a setting is wrong, so the process must not start.
+        ConfigurationError: a setting or the catalogue is wrong, so the process must not start.
         WeightsError: the weights cannot be used, so the process must not start.
     """
     metrics = metrics or ApiMetrics()
@@ -216,7 +217,7 @@ def assemble(
         remote=remote,
         label_studio=_label_studio(
             settings,
-            models[0],
+            _label_studio_model(settings, models),
             images,
             masks,
             access.owners,
@@ -276,9 +277,19 @@ def _label_studio(
     )
 
 
+def _label_studio_model(settings: Settings, models: tuple[Model, ...]) -> Model:
+    name = settings.label_studio_model or models[0].name
+    for model in models:
+        if model.name == name:
+            return model
+    served = ", ".join(model.name for model in models)
+    raise ConfigurationError(f"SAM_LABEL_STUDIO_MODEL={name}: no such model is served; served models: {served}")
+
+
 def _served(settings: Settings) -> tuple[Model, ...]:
     try:
-        return tuple(find_model(name) for name in settings.served_models)
+        known = known_models(settings)
+        return tuple(find_model(name, known) for name in settings.served_models)
     except ModelNotFound as error:
         raise ConfigurationError(f"SAM_MODEL or SAM_MODELS: {error.detail}") from None
 

@@ -10,13 +10,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from deploy.local.embedded_valkey import QUEUE, cache_options, start_valkey
 from deploy.local.process import Child, ProcessGroup, StackError, stop_all
 from deploy.local.weights import fetch_weights
+from shared.contract.settings import Settings
 
 START_SECONDS = 180.0
 """Seconds until all processes must be ready. The first start of a model also builds its decoder graph."""
@@ -39,12 +40,13 @@ _STABLE_SECONDS = 60.0  # after this long a worker's restart delay starts small 
 @dataclass(slots=True)
 class _Worker:
     child: Child
+    environ: Mapping[str, str]  # differs from the stack's environment
     delay: float = _FIRST_RESTART_SECONDS
     due: float | None = None  # when it is restarted, in monotonic seconds; None while it runs
 
 
 class LocalStack:
-    """A Valkey for each role, workers and the API as child processes; a context manager.
+    """A Valkey for each role, workers of every served model and the API as child processes; a context manager.
 
     If `SAM_CACHE_URL` or `SAM_QUEUE_URL` is set, no Valkey is started and those are used. A worker that dies is started
     again, with growing pauses. The children always end with this process.
@@ -63,7 +65,7 @@ class LocalStack:
         Args:
             settings: environment variables that override those of this process. `SAM_PORT` is 0 (a free port) by
                 default.
-            workers: number of worker processes.
+            workers: number of worker processes of the default model. Every other served model has one.
             start_seconds: most seconds that the start may take, without fetching weights.
             announce: called with one sentence after each stage of the start.
             forward: called with (name of the child, line) for each line that a child prints.
@@ -126,7 +128,7 @@ class LocalStack:
 
     @property
     def children(self) -> dict[str, Child]:
-        """Children by name (`valkey cache`, `valkey queue`, `worker 1`…, `api`) that were started, ended or not."""
+        """Children that were started, ended or not, by name: `valkey cache`, `worker 1`, `worker of vit_b`, `api`, …"""
         with self._lock:
             children = [*self._valkeys, *(worker.child for worker in self._workers), self._api]
         return {child.name: child for child in children if child is not None}
@@ -144,14 +146,22 @@ class LocalStack:
                 self._valkeys.append(child)
                 self._environ[f"SAM_{role.upper()}_URL"] = url
                 self._announce(f"{name}: embedded, in memory, at {url}")
-        for number in range(1, self._worker_count + 1):
-            self._workers.append(_Worker(self._spawn(f"worker {number}", "encoder_worker")))
+        for name, environ in self._worker_environs():
+            self._workers.append(_Worker(self._spawn(name, "encoder_worker", environ), environ))
         self._start_api(deadline)
         self._announce(f"api: ready after {time.monotonic() - started:.1f} s")
         for worker in self._workers:
             worker.child.wait_for_line(WORKER_READY, deadline)
             self._announce(f"{worker.child.name}: ready after {time.monotonic() - started:.1f} s")
         self._watcher.start()
+
+    def _worker_environs(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Yield the name of each worker, and what its environment has that the stack's has not."""
+        for number in range(1, self._worker_count + 1):
+            yield f"worker {number}", {}
+        _, *others = Settings.from_env(self._environ).served_models
+        for model in others:
+            yield f"worker of {model}", {"SAM_MODEL": model, "SAM_WEIGHTS_PATH": ""}
 
     def _start_api(self, deadline: float) -> None:
         self._api = self._spawn("api", "prompt_api")
@@ -164,10 +174,11 @@ class LocalStack:
                 raise StackError(f"the API is not ready in time; its last lines:\n{self._api.tail()}")
             self._closing.wait(0.05)
 
-    def _spawn(self, name: str, module: str) -> Child:
+    def _spawn(self, name: str, module: str, environ: Mapping[str, str] | None = None) -> Child:
         assert self._group is not None
         command = [sys.executable, "-m", module]
-        return Child(name, command, environ=self._environ, group=self._group, sink=self._sink(name))
+        environ = {**self._environ, **(environ or {})}
+        return Child(name, command, environ=environ, group=self._group, sink=self._sink(name))
 
     def _sink(self, name: str) -> Callable[[str], None]:
         return lambda line: self._forward(name, line)
@@ -200,7 +211,7 @@ class LocalStack:
             worker.delay = min(2 * worker.delay, _LAST_RESTART_SECONDS)
             self._announce(f"{worker.child.name}: ended with status {worker.child.exit_code}, starting it again")
         elif now >= worker.due:
-            worker.child = self._spawn(worker.child.name, "encoder_worker")
+            worker.child = self._spawn(worker.child.name, "encoder_worker", worker.environ)
             worker.due = None
 
 

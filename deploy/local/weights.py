@@ -7,30 +7,20 @@ import sys
 from collections.abc import Mapping
 
 from deploy.local.process import ROOT, ProcessGroup, StackError
-from shared.contract.models import REGISTRY
-from shared.contract.settings import Settings
 
 _FETCH_SECONDS = 7200.0
 """Most seconds for fetching. The largest checkpoint has 2.6 GB."""
 
 
 def fetch_weights(group: ProcessGroup, environ: Mapping[str, str]) -> None:
-    """Run the fetching command and wait for it. It ends at once if the files are there.
+    """Run the preparing command and wait for it. It ends at once if the files are there.
 
-    For a model with a checkpoint, the API's decoder file is made first, so that the API does not wait for a worker, and
-    so that a missing package is named before gigabytes are fetched.
+    It also makes the decoder files of checkpoints, so that the API does not wait for a worker.
 
     Raises:
         StackError: the command failed (and printed why) or took too long.
     """
-    model = REGISTRY.get(Settings.from_env(environ).model)
-    if model is not None and model.checkpoint is not None:
-        _run("encoder_worker.export_decoder", group, environ)
-    _run("shared.weights.locate", group, environ)
-
-
-def _run(module: str, group: ProcessGroup, environ: Mapping[str, str]) -> None:
-    command = [sys.executable, "-m", module]
+    command = [sys.executable, "-m", "encoder_worker.prepare"]
     with subprocess.Popen(
         command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=group.id
     ) as fetcher:

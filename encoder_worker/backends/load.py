@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires
 from types import ModuleType
@@ -17,6 +19,7 @@ from encoder_worker.encoding.encoder import Encoder
 from shared.contract.errors import ConfigurationError
 from shared.contract.models import Model
 from shared.contract.settings import Settings
+from shared.weights.decoder_file import is_handed_over
 
 _BACKENDS = "encoder_worker.backends"
 _PROJECT = "sam-embedding-cache"
@@ -41,7 +44,8 @@ def load_encoder(model: Model, settings: Settings) -> Encoder:
         ConfigurationError: no backend runs this model, or its runtime is not installed.
         WeightsError: its weights are missing, damaged or cannot be fetched.
     """
-    return cast(Backend, _backend(model)).load(model, settings)
+    with _explained_imports(model):
+        return cast(Backend, _backend(model)).load(model, settings)
 
 
 def export_decoder(model: Model, settings: Settings) -> None:
@@ -51,9 +55,10 @@ def export_decoder(model: Model, settings: Settings) -> None:
         ConfigurationError: the model has no checkpoint, or its runtime is not installed.
         WeightsError: its checkpoint is missing, damaged or cannot be fetched.
     """
-    if model.checkpoint is None:
+    if not is_handed_over(model):
         raise ConfigurationError(f"SAM_MODEL={model.name} has no checkpoint, and needs no decoder file")
-    cast(CheckpointBackend, _backend(model)).export_decoder(model, settings)
+    with _explained_imports(model):
+        cast(CheckpointBackend, _backend(model)).export_decoder(model, settings)
 
 
 def _backend(model: Model) -> ModuleType:
@@ -61,12 +66,21 @@ def _backend(model: Model) -> ModuleType:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        missing = error.name or name
-        if missing.startswith(_BACKENDS):
+        if (error.name or name).startswith(_BACKENDS):
             raise ConfigurationError(
                 f"this worker has no encoder for {model.name}: {model.architecture.name} on {model.runtime}"
             ) from None
-        extra = "torch" if model.runtime == "torch" else "worker"
+        raise
+
+
+@contextmanager
+def _explained_imports(model: Model) -> Iterator[None]:
+    """Say what to install if a backend needs a module that is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = error.name or "a module"
+        extra = "worker" if missing == "onnxruntime" else "sam2" if model.architecture.name == "sam2" else "torch"
         raise ConfigurationError(
             f"{model.name} needs {missing}, which is not installed; in the project's folder, run: {install_line(extra)}"
         ) from error

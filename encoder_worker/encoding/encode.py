@@ -9,23 +9,28 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.encoding.stretch import stretched
 from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import EncodeFailed, ImageExpired
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key
+from shared.contract.models import StoredAs
 from shared.events.interface import Events
 from shared.images.preview import preview_of, wants_preview
 from shared.images.reading import decode_image, decoding_bytes
 from shared.observe.stages import Stages
 from shared.observe.tracing import carried
 from shared.store.interface import Store
-from shared.tensors.embedding import TensorDtype, Tensors, encode_embedding
+from shared.tensors.embedding import Tensors, encode_embedding
+
+_RESIZING = 2
+"""Times that the resized pixels are in memory while they are made. For small images this is the larger part."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +40,7 @@ class EncodeImage:
     """Encodes images of one model, in three steps: `prepare`, `embed`, `finish`. Any thread may run any of them.
 
     Attributes:
-        dtype: how each tensor of an embedding is stored.
+        dtype: how the tensors of an embedding are stored.
         ttl: seconds they are kept.
         max_pixels: of the largest image that is decoded.
         metrics: where it counts.
@@ -45,7 +50,7 @@ class EncodeImage:
     store: Store
     encoder: Encoder
     events: Events
-    dtype: TensorDtype
+    dtype: StoredAs
     ttl: int
     max_pixels: int
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
@@ -115,9 +120,14 @@ class EncodeImage:
             StoreUnavailable: the cache is out of reach.
         """
         key = prepared.key
-        specs = self.encoder.model.architecture.tensors
-        dtypes = {spec.name: self.dtype for spec in specs}
-        value = encode_embedding(key, tensors, specs=specs, dtypes=dtypes, original=prepared.original)
+        architecture = self.encoder.model.architecture
+        value = encode_embedding(
+            key,
+            tensors,
+            specs=architecture.tensors,
+            dtypes=architecture.stored_as(self.dtype),
+            original=prepared.original,
+        )
         self.store.put(key.redis_key, value, self.ttl)
         if not self.store.exists(record_key(key.image_id)):
             # The image was deleted meanwhile. Whoever deletes removes the record first and the embedding later, so
@@ -139,16 +149,21 @@ class EncodeImage:
             raise ImageExpired("the image's bytes were damaged in the cache; upload it again")
         return data
 
-    def _frame(self, key: EmbeddingKey, data: bytes, stages: Stages) -> tuple[NDArray[np.uint8], Size]:
+    def _frame(self, key: EmbeddingKey, data: bytes, stages: Stages) -> tuple[NDArray[Any], Size]:
         """Return the resized image, and the (height, width) it had before. The full-size pixels are freed on return.
 
         It also stores the image's preview, if it needs one.
         """
-        with self.room.held(decoding_bytes(data)):
+        model = self.encoder.model
+        frame_of = model.encoder_frame
+        resizing = _RESIZING * 3 * frame_of.side**2 * frame_of.pixels.itemsize
+        with self.room.held(decoding_bytes(data) + resizing):
             rgb = decode_image(data, max_pixels=self.max_pixels)
             preview = preview_of(rgb) if wants_preview(data) else None
             stages.lap("decode")
-            frame = self.encoder.model.architecture.frame.resize(rgb)
+            if model.stretch:
+                rgb = stretched(rgb)
+            frame = frame_of.resize(rgb)
             stages.lap("resize")
             original = (rgb.shape[0], rgb.shape[1])
             del rgb  # before the next image gets its room
@@ -163,13 +178,13 @@ class Prepared:
 
     Attributes:
         key: of its embedding.
-        frame: (H, W, 3) uint8, resized into the model's frame.
+        frame: (H, W, 3), resized into the model's frame; uint8 or float32, as the frame gives it.
         original: (height, width) before it was resized.
         stages: those it has been through.
     """
 
     key: EmbeddingKey
-    frame: NDArray[np.uint8]
+    frame: NDArray[Any]
     original: Size
     stages: Stages
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from shared.contract.models import Model
@@ -25,16 +24,16 @@ class Encoder(Protocol):
         """How many images are best encoded together."""
         ...
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Tensors]:
-        """The tensors of images that the model's frame has resized.
+    def encode(self, images: Sequence[NDArray[Any]]) -> Sequence[Tensors]:
+        """The tensors of images that the model's `encoder_frame` has resized.
 
         Args:
-            images: each (H, W, 3) uint8 RGB, as `Frame.resize` gives it; sizes may differ.
+            images: each (H, W, 3) RGB, uint8 or float32, as the model's `encoder_frame` resizes it; sizes may differ.
 
         Returns:
             For each image the tensors of the model's architecture, float32, or float16 if that is how they will be
-            stored. The encoder itself normalises and pads, exactly as `Sam.preprocess` does. A GPU does this on the
-            device.
+            stored. The encoder itself normalises and pads, exactly as the model's own predictor does. A GPU does this
+            on the device.
 
         Raises:
             EncodeFailed: the encoder could not run, or a result is not finite, for at least one image.

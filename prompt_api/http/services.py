@@ -38,7 +38,7 @@ class Services:
         access: the policy that says who may do what.
         browser: the files that decoding in browsers needs.
         remote: fetches images by URL.
-        label_studio: the ML backend for Label Studio, with the default model.
+        label_studio: the ML backend for Label Studio, with one of the models.
         x_anylabeling: the remote server for X-AnyLabeling.
         samapi: the server for QuPath's SAM extension.
         checks: for `/readyz`, by name of the dependency. A check raises `SamCacheError` if its dependency fails.

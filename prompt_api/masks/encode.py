@@ -41,14 +41,22 @@ def encode_masks(
 
 
 def encode_mask(
-    mask_runs: MaskRuns, logits: NDArray[np.float32], original: Size, form: MaskFormat | MaskWriter
+    mask_runs: MaskRuns,
+    logits: NDArray[np.float32],
+    original: Size,
+    form: MaskFormat | MaskWriter,
+    low_res: NDArray[np.float32] | None = None,
 ) -> EncodedMask:
-    """Do what `encode_masks` does, for the (S, S) logits of a single mask."""
+    """Do what `encode_masks` does, for the (S, S) logits of a single mask.
+
+    Args:
+        low_res: the logits that `MaskFormat.LOGITS` writes, (S, S) float32; `logits` if it is None.
+    """
     runs = mask_runs(logits, original)
     if not isinstance(form, MaskFormat):
         payload = form(runs)
     elif form is MaskFormat.LOGITS:
-        payload = base64_logits(logits)
+        payload = base64_logits(logits if low_res is None else low_res)
     else:
         payload = _PAYLOADS[form](runs)
     return EncodedMask(area=runs.area, bbox=runs.bbox, payload=payload)

@@ -70,12 +70,15 @@ def locate_runtime(settings: Settings, runtime: BrowserRuntime = RUNTIME) -> Pat
     """Return the folder that holds the runtime's files as `.gz`, with every byte checked. Fetch it if it is missing.
 
     Only compressed files are kept: every browser accepts them, and they are a quarter of the size. The folder is in
-    `SAM_WEIGHTS_DIR`, and its name contains the version. Processes that start together fetch once.
+    `SAM_BUNDLED_DIR` or `SAM_WEIGHTS_DIR`, and its name contains the version. Processes that start together fetch once.
 
     Raises:
         WeightsError: the files cannot be fetched or written.
     """
-    folder = settings.weights_folder / f"onnxruntime-web-{runtime.version}"
+    name = f"onnxruntime-web-{runtime.version}"
+    if settings.bundled_folder is not None and _sound(settings.bundled_folder / name, runtime):
+        return settings.bundled_folder / name
+    folder = settings.weights_folder / name
     if not _sound(folder, runtime):
         with fetch_lock(folder):
             if not _sound(folder, runtime):  # another process may have fetched it while this one waited

@@ -53,10 +53,17 @@ class DecodedMasks:
         logits: (K, S, S) float32 low-res logits over the model's frame, where S is its architecture's `low_res_side`.
             K is 3 with multimask, otherwise 1.
         scores: (K,) float32, the IoU the model predicts for each mask.
+        limit: the largest size of logits that the model's own predictor returns, or None. Masks are made from the
+            logits without this limit.
     """
 
     logits: NDArray[np.float32]
     scores: NDArray[np.float32]
+    limit: float | None = None
+
+    def limited(self) -> NDArray[np.float32]:
+        """Return the logits as the model's own predictor returns them, and takes them back as a mask prompt."""
+        return self.logits if self.limit is None else self.logits.clip(-self.limit, self.limit)
 
 
 class PreparedImage(Protocol):

@@ -50,10 +50,14 @@ OPERATIONS = (
         "a box are followed by one padding point at (0, 0).\n"
         "- `mask_input` (B or 1, 1, 256, 256): low-res logits to refine, and `has_mask_input` (B or 1): 1 to use them, "
         "0 to ignore them.\n\n"
+        "A model of the architecture `sam2` also takes `high_res_s1` and `high_res_s0`, the other tensors of the "
+        "embedding. Its x is in pixels times 1024 / width and its y in pixels times 1024 / height. The corners of a "
+        "box come first, and one padding point follows all points and corners.\n\n"
         "Outputs of the form `plain`: `low_res_masks` (B, 4, 256, 256), the single mask first, then the three of "
         "`multimask`; `iou_predictions` (B, 4).\n\n"
         "The form `meta` is that of segment_anything's ONNX export with one mask, so code written for Meta's notebook "
-        "runs with it. It has one more input, `orig_im_size` (2): height and width of the image. Outputs: `masks` "
+        "runs with it. Only models of the architecture `sam1` have it. "
+        "It has one more input, `orig_im_size` (2): height and width of the image. Outputs: `masks` "
         "(B, 1, height, width), logits to threshold at 0; `iou_predictions` (B, 1); `low_res_masks` (B, 1, 256, 256).",
         parameters=("name", "form", "If-None-Match", "Range"),
         answers={

@@ -301,8 +301,9 @@ class MaskService:
             whole=whole,
             namespace=subject.namespace,
         )
-        for score, token, logits in zip(answer.scores, issued.tokens, answer.logits, strict=True):
-            mask = encode_mask(subject.decoder.mask_runs, logits, subject.image.original, form)
-            more = base64_logits(logits) if request.logits else None
+        returned = answer.limited() if whole else answer.logits
+        for score, token, logits, low_res in zip(answer.scores, issued.tokens, answer.logits, returned, strict=True):
+            mask = encode_mask(subject.decoder.mask_runs, logits, subject.image.original, form, low_res)
+            more = base64_logits(low_res) if request.logits else None
             into.add(number, MaskAnswer(float(score), mask, token, more))
         return issued.keep

@@ -102,7 +102,7 @@ class Refinement:
         if isinstance(parsed, tokens.Stored):
             masks = self._load(_stored_key(parsed.name, namespace), key, side)
         else:
-            masks = decode(parsed.prompt, parsed.multimask, nesting - 1).logits
+            masks = decode(parsed.prompt, parsed.multimask, nesting - 1).limited()
         if parsed.index >= len(masks):
             raise errors.InvalidPrompt("mask_token is not a token of this service")
         logits: NDArray[np.float32] = masks[parsed.index].copy()
@@ -135,12 +135,12 @@ class Refinement:
             )
         else:
             name = tokens.new_name()
-            value = encode_logits(key, answer.logits)
+            value = encode_logits(key, answer.limited())
             keep = partial(self._save, name, namespace, value)
             issued = tokens.stored_tokens(key, name, count, namespace)
         if not whole:
             return Issued(issued, keep)
-        for token, logits in zip(issued, answer.logits, strict=True):
+        for token, logits in zip(issued, answer.limited(), strict=True):
             # A copy, so that one kept mask does not keep its whole batch alive.
             self._lru.put((key.image_id, token), _Logits(logits.copy()))
         return Issued(issued, keep)

@@ -20,9 +20,23 @@ export async function digest(file) {
   return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Returns the image resource. `wait`: seconds the service may hold the answer until the embedding is ready. */
-export async function getImage(id, { signal, wait = 0 } = {}) {
-  const response = await request(`v1/images/${id}?wait=${wait}`, { signal });
+/**
+ * Returns the served models, the default first. It never asks a person for a token: it may be called before anybody does
+ * anything.
+ * @returns {Promise<{name: string, title: string, default: boolean}[]>}
+ */
+export async function listModels() {
+  const response = await fetch("v1/models", { headers: authorization() });
+  if (!response.ok) throw new Problem(`http-${response.status}`, { status: response.status });
+  return (await response.json()).models;
+}
+
+/**
+ * Returns the image resource. `wait`: seconds the service may hold the answer until the embedding is ready.
+ * `model`: name of a model; null for the default.
+ */
+export async function getImage(id, { signal, wait = 0, model = null } = {}) {
+  const response = await request(withModel(`v1/images/${id}?wait=${wait}`, model), { signal });
   return response.json();
 }
 
@@ -32,23 +46,29 @@ export async function getPreview(id, { signal } = {}) {
   return response.blob();
 }
 
+/** Adds the name of a model to a path, unless it is null. */
+function withModel(path, model) {
+  if (model === null) return path;
+  return `${path}${path.includes("?") ? "&" : "?"}model=${encodeURIComponent(model)}`;
+}
+
 /**
  * Uploads a file and returns the image resource.
  * @param {Blob} file
- * @param {{signal?: AbortSignal, onProgress?: (share: number) => void}} options share is 0-1
+ * @param {{signal?: AbortSignal, onProgress?: (share: number) => void, model?: string|null}} options share is 0-1
  */
-export async function uploadImage(file, { signal, onProgress = () => {} } = {}) {
-  return withToken((headers) => send(file, { headers, signal, onProgress }));
+export async function uploadImage(file, { signal, onProgress = () => {}, model = null } = {}) {
+  return withToken((headers) => send(file, { headers, signal, onProgress, path: withModel("v1/images", model) }));
 }
 
-function send(file, { headers, signal, onProgress }) {
+function send(file, { headers, signal, onProgress, path }) {
   return new Promise((resolve, reject) => {
     // XMLHttpRequest, because fetch cannot tell how much of a body has been sent.
     const xhr = new XMLHttpRequest();
     const abort = () => xhr.abort();
     signal?.throwIfAborted();
     signal?.addEventListener("abort", abort, { once: true });
-    xhr.open("POST", "v1/images");
+    xhr.open("POST", path);
     xhr.setRequestHeader("Content-Type", file.type || "application/octet-stream");
     for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
     xhr.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
@@ -68,17 +88,17 @@ function send(file, { headers, signal, onProgress }) {
  * Follows an image until it is `ready` or `failed`: by server-sent events, or by polling if they fail.
  * @returns {Promise<object>} the image resource at the end
  */
-export async function followImage(id, { signal, onChange = () => {} } = {}) {
-  return (await streamImage(id, signal, onChange)) ?? pollImage(id, signal, onChange);
+export async function followImage(id, { signal, onChange = () => {}, model = null } = {}) {
+  return (await streamImage(id, signal, onChange, model)) ?? pollImage(id, signal, onChange, model);
 }
 
 /**
  * Sends one request of prompts.
  * @returns {Promise<object>} the body of the answer and `times` in ms: `total` of the call, `inside` of the service
  */
-export async function promptMasks(id, body, { signal } = {}) {
+export async function promptMasks(id, body, { signal, model = null } = {}) {
   const start = performance.now();
-  const response = await request(`v1/images/${id}/masks`, {
+  const response = await request(withModel(`v1/images/${id}/masks`, model), {
     signal,
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -101,9 +121,10 @@ export function isSettled(image) {
 }
 
 /** Returns the settled image, or null if the stream cannot be opened or breaks off. */
-async function streamImage(id, signal, onChange) {
+async function streamImage(id, signal, onChange, model) {
   try {
-    const response = await request(`v1/images/${id}/events`, { signal, headers: { Accept: "text/event-stream" } });
+    const path = withModel(`v1/images/${id}/events`, model);
+    const response = await request(path, { signal, headers: { Accept: "text/event-stream" } });
     for await (const data of eventData(response.body)) {
       const image = parse(data);
       if (!image?.status) continue;
@@ -117,10 +138,10 @@ async function streamImage(id, signal, onChange) {
   return null;
 }
 
-async function pollImage(id, signal, onChange) {
+async function pollImage(id, signal, onChange, model) {
   for (let lost = 0; ; ) {
     try {
-      const image = await getImage(id, { signal, wait: POLL_SECONDS });
+      const image = await getImage(id, { signal, wait: POLL_SECONDS, model });
       lost = 0;
       onChange(image);
       if (isSettled(image)) return image;

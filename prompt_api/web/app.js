@@ -12,6 +12,7 @@ import { listenToFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
 import { listenToPointers } from "./gestures.js";
 import { LocalSwitch } from "./local-switch.js";
+import { ModelMenu } from "./model-menu.js";
 import { announce, hideAlert, setText, showAlert, showProgress } from "./notices.js";
 import { Pictures } from "./pictures.js";
 import { isBlank } from "./prompts.js";
@@ -51,7 +52,12 @@ const desk = new Desk(stage, gallery, {
   onRemove: remove,
 });
 const annotator = new Annotator(gallery, desk, conversation);
-const pictures = new Pictures(gallery, stage, desk, { onShown, onReady });
+const menu = new ModelMenu(() => {
+  conversation.forget();
+  hideAlert();
+  pictures.encodeAll();
+});
+const pictures = new Pictures(gallery, stage, desk, { onShown, onReady, model: () => menu.chosen });
 const wishes = {
   tool: () => document.querySelector('input[name="tool"]:checked').value,
   onPoint: (point) => annotator.addPoint(point),
@@ -73,6 +79,7 @@ function onShown() {
 /** Called when the open picture can be prompted. */
 async function onReady(entry) {
   annotator.askCurrent();
+  void menu.show();
   const { image } = entry;
   await localSwitch.check(image.model);
   const { decoder } = conversation;
@@ -212,3 +219,4 @@ function listen() {
 listen();
 document.documentElement.dataset.ready = "yes";
 localSwitch.show();
+void menu.show();

@@ -17,7 +17,7 @@ import { promptMasks, request } from "./api.js";
 /** @type {Decoder} */
 export const service = {
   prepare: async () => {},
-  masks: (image, body, options) => promptMasks(image.image_id, body, options),
+  masks: (image, body, options) => promptMasks(image.image_id, body, { ...options, model: image.model }),
   close: () => {},
 };
 

@@ -12,17 +12,18 @@ const TRIES = 5;
 /**
  * @param {typeof import("./api.js")} api
  * @param {Blob} file
- * @param {{signal: AbortSignal, report: (progress: Progress) => void}} options
+ * @param {{signal: AbortSignal, report: (progress: Progress) => void, model?: string|null}} options `model`: the name
+ *   of the model that encodes it; null for the default
  * @returns {Promise<{image: object, uploaded: boolean}>} `uploaded` is false if the service already had the picture
  */
-export async function ensureEncoded(api, file, { signal, report }) {
+export async function ensureEncoded(api, file, { signal, report, model = null }) {
   report({ step: "reading" });
   const id = await api.digest(file);
   signal.throwIfAborted();
 
   const find = async () => {
     try {
-      const image = await api.getImage(id, { signal });
+      const image = await api.getImage(id, { signal, model });
       // A recorded failure counts as unknown, because uploading starts a new attempt.
       return image.status === "failed" ? null : image;
     } catch (error) {
@@ -30,11 +31,12 @@ export async function ensureEncoded(api, file, { signal, report }) {
       throw error;
     }
   };
-  const upload = () => api.uploadImage(file, { signal, onProgress: (share) => report({ step: "uploading", share }) });
+  const onProgress = (share) => report({ step: "uploading", share });
+  const upload = () => api.uploadImage(file, { signal, onProgress, model });
   const follow = (image) => {
     reportStatus(image, report);
     if (api.isSettled(image)) return image;
-    return api.followImage(image.image_id, { signal, onChange: (next) => reportStatus(next, report) });
+    return api.followImage(image.image_id, { signal, onChange: (next) => reportStatus(next, report), model });
   };
   const patiently = (call) => backingOff(call, { api, signal, report });
 

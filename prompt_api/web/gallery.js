@@ -2,7 +2,8 @@
 
 import { openPicture } from "./picture.js";
 import { Problem } from "./problems.js";
-import { START } from "./timeline.js";
+import { isBlank, onlyExcludes } from "./prompts.js";
+import { START, amend } from "./timeline.js";
 
 const MOST_PICTURES = 100;
 /** How many bitmaps are kept, of the pictures shown last. Each takes about 10 MB. */
@@ -78,6 +79,16 @@ export class Gallery {
   /** True if the last export contains the picture's kept objects, or there are none. */
   isSaved({ timeline: { now }, savedObjects }) {
     return now.objects.length === 0 || now.objects === savedObjects;
+  }
+
+  /** Forgets what one model said of a picture, so that another one is asked. Kept objects stay. */
+  forgetAnswers(entry) {
+    const { step } = entry.timeline.now;
+    entry.image = entry.error = entry.preview = null;
+    entry.progress = { step: "waiting" };
+    if (!isBlank(step) && !onlyExcludes(step)) {
+      entry.timeline = amend(entry.timeline, step.id, { masks: null, base: null, chosen: 0 });
+    }
   }
 
   /** Closes a picture. @returns {Entry|null} the picture to show instead */

@@ -17,6 +17,7 @@ export class Pictures {
   #desk;
   #onReady;
   #onShown;
+  #model;
   #queue = new EncodingQueue((entry) => this.encode(entry));
   #opening = Promise.resolve();
   #shows = 0;
@@ -25,10 +26,12 @@ export class Pictures {
    * @param {import("./gallery.js").Gallery} gallery
    * @param {import("./stage.js").Stage} stage
    * @param {import("./desk.js").Desk} desk
-   * @param {{onShown: () => void, onReady: (entry: import("./gallery.js").Entry) => void}} events
+   * @param {{onShown: () => void, onReady: (entry: import("./gallery.js").Entry) => void,
+   *   model: () => string|null}} events `model` returns the name of the model that encodes; null for the default
    */
-  constructor(gallery, stage, desk, { onShown, onReady }) {
+  constructor(gallery, stage, desk, { onShown, onReady, model }) {
     this.#gallery = gallery;
+    this.#model = model;
     this.#stage = stage;
     this.#desk = desk;
     this.#onShown = onShown;
@@ -97,23 +100,40 @@ export class Pictures {
     else this.#desk.render();
   }
 
+  /** Has every picture encoded by the model that was chosen now, the shown one first. */
+  encodeAll() {
+    const { entries, current } = this.#gallery;
+    const others = entries.filter((entry) => entry !== current);
+    for (const entry of current ? [current, ...others] : others) {
+      this.#queue.drop(entry);
+      this.#gallery.forgetAnswers(entry);
+      this.#queue.add(entry);
+    }
+    if (current) this.#queue.hurry(current);
+    this.#desk.render();
+  }
+
   /** Has the service encode a picture, and shows its progress. */
   async encode(entry) {
     const { signal } = entry.controller;
+    const model = this.#model();
+    const isStale = () => signal.aborted || model !== this.#model();
     const report = (progress) => {
+      if (isStale()) return;
       entry.progress = progress;
       this.#desk.renderStrip();
     };
     entry.image = entry.error = null;
     const start = performance.now();
     try {
-      const { image, uploaded } = await ensureEncoded(api, entry.file, { signal, report });
+      const { image, uploaded } = await ensureEncoded(api, entry.file, { signal, report, model });
+      if (isStale()) return;
       if (image.width !== entry.size.width || image.height !== entry.size.height) throw new Problem("other-size");
       entry.image = image;
       const seconds = ((performance.now() - start) / 1000).toFixed(1);
       entry.origin = uploaded ? `Encoded in ${seconds} s` : "Already known: nothing was uploaded";
     } catch (error) {
-      if (signal.aborted) return;
+      if (isStale()) return;
       entry.error = error;
     }
     entry.progress = null;

@@ -189,6 +189,7 @@ class FrameDescription(TypedDict):
 
     Attributes:
         name: how an image is resized to it. `longest_side`: the long side fills the frame, and zeros pad the rest.
+            `squash`: the image fills the frame, whatever its aspect ratio.
         side: width and height of the frame in pixels.
     """
 
@@ -212,7 +213,7 @@ class ModelDescription(TypedDict):
         title: name for people.
         default: whether requests without `model` use this model.
         weights_digest: identifies the weights. Embeddings of different weights are never mixed.
-        licence: SPDX identifier of the weights' licence.
+        licence: SPDX identifier of the weights' licence; `NOASSERTION` if the catalogue does not tell it.
         architecture: names the kind of mask decoder.
         image_size: the same as `frame.side`.
         frame: the square input of the image encoder.

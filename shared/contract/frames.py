@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,11 @@ class Frame(Protocol):
         """Length of each side of the frame, in pixels."""
         ...
 
+    @property
+    def pixels(self) -> np.dtype[Any]:
+        """The dtype of resized pixels: uint8, or float32 if the model's own predictor does not round them."""
+        ...
+
     def inside(self, original: Size) -> Size:
         """Return the (height, width) of the image in the frame.
 
@@ -35,14 +40,14 @@ class Frame(Protocol):
         """
         ...
 
-    def resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def resize(self, rgb: NDArray[np.uint8]) -> NDArray[Any]:
         """Resize the image to its size in the frame.
 
         Args:
             rgb: (H, W, 3) uint8.
 
         Returns:
-            (h, w, 3) uint8, with (h, w) = `inside((H, W))`.
+            (h, w, 3) of the dtype `pixels`, 0 to 255, with (h, w) = `inside((H, W))`.
         """
         ...
 
@@ -72,6 +77,10 @@ class LongestSide:
     def name(self) -> str:
         return "longest_side"
 
+    @property
+    def pixels(self) -> np.dtype[Any]:
+        return np.dtype(np.uint8)
+
     def inside(self, original: Size) -> Size:
         """Round each side half up, to at least one pixel.
 
@@ -100,3 +109,72 @@ class LongestSide:
         new_height, new_width = self.inside(original)
         scaled = np.asarray(points, dtype=np.float64) * np.array([new_width / width, new_height / height])
         return np.asarray(scaled, dtype=np.float32)
+
+
+_STRIP_PIXELS = 1 << 20
+"""Pixels that `Squash` turns into floats at once. This limits its memory for large images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Squash:
+    """SAM 2's frame: the image fills the whole square, so its aspect ratio is not kept and there is no padding.
+
+    Source: sam2.utils.transforms.SAM2Transforms.
+
+    Attributes:
+        side: length of each side of the frame, in pixels.
+    """
+
+    side: int
+
+    @property
+    def name(self) -> str:
+        return "squash"
+
+    @property
+    def pixels(self) -> np.dtype[Any]:
+        return np.dtype(np.float32)
+
+    def inside(self, original: Size) -> Size:  # noqa: ARG002 - of `Frame`
+        """Return (side, side), for every image."""
+        return self.side, self.side
+
+    def resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Resize bilinearly, with antialiasing, in float32: first the longer side, then the shorter.
+
+        Pillow's mode "F" computes the same as torchvision's resize of a float tensor. Lines along the longer side do
+        not depend on each other, so the first step goes through the image in strips. What it leaves is at most as large
+        as for a square image.
+
+        Returns:
+            (side, side, 3) float32, 0 to 255, not rounded.
+
+        Source: SAM2Transforms.__call__. It divides by 255 first, which is the same for a linear operation.
+        """
+        tall = rgb.shape[0] > rgb.shape[1]
+        lines = rgb.transpose(1, 0, 2) if tall else rgb
+        count, length = lines.shape[:2]
+        step = max(1, _STRIP_PIXELS // length)
+        result = np.empty((self.side, self.side, 3), dtype=np.float32)
+        for channel in range(3):
+            along = np.empty((count, self.side), dtype=np.float32)
+            for start in range(0, count, step):
+                strip = lines[start : start + step, :, channel].astype(np.float32, order="C")
+                along[start : start + step] = _resized(strip, self.side, len(strip))
+            square = _resized(along, self.side, self.side)
+            result[:, :, channel] = square.T if tall else square
+        return result
+
+    def points(self, points: NDArray[np.float64], original: Size) -> NDArray[np.float32]:
+        """Scale x by side / width and y by side / height, in float32 and in the order of the source.
+
+        Source: SAM2Transforms.transform_coords.
+        """
+        height, width = original
+        unit = np.asarray(points, dtype=np.float32) / np.array([width, height], dtype=np.float32)
+        return np.asarray(unit * np.float32(self.side), dtype=np.float32)
+
+
+def _resized(channel: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Resize (H, W) float32 to (height, width), bilinearly and with antialiasing."""
+    return np.asarray(Image.fromarray(channel).resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)

@@ -51,7 +51,7 @@ class EmbeddingKey:
 
     Attributes:
         image_id: lower-case hex SHA-256 of the uploaded bytes.
-        model: registry name.
+        model: the model's name.
         weights_digest: lower-case hex SHA-256 of the weights, 64 characters.
         preprocessing: version of reading + resize + normalise + pad.
     """
@@ -63,7 +63,7 @@ class EmbeddingKey:
 
     @classmethod
     def of(cls, image_id: str, model: Model) -> EmbeddingKey:
-        return cls(image_id, model.name, model.weights_digest, model.architecture.preprocessing)
+        return cls(image_id, model.name, model.weights_digest, model.preprocessing)
 
     @property
     def redis_key(self) -> str:
@@ -76,8 +76,11 @@ class EmbeddingKey:
 
     @property
     def job_id(self) -> str:
-        """RQ job id, which is also the single-flight lock of this encoding. Letters, digits, `_` and `-` only."""
-        return f"{self.queue}-{self.preprocessing}-{self.image_id}"
+        """RQ job id, which is also the single-flight lock of this encoding. Letters, digits, `_` and `-` only.
+
+        A dot in the model's name becomes `_`. The digest of the weights depends on the name, so ids stay distinct.
+        """
+        return f"{self.queue}-{self.preprocessing}-{self.image_id}".replace(".", "_")
 
     @property
     def job_arguments(self) -> tuple[str, str, str, str]:

@@ -5,11 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 from shared.contract.errors import ModelNotFound
-from shared.contract.frames import Frame, LongestSide
+from shared.contract.frames import Frame, LongestSide, Squash
+
+TensorDtype = Literal["int16", "float16", "float32", "int8"]
+"""How a tensor is stored. Integers are symmetric per channel (the second axis): x = q * max|channel| / 127 (or 32767),
+with float32 scales. `int16` takes as many bytes as `float16` and is eight times as precise, because the numbers of a
+channel have similar sizes."""
+
+StoredAs = TensorDtype | Literal["auto"]
+"""What `SAM_EMBEDDING_DTYPE` says: one dtype for all tensors, or `auto` for the dtype that each tensor's spec names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +28,12 @@ class TensorSpec:
     Attributes:
         name: used by the encoder, the cache, the decoder and downloads.
         shape: for one image; the first axis is the batch axis of 1.
+        stored: how it is stored unless the settings name another dtype.
     """
 
     name: str
     shape: tuple[int, ...]
+    stored: TensorDtype = "float16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +64,16 @@ class Architecture:
     low_res_side: int
     preprocessing: str
 
+    def stored_as(self, dtype: StoredAs) -> dict[str, TensorDtype]:
+        """Return how each tensor is stored, by name, if `SAM_EMBEDDING_DTYPE` is `dtype`."""
+        return {spec.name: spec.stored if dtype == "auto" else dtype for spec in self.tensors}
+
 
 EMBEDDING = "embedding"
-"""Name of SAM's only tensor."""
+"""Name of SAM's only tensor, and of SAM 2's first."""
+
+HIGH_RES_S1, HIGH_RES_S0 = "high_res_s1", "high_res_s0"
+"""Names of SAM 2's features at an eighth and at a quarter of the frame's side."""
 
 SAM1 = Architecture(
     name="sam1",
@@ -65,6 +83,25 @@ SAM1 = Architecture(
     preprocessing="p2",
 )
 """The first Segment Anything. Source: segment_anything.build_sam."""
+
+SAM2 = Architecture(
+    name="sam2",
+    frame=Squash(1024),
+    tensors=(
+        TensorSpec(EMBEDDING, (1, 256, 64, 64)),
+        TensorSpec(HIGH_RES_S1, (1, 64, 128, 128), stored="int8"),
+        TensorSpec(HIGH_RES_S0, (1, 32, 256, 256)),
+    ),
+    low_res_side=256,
+    preprocessing="p1",
+)
+"""SAM 2, SAM 2.1 and EdgeTAM on single images.
+
+The embedding has the no-memory embedding added. The high-resolution features are what `conv_s1` and `conv_s0` of the
+mask decoder give: these convolutions belong to the image encoder's side.
+
+Source: sam2.sam2_image_predictor.SAM2ImagePredictor.set_image.
+"""
 
 IMAGENET = PixelStatistics(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 """Source: segment_anything.modeling.Sam."""
@@ -89,14 +126,16 @@ class WeightsFile:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One of segment_anything's checkpoints: image encoder, prompt encoder and mask decoder in one file.
+    """A published checkpoint: image encoder, prompt encoder and mask decoder in one file.
 
     Attributes:
-        name: published file name. The part after the last `_` is the start of the file's MD5, which is not checked.
+        name: published file name. In segment_anything's, the part after the last `_` is the start of the file's MD5,
+            which is not checked.
         url: where the file is published.
         size: bytes.
         sha256: lower-case hex digest of the whole file.
-        network: the network that these are weights of, by its name in segment_anything's `sam_model_registry`.
+        network: the network that these are weights of. For `sam1` it is a name in segment_anything's
+            `sam_model_registry`, for `sam2` one of `encoder_worker.backends.sam2.network.NETWORKS`.
     """
 
     name: str
@@ -104,6 +143,25 @@ class Checkpoint:
     size: int
     sha256: str
     network: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """Where a model of the catalogue is described, and where its files are on this machine.
+
+    Attributes:
+        place: the entry in words for messages: the catalogue's path and the table's name.
+        weights: file or folder of a model that has all its weights in one place. `encoder` and `decoder` are then None.
+        encoder: image encoder as ONNX.
+        decoder: prompt encoder + mask decoder, as ONNX or as a checkpoint that has them.
+        sha256: the expected digest of `weights`, or of `encoder` if there is no `weights`; None if it is not given.
+    """
+
+    place: str
+    weights: Path | None = None
+    encoder: Path | None = None
+    decoder: Path | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +180,10 @@ class Model:
         licence: SPDX identifier of the weights.
         npm_size: bytes of the package's tarball.
         checkpoint: the one file of a model that runs on torch. `encoder` and `decoder` are then None.
+        stretch: True if each channel of an image is stretched to 0…255 before anything else.
+        encoder_side: side in pixels of the image encoder's own square input, if the model's entry in the catalogue
+            tells it. Prompts and logits keep the architecture's frame.
+        entry: the model's entry in the catalogue; None for a built-in model.
     """
 
     name: str
@@ -135,11 +197,34 @@ class Model:
     licence: str = "Apache-2.0"
     npm_size: int | None = None
     checkpoint: Checkpoint | None = None
+    stretch: bool = False
+    encoder_side: int | None = None
+    entry: CatalogueEntry | None = None
+
+    @property
+    def encoder_frame(self) -> Frame:
+        """How an image becomes the input of this model's image encoder."""
+        return self.architecture.frame if self.encoder_side is None else LongestSide(self.encoder_side)
+
+    @property
+    def preprocessing(self) -> str:
+        """Version of everything that happens to an image before the encoder. It is a part of every embedding's key.
+
+        It is that of the architecture, unless the catalogue says how pixels are prepared. So two entries that prepare
+        pixels in different ways never share an embedding.
+        """
+        told: list[object] = ["minmax"] if self.stretch else []
+        if self.encoder_side is not None:
+            told += [self.encoder_side, *self.pixels.mean, *self.pixels.std]
+        if not told:
+            return self.architecture.preprocessing
+        return f"{self.architecture.preprocessing}-{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}"
 
     @property
     def weights_digest(self) -> str:
         """Lower-case hex SHA-256 that identifies these weights in keys and headers (64 characters)."""
         files = [file.sha256 for file in (self.encoder, self.decoder, self.checkpoint) if file is not None]
+        assert all(files), f"the files of {self.name} are not identified yet"
         return hashlib.sha256("\n".join([self.name, *files]).encode()).hexdigest()
 
     @property
@@ -222,18 +307,93 @@ VIT_H = _segment_anything(
     sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
 )
 
+
+def _sam2(name: str, title: str, url: str, *, size: int, sha256: str) -> Model:
+    return Model(
+        name=name,
+        title=title,
+        npm_package=None,
+        npm_sha256=None,
+        encoder=None,
+        decoder=None,
+        architecture=SAM2,
+        checkpoint=Checkpoint(url.rpartition("/")[2], url, size, sha256, name),
+    )
+
+
+_SAM2_FILES = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
+
+SAM2_1_TINY = _sam2(
+    "sam2.1_tiny",
+    "SAM 2.1 (Hiera-T)",
+    f"{_SAM2_FILES}/sam2.1_hiera_tiny.pt",
+    size=156_008_466,
+    sha256="7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
+)
+
+SAM2_1_SMALL = _sam2(
+    "sam2.1_small",
+    "SAM 2.1 (Hiera-S)",
+    f"{_SAM2_FILES}/sam2.1_hiera_small.pt",
+    size=184_416_285,
+    sha256="6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
+)
+
+SAM2_1_BASE_PLUS = _sam2(
+    "sam2.1_base_plus",
+    "SAM 2.1 (Hiera-B+)",
+    f"{_SAM2_FILES}/sam2.1_hiera_base_plus.pt",
+    size=323_606_802,
+    sha256="a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
+)
+
+SAM2_1_LARGE = _sam2(
+    "sam2.1_large",
+    "SAM 2.1 (Hiera-L)",
+    f"{_SAM2_FILES}/sam2.1_hiera_large.pt",
+    size=898_083_611,
+    sha256="2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
+)
+
+EDGETAM = _sam2(
+    "edgetam",
+    "EdgeTAM (RepViT-M1)",
+    "https://raw.githubusercontent.com/facebookresearch/EdgeTAM/7711e012a30a2402c4eaab637bdb00a521302c91"
+    "/checkpoints/edgetam.pt",
+    size=56_116_523,
+    sha256="ed2d4850b8792c239689b043c47046ec239b6e808a3d9b6ae676c803fd8780df",
+)
+
 REGISTRY: Mapping[str, Model] = MappingProxyType(
-    {model.name: model for model in (MOBILE_SAM, VIT_B, VIT_L, VIT_H, FAKE)}
+    {
+        model.name: model
+        for model in (
+            MOBILE_SAM,
+            VIT_B,
+            VIT_L,
+            VIT_H,
+            SAM2_1_TINY,
+            SAM2_1_SMALL,
+            SAM2_1_BASE_PLUS,
+            SAM2_1_LARGE,
+            EDGETAM,
+            FAKE,
+        )
+    }
 )
 
 
-def find_model(name: str) -> Model:
+def find_model(name: str, models: Mapping[str, Model] = REGISTRY) -> Model:
     """Return the model called `name`.
 
+    Args:
+        models: the known models by name; by default those that are built in. `shared.weights.catalogue.known_models`
+            has those of the catalogue too.
+
     Raises:
-        ModelNotFound: this project does not know the model.
+        ModelNotFound: it is not one of them.
     """
     try:
-        return REGISTRY[name]
+        return models[name]
     except KeyError:
-        raise ModelNotFound(f"there is no model {name!r}; the known models are {', '.join(REGISTRY)}") from None
+        raise ModelNotFound(f"there is no model {name!r}; the known models are {', '.join(models)}") from None

@@ -38,15 +38,25 @@ class Settings:
 
     model: str = _setting("mobile_sam", "model that the worker runs and that the API uses by default")
     models: str = _setting("", "models that the API serves, comma-separated; empty: only `SAM_MODEL`")
+    catalogue: str = _setting(
+        "", "TOML file that adds models by name, read by API and workers; see docs/models.md. Empty: none"
+    )
     weights_dir: str = _setting("~/.cache/sam-embedding-cache", "folder for fetched weights and built decoders")
     weights_path: str = _setting(
         "", "weights of `SAM_MODEL` that are on this machine: their folder, or a checkpoint. Nothing is fetched then"
     )
 
+    bundled_dir: str = _setting(
+        "",
+        "folder of weights and built decoders that came with a container image. It is looked at before "
+        "`SAM_WEIGHTS_DIR`, and never written. Empty: none",
+    )
+
     embedding_dtype: str = _setting(
-        "float16",
-        "how embeddings are stored (`int16` is as large as `float16` and eight times as precise)",
-        choices=("float16", "int16", "float32", "int8"),
+        "auto",
+        "how embeddings are stored (`auto`: as small as suits each tensor of the model, see docs/models.md; `int16` is "
+        "as large as `float16` and eight times as precise)",
+        choices=("auto", "float16", "int16", "float32", "int8"),
     )
     embedding_ttl: int = _setting(604_800, "seconds an embedding is kept", least=1)
     image_ttl: int = _setting(
@@ -81,6 +91,7 @@ class Settings:
     label_studio_url: str = _setting(
         "", "the Label Studio from which task images may be fetched; see docs/label-studio.md"
     )
+    label_studio_model: str = _setting("", "model that Label Studio gets, one of the served; empty: `SAM_MODEL`")
     label_studio_aliases: str = _setting("", "further addresses that tasks have for that Label Studio, comma-separated")
     label_studio_token: str = _setting("", "access token of a user of that Label Studio, personal or legacy")
     label_studio_namespace: str = _setting(
@@ -111,11 +122,11 @@ class Settings:
     )
     encode_batch: int = _setting(0, "most images encoded at once; 0: 4 on a GPU, 1 on a CPU", least=0, most=64)
     torch_dtype: str = _setting(
-        "auto", "precision of the ViT models (`auto`: bfloat16 on a GPU)", choices=("auto", "float32", "bfloat16")
+        "auto", "precision of the models on torch (`auto`: bfloat16 on a GPU)", choices=("auto", "float32", "bfloat16")
     )
     torch_compile: str = _setting(
         "off",
-        "how the ViT models are compiled; anything but `off` takes minutes at each start",
+        "how the models on torch are compiled; anything but `off` takes minutes at each start",
         choices=("off", "default", "max-autotune"),
     )
     encoder_threads: int = _setting(
@@ -190,6 +201,10 @@ class Settings:
     @property
     def weights_folder(self) -> Path:
         return Path(self.weights_dir).expanduser()
+
+    @property
+    def bundled_folder(self) -> Path | None:
+        return Path(self.bundled_dir).expanduser() if self.bundled_dir else None
 
 
 def settings_table() -> str:

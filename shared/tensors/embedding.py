@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,9 @@ from numpy.typing import NDArray
 from shared.contract.errors import DamagedEmbedding, EncodeFailed
 from shared.contract.geometry import MAX_SIDE, Size, is_image_size
 from shared.contract.keys import EmbeddingKey
-from shared.contract.models import TensorSpec
+from shared.contract.models import TensorDtype, TensorSpec
 from shared.tensors.envelope import ValueKind, seal, unseal
 from shared.tensors.packing import FLOAT16_MAX, pack, unpack, widen
-
-TensorDtype = Literal["int16", "float16", "float32", "int8"]
-"""How a tensor is stored. Integers are symmetric per channel (the second axis): x = q * max|channel| / 127 (or 32767),
-with float32 scales. `int16` takes as many bytes as `float16` and is eight times as precise, because the numbers of a
-channel have similar sizes."""
 
 Tensors = Mapping[str, NDArray[np.floating]]
 """The tensors of one image by name. The model's architecture gives the shape of each."""

@@ -1,7 +1,10 @@
 """A checkpoint's prompt encoder and mask decoder in one small file. The worker writes it and the API reads it.
 
-The file is a numpy `.npz` of 16 MB. It holds the float32 arrays under segment_anything's state_dict names, and names
-their model and checkpoint. It holds no code, can be read without torch, and has a checksum for each member.
+The file is a numpy `.npz` of 16 MB. It holds the float32 arrays under the names that Meta's own state_dict has
+(`mask_decoder.…`, for SAM 2 `sam_mask_decoder.…`), and names their model and checkpoint. It holds no code, can be read
+without torch, and has a checksum for each member.
+
+The API reads a decoder without such a file if it is in a file that holds no code: ONNX or safetensors.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +21,15 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from shared.contract.errors import WeightsError
-from shared.contract.models import Model
+from shared.contract.models import SAM2, Model
 from shared.contract.settings import Settings
 from shared.host.atomic_file import replacing
+from shared.weights.catalogue import ONNX, SAFETENSORS
+from shared.weights.entry_files import decoder_of
 from shared.weights.fetch import explained_errors
 
 PREFIXES = ("prompt_encoder.", "mask_decoder.")
-"""Each array's name begins with one of these."""
+"""Each array's name in a decoder of SAM begins with one of these."""
 
 _MODEL, _CHECKPOINT = "model", "checkpoint_sha256"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -35,12 +40,22 @@ class DecoderFile:
     """The content of the file.
 
     Attributes:
-        model: the registry's model with the digest of the checkpoint that the arrays come from.
+        model: the model with the digest of the checkpoint that the arrays come from.
         arrays: float32 arrays by name, see `PREFIXES`. Their shapes are not checked.
     """
 
     model: Model
     arrays: Mapping[str, NDArray[np.float32]]
+
+
+def is_handed_over(model: Model) -> bool:
+    """Return whether a worker must write the decoder file of `model`, because the API cannot read its weights.
+
+    The API knows only the names in segment_anything's checkpoints. Files of SAM 2 may have transformers' names.
+    """
+    if model.entry is None or model.architecture.name == SAM2.name:
+        return model.checkpoint is not None
+    return decoder_of(model)[1].suffix not in (f".{ONNX}", SAFETENSORS)
 
 
 def decoder_path(model: Model, settings: Settings) -> Path:
@@ -58,8 +73,9 @@ def write_decoder(path: Path, model: Model, arrays: Mapping[str, NDArray[np.floa
     Raises:
         WeightsError: the folder is not writable.
     """
-    assert model.checkpoint is not None
-    about = {_MODEL: np.array(model.name), _CHECKPOINT: np.array(model.checkpoint.sha256)}
+    source = model.checkpoint or model.decoder
+    assert source is not None
+    about = {_MODEL: np.array(model.name), _CHECKPOINT: np.array(source.sha256)}
     members: dict[str, Any] = {**about, **arrays}
     with explained_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,4 +108,7 @@ def read_decoder(path: Path, model: Model) -> DecoderFile:
         raise WeightsError(f"{path} is the mask decoder of {written_for}, not of {model.name}")
     if not _SHA256.fullmatch(sha256):
         raise WeightsError(f"{path} does not say which checkpoint it is from")
-    return DecoderFile(model.with_checkpoint(sha256), members)
+    if model.checkpoint is not None:
+        return DecoderFile(model.with_checkpoint(sha256), members)
+    assert model.decoder is not None
+    return DecoderFile(replace(model, decoder=replace(model.decoder, sha256=sha256)), members)

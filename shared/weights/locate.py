@@ -10,8 +10,10 @@ from pathlib import Path
 from shared.contract.errors import WeightsError
 from shared.contract.models import Model, WeightsFile, find_model
 from shared.contract.settings import Settings
+from shared.weights.catalogue import known_models
 from shared.weights.checkpoint import locate_checkpoint
 from shared.weights.command import print_folders
+from shared.weights.entry_files import decoder_of, identified
 from shared.weights.fetch import explained_errors, fetch_lock, fetch_weights, sha256_of
 
 
@@ -34,8 +36,11 @@ def locate_weights(model: Model, settings: Settings) -> Weights:
     """Return the weights of `model`. Every byte is checked, which takes about 50 ms.
 
     If `SAM_WEIGHTS_PATH` is set (for `SAM_MODEL`), the files must be in that folder. Otherwise they are in a folder
-    with the model's name in `SAM_WEIGHTS_DIR`, and are fetched into it if they are missing. Processes that start
-    together fetch once.
+    with the model's name, in `SAM_BUNDLED_DIR` or `SAM_WEIGHTS_DIR`. Missing ones are fetched into the latter.
+    Processes that start together fetch once.
+
+    Args:
+        model: a built-in model. The files of a model of the catalogue are named by its entry.
 
     Raises:
         WeightsError: files in `SAM_WEIGHTS_PATH` are wrong or missing, or cannot be fetched. The message says what to
@@ -49,6 +54,8 @@ def locate_weights(model: Model, settings: Settings) -> Weights:
         fault = _first_fault(folder, files)
         if fault is not None:
             raise WeightsError(f"SAM_WEIGHTS_PATH: {fault}; put the file there, or unset it to have it fetched")
+    elif (bundled := _bundled(model, settings)) is not None and _first_fault(bundled, files) is None:
+        folder = bundled
     else:
         folder = settings.weights_folder / model.name
         if _first_fault(folder, files) is not None:
@@ -56,6 +63,10 @@ def locate_weights(model: Model, settings: Settings) -> Weights:
                 if _first_fault(folder, files) is not None:  # not fetched while this process waited
                     fetch_weights(model, folder)
     return Weights(folder, folder / model.encoder.name, folder / model.decoder.name)
+
+
+def _bundled(model: Model, settings: Settings) -> Path | None:
+    return None if settings.bundled_folder is None else settings.bundled_folder / model.name
 
 
 def _first_fault(folder: Path, files: tuple[WeightsFile, ...]) -> str | None:
@@ -72,9 +83,13 @@ def _first_fault(folder: Path, files: tuple[WeightsFile, ...]) -> str | None:
 
 def _folders(settings: Settings) -> Iterator[Path]:
     """Fetch the weights of every served model and yield their folders."""
+    known = known_models(settings)
     for name in settings.served_models:
-        model = find_model(name)
-        if model.checkpoint is not None:
+        model = find_model(name, known)
+        if model.entry is not None:
+            identified(model)
+            yield decoder_of(model)[1].parent
+        elif model.checkpoint is not None:
             yield locate_checkpoint(model, settings)[0].parent
         elif model.encoder is not None:
             yield locate_weights(model, settings).folder

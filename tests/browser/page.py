@@ -342,9 +342,15 @@ class Page:
         return expected
 
     def requests(self, method: str, ending: str) -> list[dict[str, Any]]:
-        """Return the page's requests to the service since it was loaded: {method, url, body, answer}."""
+        """Return the page's requests to the service since it was loaded: {method, url, body, answer}.
+
+        Args:
+            ending: of the path, without the query.
+        """
         asked = self.script("return window.asked")
-        return [entry for entry in asked if entry["method"] == method and entry["url"].endswith(ending)]
+        return [
+            entry for entry in asked if entry["method"] == method and entry["url"].partition("?")[0].endswith(ending)
+        ]
 
     def _find(self, name: str) -> WebElement:
         return self._driver.find_element(By.ID, name)

@@ -14,11 +14,15 @@ import yaml
 
 from deploy.local.process import ROOT
 from deploy.memory import MIB, api_memory, api_tmp, gpu_worker_memory, worker_memory
+from shared.contract.models import find_model
 from shared.contract.settings import PREFIX, Settings
 from tests.deploy import compose_files
 from tests.deploy.compose_files import BASE, GPU, seconds
 
 SCALED = ("prompt-api", "encoder-worker")
+ONCE = {"prepare"}
+"""Services that end before the others start."""
+
 GRACE = {"prompt-api": 10, "encoder-worker": 15, "gateway": 60, "redis-queue": 10, "redis-cache": 10}
 """The most seconds that each service takes to stop: `STOP_SECONDS` of the API, `Pace.stop` of the worker and
 `hard-stop-after` of the gateway."""
@@ -52,18 +56,20 @@ def test_a_mistake_in_a_file_would_be_found(tmp_path: Path) -> None:
 
 def test_every_service_has_a_health_check(services: dict[str, Any]) -> None:
     for name, service in services.items():
-        assert service["healthcheck"]["test"][0] == "CMD", name
+        assert ("healthcheck" in service) is (name not in ONCE), name
+        assert name in ONCE or service["healthcheck"]["test"][0] == "CMD", name
 
 
 def test_services_start_after_the_health_of_what_they_need(services: dict[str, Any]) -> None:
     needed = {name: service.get("depends_on", {}) for name, service in services.items()}
     assert needed["gateway"].keys() == {"prompt-api"}
     for name in SCALED:
-        assert needed[name].keys() == {"redis-cache", "redis-queue"}
+        assert needed[name].keys() == {"redis-cache", "redis-queue"} | ONCE
     for conditions in needed.values():
         for other, condition in conditions.items():
-            assert condition == {"condition": "service_healthy"}
-            assert "healthcheck" in services[other]
+            wanted = "service_completed_successfully" if other in ONCE else "service_healthy"
+            assert condition == {"condition": wanted}
+            assert other in services
 
 
 def test_every_service_is_limited(services: dict[str, Any]) -> None:
@@ -80,20 +86,60 @@ def test_no_service_is_root_gains_rights_or_writes_its_image(services: dict[str,
 
 
 def test_logs_are_capped_and_what_ends_is_started_again(services: dict[str, Any]) -> None:
-    for service in services.values():
+    for name, service in services.items():
         assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
-        assert service["restart"] == "unless-stopped"
+        assert service["restart"] == ("no" if name in ONCE else "unless-stopped")
 
 
 def test_every_service_has_the_time_it_takes_to_stop(services: dict[str, Any]) -> None:
-    assert services.keys() == GRACE.keys()
-    for name, service in services.items():
-        assert seconds(service["stop_grace_period"]) > GRACE[name], name
+    assert services.keys() == GRACE.keys() | ONCE
+    for name, needed in GRACE.items():
+        assert seconds(services[name]["stop_grace_period"]) > needed, name
 
 
 def test_nothing_is_in_the_way_of_more_replicas(services: dict[str, Any]) -> None:
     for name in SCALED:
-        assert not {"container_name", "hostname", "ports", "volumes"} & services[name].keys()
+        assert not {"container_name", "hostname", "ports"} & services[name].keys()
+
+
+def test_all_services_that_load_models_have_the_same_files_and_settings(services: dict[str, Any]) -> None:
+    sharing = [services[name] for name in (*SCALED, *ONCE)]
+    for service in sharing:
+        # Several replicas may write the second: they lock what they write.
+        assert service["volumes"] == ["./deploy/models:/models:ro", "data:/data"]
+    names = ("SAM_MODEL", "SAM_MODELS", "SAM_CATALOGUE", "SAM_WEIGHTS_PATH")
+    assert len({tuple(service["environment"][name] for name in names) for service in sharing}) == 1
+    for dockerfile in ("Dockerfile.api", "Dockerfile.encoder"):
+        text = (ROOT / dockerfile).read_text()
+        assert "SAM_BUNDLED_DIR=/weights SAM_WEIGHTS_DIR=/data" in text
+        assert "install --directory --owner 10001 --group 10001 /data" in text
+
+
+def test_a_gpu_runs_a_model_that_needs_one() -> None:
+    worker = compose_files.with_gpu()["services"]["encoder-worker"]
+    assert find_model(worker["environment"]["SAM_MODEL"]).runtime == "torch"
+    assert worker["environment"]["SAM_DEVICE"] == "cuda"
+    assert worker["build"]["args"]["VARIANT"] == "cuda"
+
+
+def test_the_services_are_prepared_by_the_image_of_the_worker(services: dict[str, Any]) -> None:
+    for name in ONCE:
+        assert services[name]["image"] == services["encoder-worker"]["image"]
+        assert services[name]["build"] == services["encoder-worker"]["build"]
+        assert _limits(services[name])["memory"] == _limits(services["encoder-worker"])["memory"]
+
+
+@pytest.mark.parametrize("services", ["base"], indirect=True)
+def test_the_documented_worker_of_a_second_model_is_a_worker(services: dict[str, Any], tmp_path: Path) -> None:
+    text = (ROOT / "docs/models.md").read_text()
+    (snippet,) = re.findall(r"```yaml\n(# docker-compose\.override\.yml\n.*?)```", text, re.DOTALL)
+    (tmp_path / "override.yml").write_text(snippet)
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*command, tmp_path / "override.yml"], capture_output=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout
+    (worker,) = yaml.safe_load(snippet)["services"].values()
+    assert worker["extends"] == {"file": "docker-compose.yml", "service": "encoder-worker"}
+    assert worker["environment"].keys() == {"SAM_MODEL"}
 
 
 def test_only_the_gateway_is_published_and_on_loopback_alone(services: dict[str, Any]) -> None:
@@ -105,7 +151,7 @@ def test_volumes_and_files_that_are_mounted_exist(services: dict[str, Any]) -> N
     declared = compose_files.base()["volumes"]
     for service in services.values():
         for source in (volume.split(":")[0] for volume in service.get("volumes", [])):
-            assert (ROOT / source).is_file() if source.startswith(".") else source in declared
+            assert (ROOT / source).exists() if source.startswith(".") else source in declared
 
 
 def test_every_setting_is_one(services: dict[str, Any]) -> None:
@@ -115,7 +161,7 @@ def test_every_setting_is_one(services: dict[str, Any]) -> None:
 
 
 def test_the_services_accept_their_settings(services: dict[str, Any]) -> None:
-    for name in SCALED:
+    for name in (*SCALED, *ONCE):
         Settings.from_env({key: str(value) for key, value in services[name]["environment"].items()})
 
 

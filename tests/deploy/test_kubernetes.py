@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -281,6 +284,29 @@ def test_workers_follow_the_list_of_their_queue() -> None:
     assert sentinels == re.findall(r"redis-sentinel-\d", url)
     (authentication,) = production.of("TriggerAuthentication")
     assert trigger["authenticationRef"] == {"name": authentication["metadata"]["name"]}
+
+
+def test_a_volume_of_models_is_mounted_in_the_api_and_the_workers(tmp_path: Path) -> None:
+    """The component is in no overlay: an operator adds it to one."""
+    command = render.tool()
+    if command is None:
+        pytest.skip("neither kubectl nor kustomize is here, and no overlay has the component")
+    home = os.path.relpath(render.HOME, tmp_path.resolve())
+    components = [f"{home}/components/redis-plain", f"{home}/components/models"]
+    overlay = {"kind": "Kustomization", "namespace": "sam", "resources": [f"{home}/base"], "components": components}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True)
+    made = Manifests("models", tuple(yaml.safe_load_all(done.stdout)))
+    for one in made.objects:
+        kubernetes_validate.validate(one, VERSIONS[0], strict=True)
+    assert made.one("PersistentVolumeClaim", "models")["spec"]["accessModes"] == ["ReadWriteMany"]
+    for name in ("prompt-api", "encoder-worker"):
+        pod, container = pod_of(made.workloads[name]), container_of(made.workloads[name])
+        assert pod["volumes"][-1] == {"name": "models", "persistentVolumeClaim": {"claimName": "models"}}
+        assert container["volumeMounts"][-1] == {"name": "models", "mountPath": "/models"}
+        assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"]
+        settings = _settings(made, name)
+        assert (settings.catalogue, settings.weights_dir) == ("/models/catalogue.toml", "/models/data")
 
 
 def test_workers_on_gpus_are_on_nodes_that_are_kept_for_them() -> None:

@@ -9,6 +9,7 @@ import pytest
 from deploy.memory import MIB, STEP, api_memory, api_tmp, gpu_worker_memory, main, worker_memory
 from prompt_api.http.answer_budget import LARGEST
 from shared.contract.settings import Settings
+from shared.images.reading import most_decoding_bytes
 
 SETTINGS = Settings()
 
@@ -34,6 +35,12 @@ def test_a_worker_has_room_for_its_checkpoint_and_for_torch() -> None:
     small, large = (worker_memory(replace(SETTINGS, model=model), 2) for model in ("mobile_sam", "vit_h"))
     assert large - small > 2 * 2_500_000_000
     assert gpu_worker_memory(SETTINGS, 2) > large
+
+
+def test_a_worker_has_room_for_what_sam2_took() -> None:
+    measured = 1_124 * MIB  # of resident memory, after two images with sam2.1_tiny on one core
+    settings = replace(SETTINGS, model="sam2.1_tiny")
+    assert worker_memory(settings, 2) > measured + most_decoding_bytes(settings.max_image_pixels, 0)
 
 
 def test_two_of_the_largest_answers_are_far_from_the_limit() -> None:

@@ -12,8 +12,10 @@ import skimage.data
 from numpy.typing import NDArray
 
 from encoder_worker.backends.onnx.preprocess import normalise_and_pad
-from prompt_api.models.sam1.graph_cache import DecoderGraphs, cached_graphs
+from prompt_api.models.sam1.export_form import in_export_form
+from prompt_api.models.sam1.network import NETWORK
 from prompt_api.models.sam1.weights import read_export
+from prompt_api.models.two_way.graph_cache import DecoderGraphs, cached_graphs
 from shared.contract.geometry import Size
 from shared.contract.models import MOBILE_SAM, SAM1
 from tests.support.onnx import session as session_of
@@ -39,7 +41,8 @@ def decoder_weights(weights: Path) -> Mapping[str, NDArray[np.float32]]:
 def graphs(
     decoder_weights: Mapping[str, NDArray[np.float32]], tmp_path_factory: pytest.TempPathFactory
 ) -> DecoderGraphs:
-    return cached_graphs(lambda: decoder_weights, "0" * 64, tmp_path_factory.mktemp("decoders"))
+    folder = tmp_path_factory.mktemp("decoders")
+    return cached_graphs(NETWORK, lambda: decoder_weights, "0" * 64, folder, export_form=in_export_form)
 
 
 @pytest.fixture(scope="session")

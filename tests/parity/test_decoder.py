@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from prompt_api.models.interface import Prompt
-from prompt_api.models.sam1.graph_cache import DecoderGraphs
-from prompt_api.models.sam1.onnx_decoder import OnnxDecoder, sparse_prompt
+from prompt_api.models.sam1.decoder import Sam1Decoder, sparse_prompt
+from prompt_api.models.two_way.graph_cache import DecoderGraphs
 from shared.contract.geometry import Size
 from shared.contract.models import SAM1
 from tests.parity.conftest import Photo
@@ -65,7 +65,7 @@ def cases(reference: Reference, photos: Mapping[str, Photo]) -> list[Case]:
 
 @pytest.fixture(scope="module")
 def split(graphs: DecoderGraphs, photos: Mapping[str, Photo]) -> Decode:
-    decoder = OnnxDecoder(graphs, weights_digest="0" * 64, threads=1, cores=1)
+    decoder = Sam1Decoder(graphs, weights_digest="0" * 64, threads=1, cores=1)
     images = {name: decoder.prepare({"embedding": photo.embedding}, photo.original) for name, photo in photos.items()}
 
     def decode(case: Case) -> tuple[Floats, Floats]:
@@ -144,7 +144,7 @@ def test_the_unsplit_graph_equals_the_stock_export(
 def test_masks_without_the_padding_are_the_same_masks(
     photo: str, cases: list[Case], reference: Reference, photos: Mapping[str, Photo], graphs: DecoderGraphs
 ) -> None:
-    decoder = OnnxDecoder(graphs, weights_digest="0" * 64, threads=1, cores=1)
+    decoder = Sam1Decoder(graphs, weights_digest="0" * 64, threads=1, cores=1)
     original = photos[photo].original
     image = decoder.prepare({"embedding": photos[photo].embedding}, original)
     reference.preset(photos[photo].embedding, original)

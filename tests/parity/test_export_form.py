@@ -13,8 +13,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from prompt_api.models.sam1.graph_cache import DecoderGraphs
 from prompt_api.models.sam1.weights import read_export
+from prompt_api.models.two_way.graph_cache import DecoderGraphs
 from shared.contract.models import SAM1
 from tests.support.reference import Reference
 
@@ -26,6 +26,7 @@ OUTPUTS = ["masks", "iou_predictions", "low_res_masks"]
 
 @pytest.fixture(scope="module")
 def exported(graphs: DecoderGraphs) -> bytes:
+    assert graphs.export_form is not None
     return graphs.export_form.read_bytes()
 
 

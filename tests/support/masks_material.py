@@ -39,6 +39,12 @@ def logits_of_sam(logits: NDArray[np.float32], original: Size) -> NDArray[np.flo
     return interpolate(frame[..., :height, :width], original, mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
+def logits_of_sam2(logits: NDArray[np.float32], original: Size) -> NDArray[np.float32]:
+    """Logits of (height, width) as `SAM2Transforms.postprocess_masks` computes them; `predict` thresholds them at 0."""
+    low_res = torch.from_numpy(logits)[None, None]
+    return interpolate(low_res, original, mode="bilinear", align_corners=False)[0, 0].numpy()
+
+
 def painted(runs: ColumnRuns) -> NDArray[np.bool_]:
     """Return the mask that `runs` describe, as an array."""
     mask = np.zeros(runs.size, dtype=bool)
@@ -55,6 +61,11 @@ def runs_of(mask: NDArray[np.bool_]) -> ColumnRuns:
     x, top = np.nonzero(changes == 1)
     _, bottom = np.nonzero(changes == -1)
     return ColumnRuns((height, width), x, top, bottom)
+
+
+def coco_encoded(mask: NDArray[np.bool_]) -> str:
+    """Return the counts of a mask's compressed RLE, written by pycocotools."""
+    return str(coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"].decode("ascii"))
 
 
 def coco_decoded(rle: Any) -> NDArray[np.bool_]:

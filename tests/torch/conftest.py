@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
-from shared.contract.models import VIT_B, Model
+from encoder_worker.backends.sam2.network import NETWORKS
+from shared.contract.models import SAM2_1_TINY, VIT_B, Model
 from tests.support.small_sam import small_image_encoder
+from tests.support.small_sam2 import SMALL, SMALL_TRUNK
 
 ensure_torchvision_imports()
 
@@ -75,3 +78,18 @@ def photo() -> NDArray[np.uint8]:
     import skimage.data
 
     return np.asarray(skimage.data.coffee())
+
+
+@pytest.fixture(scope="session")
+def small_sam2() -> Iterator[None]:
+    """Add the small network of SAM 2 to those that can be built."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, SMALL, SMALL_TRUNK)
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_sam2_model(small_sam2: None) -> Model:
+    """Return SAM 2.1 tiny, but with weights of the small network."""
+    assert SAM2_1_TINY.checkpoint is not None
+    return replace(SAM2_1_TINY, checkpoint=replace(SAM2_1_TINY.checkpoint, network=SMALL))

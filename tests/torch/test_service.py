@@ -1,4 +1,7 @@
-"""ViT-B and MobileSAM in the whole service: one worker uses torch, and the API never does."""
+"""Several models in one service on one Redis: MobileSAM, and two checkpoints of ViT-B, one of them of the catalogue.
+
+Each worker serves one model. Those of ViT-B use torch, and the API never does.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,19 @@ from pycocotools import mask as coco
 from segment_anything import SamPredictor
 
 from deploy.local.process import Child, ProcessGroup, stop_all
+from encoder_worker.backends.onnx.preprocess import normalise_and_pad
+from encoder_worker.backends.sam1.checkpoint_file import empty_sam
+from prompt_api.models.sam1.weights import read_export
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import MOBILE_SAM, SAM1, VIT_B, Model
 from shared.redis.connections import request_client
 from shared.store.redis_store import RedisStore
 from shared.tensors.embedding import decode_embedding
+from shared.weights.entry_files import identified
+from tests.support.catalogue import catalogue_model, write_catalogue, write_safetensors
+from tests.support.onnx import session as session_of
+from tests.support.reference import Click, Reference
+from tests.support.sample_images import png
 
 BOUND = 600.0
 """Seconds after which a test gives up; nothing asserted depends on it."""
@@ -38,14 +49,18 @@ sys.exit(main())
 """
 """A module that is None in `sys.modules` cannot be imported, even if it is installed."""
 
+POINT = [300, 200]
+PROMPTS = [{"points": [POINT], "labels": [1]}]
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A running API that serves both models, and the photo that was uploaded to both."""
+    """A running API that serves all models, their workers by name, and the photo that was uploaded to all."""
 
     client: httpx.Client
     store: RedisStore
     image_id: str
+    workers: dict[str, Child]
 
     def embedding(self, model: Model) -> NDArray[np.float32]:
         key = EmbeddingKey.of(self.image_id, model)
@@ -60,17 +75,55 @@ class Service:
 
 
 @pytest.fixture(scope="module")
-def jpeg() -> bytes:
+def rgb() -> NDArray[np.uint8]:
+    """Return a photo of low contrast, so that stretching its channels matters."""
     import skimage.data
 
-    buffer = io.BytesIO()
-    Image.fromarray(skimage.data.coffee()).save(buffer, "JPEG")
-    return buffer.getvalue()
+    return np.asarray(skimage.data.coffee() // 2 + 40)
+
+
+@pytest.fixture(scope="module")
+def cells_sam(sam: Any) -> Any:
+    """Return a second ViT-B of segment_anything: the weights of the first, in another order."""
+    state = {name: tensor.flip(0) if tensor.ndim > 1 else tensor for name, tensor in sam.state_dict().items()}
+    other = empty_sam("vit_b")
+    other.load_state_dict(state, assign=True)
+    for module in other.modules():  # buffers that are in no state dict have no memory yet
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.is_meta:
+                module.register_buffer(name, getattr(sam, name).clone(), persistent=False)
+    return other.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def catalogue(cells_sam: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("catalogue")
+    arrays = {f"sam.{name}": tensor.numpy() for name, tensor in cells_sam.state_dict().items()}
+    write_safetensors(folder / "cells.safetensors", arrays)
+    return write_catalogue(
+        folder, **{"cells.v2": {"architecture": "vit_b", "weights": "cells.safetensors", "pixels": "minmax"}}
+    )
+
+
+@pytest.fixture(scope="module")
+def cells(catalogue: Path) -> Model:
+    return identified(catalogue_model("cells.v2", catalogue))
+
+
+@pytest.fixture(scope="module")
+def own_environs(checkpoint: Path, catalogue: Path) -> dict[str, dict[str, str]]:
+    """Return what the worker of each model has in its environment, the default model first."""
+    shared = {"SAM_CATALOGUE": str(catalogue)}
+    return {MOBILE_SAM.name: shared, VIT_B.name: shared | {"SAM_WEIGHTS_PATH": str(checkpoint)}, "cells.v2": shared}
 
 
 @pytest.fixture(scope="module")
 def service(
-    checkpoint: Path, weights: Path, valkey_url: str, jpeg: bytes, tmp_path_factory: pytest.TempPathFactory
+    own_environs: dict[str, dict[str, str]],
+    weights: Path,
+    valkey_url: str,
+    rgb: NDArray[np.uint8],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
     cache = tmp_path_factory.mktemp("weights")
     for fetched in weights.parent.iterdir():  # MobileSAM's, and what browsers decode with: nothing is fetched again
@@ -78,9 +131,9 @@ def service(
     shared = {name: value for name, value in os.environ.items() if not name.startswith("SAM_")}
     shared |= {"PYTHONUNBUFFERED": "1", "SAM_CACHE_URL": f"{valkey_url}/11", "SAM_WEIGHTS_DIR": str(cache)}
     shared |= {"SAM_EMBEDDING_DTYPE": "float32", "SAM_JOB_TIMEOUT": str(int(BOUND))}
-    vit_b = shared | {"SAM_MODEL": VIT_B.name, "SAM_WEIGHTS_PATH": str(checkpoint), "SAM_DEVICE": "cpu"}
-    vit_b |= {"SAM_ENCODER_THREADS": "1"}  # other tests run at the same time
-    api = shared | {"SAM_MODEL": MOBILE_SAM.name, "SAM_MODELS": VIT_B.name, "SAM_PORT": "0"}
+    # Other tests run at the same time.
+    shared |= {"SAM_DEVICE": "cpu", "SAM_ENCODER_THREADS": "1"}
+    names = list(own_environs)
     with ExitStack() as stack:
         group = ProcessGroup()
         stack.callback(group.close)
@@ -92,56 +145,127 @@ def service(
             return child
 
         deadline = time.monotonic() + BOUND
-        start("worker of mobile_sam", shared, "-m", "encoder_worker")
-        worker = start("worker of vit_b", vit_b, "-m", "encoder_worker")
-        worker.wait_for_line(re.compile(r"\bready:"), deadline)
+        workers = {
+            name: start(f"worker of {name}", shared | {"SAM_MODEL": name} | environ, "-m", "encoder_worker")
+            for name, environ in own_environs.items()
+        }
+        workers[VIT_B.name].wait_for_line(re.compile(r"\bready:"), deadline)  # it has written its decoder then
+        api = (
+            shared
+            | own_environs[names[0]]
+            | {"SAM_MODEL": names[0], "SAM_MODELS": ",".join(names[1:]), "SAM_PORT": "0"}
+        )
         api_process = start("api", api, "-c", API_WITHOUT_TORCH)
         url = api_process.wait_for_line(re.compile(r"http://\S+"), deadline).group()
         with httpx.Client(base_url=url, timeout=BOUND) as client:
-            for model in (VIT_B, MOBILE_SAM):
-                answer = client.post("/v1/images", params={"model": model.name, "wait": "30"}, content=jpeg)
-                while answer.raise_for_status().json()["status"] not in ("ready", "failed"):
-                    assert time.monotonic() < deadline, worker.tail()
-                    answer = client.get(answer.json()["links"]["self"], params={"model": model.name, "wait": "30"})
-                assert answer.json()["status"] == "ready", answer.text
+            for name in reversed(names):
+                image_id = upload_until_ready(client, name, png_of(rgb), deadline, workers[name])
             store = RedisStore(stack.enter_context(request_client(f"{valkey_url}/11", timeout=5)))
-            yield Service(client, store, answer.json()["image_id"])
+            yield Service(client, store, image_id, workers)
+
+
+def png_of(rgb: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def upload_until_ready(client: httpx.Client, model: str, data: bytes, deadline: float, worker: Child) -> str:
+    """Upload an image and return its id once its embedding of that model is there."""
+    answer = client.post("/v1/images", params={"model": model, "wait": "30"}, content=data)
+    while answer.raise_for_status().json()["status"] not in ("ready", "failed"):
+        assert time.monotonic() < deadline, worker.tail()
+        answer = client.get(answer.json()["links"]["self"], params={"model": model, "wait": "30"})
+    assert answer.json()["status"] == "ready", answer.text
+    return str(answer.json()["image_id"])
 
 
 @pytest.fixture(scope="module")
-def predictor(sam: Any, jpeg: bytes) -> Any:
+def predictor(sam: Any, rgb: NDArray[np.uint8]) -> Any:
     """Return segment_anything's own predictor, with the photo set."""
     predictor = SamPredictor(sam)
-    predictor.set_image(np.asarray(Image.open(io.BytesIO(jpeg))))
+    predictor.set_image(rgb)
     return predictor
 
 
-def test_the_embedding_of_vit_b_is_that_of_sam_predictor(service: Service, predictor: Any, random_vit_b: Model) -> None:
-    expected = predictor.get_image_embedding().numpy()
-    assert float(np.abs(expected).max()) > 1
-    np.testing.assert_allclose(service.embedding(random_vit_b), expected, atol=1e-3, rtol=0)
+@pytest.fixture(scope="module")
+def cells_predictor(cells_sam: Any, rgb: NDArray[np.uint8]) -> Any:
+    """Return the predictor of the second checkpoint, with the photo stretched as micro-sam does it."""
+    image = rgb.astype(np.float32)
+    image -= image.min(axis=(0, 1))
+    image /= image.max(axis=(0, 1)) + np.float32(1e-7)
+    predictor = SamPredictor(cells_sam)
+    predictor.set_image((image * np.float32(255)).astype(np.uint8))
+    return predictor
 
 
-def test_a_prompt_is_answered_with_the_masks_of_vit_b(service: Service, predictor: Any) -> None:
-    expected, scores, _ = predictor.predict(np.array([[300.0, 200.0]]), np.array([1]))
-    masks = service.masks(VIT_B, prompts=[{"points": [[300, 200]], "labels": [1]}])
-    assert [mask["score"] for mask in masks] == pytest.approx(scores, abs=1e-2)
-    for mask, theirs in zip(masks, expected, strict=True):
-        ours = coco.decode({**mask["rle"], "counts": mask["rle"]["counts"].encode()}).astype(bool)
-        union = np.logical_or(ours, theirs).sum()
-        assert union == 0 or np.logical_and(ours, theirs).sum() / union > 0.99
+def test_the_embedding_of_each_checkpoint_is_that_of_its_sam_predictor(
+    service: Service, predictor: Any, cells_predictor: Any, random_vit_b: Model, cells: Model
+) -> None:
+    for model, reference in ((random_vit_b, predictor), (cells, cells_predictor)):
+        expected = reference.get_image_embedding().numpy()
+        assert float(np.abs(expected).max()) > 1
+        np.testing.assert_allclose(service.embedding(model), expected, atol=1e-3, rtol=0)
+    assert float(np.abs(service.embedding(random_vit_b) - service.embedding(cells)).mean()) > 0.1
 
 
-def test_two_models_at_once_never_mix(service: Service, random_vit_b: Model) -> None:
-    listed = {model["name"]: model["weights_digest"] for model in service.client.get("/v1/models").json()["models"]}
-    assert listed == {MOBILE_SAM.name: MOBILE_SAM.weights_digest, VIT_B.name: random_vit_b.weights_digest}
-    ours, theirs = service.embedding(random_vit_b), service.embedding(MOBILE_SAM)
-    assert float(np.abs(ours - theirs).mean()) > 0.01
-    prompts = [{"points": [[300, 200]], "labels": [1]}]
-    token = service.masks(VIT_B, prompts=prompts)[0]["mask_token"]
-    foreign = service.client.post(
-        f"/v1/images/{service.image_id}/masks",
-        params={"model": MOBILE_SAM.name},
-        json={"prompts": [{**prompts[0], "mask_token": token}]},
+def test_a_prompt_is_answered_with_the_masks_of_each_model(
+    service: Service, predictor: Any, cells_predictor: Any, cells: Model, weights: Path
+) -> None:
+    mobile = Reference(read_export(weights / "sam.onnx"))
+    mobile.preset(service.embedding(MOBILE_SAM), (400, 600))
+    point, label = np.array([POINT], np.float64), np.array([1])
+    theirs = mobile.predict(Click(point, label))
+    references = {
+        VIT_B: predictor.predict(point, label)[:2],
+        cells: cells_predictor.predict(point, label)[:2],
+        MOBILE_SAM: (theirs.masks, theirs.scores),
+    }
+    for model, (expected, scores) in references.items():
+        masks = service.masks(model, prompts=PROMPTS)
+        assert [mask["score"] for mask in masks] == pytest.approx(scores, abs=1e-2)
+        for mask, wanted in zip(masks, expected, strict=True):
+            ours = coco.decode({**mask["rle"], "counts": mask["rle"]["counts"].encode()}).astype(bool)
+            union = np.logical_or(ours, wanted).sum()
+            assert union == 0 or np.logical_and(ours, wanted).sum() / union > 0.99
+
+
+def test_the_embedding_of_mobile_sam_is_that_of_its_graph(
+    service: Service, rgb: NDArray[np.uint8], weights: Path
+) -> None:
+    (expected,) = session_of(weights / "encoder.onnx").run(
+        None, {"input": normalise_and_pad(SAM1.frame.resize(rgb), MOBILE_SAM)}
     )
-    assert (foreign.status_code, foreign.json()["code"]) == (422, "invalid-prompt")
+    np.testing.assert_allclose(service.embedding(MOBILE_SAM), expected, atol=1e-3, rtol=0)
+
+
+def test_models_at_once_never_mix(service: Service, random_vit_b: Model, cells: Model) -> None:
+    listed = {model["name"]: model for model in service.client.get("/v1/models").json()["models"]}
+    assert {name: model["weights_digest"] for name, model in listed.items()} == {
+        MOBILE_SAM.name: MOBILE_SAM.weights_digest,
+        VIT_B.name: random_vit_b.weights_digest,
+        cells.name: cells.weights_digest,
+    }
+    assert listed[cells.name]["licence"] == "NOASSERTION"
+    for model, other in ((VIT_B, MOBILE_SAM), (VIT_B, cells), (cells, VIT_B)):
+        token = service.masks(model, prompts=PROMPTS)[0]["mask_token"]
+        foreign = service.client.post(
+            f"/v1/images/{service.image_id}/masks",
+            params={"model": other.name},
+            json={"prompts": [{**PROMPTS[0], "mask_token": token}]},
+        )
+        assert (foreign.status_code, foreign.json()["code"]) == (422, "invalid-prompt")
+
+
+def test_without_the_worker_of_one_model_the_others_are_served(service: Service, cells: Model) -> None:
+    """The last test of this module: it kills a worker."""
+    service.workers[cells.name].kill()
+    new = png(60, 40)
+    waiting = service.client.post("/v1/images", params={"model": cells.name}, content=new)
+    assert (waiting.status_code, waiting.json()["status"]) == (202, "queued")
+    deadline = time.monotonic() + BOUND
+    upload_until_ready(service.client, MOBILE_SAM.name, new, deadline, service.workers[MOBILE_SAM.name])
+    for model in (MOBILE_SAM, VIT_B, cells):  # what is encoded needs no worker
+        assert len(service.masks(model, prompts=PROMPTS)) == 3
+    still = service.client.get(waiting.json()["links"]["self"])
+    assert still.json()["status"] == "queued"

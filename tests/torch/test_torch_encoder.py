@@ -84,15 +84,15 @@ def test_bfloat16_stays_close_to_float32(small_encoder: Callable[[], Any], photo
 
 
 def test_a_network_that_gives_no_finite_numbers_is_an_error(photo: NDArray[np.uint8]) -> None:
-    def broken(frames: torch.Tensor) -> torch.Tensor:
-        return torch.full((len(frames), 256, 64, 64), torch.nan)
+    def broken(frames: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"embedding": torch.full((len(frames), 256, 64, 64), torch.nan)}
 
     with pytest.raises(EncodeFailed, match="not a finite embedding"):
         TorchEncoder(VIT_B, broken, CPU, batch=1).encode([SAM1.frame.resize(photo)])
 
 
 def test_a_network_that_fails_is_an_error_of_this_project(photo: NDArray[np.uint8]) -> None:
-    def broken(frames: torch.Tensor) -> torch.Tensor:
+    def broken(frames: torch.Tensor) -> dict[str, torch.Tensor]:
         raise RuntimeError("CUDA error: an illegal memory access was encountered\nand a page more")
 
     with pytest.raises(EncodeFailed, match=r"illegal memory access was encountered$"):
@@ -123,7 +123,7 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on() -> None:
 
 
 def test_one_image_that_does_not_fit_is_an_error(photo: NDArray[np.uint8]) -> None:
-    def full(frames: torch.Tensor) -> torch.Tensor:
+    def full(frames: torch.Tensor) -> dict[str, torch.Tensor]:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(MemoryError, match="no memory left"):

@@ -28,7 +28,7 @@ FILES = [path.relative_to(ROOT).as_posix() for package in PACKAGES for path in s
 RUNS_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "runpy"}
 CONNECTS = {"urllib.request", "http.client", "ftplib", "requests", "urllib3", "aiohttp", "httpx"}
 
-ONLY_ITS_ERROR = {"encoder_worker/backends/sam1/checkpoint_file.py"}
+ONLY_ITS_ERROR = {"encoder_worker/backends/on_torch/tensor_file.py"}
 """It imports pickle only for the error of a file that cannot be loaded. `torch.load` itself loads only weights."""
 
 CONNECTS_BY_DESIGN = ("client/", "prompt_api/integrations/label_studio/", "shared/weights/download.py")

@@ -68,6 +68,25 @@ def test_an_explicit_checkpoint_is_used_as_it_is_under_its_own_digest(
     assert server.ranges == []
 
 
+def test_a_folder_that_transformers_saved_is_found_by_its_weights(
+    model: Model, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"trained further")
+    path, found = locate_checkpoint(model, replace(settings, weights_path=str(tmp_path)))
+    assert path == tmp_path / "model.safetensors"
+    assert found == model.with_checkpoint(hashlib.sha256(b"trained further").hexdigest())
+
+
+def test_a_checkpoint_that_cannot_be_fetched_is_named_with_its_place_and_its_digest(
+    model: Model, settings: Settings, server: Server
+) -> None:
+    assert model.checkpoint is not None
+    elsewhere = replace(model, checkpoint=replace(model.checkpoint, sha256="f" * 64))
+    place = settings.weights_folder / "vit_b" / "sam_tiny.pth"
+    with pytest.raises(WeightsError, match=f"; vit_b needs {place}, {len(CONTENT)} bytes with the SHA-256 {'f' * 64}$"):
+        locate_checkpoint(elsewhere, settings)
+
+
 def test_an_explicit_path_is_the_default_models_alone(model: Model, settings: Settings) -> None:
     path, _ = locate_checkpoint(model, replace(settings, model="vit_h", weights_path="/nowhere"))
     assert path.parent == settings.weights_folder / "vit_b"
@@ -95,7 +114,7 @@ def test_weights_trained_further_have_keys_of_their_own() -> None:
 
 def test_every_checkpoint_is_published_under_its_name() -> None:
     checkpoints = [model.checkpoint for model in REGISTRY.values() if model.checkpoint is not None]
-    assert len(checkpoints) == 3
+    assert len(checkpoints) == 8
     for checkpoint in checkpoints:
         assert checkpoint.url.endswith("/" + checkpoint.name)
         assert len(checkpoint.sha256) == 64

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from shared.contract.errors import DamagedEmbedding, EncodeFailed, InvalidPrompt, SamCacheError
 from shared.contract.keys import EmbeddingKey
-from shared.contract.models import SAM1, TensorSpec
-from shared.tensors.embedding import TensorDtype, embedding_as_file
+from shared.contract.models import SAM1, SAM2, TensorDtype, TensorSpec
 from shared.tensors.embedding import decode_embedding as decode_tensors
+from shared.tensors.embedding import embedding_as_file
 from shared.tensors.embedding import encode_embedding as encode_tensors
 from shared.tensors.envelope import ValueKind, seal, unseal
 from shared.tensors.logits import decode_logits, encode_logits
@@ -389,3 +389,12 @@ def test_a_missing_or_surplus_tensor_is_not_stored() -> None:
     for tensors in ({name: given[name] for name in ("s0", "s1")}, {**given, "more": given["s0"]}):
         with pytest.raises(EncodeFailed, match="gave"):
             encode_tensors(KEY, tensors, specs=THREE, dtypes=THREE_DTYPES, original=ORIGINAL)
+
+
+def test_the_tensors_of_sam2_stay_in_their_allocation_class() -> None:
+    random = np.random.default_rng(6)
+    tensors = {spec.name: random.standard_normal(spec.shape, dtype=np.float32) for spec in SAM2.tensors}
+    value = encode_tensors(KEY, tensors, specs=SAM2.tensors, dtypes=SAM2.stored_as("auto"), original=ORIGINAL)
+    assert len(value) <= 7 * 2**20 - 64
+    back = decode_tensors(value, KEY, SAM2.tensors).tensors
+    assert all(np.abs(back[name] - tensors[name]).max() < 0.03 for name in tensors)

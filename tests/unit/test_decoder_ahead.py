@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from prompt_api.models.interface import DecodedMasks, Prompt
-from prompt_api.models.sam1.graph_cache import DecoderGraphs
-from prompt_api.models.sam1.onnx_decoder import OnnxDecoder
+from prompt_api.models.sam1.decoder import Sam1Decoder
+from prompt_api.models.two_way.graph_cache import DecoderGraphs
 
 CORES = 2
 
 
 @pytest.fixture
-def decoder() -> OnnxDecoder:
+def decoder() -> Sam1Decoder:
     nowhere = DecoderGraphs(*[Path("nowhere.onnx")] * len(DecoderGraphs.__dataclass_fields__))
-    return OnnxDecoder(nowhere, weights_digest="", threads=1, cores=CORES)
+    return Sam1Decoder(nowhere, weights_digest="", threads=1, cores=CORES)
 
 
 def prompts(count: int) -> list[Prompt]:
@@ -27,7 +27,7 @@ def prompts(count: int) -> list[Prompt]:
 
 
 def test_a_batch_is_decoded_in_order_and_only_a_little_ahead(
-    decoder: OnnxDecoder, monkeypatch: pytest.MonkeyPatch
+    decoder: Sam1Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, lock = [], Lock()
 
@@ -46,7 +46,7 @@ def test_a_batch_is_decoded_in_order_and_only_a_little_ahead(
 
 
 def test_a_batch_that_is_given_up_is_not_decoded_to_its_end(
-    decoder: OnnxDecoder, monkeypatch: pytest.MonkeyPatch
+    decoder: Sam1Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[Prompt] = []
 

@@ -13,10 +13,12 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from prompt_api.models.sam1 import graph_cache
-from prompt_api.models.sam1.folding import Folded
-from prompt_api.models.sam1.graph_cache import BUILDERS, cached_graphs
-from prompt_api.models.sam1.prompt_side import build_first_prompt
+from prompt_api.models.sam1.export_form import in_export_form
+from prompt_api.models.sam1.network import NETWORK
+from prompt_api.models.two_way import graph_cache
+from prompt_api.models.two_way.folding import Folded
+from prompt_api.models.two_way.graph_cache import BUILDERS, cached_graphs
+from prompt_api.models.two_way.prompt_side import build_first_prompt
 from shared.contract.errors import WeightsError
 from shared.weights.fetch import fetch_lock
 from tests.unit.decoder_material import random_weights
@@ -37,25 +39,25 @@ class CountedWeights:
 
 def test_graphs_are_built_once(tmp_path: Path) -> None:
     weights = CountedWeights()
-    first, second = (cached_graphs(weights, DIGEST, tmp_path) for _ in range(2))
+    first, second = (cached_graphs(NETWORK, weights, DIGEST, tmp_path) for _ in range(2))
     assert first == second
     assert weights.reads == 1
 
 
 def test_other_weights_have_other_graphs(tmp_path: Path) -> None:
-    one, other = (cached_graphs(random_weights, digest, tmp_path) for digest in (DIGEST, "cd" * 32))
+    one, other = (cached_graphs(NETWORK, random_weights, digest, tmp_path) for digest in (DIGEST, "cd" * 32))
     assert one.prompt_side.parent != other.prompt_side.parent
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 100, None], ids=["empty", "overwritten", "missing"])
 def test_a_damaged_graph_is_built_again(tmp_path: Path, damage: bytes | None) -> None:
     weights = CountedWeights()
-    path = cached_graphs(weights, DIGEST, tmp_path).prompt_side
+    path = cached_graphs(NETWORK, weights, DIGEST, tmp_path).prompt_side
     sound = path.read_bytes()
     path.unlink()
     if damage is not None:
         path.write_bytes(damage)
-    assert cached_graphs(weights, DIGEST, tmp_path).prompt_side.read_bytes() == sound
+    assert cached_graphs(NETWORK, weights, DIGEST, tmp_path).prompt_side.read_bytes() == sound
     assert weights.reads == 2
 
 
@@ -64,7 +66,7 @@ def test_two_that_start_together_build_once(tmp_path: Path) -> None:
 
     def build(_: int) -> Path:
         start.wait(60)
-        return cached_graphs(weights, DIGEST, tmp_path).unsplit
+        return cached_graphs(NETWORK, weights, DIGEST, tmp_path).unsplit
 
     with ThreadPoolExecutor(2) as pool:
         paths = list(pool.map(build, range(2)))
@@ -73,14 +75,17 @@ def test_two_that_start_together_build_once(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_beside_the_graphs(tmp_path: Path) -> None:
-    home = cached_graphs(random_weights, DIGEST, tmp_path).unsplit.parent
-    names = {"decoder", "export_form", "image_side", "mask_side", "prompt_side", "first_prompt"}
-    assert {path.name for path in home.iterdir()} == {f"{name}.{end}" for name in names for end in ("onnx", "sha256")}
+    names = {"decoder", "image_side", "mask_side", "prompt_side", "first_prompt"}
+    for export_form, more in ((None, set()), (in_export_form, {"export_form"})):
+        folder = tmp_path / str(len(more))
+        home = cached_graphs(NETWORK, random_weights, DIGEST, folder, export_form=export_form).unsplit.parent
+        files = {f"{name}.{end}" for name in names | more for end in ("onnx", "sha256")}
+        assert {path.name for path in home.iterdir()} == files
 
 
 def test_the_first_prompt_reads_its_constants_from_the_prompt_side(tmp_path: Path) -> None:
-    graphs = cached_graphs(random_weights, DIGEST, tmp_path)
-    whole = build_first_prompt(Folded(random_weights()))
+    graphs = cached_graphs(NETWORK, random_weights, DIGEST, tmp_path)
+    whole = build_first_prompt(Folded(NETWORK, random_weights()))
     read = onnx.load(graphs.first_prompt)
     assert [one.raw_data for one in read.graph.initializer] == [one.raw_data for one in whole.graph.initializer]
     assert graphs.first_prompt.stat().st_size < whole.ByteSize() / 3
@@ -91,7 +96,7 @@ def test_the_first_prompt_reads_its_constants_from_the_prompt_side(tmp_path: Pat
 def test_a_folder_that_cannot_be_used_is_a_weights_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="ascii")
     with pytest.raises(WeightsError):
-        cached_graphs(random_weights, DIGEST, tmp_path / "file")
+        cached_graphs(NETWORK, random_weights, DIGEST, tmp_path / "file")
 
 
 def test_the_last_used_decoder_of_another_version_is_kept(tmp_path: Path) -> None:
@@ -101,7 +106,7 @@ def test_the_last_used_decoder_of_another_version_is_kept(tmp_path: Path) -> Non
         os.utime(folder, (used, used))
     other_weights = tmp_path / "decoder-0123-older"
     other_weights.mkdir()
-    home = cached_graphs(random_weights, DIGEST, tmp_path).unsplit.parent
+    home = cached_graphs(NETWORK, random_weights, DIGEST, tmp_path).unsplit.parent
     assert {path for path in tmp_path.iterdir() if path.is_dir()} == {home, versions[1], other_weights}
 
 
@@ -111,14 +116,14 @@ def test_a_decoder_that_is_being_built_is_left_alone(tmp_path: Path) -> None:
         folder.mkdir()
         os.utime(folder, (used, used))
     with fetch_lock(versions[1]):
-        cached_graphs(random_weights, DIGEST, tmp_path)
+        cached_graphs(NETWORK, random_weights, DIGEST, tmp_path)
     assert versions[1].is_dir()
 
 
 def test_using_a_decoder_makes_it_the_last_used(tmp_path: Path) -> None:
-    home = cached_graphs(random_weights, DIGEST, tmp_path).unsplit.parent
+    home = cached_graphs(NETWORK, random_weights, DIGEST, tmp_path).unsplit.parent
     os.utime(home, (100, 100))
-    cached_graphs(random_weights, DIGEST, tmp_path)
+    cached_graphs(NETWORK, random_weights, DIGEST, tmp_path)
     assert home.stat().st_mtime > 100
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
+from rq.job import validate_job_id
 
 from shared.contract.errors import ImageNotFound
 from shared.contract.keys import EmbeddingKey, image_key, logits_key, owners_key, parse_image_id, queue_name, record_key
@@ -58,10 +59,18 @@ def test_another_image_model_weights_or_preprocessing_is_another_key_and_another
     assert other.job_id != KEY.job_id
 
 
-@pytest.mark.parametrize("model", REGISTRY.values(), ids=lambda model: model.name)
+DOTTED = replace(MOBILE_SAM, name="cells.v2_a-b", stretch=True)
+
+
+@pytest.mark.parametrize("model", [*REGISTRY.values(), DOTTED], ids=lambda model: model.name)
 def test_job_ids_and_queue_names_use_only_what_rq_allows(model) -> None:  # type: ignore[no-untyped-def]
-    assert re.fullmatch(r"[A-Za-z0-9_-]+", EmbeddingKey.of(IMAGE_ID, model).job_id)
-    assert re.fullmatch(r"[A-Za-z0-9_-]+", queue_name(model.name, model.weights_digest))
+    validate_job_id(EmbeddingKey.of(IMAGE_ID, model).job_id)
+    assert re.fullmatch(r"[a-z0-9._-]+", queue_name(model.name, model.weights_digest))
+
+
+def test_names_that_differ_in_a_dot_have_different_jobs() -> None:
+    ids = {EmbeddingKey.of(IMAGE_ID, replace(MOBILE_SAM, name=name)).job_id for name in ("a.b", "a_b", "a-b")}
+    assert len(ids) == 3
 
 
 def test_each_kind_of_value_has_its_own_names() -> None:

@@ -1,8 +1,11 @@
-"""The mask found along its boundary equals the mask of segment_anything's two resizes and threshold."""
+"""The mask found along its boundary equals that of SAM's two resizes and threshold, and that of SAM 2's one resize."""
 
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,9 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from prompt_api.masks.runs import ColumnRuns
-from prompt_api.models.sam1.boundary import mask_runs
+from prompt_api.models.sam1 import boundary as sam1
+from prompt_api.models.sam2 import boundary as sam2
 from shared.contract.geometry import Size
-from tests.support.masks_material import logits_of_sam, noisy_logits, painted, smooth_logits
+from tests.support.masks_material import logits_of_sam, logits_of_sam2, noisy_logits, painted, smooth_logits
+
+Floats = NDArray[np.float32]
 
 FIFTY_MEGAPIXELS = (5773, 8660)
 SIZES = [
@@ -22,28 +28,43 @@ SIZES = [
 ]  # fmt: skip
 
 
-def assert_same_mask(logits: NDArray[np.float32], original: Size) -> ColumnRuns:
-    expected = logits_of_sam(logits, original)
-    runs = mask_runs(logits, original)
-    different = painted(runs) != (expected > 0)
-    assert np.abs(expected[different]).max(initial=0) < 1e-5
-    assert different.mean() < 1e-6
-    return runs
+@dataclass(frozen=True)
+class Geometry:
+    """A model's own way from low-res logits to logits at full size, and the module under test."""
+
+    mask_runs: Callable[[Floats, Size], ColumnRuns]
+    logits: Callable[[Floats, Size], Floats]
+
+    def assert_same_mask(self, logits: Floats, original: Size) -> ColumnRuns:
+        expected = self.logits(logits, original)
+        runs = self.mask_runs(logits, original)
+        different = painted(runs) != (expected > 0)
+        assert np.abs(expected[different]).max(initial=0) < 1e-5
+        assert different.mean() < 1e-6
+        return runs
+
+
+GEOMETRIES = [Geometry(sam1.mask_runs, logits_of_sam), Geometry(sam2.mask_runs, logits_of_sam2)]
+
+
+@pytest.fixture(params=GEOMETRIES, ids=["sam1", "sam2"])
+def geometry(request: pytest.FixtureRequest) -> Geometry:
+    return cast(Geometry, request.param)
 
 
 @pytest.mark.parametrize("original", SIZES)
 @pytest.mark.parametrize("detail", [1, 6, 40])
-def test_a_mask_equals_sams_at_any_size(original: Size, detail: int) -> None:
-    assert_same_mask(smooth_logits(detail, detail), original)
+def test_a_mask_equals_sams_at_any_size(geometry: Geometry, original: Size, detail: int) -> None:
+    geometry.assert_same_mask(smooth_logits(detail, detail), original)
 
 
 @pytest.mark.parametrize("original", SIZES)
-def test_a_mask_that_changes_everywhere_equals_sams(original: Size) -> None:
-    assert_same_mask(noisy_logits(1), original)
+def test_a_mask_that_changes_everywhere_equals_sams(geometry: Geometry, original: Size) -> None:
+    geometry.assert_same_mask(noisy_logits(1), original)
 
 
-def test_a_mask_of_fifty_megapixels_equals_sams() -> None:
-    assert_same_mask(smooth_logits(3), FIFTY_MEGAPIXELS)
+def test_a_mask_of_fifty_megapixels_equals_sams(geometry: Geometry) -> None:
+    geometry.assert_same_mask(smooth_logits(3), FIFTY_MEGAPIXELS)
 
 
 @settings(deadline=None, max_examples=40)
@@ -62,44 +83,47 @@ def test_plateaus_zeros_and_vanishing_logits_give_sams_mask(
 ) -> None:
     cells = np.random.default_rng(seed).choice(np.array(values, dtype=np.float32), size=(256, 256))
     logits = np.repeat(np.repeat(cells, grain, axis=0), grain, axis=1)[:256, :256]
-    expected = logits_of_sam(logits, (height, width))
-    different = painted(mask_runs(logits, (height, width))) != (expected > 0)
-    assert np.abs(expected[different]).max(initial=0) < 1e-5
+    for geometry in GEOMETRIES:
+        expected = geometry.logits(logits, (height, width))
+        different = painted(geometry.mask_runs(logits, (height, width))) != (expected > 0)
+        assert np.abs(expected[different]).max(initial=0) < 1e-5
 
 
 @pytest.mark.parametrize("original", SIZES)
 @pytest.mark.parametrize(("logit", "inside"), [(-3.0, False), (0.0, False), (-0.0, False), (3.0, True)])
-def test_one_logit_everywhere_is_all_or_nothing_and_zero_is_outside(original: Size, logit: float, inside: bool) -> None:
-    runs = mask_runs(np.full((256, 256), logit, dtype=np.float32), original)
+def test_one_logit_everywhere_is_all_or_nothing_and_zero_is_outside(
+    geometry: Geometry, original: Size, logit: float, inside: bool
+) -> None:
+    runs = geometry.mask_runs(np.full((256, 256), logit, dtype=np.float32), original)
     assert (painted(runs) == inside).all()
 
 
 def test_logits_over_the_padding_do_not_reach_the_mask() -> None:
     logits = np.full((256, 256), -5, dtype=np.float32)
     logits[172:] = 5
-    assert mask_runs(logits, (1200, 1800)).area == 0
+    assert sam1.mask_runs(logits, (1200, 1800)).area == 0
 
 
-def test_one_positive_logit_in_a_corner_is_found() -> None:
+def test_one_positive_logit_in_a_corner_is_found(geometry: Geometry) -> None:
     logits = np.full((256, 256), -1, dtype=np.float32)
     logits[0, 0] = 1
-    runs = assert_same_mask(logits, (1800, 1200))
+    runs = geometry.assert_same_mask(logits, (1800, 1200))
     assert runs.area > 0
     assert runs.bbox[:2] == (0, 0)
 
 
-def test_logits_are_left_as_they_were() -> None:
+def test_logits_are_left_as_they_were(geometry: Geometry) -> None:
     logits = smooth_logits(5)
     logits[0, 0] = 1e-30
     logits.setflags(write=False)
-    mask_runs(logits, (480, 640))
+    geometry.mask_runs(logits, (480, 640))
 
 
 @pytest.mark.parametrize("logits", [smooth_logits(7), noisy_logits(7)], ids=["smooth", "noisy"])
-def test_fifty_megapixels_take_less_memory_than_a_byte_a_pixel(logits: NDArray[np.float32]) -> None:
+def test_fifty_megapixels_take_less_memory_than_a_byte_a_pixel(geometry: Geometry, logits: Floats) -> None:
     tracemalloc.start()
     try:
-        mask_runs(logits, FIFTY_MEGAPIXELS)
+        geometry.mask_runs(logits, FIFTY_MEGAPIXELS)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.unit.test_promises import functions_of
 
 ROOT = Path(__file__).parents[2]
-SERVING = ("api", "worker", "heic", "local", "torch", "tracing")
+SERVING = ("api", "worker", "heic", "local", "torch", "sam2", "tracing")
 """Extras that bring what serves; the others bring what tests."""
 
 

@@ -46,7 +46,7 @@ def test_other_variables_are_ignored() -> None:
         ("SAM_MAX_UPLOAD_BYTES", "1e6", "not a int"),
         ("SAM_REDIS_TIMEOUT", "nan", "at least 0.01"),
         ("SAM_REDIS_TIMEOUT", "inf", "at least 0.01"),
-        ("SAM_EMBEDDING_DTYPE", "float64", "one of float16, int16, float32, int8"),
+        ("SAM_EMBEDDING_DTYPE", "float64", "one of auto, float16, int16, float32, int8"),
         ("SAM_LOG_LEVEL", "loud", "one of DEBUG"),
     ],
 )

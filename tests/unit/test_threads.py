@@ -30,7 +30,7 @@ KEPT_ALIVE = {
         ONE_TASK + "Nobody waits longer than two seconds for it: "
         "`tests/integration/test_logs_and_traces.py::test_a_collector_that_hangs_costs_no_request_and_no_stop`",
     ],
-    "prompt_api/models/sam1/onnx_decoder.py": [
+    "prompt_api/models/two_way/onnx_decoder.py": [
         POOL + "The request that asked gets the error.",
         POOL + "It prepares images ahead of their next prompt, which prepares what is not ready.",
     ],

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from encoder_worker.backends.load import load_encoder
 from shared.contract.errors import ConfigurationError
-from shared.contract.models import FAKE, SAM1
+from shared.contract.models import FAKE, SAM1, SAM2_1_TINY
 from shared.contract.settings import Settings
 
 
@@ -47,3 +48,18 @@ def test_the_fake_encoder_needs_no_runtime() -> None:
         "sys.exit(bool({'onnxruntime', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
+def test_a_worker_of_mobile_sam_never_imports_torch_or_what_sam2_needs() -> None:
+    program = (
+        "import sys, encoder_worker.__main__, encoder_worker.backends.sam1.on_onnx; "
+        "sys.exit(bool({'torch', 'transformers', 'timm', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
+def test_a_model_of_sam2_without_transformers_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.setattr("encoder_worker.backends.sam2.on_torch.locate_checkpoint", lambda model, _: (Path(), model))
+    with pytest.raises(ConfigurationError, match=r"sam2.1_tiny needs transformers, .*: pip install '\.\[sam2\]'"):
+        load_encoder(SAM2_1_TINY, Settings(device="cpu"))

@@ -148,3 +148,27 @@ test("every error becomes a sentence, which includes a limit from the detail", (
   assert.match(sentenceFor(new Problem("http-502")), /^The service answered with an error\.$/);
   assert.match(sentenceFor(new TypeError("oops")), /Reload it/);
 });
+
+test("every call about an image names the model, if one is chosen", async () => {
+  const ready = { image_id: "id", status: "ready" };
+  const json = () => new Response(JSON.stringify(ready));
+  answerWith(json(), json(), events(ready), problem(503, "overloaded"), json());
+  await api.getImage("id", { model: "cells.v2" });
+  await api.promptMasks("id", {}, { model: "cells.v2" });
+  await api.followImage("id", { model: "cells.v2" });
+  await api.followImage("id", { model: "cells.v2" }); // without a stream it polls
+  assert.deepEqual(asked, [
+    "v1/images/id?wait=0&model=cells.v2",
+    "v1/images/id/masks?model=cells.v2",
+    "v1/images/id/events?model=cells.v2",
+    "v1/images/id/events?model=cells.v2",
+    "v1/images/id?wait=15&model=cells.v2",
+  ]);
+});
+
+test("the list of models is asked for without a question to the person", async () => {
+  useDialog(async () => assert.fail("nobody is to be asked"));
+  answerWith(problem(401, "unauthorized"), new Response(JSON.stringify({ models: [{ name: "a" }] })));
+  await assert.rejects(api.listModels(), { code: "http-401" });
+  assert.deepEqual(await api.listModels(), [{ name: "a" }]);
+});

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,26 +22,26 @@ _log = logging.getLogger(__name__)
 
 
 class TorchEncoder:
-    """An `Encoder` that runs a network from (B, 3, side, side) to the model's only tensor, both float32 on `device`."""
+    """An `Encoder` that runs a network from (B, 3, side, side) to the model's tensors by name, float32 on `device`."""
 
     def __init__(
         self,
         model: Model,
-        network: Callable[[Tensor], Tensor],
+        network: Callable[[Tensor], Mapping[str, Tensor]],
         device: torch.device,
         *,
         batch: int = 1,
-        result: torch.dtype = torch.float32,
+        half: Collection[str] = (),
     ) -> None:
         """
         Args:
             batch: the most images at once.
-            result: float32, or float16 to let the device round the embeddings.
+            half: names of the tensors that the device rounds to float16.
         """
         self._model = model
         self._network = network
         self._batches = FittingBatches(batch)
-        self._staging = Staging(model, device, self._batches.largest, result)
+        self._staging = Staging(model, device, self._batches.largest, half)
 
     @property
     def model(self) -> Model:
@@ -50,7 +51,7 @@ class TorchEncoder:
     def batch(self) -> int:
         return self._batches.largest
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
+    def encode(self, images: Sequence[NDArray[Any]]) -> list[Tensors]:
         try:
             return self._batches.run(images, self._encode)
         except torch.OutOfMemoryError as error:
@@ -66,17 +67,18 @@ class TorchEncoder:
         Raises:
             torch.OutOfMemoryError: not even one image fits.
         """
-        side = self._model.architecture.frame.side
-        blank = np.zeros((side, side, 3), dtype=np.uint8)
+        frame = self._model.encoder_frame
+        blank = np.zeros((frame.side, frame.side, 3), dtype=frame.pixels)
         started = time.perf_counter()
         for size in self._batches.sizes:
             self._batches.run([blank] * size, self._encode)
         _log.info("warmed up in %.1f s, batches of up to %d", time.perf_counter() - started, self.batch)
 
     @torch.inference_mode()
-    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
-        embeddings = self._network(self._staging.frames(images))
-        (spec,) = self._model.architecture.tensors
-        if embeddings.shape[1:] != spec.shape[1:] or not bool(embeddings.isfinite().all()):
-            raise EncodeFailed("the image encoder gave a result that is not a finite embedding")
-        return self._staging.to_host(embeddings)
+    def _encode(self, images: Sequence[NDArray[Any]]) -> list[Tensors]:
+        tensors = self._network(self._staging.frames(images))
+        for spec in self._model.architecture.tensors:
+            tensor = tensors[spec.name]
+            if tensor.shape[1:] != spec.shape[1:] or not bool(tensor.isfinite().all()):
+                raise EncodeFailed(f"the image encoder gave a result that is not a finite {spec.name}")
+        return self._staging.to_host(tensors)

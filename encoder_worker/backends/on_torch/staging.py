@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,34 +17,41 @@ from shared.tensors.embedding import Tensors
 class Staging:
     """Buffers for one batch at a time. For a GPU they are page-locked: then it copies without the CPU."""
 
-    def __init__(self, model: Model, device: torch.device, batch: int, result: torch.dtype) -> None:
+    def __init__(self, model: Model, device: torch.device, batch: int, half: Collection[str] = ()) -> None:
         """
         Args:
-            model: has one tensor.
             batch: images of the largest batch.
-            result: float32 or float16; the device rounds the embeddings to it before they are copied back.
+            half: names of the tensors that the device rounds to float16 before they are copied back.
         """
         self._device = device
         pinned = device.type == "cuda"
-        (spec,) = model.architecture.tensors
-        self._name = spec.name
-        self._side = side = model.architecture.frame.side
-        self._pixels = torch.empty((batch, side, side, 3), dtype=torch.uint8, pin_memory=pinned)
-        self._embeddings = torch.empty((batch, *spec.shape[1:]), dtype=result, pin_memory=pinned)
+        frame = model.encoder_frame
+        self._side = side = frame.side
+        pixel = torch.from_numpy(np.empty(0, frame.pixels)).dtype
+        self._pixels = torch.empty((batch, side, side, 3), dtype=pixel, pin_memory=pinned)
+        self._landed = {
+            spec.name: torch.empty(
+                (batch, *spec.shape[1:]),
+                dtype=torch.float16 if spec.name in half else torch.float32,
+                pin_memory=pinned,
+            )
+            for spec in model.architecture.tensors
+        }
         self._mean, self._std = (
             torch.tensor(values, device=device).view(3, 1, 1) for values in (model.pixels.mean, model.pixels.std)
         )
 
-    def frames(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """The network's input. Pixels are copied as bytes; the device normalises and pads them.
+    def frames(self, images: Sequence[NDArray[Any]]) -> Tensor:
+        """The network's input. Pixels are copied as the frame gives them; the device normalises and pads them.
 
         Source: segment_anything.modeling.Sam.preprocess.
 
         Args:
-            images: each (H, W, 3) uint8 with H, W <= side; at most as many as the batch this was made for.
+            images: each (H, W, 3) of the frame's dtype with H, W <= side; at most as many as the batch this was made
+                for.
 
         Returns:
-            (B, 3, side, side) float32 on the device, side being that of the model's frame.
+            (B, 3, side, side) float32 on the device, side being that of the model's `encoder_frame`.
         """
         frames = torch.zeros((len(images), 3, self._side, self._side), device=self._device)
         for image, pixels, frame in zip(images, self._pixels, frames, strict=False):
@@ -55,10 +63,13 @@ class Staging:
             frame[:, :height, :width] = (there.permute(2, 0, 1).float() - self._mean) / self._std
         return frames
 
-    def to_host(self, embeddings: Tensor) -> list[Tensors]:
-        """(B, C, H, W) on the device as the tensors of B images, (1, C, H, W) each."""
-        landed = self._embeddings[: len(embeddings)]
-        landed.copy_(embeddings.to(landed.dtype), non_blocking=True)
+    def to_host(self, tensors: Mapping[str, Tensor]) -> list[Tensors]:
+        """The tensors of a batch on the device, (B, C, H, W) by name, as those of B images, (1, C, H, W) each."""
+        landed: dict[str, Tensor] = {}
+        for name, buffer in self._landed.items():
+            landed[name] = buffer[: len(tensors[name])]
+            landed[name].copy_(tensors[name].to(buffer.dtype), non_blocking=True)
         if self._device.type == "cuda":
             torch.cuda.current_stream(self._device).synchronize()
-        return [{self._name: array[None].copy()} for array in landed.numpy()]
+        rows = zip(*(tensor.numpy() for tensor in landed.values()), strict=True)
+        return [{name: one[None].copy() for name, one in zip(landed, row, strict=True)} for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from encoder_worker.backends.onnx.preprocess import normalise_and_pad
-from shared.contract.errors import ConfigurationError, EncodeFailed
+from shared.contract.errors import ConfigurationError, EncodeFailed, WeightsError
 from shared.contract.models import Model
 from shared.tensors.embedding import Tensors
 
@@ -27,7 +28,10 @@ onnxruntime.disable_telemetry_events()  # it would tell its maker what it runs
 
 
 class OnnxEncoder:
-    """An `Encoder` that runs a graph from (B, 3, side, side) float32 to the model's only tensor, float32."""
+    """An `Encoder` that runs a graph from (B, 3, side, side) float32 to the model's only tensor, float32.
+
+    `side` is that of the model's `encoder_frame`.
+    """
 
     def __init__(self, model: Model, path: Path, *, threads: int, device: str = "cpu", batch: int = 0) -> None:
         """
@@ -38,6 +42,7 @@ class OnnxEncoder:
 
         Raises:
             ConfigurationError: there is no usable GPU for `cuda`.
+            WeightsError: the file is no ONNX graph, or its input or output is not that of the model's encoder.
         """
         self._model = model
         options = onnxruntime.SessionOptions()
@@ -45,7 +50,8 @@ class OnnxEncoder:
         options.inter_op_num_threads = 1
         # Threads that spin between two operators take the cores from the API on the same host, and from this encoder.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(path, options, providers=_providers(device))
+        self._session = _session(path, options, _providers(device))
+        largest = _require_interface(path, model, self._session)
         self._input = self._session.get_inputs()[0].name
         on_gpu = _CUDA in self._session.get_providers()
         if device == "cuda" and not on_gpu:  # ONNX Runtime falls back without an error
@@ -53,7 +59,7 @@ class OnnxEncoder:
                 "SAM_DEVICE=cuda: ONNX Runtime cannot load CUDA; its log above says what is missing"
             )
         # On a CPU a batch saves no time, and costs the memory of each of its images.
-        self._batch = batch or (_GPU_BATCH if on_gpu else 1)
+        self._batch = min(largest, batch or (_GPU_BATCH if on_gpu else 1))
         _log.info("%s in ONNX Runtime on %s", model.name, "a GPU" if on_gpu else f"{threads} cores")
 
     @property
@@ -82,6 +88,54 @@ class OnnxEncoder:
         if embeddings.shape != (len(images), *spec.shape[1:]) or not np.isfinite(embeddings).all():
             raise EncodeFailed("the image encoder gave a result that is not a finite embedding")
         return [{spec.name: np.asarray(embedding[None], dtype=np.float32)} for embedding in embeddings]
+
+
+def _session(path: Path, options: onnxruntime.SessionOptions, providers: list[str]) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=providers)
+    except MemoryError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
+        if any(sign in str(error) for sign in _NO_MEMORY):
+            raise MemoryError("ONNX Runtime found too little memory for the image encoder") from error
+        raise WeightsError(f"{path} is no ONNX graph that ONNX Runtime can run ({_first_line(error)})") from error
+
+
+def _require_interface(path: Path, model: Model, session: onnxruntime.InferenceSession) -> int:
+    """Return the most images that the graph takes at once.
+
+    Raises:
+        WeightsError: the graph takes or gives something else than (N, 3, side, side) and the model's only tensor.
+    """
+    (spec,) = model.architecture.tensors
+    side = model.encoder_frame.side
+    sides = (
+        ("takes", "input", session.get_inputs(), (3, side, side)),
+        ("gives", "output", session.get_outputs(), spec.shape[1:]),
+    )
+    for verb, kind, found, shape in sides:
+        wanted = f"one {kind} float32 (1, {', '.join(map(str, shape))})"
+        if len(found) != 1:
+            raise WeightsError(f"{path} has {len(found)} {kind}s: expected {wanted}")
+        (one,) = found
+        told = tuple(one.shape)
+        if one.type != "tensor(float)" or len(told) != 1 + len(shape) or not all(map(_fits, told[1:], shape)):
+            raise WeightsError(f"{path} {verb} {one.type} {_written(told)}: expected {wanted}")
+    count = session.get_inputs()[0].shape[0]
+    return count if isinstance(count, int) and count > 0 else sys.maxsize
+
+
+def _fits(told: object, wanted: int) -> bool:
+    """True if a graph's size of one axis is the wanted one, or open: then it has a name, or none."""
+    return not isinstance(told, int) or told == wanted
+
+
+def _written(shape: tuple[object, ...]) -> str:
+    return f"({', '.join('any' if axis is None else str(axis) for axis in shape)})"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _providers(device: str) -> list[str]:

@@ -17,13 +17,13 @@ def normalise_and_pad(rgb: NDArray[np.uint8], model: Model) -> NDArray[np.float3
     Source: segment_anything.modeling.Sam.preprocess.
 
     Args:
-        rgb: (H, W, 3) uint8 with H, W <= side, as the model's frame resizes it.
+        rgb: (H, W, 3) uint8 with H, W <= side, as the model's `encoder_frame` resizes it.
 
     Returns:
-        (1, 3, side, side) float32, side being that of the model's frame.
+        (1, 3, side, side) float32, side being that of the `encoder_frame`.
     """
     height, width, _ = rgb.shape
-    side = model.architecture.frame.side
+    side = model.encoder_frame.side
     frame = np.zeros((1, 3, side, side), dtype=np.float32)
     for channel, normalised in enumerate(_normalised(model.pixels)):
         frame[0, channel, :height, :width] = normalised[rgb[:, :, channel]]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from encoder_worker.backends.on_torch.tensor_file import read_state, without_prefix
 from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
 from shared.contract.errors import WeightsError
 from shared.weights.decoder_file import PREFIXES
+from shared.weights.transformers_names import WEIGHTS_FILE, in_own_names
+
+ANCHOR = "mask_decoder.iou_token.weight"
+"""A name that every state dict of SAM has."""
 
 _WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """segment_anything's networks by the width of their image encoder."""
@@ -34,30 +38,48 @@ def read_checkpoint(path: Path, network: str, expected: Mapping[str, Tensor]) ->
     """The state dict in the file, on the CPU. Where the format allows it, the file is mapped into memory, not read.
 
     Args:
+        path: `.safetensors`, or what `torch.save` wrote: a state dict, alone or as `model`, `state_dict` or
+            `model_state` of a dict; or a folder in transformers' form. The names are segment_anything's or those of
+            transformers, and may have a prefix in common, such as `sam.`.
         network: the network that the file should have weights of.
-        expected: the state dict of that network; only its shapes matter.
+        expected: the state dict of that network, or the wanted part of it; only its shapes matter.
 
     Raises:
-        WeightsError: the file is damaged, holds more than tensors, or belongs to another model.
+        WeightsError: the file is damaged, holds more than tensors, belongs to another model, or has numbers that are
+            not finite.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{path} holds more than weights, or is no checkpoint: such a file can run code, so it is not loaded; get "
-            "it from its publisher again, or save its state_dict alone"
-        ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path} is damaged ({_first_line(error)}): fetch it again") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} is no checkpoint of segment_anything: it must be a state_dict of tensors")
+    if path.is_dir():
+        path = _in_folder(path)
+    state = in_own_names(without_prefix(read_state(path), ANCHOR))
     _require_shapes(path, network, state, expected)
-    return {key: state[key] for key in expected}
+    found = {key: state[key] for key in expected}
+    for key, tensor in found.items():
+        if not bool(tensor.isfinite().all()):
+            raise WeightsError(f"{path} has damaged weights: {key} has numbers that are not finite")
+    return found
 
 
-def decoder_arrays(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The part of a checkpoint that goes into the decoder file, as float32 arrays."""
-    return {key: value.float().numpy() for key, value in state.items() if key.startswith(PREFIXES)}
+def decoder_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a checkpoint that goes into the decoder file."""
+    return {key: value for key, value in state.items() if key.startswith(PREFIXES)}
+
+
+def _in_folder(folder: Path) -> Path:
+    """Return the file of weights in a folder in transformers' form, which must be one of SAM.
+
+    Raises:
+        WeightsError: it is not.
+    """
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        raise WeightsError(f"{folder} is a folder: expected {WEIGHTS_FILE} in it, as transformers saves it")
+    try:
+        kind = json.loads((folder / "config.json").read_bytes())["model_type"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        kind = None
+    if kind != "sam":
+        raise WeightsError(f"{folder} must have a config.json of model_type 'sam', not {str(kind)[:50]!r}")
+    return path
 
 
 def _require_shapes(path: Path, name: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -65,7 +87,8 @@ def _require_shapes(path: Path, name: str, state: Mapping[str, Tensor], expected
     actual = _WIDTHS.get(positions.shape[-1]) if positions is not None and positions.ndim else None
     if actual is not None and actual != name:
         raise WeightsError(
-            f"{path} is a checkpoint of {actual}, not of {name}: set SAM_MODEL={actual} or change the file"
+            f"{path} is a checkpoint of {actual}, not of {name}: set SAM_MODEL={actual} (in a catalogue: "
+            f"architecture = {actual!r}) or change the file"
         )
     for key, tensor in expected.items():
         if key not in state:
@@ -73,7 +96,3 @@ def _require_shapes(path: Path, name: str, state: Mapping[str, Tensor], expected
         if state[key].shape != tensor.shape:
             shapes = f"{tuple(state[key].shape)}, not {tuple(tensor.shape)}"
             raise WeightsError(f"{path} is no checkpoint of {name}: {key} has shape {shapes}")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shared.contract.models import EMBEDDING
+
 
 class Network(nn.Module):
     """An `ImageEncoderViT` whose transformer blocks run in `dtype`.
@@ -21,11 +23,10 @@ class Network(nn.Module):
         self._encoder = image_encoder
         self._dtype = dtype
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """(B, 3, 1024, 1024) float32, normalised and padded, to (B, 256, 64, 64) float32."""
+    def forward(self, frames: Tensor) -> dict[str, Tensor]:
+        """(B, 3, 1024, 1024) float32, normalised and padded, to the embedding, (B, 256, 64, 64) float32."""
         encoder = self._encoder
         x = (encoder.patch_embed(frames) + encoder.pos_embed).to(self._dtype)
         for block in encoder.blocks:
             x = block(x)
-        result: Tensor = encoder.neck(x.float().permute(0, 3, 1, 2))
-        return result
+        return {EMBEDDING: encoder.neck(x.float().permute(0, 3, 1, 2))}

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from encoder_worker.backends.on_torch.device import choose_device, choose_dtype, explained_memory
+from encoder_worker.backends.on_torch.decoder_export import provide_decoder
 from encoder_worker.backends.on_torch.encoder import TorchEncoder
+from encoder_worker.backends.on_torch.start import choose_place, ready_encoder
 from encoder_worker.backends.sam1.attention import fuse_attention
-from encoder_worker.backends.sam1.checkpoint_file import decoder_arrays, empty_sam, read_checkpoint
+from encoder_worker.backends.sam1.checkpoint_file import decoder_part, empty_sam, read_checkpoint
 from encoder_worker.backends.sam1.network import Network
-from shared.contract.errors import WeightsError
 from shared.contract.models import Model
 from shared.contract.settings import Settings
-from shared.host.cores import usable_cores
 from shared.weights.checkpoint import locate_checkpoint
-from shared.weights.decoder_file import decoder_path, read_decoder, write_decoder
-
-GPU_BATCH = 4
-"""Images per batch on a GPU unless `SAM_ENCODE_BATCH` says otherwise. On a CPU a batch saves nothing."""
-
-_COMPILE = {"default": "default", "max-autotune": "max-autotune-no-cudagraphs"}
-"""torch's modes by setting. None uses CUDA graphs: only the thread that recorded them may run them, and for networks
-of this size they save little."""
-
-_log = logging.getLogger(__name__)
+from shared.weights.decoder_file import is_handed_over
+from shared.weights.entry_files import naming_the_entry
 
 
 def load(model: Model, settings: Settings) -> TorchEncoder:
@@ -38,25 +27,13 @@ def load(model: Model, settings: Settings) -> TorchEncoder:
         ConfigurationError: there is no such device as the settings ask for, or it is too small.
         WeightsError: the checkpoint is missing, damaged, of another model, or cannot be fetched.
     """
-    torch.set_num_threads(settings.encoder_threads or usable_cores())
-    device = choose_device(settings.device)
-    dtype = choose_dtype(settings.torch_dtype, device)
-    path, model = locate_checkpoint(model, settings)
-    sam = empty_sam(_network(model))
-    state = read_checkpoint(path, _network(model), sam.state_dict())
-    provide_decoder(model, state, settings)
-    with explained_memory(device, model.name):
-        network: Callable[[Tensor], Tensor] = Network(_on_device(sam.image_encoder, state, device), dtype)
-        if settings.torch_compile != "off":
-            network = torch.compile(network, mode=_COMPILE[settings.torch_compile], dynamic=False)
-        result = torch.float16 if settings.embedding_dtype == "float16" else torch.float32
-        batch = settings.encode_batch or (GPU_BATCH if device.type == "cuda" else 1)
-        encoder = TorchEncoder(model, network, device, batch=batch, result=result)
-        _log.info("%s in %s on %s, compile %s", model.name, dtype, device, settings.torch_compile)
-        # On a CPU there is nothing to prepare, and it would take as long as encoding an image.
-        if device.type == "cuda" or settings.torch_compile != "off":
-            encoder.warm_up()
-    return encoder
+    place = choose_place(settings)
+    model, sam, state = _read(model, settings)
+    if is_handed_over(model):
+        provide_decoder(model, decoder_part(state), settings)
+    return ready_encoder(
+        model, settings, place, lambda: Network(_on_device(sam.image_encoder, state, place.device), place.dtype)
+    )
 
 
 def export_decoder(model: Model, settings: Settings) -> Model:
@@ -65,27 +42,19 @@ def export_decoder(model: Model, settings: Settings) -> Model:
     Raises:
         WeightsError: the checkpoint is missing, damaged, of another model, or cannot be fetched.
     """
-    path, model = locate_checkpoint(model, settings)
-    state = read_checkpoint(path, _network(model), empty_sam(_network(model)).state_dict())
-    provide_decoder(model, state, settings)
+    model, _, state = _read(model, settings)
+    provide_decoder(model, decoder_part(state), settings)
     return model
 
 
-def provide_decoder(model: Model, state: dict[str, Tensor], settings: Settings) -> None:
-    """Write the decoder file of exactly this checkpoint where the API looks for it, unless it is there already."""
-    path = decoder_path(model, settings)
-    try:
-        if read_decoder(path, model).model == model:
-            return
-    except WeightsError:
-        pass  # it is missing or damaged: write it
-    write_decoder(path, model, decoder_arrays(state))
-    _log.info("the mask decoder of this checkpoint is in %s", path)
-
-
-def _network(model: Model) -> str:
+def _read(model: Model, settings: Settings) -> tuple[Model, Any, dict[str, Tensor]]:
+    """Return the model with the digest of its checkpoint, an empty network of its kind, and the weights for it."""
+    path, model = locate_checkpoint(model, settings)
     assert model.checkpoint is not None
-    return model.checkpoint.network
+    network = model.checkpoint.network
+    sam = empty_sam(network)
+    with naming_the_entry(model, "weights"):
+        return model, sam, read_checkpoint(path, network, sam.state_dict())
 
 
 def _on_device(image_encoder: Any, state: dict[str, Tensor], device: torch.device) -> Any:

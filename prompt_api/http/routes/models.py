@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from flask import Blueprint, Response, jsonify, request, send_file, url_for
 
 from prompt_api.http import parameters
@@ -10,7 +12,7 @@ from prompt_api.models.browser_runtime import RUNTIME
 from prompt_api.models.interface import DecoderForm
 from prompt_api.wire.answers import BrowserDecoder, ModelDescription
 from shared.contract.errors import ModelNotFound
-from shared.contract.models import Model
+from shared.contract.models import SAM1, Model, StoredAs
 
 blueprint = Blueprint("models", __name__, url_prefix="/v1/models")
 
@@ -33,6 +35,8 @@ def decoder(name: str) -> Response:
     if not files:
         raise ModelNotFound(f"model {name!r} has no decoder graph to download")
     form = parameters.decoder_form()
+    if form is DecoderForm.META and model.architecture.frame != SAM1.frame:
+        raise ModelNotFound(f"model {name!r} has no decoder graph in the form of segment_anything's export")
     # The graph never changes while its weights do not, so the digest of the weights is its strong ETag.
     etag = model.weights_digest[:32]
     if form is not DecoderForm.PLAIN:
@@ -76,6 +80,8 @@ def decoder_part(name: str, digest: str, part: str) -> Response:
 def _describe(model: Model) -> ModelDescription:
     api = services()
     has_decoder = model.name in api.decoder_files
+    stored = model.architecture.stored_as(cast(StoredAs, api.settings.embedding_dtype))
+    first = model.architecture.tensors[0]
     return {
         "name": model.name,
         "title": model.title,
@@ -85,18 +91,9 @@ def _describe(model: Model) -> ModelDescription:
         "architecture": model.architecture.name,
         "image_size": model.architecture.frame.side,
         "frame": {"name": model.architecture.frame.name, "side": model.architecture.frame.side},
-        "embedding": {
-            "shape": list(model.architecture.tensors[0].shape),
-            "dtype": "float16",
-            "stored_as": api.settings.embedding_dtype,
-        },
+        "embedding": {"shape": list(first.shape), "dtype": "float16", "stored_as": stored[first.name]},
         "tensors": [
-            {
-                "name": spec.name,
-                "shape": list(spec.shape),
-                "dtype": "float16",
-                "stored_as": api.settings.embedding_dtype,
-            }
+            {"name": spec.name, "shape": list(spec.shape), "dtype": "float16", "stored_as": stored[spec.name]}
             for spec in model.architecture.tensors
         ],
         "workers": api.workers.of(model),

@@ -9,8 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from prompt_api.models.sam1.unsplit import SIDE
-from prompt_api.models.sam1.weights import MASKS
+from prompt_api.models.two_way.weights import MASKS
 from shared.contract.models import SAM1
 
 
@@ -49,7 +48,8 @@ class _Extension:
         masks = self._at_original_size(self._add("Unsqueeze", "best_mask", one), size)
         self._output("masks", masks, ["prompts", 1, "height", "width"])
         self._output("iou_predictions", self._add("Unsqueeze", "best_score", one), ["prompts", 1])
-        self._output("low_res_masks", self._add("Unsqueeze", "best_mask", one), ["prompts", 1, SIDE, SIDE])
+        side = SAM1.low_res_side
+        self._output("low_res_masks", self._add("Unsqueeze", "best_mask", one), ["prompts", 1, side, side])
 
     def _all(self, output: str) -> str:
         """Rename an output of the decoder, because the export has another one of this name."""

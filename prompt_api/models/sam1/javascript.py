@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from prompt_api.models.sam1.folding import FIRST_COLUMNS, HEADS, INTERNAL, MASK_ROWS, WIDTH
-from prompt_api.models.sam1.image_side import FIRST_FEATURES, Feature
-from prompt_api.models.sam1.prompt_tokens import GRID
+from prompt_api.models.sam1.network import NETWORK
+from prompt_api.models.two_way.folding import FIRST_COLUMNS, HEADS, INTERNAL, MASK_ROWS, WIDTH
+from prompt_api.models.two_way.image_side import FIRST_FEATURES, Feature
 from shared.contract.models import SAM1
 
 PATH = Path(__file__).resolve().parents[2] / "web" / "local" / "sam1.js"
@@ -27,7 +27,7 @@ def javascript() -> str:
         ("FRAME_SIDE", SAM1.frame.side, "Side in pixels of the square, zero-padded frame that the image encoder sees."),
         ("LOW_RES_SIDE", SAM1.low_res_side, "Side in pixels of the low-res logits, which cover the padded frame."),
         ("EMBEDDING_SHAPE", SAM1.tensors[0].shape, "Batch, channels, rows and columns of an image embedding."),
-        ("GRID", GRID, "Rows and columns of an image embedding."),
+        ("GRID", NETWORK.grid, "Rows and columns of an image embedding."),
         ("WIDTH", WIDTH, "Channels of tokens and of image features."),
         ("HEADS", (HEADS, INTERNAL // HEADS), "Heads of an attention, and the channels of each."),
         ("MASK_ROWS", MASK_ROWS, "Rows that a mask prompt adds to the image's update."),

@@ -1,8 +1,8 @@
 /**
  * Turns low-res logits into the mask at full size, and looks only where the mask can change.
  *
- * The mathematics is that of `prompt_api/models/sam1/boundary.py`, which explains why it holds. Every step rounds to
- * float32 as torch does there, so that equal logits give equal masks.
+ * The mathematics is that of `prompt_api/models/sam1/boundary.py` and `prompt_api/masks/crossings.py`, which explain why it
+ * holds. Every step rounds to float32 as torch does there, so that equal logits give equal masks.
  */
 
 import { resizeAxis } from "./axis.js";

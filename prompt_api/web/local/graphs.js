@@ -1,5 +1,5 @@
 /**
- * The split mask decoder of `prompt_api/models/sam1/`, run by ONNX Runtime: an image side once per image, a mask side
+ * The split mask decoder of `prompt_api/models/two_way/`, run by ONNX Runtime: an image side once per image, a mask side
  * for each mask that is refined, and a prompt side for each prompt. The docstrings there describe the tensors.
  */
 

@@ -14,7 +14,7 @@ import pytest
 
 from prompt_api.models.browser_runtime import RUNTIME, compressed
 from prompt_api.models.interface import SplitDecoder
-from prompt_api.models.sam1.graph_cache import DecoderGraphs
+from prompt_api.models.two_way.graph_cache import DecoderGraphs
 from prompt_api.service.browser import RETRY_SECONDS, BrowserDecoding
 from shared.contract.errors import WeightsError
 from shared.contract.models import FAKE

@@ -23,7 +23,8 @@ from werkzeug.test import TestResponse
 
 from prompt_api.models.interface import DecoderForm
 from prompt_api.models.sam1.export_form import in_export_form
-from prompt_api.models.sam1.unsplit import build_unsplit
+from prompt_api.models.sam1.network import NETWORK
+from prompt_api.models.two_way.unsplit import build_unsplit
 from prompt_api.openapi import label_studio, samapi, samples, x_anylabeling
 from prompt_api.openapi.document import build
 from prompt_api.openapi.refusals import FRAMEWORK
@@ -325,7 +326,7 @@ def test_the_decoder_comes_in_the_form_of_metas_export(
     world: World, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     graph = tmp_path / "decoder.onnx"
-    graph.write_bytes(build_unsplit(random_weights()).SerializeToString())
+    graph.write_bytes(build_unsplit(NETWORK, random_weights()).SerializeToString())
     exported = tmp_path / "export_form.onnx"
     exported.write_bytes(in_export_form(graph.read_bytes()))
     files = {DecoderForm.PLAIN: graph, DecoderForm.META: exported}

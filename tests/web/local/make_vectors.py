@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from prompt_api.masks.rle import encode_rle
 from prompt_api.models.interface import Prompt
 from prompt_api.models.sam1.boundary import mask_runs
-from prompt_api.models.sam1.onnx_decoder import arranged, sparse_prompt
-from prompt_api.models.sam1.onnx_image import OnnxImage
+from prompt_api.models.sam1.decoder import sparse_prompt
+from prompt_api.models.sam1.network import NETWORK
+from prompt_api.models.two_way.onnx_decoder import arranged
+from prompt_api.models.two_way.onnx_image import OnnxImage
 from prompt_api.service.prompts import to_decoder_frame
 from prompt_api.wire.requests import parse_prompt
 from shared.contract.geometry import Size
@@ -102,13 +104,14 @@ def _prompt(size: Size, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _visible_area(size: Size) -> list[int]:
-    image: Any = OnnxImage(np.zeros(SAM1.tensors[0].shape, np.float32), SAM1.frame.inside(size), lambda *_: image)
+    image: Any = OnnxImage(NETWORK, {}, SAM1.frame.inside(size), lambda *_: image)
     return list(image.visible)
 
 
 def _arranged(area: Size) -> dict[str, Any]:
     count = 16 * area[0] * area[1]
-    return {"area": list(area), "frame": _digest(arranged(np.arange(1, count + 1, dtype=np.float32)[None], area))}
+    logits = np.arange(1, count + 1, dtype=np.float32)[None]
+    return {"area": list(area), "frame": _digest(arranged(NETWORK, logits, area))}
 
 
 def _digest(array: NDArray[np.float32]) -> str:

@@ -4,68 +4,74 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import onnx
 
 from prompt_api.models.onnx.graph import Graph
-from prompt_api.models.sam1.folding import WIDTH
-from prompt_api.models.sam1.prompt_tokens import GRID, dense_positions, gelu, layer_norm, mask_features, sparse_tokens
-from prompt_api.models.sam1.weights import LAYERS, MASKS, Weights
-from shared.contract.models import SAM1
+from prompt_api.models.two_way.folding import HEADS, WIDTH
+from prompt_api.models.two_way.network import Network
+from prompt_api.models.two_way.prompt_tokens import (
+    dense_positions,
+    gelu,
+    layer_norm,
+    mask_features,
+    output_tokens,
+    sparse_tokens,
+)
+from prompt_api.models.two_way.weights import LAYERS, MASKS, Weights
+from shared.contract.models import HIGH_RES_S0, HIGH_RES_S1
 
-HEADS = 8
-SIDE = SAM1.low_res_side
 
+def build_unsplit(network: Network, weights: Weights) -> onnx.ModelProto:
+    """Build PromptEncoder and MaskDecoder of the network, layer by layer, in standard operators of opset 17.
 
-def build_unsplit(weights: Weights) -> onnx.ModelProto:
-    """Build segment_anything's PromptEncoder and MaskDecoder, layer by layer, in standard operators of opset 17.
-
-    Inputs, all float32 (B prompts on one image):
-        image_embeddings (1, 256, 64, 64).
+    Inputs, all float32 (B prompts on one image; the sizes are SAM's):
+        image_embeddings (1, 256, 64, 64), and the other tensors of the image embedding under their own names.
         point_coords (B, N, 2), in the frame of the resized image, and point_labels (B, N): 1 foreground, 0
-            background, 2 and 3 the corners of a box, -1 the padding point that follows points without a box.
-            N is 0 for a mask alone.
+            background, 2 and 3 the corners of a box, -1 the padding point. They are in the order of the network, which
+            also decides whether there is a padding point. N is 0 for a mask alone.
         mask_input (B or 1, 1, 256, 256) and has_mask_input (B or 1): 1 to use it, 0 to ignore it.
 
     Outputs: low_res_masks (B, 4, 256, 256), the single mask first, and iou_predictions (B, 4).
     """
-    return _Unsplit(weights).build()
+    return _Unsplit(network, weights).build()
 
 
 class _Unsplit:
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, network: Network, weights: Weights) -> None:
+        self._network = network
         self._weights = weights
         self._graph = Graph("sam_mask_decoder")
 
     def build(self) -> onnx.ModelProto:
-        graph = self._graph
-        embedding = graph.input("image_embeddings", [1, WIDTH, GRID, GRID])
+        graph, network = self._graph, self._network
+        grid, side, leading = network.grid, network.low_res_side, len(network.leading)
+        embedding = graph.input("image_embeddings", [1, WIDTH, grid, grid])
         coordinates = graph.input("point_coords", ["prompts", "points", 2])
         labels = graph.input("point_labels", ["prompts", "points"])
-        mask = graph.input("mask_input", ["masks", 1, SIDE, SIDE])
+        mask = graph.input("mask_input", ["masks", 1, side, side])
         has_mask = graph.input("has_mask_input", ["flags"])
 
-        points = self._tokens(sparse_tokens(graph, self._weights, coordinates, labels), coordinates)
+        sparse = sparse_tokens(graph, self._weights, network.side, coordinates, labels)
+        points = self._tokens(sparse, coordinates)
         image = graph.op("Add", embedding, self._dense(mask, has_mask))
-        keys = graph.op("Transpose", graph.reshape(image, 0, WIDTH, GRID * GRID), perm=[0, 2, 1])
+        keys = graph.op("Transpose", graph.reshape(image, 0, WIDTH, network.places), perm=[0, 2, 1])
         queries, keys = self._transformer(points, keys)
         iou_token, mask_tokens = graph.split(
-            graph.op("Slice", queries, graph.integers(0), graph.integers(1 + MASKS), graph.integers(1)),
+            graph.op("Slice", queries, graph.integers(leading - 1), graph.integers(leading + MASKS), graph.integers(1)),
             [1, MASKS],
             axis=1,
         )
-        graph.output("low_res_masks", self._masks(mask_tokens, keys), ["prompts", MASKS, SIDE, SIDE])
+        graph.output("low_res_masks", self._masks(mask_tokens, keys), ["prompts", MASKS, side, side])
         scores = self._mlp("mask_decoder.iou_prediction_head", graph.reshape(iou_token, -1, WIDTH))
+        scores = graph.op("Sigmoid", scores) if network.sigmoid_scores else scores
         graph.output("iou_predictions", scores, ["prompts", MASKS])
         return graph.model()
 
     def _tokens(self, sparse: str, coordinates: str) -> str:
         graph = self._graph
-        output = np.concatenate(
-            [self._weights["mask_decoder.iou_token.weight"], self._weights["mask_decoder.mask_tokens.weight"]]
-        )
+        output = output_tokens(self._weights, self._network)
         prompts = graph.op("Slice", graph.op("Shape", coordinates), graph.integers(0), graph.integers(1))
-        shape = graph.op("Concat", prompts, graph.integers(1 + MASKS, WIDTH), axis=0)
+        shape = graph.op("Concat", prompts, graph.integers(len(output), WIDTH), axis=0)
         return graph.op("Concat", graph.op("Expand", graph.floats(output), shape), sparse, axis=1)
 
     def _dense(self, mask: str, has_mask: str) -> str:
@@ -79,7 +85,7 @@ class _Unsplit:
 
     def _transformer(self, points: str, keys: str) -> tuple[str, str]:
         graph = self._graph
-        positions = graph.floats(dense_positions(self._weights)[None])
+        positions = graph.floats(dense_positions(self._weights, self._network.grid)[None])
         queries = points
         for index in range(LAYERS):
             layer = f"mask_decoder.transformer.layers.{index}"
@@ -105,20 +111,27 @@ class _Unsplit:
         return self._norm("mask_decoder.transformer.norm_final_attn", graph.op("Add", queries, seen)), keys
 
     def _masks(self, mask_tokens: str, keys: str) -> str:
-        graph = self._graph
-        value = graph.reshape(graph.op("Transpose", keys, perm=[0, 2, 1]), -1, WIDTH, GRID, GRID)
-        value = self._upscale("mask_decoder.output_upscaling.0", value)
+        graph, grid, side = self._graph, self._network.grid, self._network.low_res_side
+        value = graph.reshape(graph.op("Transpose", keys, perm=[0, 2, 1]), -1, WIDTH, grid, grid)
+        value = self._with_high_res(HIGH_RES_S1, self._upscale("mask_decoder.output_upscaling.0", value))
         value = graph.op("Transpose", value, perm=[0, 2, 3, 1])
         value = layer_norm(graph, self._weights, "mask_decoder.output_upscaling.1", value, epsilon=1e-6)
         value = graph.op("Transpose", gelu(graph, value), perm=[0, 3, 1, 2])
-        value = gelu(graph, self._upscale("mask_decoder.output_upscaling.3", value))
-        pixels = graph.reshape(value, 0, WIDTH // 8, SIDE * SIDE)
+        value = self._with_high_res(HIGH_RES_S0, self._upscale("mask_decoder.output_upscaling.3", value))
+        pixels = graph.reshape(gelu(graph, value), 0, WIDTH // 8, side * side)
 
         hyper = [
             self._mlp(f"mask_decoder.output_hypernetworks_mlps.{index}", token)
             for index, token in enumerate(graph.split(mask_tokens, [1] * MASKS, axis=1))
         ]
-        return graph.reshape(graph.op("MatMul", graph.op("Concat", *hyper, axis=1), pixels), 0, MASKS, SIDE, SIDE)
+        return graph.reshape(graph.op("MatMul", graph.op("Concat", *hyper, axis=1), pixels), 0, MASKS, side, side)
+
+    def _with_high_res(self, name: str, value: str) -> str:
+        """Add the high-resolution feature `name`, if the network has it."""
+        for spec in self._network.high_res:
+            if spec.name == name:
+                return self._graph.op("Add", value, self._graph.input(name, spec.shape))
+        return value
 
     def _upscale(self, prefix: str, value: str) -> str:
         kernel, bias = self._constant(f"{prefix}.weight"), self._constant(f"{prefix}.bias")

@@ -8,22 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.models.onnx.graph import Graph
-from prompt_api.models.sam1.weights import Weights
-from shared.contract.models import SAM1
-
-GRID = SAM1.tensors[0].shape[-1]
-"""Rows and columns of the image embedding."""
+from prompt_api.models.two_way.network import Network
+from prompt_api.models.two_way.weights import Weights
 
 
-def dense_positions(weights: Weights) -> NDArray[np.float64]:
-    """Return the positional encoding of each place of the embedding, (64 * 64, 256), row by row.
+def dense_positions(weights: Weights, grid: int) -> NDArray[np.float64]:
+    """Return the positional encoding of each place of the embedding, (grid * grid, 256), row by row.
 
     Angles are float32, as in segment_anything. At 50 radians, that rounds by 2e-6, far more than the other steps do.
 
     Source: PromptEncoder.get_dense_pe.
     """
     gaussian = weights["prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"]
-    centres = (2 * (np.arange(GRID) + 0.5) / GRID - 1).astype(np.float32)
+    centres = (2 * (np.arange(grid) + 0.5) / grid - 1).astype(np.float32)
     x, y = (axis.reshape(-1, 1) for axis in np.meshgrid(centres, centres))
     # This rounds as a matrix product does: first the first term, then the sum.
     turns = ((x * gaussian[0]).astype(np.float64) + y.astype(np.float64) * gaussian[1]).astype(np.float32)
@@ -31,15 +28,22 @@ def dense_positions(weights: Weights) -> NDArray[np.float64]:
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
 
 
-def sparse_tokens(graph: Graph, weights: Weights, coordinates: str, labels: str) -> str:
-    """Return embeddings (..., N, 256) of points (..., N, 2) in the 1024 frame with labels (..., N), both float32.
+def output_tokens(weights: Weights, network: Network) -> NDArray[np.float32]:
+    """Return the tokens that come before those of the prompt, (T, 256): `Network.leading`, then the mask tokens."""
+    names = [*network.leading, "mask_tokens"]
+    return np.concatenate([weights[f"mask_decoder.{name}.weight"] for name in names])
 
+
+def sparse_tokens(graph: Graph, weights: Weights, side: int, coordinates: str, labels: str) -> str:
+    """Return embeddings (..., N, 256) of points (..., N, 2) with labels (..., N), both float32.
+
+    The points are in the frame, whose length is `side`.
     Labels: 1 foreground, 0 background, 2 and 3 the corners of a box, -1 padding.
     Source: PromptEncoder._embed_points and _embed_boxes.
     """
     gaussian = weights["prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"]
     centred = graph.op("Add", coordinates, graph.floats(0.5))
-    unit = graph.op("Sub", graph.op("Mul", centred, graph.floats(2 / SAM1.frame.side)), graph.floats(1))
+    unit = graph.op("Sub", graph.op("Mul", centred, graph.floats(2 / side)), graph.floats(1))
     turns = graph.op("MatMul", unit, graph.floats(gaussian))
     angles = graph.op("Mul", turns, graph.floats(2 * math.pi))
     encoded = graph.op("Concat", graph.op("Sin", angles), graph.op("Cos", angles), axis=-1)

@@ -1,4 +1,4 @@
-"""Graph of the split decoder's prompt side: one prompt on one image. The maths are in `prompt_api.models.sam1`."""
+"""Graph of the split decoder's prompt side: one prompt on one image. The maths are in `prompt_api.models.two_way`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import onnx
 from onnx import TensorProto
 
 from prompt_api.models.onnx.graph import FUSED, Graph
-from prompt_api.models.sam1.folding import FIRST_COLUMNS, HEADS, INTERNAL, SECOND_COLUMNS, Array, Folded
-from prompt_api.models.sam1.image_side import PLACES, Feature
-from prompt_api.models.sam1.image_source import EmbeddingSource, ImageSource, PreparedImageSource, cropped
-from prompt_api.models.sam1.image_update import ImageUpdate, Update
-from prompt_api.models.sam1.prompt_tokens import layer_norm, sparse_tokens
-from prompt_api.models.sam1.token_side import HEAD, TokenSide
-from prompt_api.models.sam1.weights import MASKS
+from prompt_api.models.two_way.folding import FIRST_COLUMNS, HEADS, INTERNAL, SECOND_COLUMNS, Array, Folded
+from prompt_api.models.two_way.image_side import DETAILS, Feature
+from prompt_api.models.two_way.image_source import EmbeddingSource, ImageSource, PreparedImageSource, cropped
+from prompt_api.models.two_way.image_update import ImageUpdate, Update
+from prompt_api.models.two_way.prompt_tokens import layer_norm, output_tokens, sparse_tokens
+from prompt_api.models.two_way.token_side import HEAD, TokenSide
+from prompt_api.models.two_way.weights import MASKS
+from shared.contract.models import HIGH_RES_S0, HIGH_RES_S1
 
 
 def build_prompt_side(folded: Folded) -> onnx.ModelProto:
@@ -25,21 +26,22 @@ def build_prompt_side(folded: Folded) -> onnx.ModelProto:
     `mask_rows` (M, P) and `mask_updates` (M, 1408) from the mask side; `base_mask` and `second_mask` (M, P), the two
     `mask_products` of the image side.
     `norms` (3, P).
-    `area` int64 (2,): rows and columns of the embedding to upscale, from the top left; `upscaled`
-    (rows * columns, 256).
+    If the network's images may be padded, `area` int64 (2,): rows and columns of the embedding to upscale, from the top
+    left. Otherwise all are upscaled.
+    `upscaled` (rows * columns, 256); and `image_details`, if the network has them.
     `wanted` int64 (2,): the index of the first of the four masks to return, and the index after the last.
 
     Its outputs are `scores` (K,) and `logits` (K, 16 rows * columns). For each place of the area, the logits are the
     2 x 2 sub-pixels (y, x) of the first upscaling, each with its 2 x 2 sub-pixels of the second.
     """
     graph = Graph("sam_prompt_side")
-    return _PromptSide(graph, folded, PreparedImageSource(graph)).build()
+    return _PromptSide(graph, folded, PreparedImageSource(graph, folded.network)).build()
 
 
 def build_first_prompt(folded: Folded) -> onnx.ModelProto:
     """Build the same graph for the first prompt on an image, before its image side is computed.
 
-    The input `embedding` (1, 256, 64, 64) replaces the features, `norms` and `upscaled`.
+    The tensors of the image embedding replace the features, `norms`, `upscaled` and the details.
     """
     graph = Graph("sam_first_prompt")
     return _PromptSide(graph, folded, EmbeddingSource(graph, folded)).build()
@@ -48,10 +50,12 @@ def build_first_prompt(folded: Folded) -> onnx.ModelProto:
 class _PromptSide:
     def __init__(self, graph: Graph, folded: Folded, source: ImageSource) -> None:
         self._folded = folded
+        self._network = folded.network
+        self._places = folded.network.places
         self._graph = graph
         self._source = source
         self._tokens = TokenSide(self._graph, folded)
-        self._image = ImageUpdate(self._graph)
+        self._image = ImageUpdate(self._graph, self._places)
 
     def build(self) -> onnx.ModelProto:
         graph = self._graph
@@ -69,8 +73,8 @@ class _PromptSide:
     def _all_tokens(self) -> str:
         graph, weights = self._graph, self._folded.weights
         points, labels = graph.input("points", ["points", 2]), graph.input("labels", ["points"])
-        output = np.concatenate([weights["mask_decoder.iou_token.weight"], weights["mask_decoder.mask_tokens.weight"]])
-        return graph.op("Concat", graph.floats(output), sparse_tokens(graph, weights, points, labels), axis=0)
+        sparse = sparse_tokens(graph, weights, self._network.side, points, labels)
+        return graph.op("Concat", graph.floats(output_tokens(weights, self._network)), sparse, axis=0)
 
     def _first_reading(self) -> tuple[str, str, str]:
         """Return the tokens after the first layer, and their keys and values (8, T, 16) for the image."""
@@ -87,7 +91,7 @@ class _PromptSide:
         """Return the update R0 V0, and the (R, P) products of V0 * g1 with the image's part of the second sum."""
         graph = self._graph
         mask_rows, base_mask, second_mask = (
-            graph.input(name, ["mask_rows", PLACES]) for name in ("mask_rows", "base_mask", "second_mask")
+            graph.input(name, ["mask_rows", self._places]) for name in ("mask_rows", "base_mask", "second_mask")
         )
         mask_updates = graph.input("mask_updates", ["mask_rows", sum(FIRST_COLUMNS)])
         told = self._image.softmax_over_tokens(self._source.products(keys, Feature.FIRST_QUERY))
@@ -122,7 +126,7 @@ class _PromptSide:
         scores = self._image.scores(keys, self._product(keys, Feature.BASE_QUERY), first, query)
         placed = (folded.positions + folded.shifts[0]) @ folded.matrix(write, "q_proj") + folded.bias(write, "q_proj")
         scores = graph.op("Add", scores, self._at_positions(keys, placed))
-        return queries, graph.reshape(scores, HEADS, -1, PLACES), values
+        return queries, graph.reshape(scores, HEADS, -1, self._places), values
 
     def _second_sum(self, scores: str, values: str, first: Update, first_cross: list[str]) -> Update:
         """Return the update R1 V'."""
@@ -164,9 +168,10 @@ class _PromptSide:
     def _answering(self, tokens: str) -> str:
         """Return the IoU token and the wanted masks' tokens, out of all tokens."""
         graph = self._graph
-        first, last = (graph.op("Add", place, graph.integers(1)) for place in self._wanted)
+        leading = len(self._network.leading)
+        first, last = (graph.op("Add", place, graph.integers(leading)) for place in self._wanted)
         rows = graph.integers(0)
-        iou = graph.op("Slice", tokens, graph.integers(0), graph.integers(1), rows)
+        iou = graph.op("Slice", tokens, graph.integers(leading - 1), graph.integers(leading), rows)
         return graph.op("Concat", iou, graph.op("Slice", tokens, first, last, rows), axis=0)
 
     def _answer(self, tokens: str, first: Update, second: Update) -> None:
@@ -180,24 +185,30 @@ class _PromptSide:
         zero = graph.integers(0)
         pads = graph.op("Concat", start, zero, graph.op("Sub", graph.integers(MASKS), end), zero, axis=0)
         hyper = graph.op("Slice", self._tokens.hyper(graph.op("Pad", mask_tokens, pads)), start, end)
-        area = graph.input("area", [2], TensorProto.INT64)
+        area = graph.input("area", [2], TensorProto.INT64) if self._network.padded else None
         pixels = self._pixels(first, second, area)
         graph.output("logits", graph.op("FusedMatMul", hyper, pixels, domain=FUSED, transB=1), ["masks", "pixels"])
 
-    def _pixels(self, first: Update, second: Update, area: str) -> str:
+    def _pixels(self, first: Update, second: Update, area: str | None) -> str:
         """Return the image's channels, upscaled twice: (16 * places, 32)."""
-        graph, folded = self._graph, self._folded
-        ones = graph.floats(np.ones((1, PLACES)))
-        rows = graph.op("Concat", graph.op("Mul", second.rows, second.scale), ones, axis=0)
-        constant = graph.floats(folded.upscale_shift[None])
-        columns = graph.op("Concat", second.columns[-1], constant, axis=0)
-        update = graph.op("FusedMatMul", cropped(graph, rows, area), columns, domain=FUSED, transA=1)
-        scale = cropped(graph, graph.op("Mul", first.scale, second.scale), area)
+        graph, folded, grid = self._graph, self._folded, self._network.grid
+        details = self._source.details()
+        rows, columns = graph.op("Mul", second.rows, second.scale), second.columns[-1]
+        if not details:  # otherwise they contain the constants
+            rows = graph.op("Concat", rows, graph.floats(np.ones((1, self._places))), axis=0)
+            columns = graph.op("Concat", columns, graph.floats(folded.upscale_shift[None]), axis=0)
+        scale = cropped(graph, graph.op("Mul", first.scale, second.scale), area, grid)
         image = graph.op("Mul", self._source.upscaled(area), graph.reshape(scale, -1, 1))
-        value = graph.reshape(graph.op("Add", update, image), -1, 64)
+        if details:
+            image = graph.op("Add", image, details[DETAILS[HIGH_RES_S1]])
+        value = graph.reshape(graph.op("Gemm", cropped(graph, rows, area, grid), columns, image, transA=1), -1, 64)
         value = layer_norm(graph, folded.weights, "mask_decoder.output_upscaling.1", value, epsilon=1e-6)
         value = graph.op("Gelu", value, domain=FUSED)
-        value = graph.op("MatMul", value, graph.floats(self._second_upscaling()))
+        kernel = graph.floats(self._second_upscaling())
+        if details:
+            value = graph.op("Gemm", value, kernel, details[DETAILS[HIGH_RES_S0]])
+            return graph.reshape(graph.op("Gelu", value, domain=FUSED), -1, 32)
+        value = graph.op("MatMul", value, kernel)
         bias = graph.floats(np.tile(folded.weights["mask_decoder.output_upscaling.3.bias"], 4))
         return graph.reshape(graph.op("BiasGelu", value, bias, domain=FUSED), -1, 32)
 
@@ -217,12 +228,12 @@ class _PromptSide:
 
     def _product(self, own: str, feature: Feature) -> str:
         """Return heads (8, T, 16) times an image feature: (8T, P)."""
-        return self._graph.reshape(self._source.products(own, feature), -1, PLACES)
+        return self._graph.reshape(self._source.products(own, feature), -1, self._places)
 
     def _at_positions(self, own: str, positions: Array) -> str:
         """Return heads (8, T, 16) times a constant feature (P, 128): (8T, P)."""
-        constant = self._graph.floats(positions.T.reshape(HEADS, HEAD, PLACES))
-        return self._graph.reshape(self._graph.op("MatMul", own, constant), -1, PLACES)
+        constant = self._graph.floats(positions.T.reshape(HEADS, HEAD, self._places))
+        return self._graph.reshape(self._graph.op("MatMul", own, constant), -1, self._places)
 
     def _written(self, values: str, matrix: Array) -> str:
         """Return each head's values (8, T, 16) times that head's 16 rows of `matrix` (128, C): (8T, C)."""

@@ -1,4 +1,4 @@
-"""Graph pieces of the low-rank update that a prompt makes to the image. The maths are in `prompt_api.models.sam1`."""
+"""Graph pieces of the low-rank update that a prompt makes to the image; `prompt_api.models.two_way` has the maths."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prompt_api.models.onnx.graph import FUSED, Graph
-from prompt_api.models.sam1.folding import HEADS, INTERNAL, WIDTH
-from prompt_api.models.sam1.image_side import PLACES
+from prompt_api.models.two_way.folding import HEADS, INTERNAL, WIDTH
 
 _EPSILON = 1e-5
 
@@ -30,8 +29,12 @@ class Update:
 class ImageUpdate:
     """Adds steps on the places of the image to `graph`."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, places: int) -> None:
+        """Args:
+        places: of the image, P.
+        """
         self._graph = graph
+        self._places = places
 
     def softmax_over_tokens(self, scores: str) -> str:
         """Return the probabilities of each place over the tokens, (8T, P), from scores (8, T, P).
@@ -42,7 +45,7 @@ class ImageUpdate:
         largest = graph.op("ReduceMax", scores, axes=[1])
         powers = graph.op("Exp", graph.op("Sub", scores, largest))
         shares = graph.op("Div", powers, graph.op("ReduceSum", powers, graph.integers(1)))
-        return graph.reshape(shares, -1, PLACES)
+        return graph.reshape(shares, -1, self._places)
 
     def deviation_scale(self, rows: str, columns: str, cross: str, rest: str) -> str:
         """Return one over the deviation of a centred sum: (1, P).

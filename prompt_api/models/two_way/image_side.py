@@ -8,17 +8,19 @@ import numpy as np
 import onnx
 
 from prompt_api.models.onnx.graph import Graph
-from prompt_api.models.sam1.folding import INTERNAL, WIDTH, Array, Folded, centred, centring
-from prompt_api.models.sam1.prompt_tokens import GRID
+from prompt_api.models.two_way.folding import INTERNAL, WIDTH, Array, Folded, centred, centring
+from prompt_api.models.two_way.network import Network
+from shared.contract.models import HIGH_RES_S0, HIGH_RES_S1
 
-PLACES = GRID * GRID
+DETAILS = {HIGH_RES_S1: "details_s1", HIGH_RES_S0: "details_s0"}
+"""Names of the high-resolution features once they are in the order of the upscaling."""
 
 
 class Feature(IntEnum):
     """Image features of 128 channels (8 heads of 16) each, in the order of the outputs: two `placed`, nine `plain`.
 
     FIRST_…: what the first layer's attentions read. BASE_…: projections of B. SECOND_…: projections of B'.
-    `prompt_api.models.sam1` explains B and B'.
+    `prompt_api.models.two_way` explains B and B'.
     """
 
     FIRST_KEY = 0
@@ -39,20 +41,22 @@ FIRST_FEATURES = (Feature.FIRST_KEY, Feature.FIRST_QUERY, Feature.FIRST_VALUE)
 
 
 def build_image_side(folded: Folded) -> onnx.ModelProto:
-    """Build the graph. Its input is `embedding` (1, 256, 64, 64). Its outputs, with P = 4096, are:
+    """Build the graph. Its inputs are the tensors of the image embedding. Its outputs, with P = 4096, are:
 
     `placed` (2 * 128, P) and `plain` (9 * 128, P), see `Feature`;
     `mask_products` (2, 17, P), B and B' times a mask prompt's rows;
-    `norms` (3, P): |B|^2, |B'|^2 and 2 B'.const, each divided by 256; `upscaled` (P, 256), B' upscaled.
+    `norms` (3, P): |B|^2, |B'|^2 and 2 B'.const, each divided by 256; `upscaled` (P, 256), B' upscaled;
+    if there are high-resolution features, `details_s1` (P, 256) and `details_s0` (4 * P, 128), see `image_details`.
     """
     graph = Graph("sam_image_side")
-    image = graph.reshape(graph.input("embedding", [1, WIDTH, GRID, GRID]), WIDTH, PLACES)
+    places = folded.network.places
+    image = embedding_input(graph, folded.network)
 
     placed, plain = placed_features(folded), plain_features(folded)
     for name, features in (("placed", placed), ("plain", plain)):
         readers, constants = (np.hstack(parts).T for parts in zip(*features, strict=True))
         product = graph.op("Gemm", graph.floats(readers), image, graph.floats(constants))
-        graph.output(name, product, [len(features) * INTERNAL, PLACES])
+        graph.output(name, product, [len(features) * INTERNAL, places])
 
     into_second, second_shift = _into_second(folded)
     rows = folded.mask_rows()
@@ -66,13 +70,59 @@ def build_image_side(folded: Folded) -> onnx.ModelProto:
         products.append(graph.op("Add", product, graph.floats((shift @ seen)[:, None])))
     graph.output(
         "mask_products",
-        graph.reshape(graph.op("Concat", *products, axis=0), 2, len(rows), PLACES),
-        [2, len(rows), PLACES],
+        graph.reshape(graph.op("Concat", *products, axis=0), 2, len(rows), places),
+        [2, len(rows), places],
     )
 
-    graph.output("norms", graph.op("Concat", *image_norms(graph, folded, image), axis=0), [3, PLACES])
-    graph.output("upscaled", image_upscaled(graph, folded, image), [PLACES, WIDTH])
+    graph.output("norms", graph.op("Concat", *image_norms(graph, folded, image), axis=0), [3, places])
+    graph.output("upscaled", image_upscaled(graph, folded, image), [places, WIDTH])
+    details = image_details(graph, folded)
+    for name, shape in details_shapes(folded.network).items():
+        graph.output(name, details[name], shape)
     return graph.model()
+
+
+def embedding_input(graph: Graph, network: Network) -> str:
+    """Declare the input `embedding`, and return it as (256, P)."""
+    spec = network.architecture.tensors[0]
+    return graph.reshape(graph.input(spec.name, spec.shape), WIDTH, network.places)
+
+
+def details_shapes(network: Network) -> dict[str, list[int]]:
+    """Return the names and the shapes of `image_details`."""
+    if not network.high_res:
+        return {}
+    return {DETAILS[HIGH_RES_S1]: [network.places, WIDTH], DETAILS[HIGH_RES_S0]: [4 * network.places, WIDTH // 2]}
+
+
+def image_details(graph: Graph, folded: Folded) -> dict[str, str]:
+    """Declare the high-resolution features as inputs, and return them in the order in which the upscaling works.
+
+    It returns nothing if the network has no such features.
+
+    `details_s1` (P, 256): for each place, its 2 x 2 sub-pixels (y, x) with 64 channels each. `details_s0` (4 * P, 128):
+    for each sub-pixel of these, its 2 x 2 sub-pixels with 32 channels each. They contain the constants of the
+    upscaling that they are added to.
+    """
+    network = folded.network
+    details = {}
+    for spec, layer in zip(network.high_res, (0, 3), strict=False):
+        _, channels, rows, columns = spec.shape
+        steps = (rows // network.grid).bit_length() - 1
+        flat = graph.reshape(graph.input(spec.name, spec.shape), channels, rows * columns)
+        bias = graph.floats(folded.array(f"mask_decoder.output_upscaling.{layer}.bias"))
+        # The sum keeps the runtime from joining both transposes to one, which takes five times as long.
+        pixels = graph.op("Add", graph.op("Transpose", flat, perm=[1, 0]), bias)
+        halves = [2] * steps
+        split = graph.reshape(pixels, network.grid, *halves, network.grid, *halves, channels)
+        # From (place, halves) of y, then of x, to the place, then the halves of y and x in turns.
+        axes = [axis + offset for axis in range(1 + steps) for offset in (0, 1 + steps)]
+        ordered = graph.op("Transpose", split, perm=[*axes, 2 * (1 + steps)])
+        details[DETAILS[spec.name]] = graph.reshape(ordered, *details_shapes(network)[DETAILS[spec.name]])
+    if details:
+        name = DETAILS[HIGH_RES_S1]
+        details[name] = graph.op("Add", details[name], graph.floats(folded.upscale_shift))
+    return details
 
 
 def image_norms(graph: Graph, folded: Folded, image: str) -> list[str]:

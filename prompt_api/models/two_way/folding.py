@@ -1,4 +1,4 @@
-"""Constants of the split decoder: the mask decoder's weights, multiplied out as `prompt_api.models.sam1` explains.
+"""Constants of the split decoder: the mask decoder's weights, multiplied out as `prompt_api.models.two_way` explains.
 
 Everything stays float64 until a graph takes it, so folding does not lose float32 precision.
 Matrices act on row vectors: `x @ matrix`.
@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.models.sam1.prompt_tokens import dense_positions
-from prompt_api.models.sam1.weights import LAYERS, Weights
-from shared.contract.models import SAM1
+from prompt_api.models.two_way.network import Network
+from prompt_api.models.two_way.prompt_tokens import dense_positions
+from prompt_api.models.two_way.weights import LAYERS, Weights
 
 Array = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ HEADS = 8
 INTERNAL = 128
 """Channels of an attention between tokens and image, over all heads."""
 
-WIDTH = SAM1.tensors[0].shape[1]
+WIDTH = 256
 """Channels of tokens and of image features."""
 
 MASK_ROWS = 17
@@ -38,8 +38,9 @@ class Folded:
     """The weights, and the products of weights that more than one graph needs.
 
     Attributes:
+        network: the form of the decoder.
         weights: the weights as given.
-        positions: (4096, 256) positional encoding of the image.
+        positions: (P, 256) positional encoding of the image.
         layers: name prefix of each layer.
         reads: name prefix of each token-to-image attention: those of the two layers, then the final one.
         writes: name prefix of each layer's image-to-token attention.
@@ -48,12 +49,14 @@ class Folded:
         second_shift: (256,) centred constant of the second sum.
         gains, shifts: (256,) each, of the norm after each sum.
         upscale: (256, 256), the first upscaling. Its columns are the four sub-pixels (dy, dx) of 64 channels each.
-        upscale_shift: (256,) what the constants add after this upscaling.
+        upscale_shift: (256,) what the constants add after this upscaling. If the image has high-resolution features,
+            the upscaling's bias is not in it.
     """
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, network: Network, weights: Weights) -> None:
+        self.network = network
         self.weights = weights
-        self.positions = dense_positions(weights)
+        self.positions = dense_positions(weights, network.grid)
         self.layers = [f"{_TRANSFORMER}.layers.{index}" for index in range(LAYERS)]
         self.reads = [f"{layer}.cross_attn_token_to_image" for layer in self.layers]
         self.reads.append(f"{_TRANSFORMER}.final_attn_token_to_image")
@@ -66,8 +69,9 @@ class Folded:
 
         kernel = self.array("mask_decoder.output_upscaling.0.weight")
         self.upscale = kernel.transpose(0, 2, 3, 1).reshape(WIDTH, WIDTH)
-        bias = np.tile(self.array("mask_decoder.output_upscaling.0.bias"), 4)
-        self.upscale_shift = self.shifts[1] @ self.upscale + bias
+        self.upscale_shift = self.shifts[1] @ self.upscale
+        if not network.high_res:
+            self.upscale_shift += np.tile(self.array("mask_decoder.output_upscaling.0.bias"), 4)
 
     def array(self, name: str) -> Array:
         return self.weights[name].astype(np.float64)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from prompt_api.models.onnx.graph import FUSED, Graph
-from prompt_api.models.sam1.folding import HEADS, INTERNAL, WIDTH, Array, Folded
-from prompt_api.models.sam1.prompt_tokens import layer_norm
-from prompt_api.models.sam1.weights import MASKS
+from prompt_api.models.two_way.folding import HEADS, INTERNAL, WIDTH, Array, Folded
+from prompt_api.models.two_way.prompt_tokens import layer_norm
+from prompt_api.models.two_way.weights import MASKS
 
 HEAD = INTERNAL // HEADS
 _SCALE = HEAD**-0.5
@@ -84,7 +84,8 @@ class TokenSide:
         hidden = token
         for index in range(2):
             hidden = self._graph.op("Relu", self._linear(f"{prefix}.{index}", hidden))
-        return self._linear(f"{prefix}.2", hidden)
+        scores = self._linear(f"{prefix}.2", hidden)
+        return self._graph.op("Sigmoid", scores) if self._folded.network.sigmoid_scores else scores
 
     def hyper(self, tokens: str) -> str:
         """Return the weights that each mask token (4, 256) gives to the upscaled channels: (4, 32)."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import BoundedSemaphore
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,15 @@ from numpy.typing import NDArray
 from prompt_api.masks.runs import ColumnRuns
 from prompt_api.models.interface import DecodedMasks, Prompt
 from prompt_api.models.onnx.session import OnnxSession
-from prompt_api.models.sam1.boundary import mask_runs
-from prompt_api.models.sam1.folding import FIRST_COLUMNS
-from prompt_api.models.sam1.graph_cache import DecoderGraphs
-from prompt_api.models.sam1.image_side import FIRST_FEATURES, PLACES
-from prompt_api.models.sam1.onnx_image import ImageSide, OnnxImage, image_side_of
-from prompt_api.models.sam1.prompt_tokens import GRID
+from prompt_api.models.two_way.folding import FIRST_COLUMNS
+from prompt_api.models.two_way.graph_cache import DecoderGraphs
+from prompt_api.models.two_way.image_side import FIRST_FEATURES, details_shapes
+from prompt_api.models.two_way.network import Network
+from prompt_api.models.two_way.onnx_image import ImageSide, OnnxImage, Tensors, image_side_of
 from shared.contract.geometry import Size
-from shared.contract.models import EMBEDDING, SAM1
+from shared.contract.models import Model
+from shared.contract.settings import Settings
+from shared.host.cores import usable_cores
 
 Floats = NDArray[np.float32]
 
@@ -32,19 +34,15 @@ _FEW_POINTS = 4
 _ANSWER_TIME = 0.05
 """Seconds in which a first answer's masks are encoded and sent, before the image side takes the processor."""
 
-_MULTIMASK, _SINGLE = np.array([1, 4]), np.array([0, 1])
-_PADDING_LABEL = np.array([-1], np.float32)
-_CORNER_LABELS = np.array([2, 3], np.float32)
-_NO_MASK: dict[str, Floats] = {
-    "mask_rows": np.zeros((0, PLACES), np.float32),
-    "base_mask": np.zeros((0, PLACES), np.float32),
-    "second_mask": np.zeros((0, PLACES), np.float32),
-    "mask_updates": np.zeros((0, sum(FIRST_COLUMNS)), np.float32),
-}
+PADDING_LABEL = np.array([-1], np.float32)
+CORNER_LABELS = np.array([2, 3], np.float32)
+
+Range = tuple[int, int]
+"""The index of the first of the four masks, and the index after the last."""
 
 
-class OnnxDecoder:
-    """A `Decoder` for any SAM weights. Sessions are made at their first use, so a process may fork before that.
+class OnnxDecoder(ABC):
+    """A `Decoder` for any weights of one network. Sessions are made at their first use: a process may fork before that.
 
     Preparing an image costs twice as much as a prompt. So the first prompt on an image is decoded from the embedding
     itself, which costs less. The image side is computed after its answer is sent, or when the next prompt needs it.
@@ -52,6 +50,8 @@ class OnnxDecoder:
     Prompts of one request run in parallel, one prompt per run. Prompts of different lengths could share a batch only
     with padding, which changes results. The working memory (about 40 MB per prompt) stays that of one prompt per core.
     """
+
+    network: ClassVar[Network]
 
     def __init__(self, graphs: DecoderGraphs, *, weights_digest: str, threads: int, cores: int) -> None:
         """Args:
@@ -70,20 +70,57 @@ class OnnxDecoder:
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
         self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._may_prepare = BoundedSemaphore(1)
+        empty = np.zeros((0, self.network.places), np.float32)
+        self._no_mask: dict[str, Floats] = {
+            "mask_rows": empty,
+            "base_mask": empty,
+            "second_mask": empty,
+            "mask_updates": np.zeros((0, sum(FIRST_COLUMNS)), np.float32),
+        }
 
-    def prepare(self, tensors: Mapping[str, Floats], original: Size) -> OnnxImage:
-        return OnnxImage(np.ascontiguousarray(tensors[EMBEDDING]), SAM1.frame.inside(original), self._compute)
+    @classmethod
+    def for_process(cls, graphs: DecoderGraphs, model: Model, settings: Settings) -> Self:
+        """Return the decoder of `model` with as many threads as the settings and the processor allow."""
+        threads = settings.decoder_threads
+        cores = max(threads, usable_cores())
+        return cls(graphs, weights_digest=model.weights_digest, threads=threads, cores=cores)
 
+    @abstractmethod
     def mask_runs(self, logits: Floats, original: Size) -> ColumnRuns:
-        return mask_runs(logits, original)
+        """See `Decoder.mask_runs`."""
+
+    @abstractmethod
+    def sparse_prompt(self, prompt: Prompt) -> tuple[Floats, Floats]:
+        """Return points (N, 2) and labels (N,) of all sparse tokens, in the order of the network's own predictor.
+
+        A mask alone gives N = 0.
+        """
+
+    @abstractmethod
+    def computed(self, *, multimask: bool) -> Range:
+        """Return which masks are computed."""
+
+    @abstractmethod
+    def answered(self, logits: Floats, scores: Floats, *, multimask: bool) -> Range:
+        """Return which of the computed masks are the answer.
+
+        Args:
+            logits: (K, pixels) of the computed masks, in any order of the pixels.
+            scores: (K,).
+        """
+
+    def prepare(self, tensors: Tensors, original: Size) -> OnnxImage:
+        architecture = self.network.architecture
+        contiguous = {spec.name: np.ascontiguousarray(tensors[spec.name]) for spec in architecture.tensors}
+        return OnnxImage(self.network, contiguous, architecture.frame.inside(original), self._compute)
 
     def decode(
         self, image: OnnxImage, prompts: Sequence[Prompt], *, multimask: bool, padding: bool = True
     ) -> Iterator[DecodedMasks]:
         if len(prompts) == 1:
             (prompt,) = prompts
-            if _is_small(prompt) and (embedding := image.first_embedding()) is not None:
-                masks = self._decode_first(embedding, image.visible, prompt, multimask, padding)
+            if self._is_small(prompt) and (tensors := image.first_tensors()) is not None:
+                masks = self._decode_first(tensors, image.visible, prompt, multimask, padding)
                 self._prepare_soon(image)
                 return iter([masks])
             return iter([self._decode(self._prompt_side, image, prompt, multimask, padding)])
@@ -107,11 +144,9 @@ class OnnxDecoder:
             for future in ahead:
                 future.cancel()
 
-    def _compute(self, embedding: Floats, visible: Size) -> ImageSide:
-        outputs = self._image_side.run(
-            ["placed", "plain", "mask_products", "norms", "upscaled"], {"embedding": embedding}
-        )
-        return image_side_of(outputs, visible)
+    def _compute(self, tensors: Tensors, visible: Size) -> ImageSide:
+        outputs = ["placed", "plain", "mask_products", "norms", "upscaled", *details_shapes(self.network)]
+        return image_side_of(self.network, self._image_side.run(outputs, tensors), visible)
 
     def _prepare_soon(self, image: OnnxImage) -> None:
         """Compute the image side in the background, unless another image is being prepared.
@@ -131,21 +166,25 @@ class OnnxDecoder:
         self._preparing.submit(prepare)
 
     def _decode_first(
-        self, embedding: Floats, visible: Size, prompt: Prompt, multimask: bool, padding: bool
+        self, tensors: Tensors, visible: Size, prompt: Prompt, multimask: bool, padding: bool
     ) -> DecodedMasks:
-        area = (GRID, GRID) if padding else visible
-        inputs = _prompt_inputs(prompt, multimask, area) | _NO_MASK
-        return _decoded(self._first_prompt, inputs | {"embedding": embedding}, area)
+        area = self._whole if padding else visible
+        inputs = self._prompt_inputs(prompt, multimask, area) | self._no_mask
+        return self._decoded(self._first_prompt, inputs | dict(tensors), area, multimask)
 
     def _decode(
         self, session: OnnxSession, image: OnnxImage, prompt: Prompt, multimask: bool, padding: bool
     ) -> DecodedMasks:
         side = image.side()
-        area, upscaled = ((GRID, GRID), side.upscaled) if padding else (image.visible, side.visible_upscaled)
-        inputs = _prompt_inputs(prompt, multimask, area) | side.features()
+        area, upscaled = (self._whole, side.upscaled) if padding else (image.visible, side.visible_upscaled)
+        inputs = self._prompt_inputs(prompt, multimask, area) | side.features() | dict(side.details)
         inputs |= {"norms": side.norms, "upscaled": upscaled}
-        inputs |= _NO_MASK if prompt.mask is None else self._mask_inputs(side, prompt.mask)
-        return _decoded(session, inputs, area)
+        inputs |= self._no_mask if prompt.mask is None else self._mask_inputs(side, prompt.mask)
+        return self._decoded(session, inputs, area, multimask)
+
+    @property
+    def _whole(self) -> Size:
+        return self.network.grid, self.network.grid
 
     def _mask_inputs(self, side: ImageSide, mask: Floats) -> dict[str, Floats]:
         names = [feature.name.lower() for feature in FIRST_FEATURES]
@@ -158,50 +197,39 @@ class OnnxDecoder:
         inputs = {"mask_rows": rows, "base_mask": base, "second_mask": second, "mask_updates": updates}
         return inputs | dict(zip(names, changed, strict=True))
 
+    def _is_small(self, prompt: Prompt) -> bool:
+        """Return True if `prompt` has few tokens and no mask, so that decoding it from the embedding costs less."""
+        return prompt.mask is None and len(self.sparse_prompt(prompt)[0]) <= _FEW_POINTS
 
-def _is_small(prompt: Prompt) -> bool:
-    """Return True if `prompt` has few tokens and no mask, so that decoding it from the embedding costs less."""
-    return prompt.mask is None and len(sparse_prompt(prompt)[0]) <= _FEW_POINTS
+    def _prompt_inputs(self, prompt: Prompt, multimask: bool, area: Size) -> dict[str, NDArray[Any]]:
+        points, labels = self.sparse_prompt(prompt)
+        inputs: dict[str, NDArray[Any]] = {
+            "points": points,
+            "labels": labels,
+            "wanted": np.array(self.computed(multimask=multimask)),
+        }
+        if self.network.padded:
+            inputs["area"] = np.array(area)
+        return inputs
 
-
-def _prompt_inputs(prompt: Prompt, multimask: bool, area: Size) -> dict[str, NDArray[Any]]:
-    points, labels = sparse_prompt(prompt)
-    wanted = _MULTIMASK if multimask else _SINGLE
-    return {"points": points, "labels": labels, "area": np.array(area), "wanted": wanted}
-
-
-def _decoded(session: OnnxSession, inputs: Mapping[str, NDArray[Any]], area: Size) -> DecodedMasks:
-    logits, scores = session.run(["logits", "scores"], inputs)
-    return DecodedMasks(arranged(logits, area), scores)
-
-
-def sparse_prompt(prompt: Prompt) -> tuple[Floats, Floats]:
-    """Return points (N, 2) and labels (N,) of all sparse tokens, in the order of `PromptEncoder.forward`.
-
-    Points without a box are followed by a padding point. A box may also be among the points, with labels 2 and 3. The
-    corners of a box come last. A mask alone gives N = 0.
-    """
-    points = [np.asarray(prompt.points, np.float32).reshape(-1, 2)]
-    labels = [np.asarray(prompt.labels, np.float32)]
-    if prompt.box is not None:
-        points.append(np.asarray(prompt.box, np.float32).reshape(2, 2))
-        labels.append(_CORNER_LABELS)
-    elif prompt.points.size and not (prompt.labels > 1).any():
-        points.append(np.zeros((1, 2), np.float32))
-        labels.append(_PADDING_LABEL)
-    return np.concatenate(points), np.concatenate(labels)
+    def _decoded(
+        self, session: OnnxSession, inputs: Mapping[str, NDArray[Any]], area: Size, multimask: bool
+    ) -> DecodedMasks:
+        logits, scores = session.run(["logits", "scores"], inputs)
+        first, last = self.answered(logits, scores, multimask=multimask)
+        return DecodedMasks(arranged(self.network, logits[first:last], area), scores[first:last], self.network.limit)
 
 
-def arranged(logits: Floats, area: Size) -> Floats:
-    """Put logits from the prompt side, (K, 16 rows * columns), into a frame (K, 256, 256) that is 0 elsewhere.
+def arranged(network: Network, logits: Floats, area: Size) -> Floats:
+    """Put logits from the prompt side, (K, 16 rows * columns), into a frame (K, S, S) that is 0 elsewhere.
 
     Args:
         area: rows and columns of the embedding that were upscaled, from the top left.
     """
     rows, columns = area
-    frame = np.zeros((len(logits), SAM1.low_res_side, SAM1.low_res_side), np.float32)
+    frame = np.zeros((len(logits), network.low_res_side, network.low_res_side), np.float32)
     # The axes are mask, row, column, y and x of the first upscaling, y of the second. The x of the second stays in
     # place: its two floats are copied as one double, which takes a third of the time.
     pairs = logits.view(np.float64).reshape(-1, rows, columns, 2, 2, 2).transpose(0, 1, 3, 5, 2, 4)
-    frame.view(np.float64).reshape(-1, GRID, 2, 2, GRID, 2)[:, :rows, :, :, :columns] = pairs
+    frame.view(np.float64).reshape(-1, network.grid, 2, 2, network.grid, 2)[:, :rows, :, :, :columns] = pairs
     return frame

@@ -1,0 +1,120 @@
+"""From a grid of samples to the mask that its bilinear resize gives, by looking only where the mask can change.
+
+Each output value is a convex combination of its four samples: where all samples have one sign, the output has that
+sign too. So only cells between samples of both signs must be computed. In such a cell, down one column of the output,
+the value is monotone and crosses 0 at most once. Torch's float32 operations, in torch's order, decide where. No array
+of the output's size is ever made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompt_api.masks.axis import Axis
+from prompt_api.masks.runs import ColumnRuns, odd_ones
+
+TINIEST = np.float32(1e-20)
+"""Values nearer to 0 count as 0, so that no product underflows and no value contradicts the sign of its inputs."""
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Cells of the grid, each between a sample and the next ones to the right and below.
+
+    Attributes:
+        row, column: (N,) the upper left sample.
+        corners: (N,) each, the samples: upper left, upper right, lower left, lower right.
+    """
+
+    row: Ints
+    column: Ints
+    corners: tuple[Floats, Floats, Floats, Floats]
+
+
+def runs_of_cells(rows: Axis, columns: Axis, top: Floats, bottom: Floats, cells: Iterable[Cells]) -> ColumnRuns:
+    """Return the mask of the positive values of the resized grid.
+
+    Args:
+        rows, columns: the resize of each axis of the grid.
+        top, bottom: (width,) the first and the last row of the grid, resized along x, see `resized_row`.
+        cells: at least all cells with corners of both signs, each once, in any order.
+    """
+    height, width = len(rows.lower), len(columns.lower)
+    # A change at (x, y), 0 <= y <= height, is one number, which sorts by column, then by row.
+    places = height + 1
+    changes = [x * places + y for x, y in (_crossings(some, rows, columns) for some in cells)]
+    changes.append(np.flatnonzero(top > 0) * places)
+    changes.append(np.flatnonzero(bottom > 0) * places + height)
+
+    ordered = np.concatenate(changes)
+    del changes  # a mask that changes everywhere has a million of them
+    ordered.sort()
+    x, y = np.divmod(odd_ones(ordered), places)
+    return ColumnRuns((height, width), x[::2], y[::2], y[1::2])
+
+
+def resized_row(samples: Floats, columns: Axis) -> Floats:
+    """Return one row of samples, resized along x: (width,). It reads one sample beyond the last that has weight."""
+    return mix(samples[columns.lower], samples[columns.lower + 1], columns.weight)
+
+
+def mixed(positive: Bools, side: int) -> Bools:
+    """Return which windows of `side` x `side` over the first two axes hold both signs."""
+    return _over(np.logical_or, positive, side) & ~_over(np.logical_and, positive, side)
+
+
+def mix(lower: Floats, upper: Floats, weight: Floats | np.float32) -> Floats:
+    """Return the weighted mean, as torch rounds it."""
+    mean: Floats = lower * (np.float32(1) - weight) + upper * weight
+    return mean
+
+
+def _over(combine: Callable[[Bools, Bools], Bools], values: Bools, side: int) -> Bools:
+    high, wide = values.shape[0] - side + 1, values.shape[1] - side + 1
+    down = values[:high]
+    for shift in range(1, side):
+        down = combine(down, values[shift : shift + high])
+    across = down[:, :wide]
+    for shift in range(1, side):
+        across = combine(across, down[:, shift : shift + wide])
+    return across
+
+
+def _crossings(cells: Cells, rows: Axis, columns: Axis) -> tuple[Ints, Ints]:
+    """Return pairs (x, y) of arrays: down column x of the output, the sign changes between rows y - 1 and y.
+
+    If it changes twice between two rows, (x, y) comes twice.
+    """
+    row, column, corners = cells.row, cells.column, cells.corners
+    first = columns.first[column]
+    count = columns.first[column + 1] - first
+    cell = np.repeat(np.arange(len(row)), count)
+    x = np.arange(len(cell)) + (first - np.cumsum(count) + count)[cell]
+    weight = columns.weight[x]
+    above = mix(corners[0][cell], corners[1][cell], weight)
+    below = mix(corners[2][cell], corners[3][cell], weight)
+    crossing = np.flatnonzero((above > 0) != (below > 0))
+    x, row, above, below = x[crossing], row[cell[crossing]], above[crossing], below[crossing]
+    return x, _first_like_below(above, below, rows.first[row], rows.first[row + 1], rows)
+
+
+def _first_like_below(above: Floats, below: Floats, low: Ints, high: Ints, rows: Axis) -> Ints:
+    """Return the first output row in [low, high) with the sign of `below`, or `high`.
+
+    The value is monotone, so it is found by bisection.
+    """
+    positive = below > 0
+    for _ in range(int((high - low).max(initial=0)).bit_length()):
+        middle = (low + high) >> 1
+        reached = ((mix(above, below, rows.weight.take(middle, mode="clip")) > 0) == positive) | (low >= high)
+        high = np.where(reached, middle, high)
+        low = np.where(reached, low, middle + 1)
+    return high

@@ -1,0 +1,155 @@
+"""A prompt on a SAM 2 embedding that lies in a real cache, over HTTP: the masks are those of `SAM2ImagePredictor`."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from PIL import Image
+
+from prompt_api.http.app import create_app
+from prompt_api.models.load import load_decoder
+from prompt_api.service.browser import BrowserDecoding
+from prompt_api.wiring import assemble
+from shared.contract.keys import EmbeddingKey
+from shared.contract.models import SAM2, Checkpoint, Model
+from shared.contract.settings import Settings
+from shared.redis.connections import request_client
+from shared.store.redis_store import RedisStore
+from shared.tensors.embedding import encode_embedding
+from shared.weights.decoder_file import decoder_path, write_decoder
+from tests.support.masks_material import coco_decoded
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_queue import MemoryEncodeQueue
+from tests.support.sam2_material import drawn_tensors, drawn_weights
+from tests.support.sam2_recorded import Answered, Asked, read
+
+RECORD = read()
+MODEL = Model(
+    name="sam2_test",
+    title="SAM 2 with drawn weights",
+    npm_package=None,
+    npm_sha256=None,
+    encoder=None,
+    decoder=None,
+    architecture=SAM2,
+    checkpoint=Checkpoint("drawn.pt", "https://example.org/drawn.pt", 1, "d" * 64, "tiny"),
+)
+PHOTO = "portrait"
+
+
+@pytest.fixture(scope="module")
+def client(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    """Return a client of an API that serves `MODEL` only, and whose cache holds the embedding of `PHOTO`."""
+    settings = Settings(
+        model=MODEL.name, cache_url=valkey_url + "/7", weights_dir=str(tmp_path_factory.mktemp("weights"))
+    )
+    write_decoder(decoder_path(MODEL, settings), MODEL, drawn_weights(RECORD.weights_seed))
+    loaded = load_decoder(MODEL, settings)
+    assert loaded.graph is not None
+    with request_client(settings.cache_url, 5) as redis:
+        redis.flushdb()
+        store = RedisStore(redis)
+        services = assemble(
+            settings,
+            models=(loaded.model,),
+            decoders={MODEL.name: loaded.decoder},
+            decoder_files={MODEL.name: loaded.graph},
+            store=store,
+            queue=MemoryEncodeQueue(max_queued=settings.max_queued),
+            events=MemoryEvents(),
+            browser=BrowserDecoding({}, Path),
+        )
+        client = create_app(services).test_client()
+        key = EmbeddingKey.of(uploaded(client), loaded.model)
+        value = encode_embedding(
+            key,
+            drawn_tensors(RECORD.images[PHOTO].seed),
+            specs=SAM2.tensors,
+            dtypes={spec.name: "float32" for spec in SAM2.tensors},
+            original=RECORD.images[PHOTO].original,
+        )
+        store.put(key.redis_key, value, 600)
+        yield client
+
+
+def uploaded(client: FlaskClient) -> str:
+    """Upload a picture of the size of `PHOTO`, and return its id."""
+    height, width = RECORD.images[PHOTO].original
+    file = BytesIO()
+    Image.new("RGB", (width, height)).save(file, "PNG")
+    return str(client.post("/v1/images", data=file.getvalue()).json["image_id"])
+
+
+def recorded(*, mask: bool) -> list[tuple[Asked, Answered]]:
+    return [
+        (asked, answer)
+        for asked, answer in RECORD.cases
+        if asked.image == PHOTO and not asked.refines and (asked.mask is not None) is mask
+    ]
+
+
+def masks_of(client: FlaskClient, asked: Asked, **more: Any) -> list[dict[str, Any]]:
+    prompt: dict[str, Any] = dict(asked.fields)
+    if (mask := asked.mask_prompt()) is not None:
+        prompt["mask_logits"] = base64.b64encode(mask.astype("<f2").tobytes()).decode("ascii")
+    body = {"prompts": [prompt], "multimask": asked.multimask, **more}
+    answer = client.post(f"/v1/images/{uploaded(client)}/masks", json=body)
+    assert answer.status_code == 200, answer.text
+    masks: list[dict[str, Any]] = answer.json["results"][0]["masks"]
+    return masks
+
+
+def test_masks_over_http_are_those_of_the_predictor(client: FlaskClient) -> None:
+    for asked, answer in recorded(mask=False)[:6]:
+        masks = masks_of(client, asked)
+        np.testing.assert_allclose([mask["score"] for mask in masks], answer.scores, atol=1e-4)
+        for mask, expected in zip(masks, answer.masks, strict=True):
+            assert (coco_decoded(mask["rle"]) != expected).sum() <= 2
+
+
+def test_a_mask_prompt_is_used(client: FlaskClient) -> None:
+    """The prompt travels in float16, so the masks are only nearly those of the predictor."""
+    asked, answer = recorded(mask=True)[0]
+    masks = masks_of(client, asked)
+    for mask, expected in zip(masks, answer.masks, strict=True):
+        ours = coco_decoded(mask["rle"])
+        assert (ours & expected).sum() / (ours | expected).sum() > 0.99
+
+
+def test_logits_are_limited_and_a_mask_token_stands_for_them(client: FlaskClient) -> None:
+    asked, _ = recorded(mask=False)[0]
+    (mask, *_) = masks_of(client, asked, logits=True)
+    logits = np.frombuffer(base64.b64decode(mask["logits"]), "<f2")
+    assert np.abs(logits).max() <= 32
+    by_token = masks_of(client, Asked(PHOTO, {"mask_token": mask["mask_token"]}, multimask=True))  # type: ignore[dict-item]
+    by_logits = masks_of(client, Asked(PHOTO, {"mask_logits": mask["logits"]}, multimask=True))
+    np.testing.assert_allclose([one["score"] for one in by_token], [one["score"] for one in by_logits], atol=1e-3)
+
+
+def test_the_model_is_described(client: FlaskClient) -> None:
+    (model,) = client.get("/v1/models").json["models"]
+    assert (model["name"], model["architecture"]) == (MODEL.name, "sam2")
+    assert model["frame"] == {"name": "squash", "side": 1024}
+    assert {tensor["name"]: tensor["shape"] for tensor in model["tensors"]} == {
+        spec.name: list(spec.shape) for spec in SAM2.tensors
+    }
+
+
+def test_browsers_cannot_decode_and_there_is_no_export_of_segment_anything_s_form(client: FlaskClient) -> None:
+    assert client.get(f"/v1/models/{MODEL.name}/decoder").json["status"] == "unavailable"
+    assert client.get(f"/v1/models/{MODEL.name}/decoder.onnx?form=meta").status_code == 404
+    with client.get(f"/v1/models/{MODEL.name}/decoder.onnx") as graph:
+        assert graph.status_code == 200
+
+
+def test_the_embedding_is_a_file_of_three_arrays(client: FlaskClient) -> None:
+    answer = client.get(f"/v1/images/{uploaded(client)}/embedding?model={MODEL.name}")
+    with np.load(BytesIO(answer.data)) as file:
+        assert {name: file[name].shape for name in file} == {spec.name: spec.shape for spec in SAM2.tensors}
