@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,31 @@ def test_a_background_click_refines_the_chosen_mask(page: Page, pictures: Pictur
     assert page.marks() == ["point include", "point exclude"]
 
 
-@pytest.mark.parametrize("how", [{"right": True}, {"alt": True}])
-def test_a_first_click_that_says_not_this_selects_nothing(page: Page, pictures: Pictures, how: dict[str, bool]) -> None:
+def _exclude_by_tool(page: Page) -> None:
+    page.choose_tool("exclude")
+    page.click(*IN_FIELD)
+    page.choose_tool("include")
+
+
+def _exclude_by_keyboard(page: Page) -> None:
+    page.tab_to("stage")
+    page.press("Arrow_Right", "Alt+Enter")
+
+
+EXCLUDE: dict[str, Callable[[Page], None]] = {
+    "right click": lambda page: page.click(*IN_FIELD, right=True),
+    "Alt and click": lambda page: page.click(*IN_FIELD, alt=True),
+    "the tool": _exclude_by_tool,
+    "the keyboard": _exclude_by_keyboard,
+}
+
+
+@pytest.mark.parametrize("exclude", EXCLUDE.values(), ids=EXCLUDE)
+def test_a_first_click_that_says_not_this_selects_nothing(
+    page: Page, pictures: Pictures, exclude: Callable[[Page], None]
+) -> None:
     page.open(pictures.photo())
-    page.click(*IN_FIELD, **how)
+    exclude(page)
     page.wait_until(lambda: page.marks() == ["point exclude"])
     assert page.settled
     assert page.scores() == []

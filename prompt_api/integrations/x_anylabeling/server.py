@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from prompt_api.access.scopes import Quota
 from prompt_api.integrations.carried_images import CarriedImages, unpacked
@@ -12,6 +13,7 @@ from prompt_api.integrations.x_anylabeling.shapes import shapes
 from prompt_api.integrations.x_anylabeling.wire import (
     AnyLabelingModel,
     AnyLabelingPredictRequest,
+    PredictParameters,
     Shape,
     ShapeForm,
     ShapesFound,
@@ -19,6 +21,7 @@ from prompt_api.integrations.x_anylabeling.wire import (
     Widget,
 )
 from prompt_api.masks.runs import ColumnRuns
+from prompt_api.service.prompts import MasksQuery
 from shared.contract.errors import ModelNotFound
 from shared.contract.models import Model
 
@@ -40,13 +43,19 @@ set but not shown, because an answer never replaces accepted shapes anyway."""
 _TASKS = {ShapeForm.POLYGON: "Polygon", ShapeForm.RECTANGLE: "Rectangle", ShapeForm.ROTATION: "Rotated rectangle"}
 
 
+@dataclass(frozen=True, slots=True)
 class Taken:
-    """A request whose image was taken in. It no longer holds the image."""
+    """A request whose image was taken in. It no longer holds the image.
 
-    def __init__(self, asked: AnyLabelingPredictRequest, model: Model, image_id: str) -> None:
-        self.model = model
-        self.image_id = image_id
-        self.params = asked.params
+    Attributes:
+        query: None if the marks make no prompt.
+        params: how the masks are wanted.
+    """
+
+    model: Model
+    image_id: str
+    query: MasksQuery | None
+    params: PredictParameters
 
 
 class AnyLabelingServer:
@@ -80,20 +89,20 @@ class AnyLabelingServer:
             raise ModelNotFound(
                 f"model {asked.model[:100]!r} is not served here; served models: {', '.join(self._models)}"
             ) from None
-        return Taken(asked, model, self._images.take_in(unpacked(base64_of(asked.image)), model, asker))
+        image_id = self._images.take_in(unpacked(base64_of(asked.image)), model, asker)
+        return Taken(model, image_id, query, asked.params)
 
     def predict(self, taken: Taken, asker: Asker) -> ShapesFound:
         """Return the shapes for the marks of a request whose image was taken in; none without marks.
 
         Raises:
-            InvalidPrompt: the marks make no sense on this image.
+            InvalidPrompt: the prompts make no sense on this image.
             EncodeFailed, InvalidImage, UnsupportedImage, ImageTooLarge: the recorded reason why there is no embedding.
             Overloaded, StoreUnavailable: nothing is wrong with the request; try again later.
         """
-        query = query_of(taken.params.marks)
         found: list[Shape] = []
-        if query is not None:
-            answer = self._images.answer(taken.image_id, taken.model, query, asker, _as_runs)
+        if taken.query is not None:
+            answer = self._images.answer(taken.image_id, taken.model, taken.query, asker, _as_runs)
             for masks in answer.results:
                 best = max(masks, key=lambda mask: mask.score)
                 found += shapes(best.mask.payload, best.score, taken.params.current_task, taken.params.epsilon_factor)

@@ -334,6 +334,9 @@ def test_a_mask_of_an_image_in_a_repeater_goes_to_the_tags_beside_it(world: Worl
     assert (region["from_name"], region["to_name"]) == ("mask_1", "image_1")
 
 
-@pytest.mark.parametrize(("predicted_iou", "shown"), [(1.0127, 1.0), (-0.01, 0.0), (0.93, 0.93)])
+@pytest.mark.parametrize(
+    ("predicted_iou", "shown"),
+    [(1.0127, 1.0), (1.0000001, 1.0), (1.0, 1.0), (2.5, 1.0), (0.93, 0.93), (0.0, 0.0), (-0.01, 0.0), (-3.0, 0.0)],
+)
 def test_a_score_is_what_label_studio_allows(predicted_iou: float, shown: float) -> None:
     assert shown_score(predicted_iou) == shown
