@@ -55,7 +55,7 @@ class DecoderGraphs:
 
     Attributes:
         unsplit: the whole decoder in standard operators, for clients, and as the oracle of the tests.
-        export_form: the same in the form of segment_anything's own ONNX export, for clients; None if there is no such form.
+        export_form: the same in the form of segment_anything's own ONNX export; None if there is no such form.
         image_side, mask_side, prompt_side: the split decoder, for ONNX Runtime only, which also runs in browsers.
         first_prompt: the prompt side for the first prompt on an image. It reads most of its constants from the file of
             `prompt_side`.
