@@ -52,7 +52,7 @@ def client(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     )
     write_decoder(decoder_path(MODEL, settings), MODEL, drawn_weights(RECORD.weights_seed))
     loaded = load_decoder(MODEL, settings)
-    assert loaded.graph is not None
+    assert loaded.files
     with request_client(settings.cache_url, 5) as redis:
         redis.flushdb()
         store = RedisStore(redis)
@@ -60,7 +60,7 @@ def client(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             settings,
             models=(loaded.model,),
             decoders={MODEL.name: loaded.decoder},
-            decoder_files={MODEL.name: loaded.graph},
+            decoder_files={MODEL.name: loaded.files},
             store=store,
             queue=MemoryEncodeQueue(max_queued=settings.max_queued),
             events=MemoryEvents(),

@@ -31,9 +31,14 @@ CONNECTS = {"urllib.request", "http.client", "ftplib", "requests", "urllib3", "a
 ONLY_ITS_ERROR = {"encoder_worker/backends/on_torch/tensor_file.py"}
 """It imports pickle only for the error of a file that cannot be loaded. `torch.load` itself loads only weights."""
 
-CONNECTS_BY_DESIGN = ("client/", "prompt_api/integrations/label_studio/", "shared/weights/download.py")
-"""The client; Label Studio's adapter, whose own tests check that it connects only to the configured host; the download
-of pinned weights."""
+CONNECTS_BY_DESIGN = (
+    "client/",
+    "prompt_api/integrations/label_studio/",
+    "prompt_api/remote_images/",
+    "shared/weights/download.py",
+)
+"""The client; what fetches images by URL or from Label Studio, whose own tests check that it connects only where the
+operator allows; the download of pinned weights."""
 
 
 def tree(file: str) -> ast.Module:

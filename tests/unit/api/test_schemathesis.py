@@ -17,6 +17,7 @@ from schemathesis.config import SchemathesisConfig
 from prompt_api.openapi.document import build
 from shared.contract.errors import EncodeFailed
 from shared.contract.keys import EmbeddingKey
+from shared.contract.picture_formats import MEDIA_TYPES
 from shared.contract.settings import Settings
 from tests.support.world import OTHER, World, png
 
@@ -32,7 +33,7 @@ def gif() -> bytes:
 
 # Files of every kind. JSON Schema describes only the length of an image file, so it cannot generate images.
 FILES = st.sampled_from([READY, png(31, 7), READY[:-20], gif(), b"", b"Dear annotator"]) | st.binary(max_size=64)
-for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream"):
+for kind in (*MEDIA_TYPES, "application/octet-stream"):
     schemathesis.openapi.media_type(kind, FILES)
 
 

@@ -22,6 +22,7 @@ from prompt_api.access.scopes import Scope
 from prompt_api.integrations import carried_images
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import FAKE
+from shared.contract.picture_formats import NAMED
 from tests.support.carried import named, recorded
 from tests.support.world import OTHER, World, png
 from tests.unit.api.test_problems import assert_problem
@@ -268,9 +269,9 @@ def test_a_reason_is_one_line_whatever_the_client_sent(world: World) -> None:
 
 def test_a_format_that_the_service_does_not_take_is_named(world: World) -> None:
     file = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(file, "BMP")
+    Image.new("RGB", (8, 8)).save(file, "GIF")
     answer = predict(world, POINT, picture=file.getvalue())
-    assert answer.status == "415 the image is neither JPEG, PNG nor WEBP"
+    assert answer.status == f"415 the image is not a {NAMED}"
 
 
 def test_marks_of_other_kinds_are_no_prompts(world: World) -> None:
