@@ -158,6 +158,13 @@ def test_a_request_has_one_id_at_the_gateway_and_at_the_replica(fleet: Fleet, im
     assert fleet.replica_says(given)
 
 
+@pytest.mark.parametrize("prefix", ["/samapi/with-token/", "//samapi//with%2Dtoken/"])
+def test_the_log_shows_no_token_of_a_path(fleet: Fleet, prefix: str) -> None:
+    answer = httpx.get(f"{fleet.url}{prefix}samtok_secret/sam/version/", timeout=30)
+    fleet.answered_by([answer.headers["x-request-id"]])  # waits for its line
+    assert not fleet.gateway_says("samtok_secret")
+
+
 def test_an_answer_of_the_gateway_itself_has_an_id(fleet: Fleet) -> None:
     answer = httpx.get(f"{fleet.url}/metrics", headers={"X-Request-ID": "mine-2"}, timeout=30)
     assert (answer.status_code, answer.headers["x-request-id"]) == (404, "mine-2")

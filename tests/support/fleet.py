@@ -166,6 +166,10 @@ class Fleet:
                 raise StackError("the gateway did not write down every request")
             threading.Event().wait(0.02)
 
+    def gateway_says(self, text: str) -> bool:
+        """Whether the gateway has logged `text` so far."""
+        return any(text in line for line in list(self._lines))
+
     def replica_says(self, text: str) -> bool:
         """Whether the log of a replica contains `text`. Waits up to 10 s for it."""
         deadline = time.monotonic() + 10.0
