@@ -1,7 +1,7 @@
 """Runs X-AnyLabeling's own remote server class against this service, and records what it sends and what it shows.
 
-    python -m venv /tmp/x && /tmp/x/bin/pip install 'x-anylabeling-cvhub[cpu]==4.2.1'
-    QT_QPA_PLATFORM=offscreen /tmp/x/bin/python tests/x_anylabeling/record.py http://127.0.0.1:8000 > recorded.json
+    python -m venv venv-x && venv-x/bin/pip install 'x-anylabeling-cvhub[cpu]==4.2.1'
+    QT_QPA_PLATFORM=offscreen venv-x/bin/python tests/x_anylabeling/record.py http://127.0.0.1:8000 > recorded.json
 
 The service must serve the model `fake` first. With a third argument, that is the API key. X-AnyLabeling takes about a
 gigabyte with its dependencies, so the tests do not install it: `test_recorded.py` replays the recording.
