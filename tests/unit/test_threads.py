@@ -30,10 +30,6 @@ KEPT_ALIVE = {
         ONE_TASK + "Nobody waits longer than two seconds for it: "
         "`tests/integration/test_logs_and_traces.py::test_a_collector_that_hangs_costs_no_request_and_no_stop`",
     ],
-    "prompt_api/serving/orphans.py": [
-        ONE_TASK + "It waits for the end of the parent process: "
-        "`tests/integration/test_local_stack.py::test_make_run_killed_outright_leaves_no_process`",
-    ],
     "prompt_api/models/two_way/onnx_decoder.py": [
         POOL + "The request that asked gets the error.",
         POOL + "It prepares images ahead of their next prompt, which prepares what is not ready.",
