@@ -37,7 +37,7 @@ def test_no_service_starts_with_a_wrong_catalogue(module: str, wrong: str, tmp_p
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize("module", ["prompt_api", "encoder_worker", "encoder_worker.prepare"])
+@pytest.mark.parametrize("module", ["prompt_api", "encoder_worker"])
 def test_a_model_that_is_nowhere_is_one_sentence(module: str, tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"no weights")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SAM_")}

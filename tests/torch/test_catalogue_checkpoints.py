@@ -179,15 +179,15 @@ def test_preparing_writes_the_decoder_files_of_all_served_models(
         assert read_decoder(decoder_path(model, settings), model).model == model
 
 
-def test_preparing_refuses_a_pickle_with_code_and_does_not_run_it(tmp_path: Path) -> None:
-    torch.save({"model": {KEY: Bomb(tmp_path / "ran")}}, tmp_path / "evil.pth")
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_pickle_with_code_is_refused_and_does_not_run(wrapped: bool, tmp_path: Path) -> None:
+    bomb = {KEY: Bomb(tmp_path / "ran")}
+    torch.save({"model": bomb} if wrapped else bomb, tmp_path / "evil.pth")
     path = write_catalogue(tmp_path, evil={"architecture": "vit_b", "weights": "evil.pth"})
-    done = prepare(tmp_path, SAM_CATALOGUE=str(path), SAM_MODEL="evil")
-    assert done.returncode == 2
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith(
-        f"prepare: SAM_CATALOGUE={path}: models.evil, weights: {tmp_path / 'evil.pth'} holds more than"
-    )
+    with pytest.raises(WeightsError) as refusal:
+        export_decoder(catalogue_model("evil", path), Settings(weights_dir=str(tmp_path / "cache")))
+    place = f"SAM_CATALOGUE={path}: models.evil, weights: {tmp_path / 'evil.pth'} holds more than weights"
+    assert refusal.value.detail.startswith(place)
     assert not (tmp_path / "ran").exists()
 
 

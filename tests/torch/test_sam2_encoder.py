@@ -80,9 +80,12 @@ def test_the_features_are_those_of_transformers(small: Any, coffee: NDArray[np.f
         np.testing.assert_allclose(tensors[name], theirs.numpy(), atol=1e-5 * float(theirs.std()), rtol=0)
 
 
+@pytest.mark.parametrize("tall", [False, True])
 @pytest.mark.parametrize("photo", ["astronaut", "chelsea", "rocket"])
-def test_the_encoder_sees_what_metas_transforms_show_it(photo: str) -> None:
+def test_the_encoder_sees_what_metas_transforms_show_it(photo: str, tall: bool) -> None:
     rgb = getattr(skimage.data, photo)()
+    if tall:
+        rgb = np.ascontiguousarray(rgb[:, : rgb.shape[0] // 3])
     theirs = Compose([ToTensor(), Resize((1024, 1024)), Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])(rgb)
     ours = Staging(SAM2_1_TINY, CPU, 1).frames([SAM2.frame.resize(rgb)])
     torch.testing.assert_close(ours[0], theirs, atol=1e-5, rtol=0)
