@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 
 import numpy as np
@@ -10,10 +11,10 @@ import onnx
 from prompt_api.models.onnx.graph import Graph
 from prompt_api.models.two_way.folding import INTERNAL, WIDTH, Array, Folded, centred, centring
 from prompt_api.models.two_way.network import Network
-from shared.contract.models import HIGH_RES_S0, HIGH_RES_S1
 
-DETAILS = {HIGH_RES_S1: "details_s1", HIGH_RES_S0: "details_s0"}
-"""Names of the high-resolution features once they are in the order of the upscaling."""
+DETAILS_S1 = "details_s1"
+DETAILS_S0 = tuple(f"details_s0_{band}" for band in range(8))
+"""The image in bands of as many rows. What the second upscaling makes of one band stays in the processor's cache."""
 
 
 class Feature(IntEnum):
@@ -46,7 +47,7 @@ def build_image_side(folded: Folded) -> onnx.ModelProto:
     `placed` (2 * 128, P) and `plain` (9 * 128, P), see `Feature`;
     `mask_products` (2, 17, P), B and B' times a mask prompt's rows;
     `norms` (3, P): |B|^2, |B'|^2 and 2 B'.const, each divided by 256; `upscaled` (P, 256), B' upscaled;
-    if there are high-resolution features, `details_s1` (P, 256) and `details_s0` (4 * P, 128), see `image_details`.
+    if there are high-resolution features, `image_details`.
     """
     graph = Graph("sam_image_side")
     places = folded.network.places
@@ -92,7 +93,8 @@ def details_shapes(network: Network) -> dict[str, list[int]]:
     """Return the names and the shapes of `image_details`."""
     if not network.high_res:
         return {}
-    return {DETAILS[HIGH_RES_S1]: [network.places, WIDTH], DETAILS[HIGH_RES_S0]: [4 * network.places, WIDTH // 2]}
+    band = [4 * network.places // len(DETAILS_S0), WIDTH // 2]
+    return {DETAILS_S1: [network.places, WIDTH], **dict.fromkeys(DETAILS_S0, band)}
 
 
 def image_details(graph: Graph, folded: Folded) -> dict[str, str]:
@@ -100,13 +102,24 @@ def image_details(graph: Graph, folded: Folded) -> dict[str, str]:
 
     It returns nothing if the network has no such features.
 
-    `details_s1` (P, 256): for each place, its 2 x 2 sub-pixels (y, x) with 64 channels each. `details_s0` (4 * P, 128):
-    for each sub-pixel of these, its 2 x 2 sub-pixels with 32 channels each. They contain the constants of the
+    `DETAILS_S1` (P, 256): for each place, its 2 x 2 sub-pixels (y, x) with 64 channels each. `DETAILS_S0`, (P / 2, 128)
+    each: for each sub-pixel of these, its 2 x 2 sub-pixels with 32 channels each. They contain the constants of the
     upscaling that they are added to.
     """
     network = folded.network
-    details = {}
-    for spec, layer in zip(network.high_res, (0, 3), strict=False):
+    if not network.high_res:
+        return {}
+    s1, s0 = _in_order(graph, folded)
+    s1 = graph.op("Add", graph.reshape(s1, network.places, WIDTH), graph.floats(folded.upscale_shift))
+    rows, columns = details_shapes(network)[DETAILS_S0[0]]
+    bands = graph.split(graph.reshape(s0, -1, columns), [rows] * len(DETAILS_S0), axis=0)
+    return {DETAILS_S1: s1, **dict(zip(DETAILS_S0, bands, strict=True))}
+
+
+def _in_order(graph: Graph, folded: Folded) -> Iterator[str]:
+    """Yield each high-resolution feature, with the places of the embedding before the sub-pixels of each."""
+    network = folded.network
+    for spec, layer in zip(network.high_res, (0, 3), strict=True):
         _, channels, rows, columns = spec.shape
         steps = (rows // network.grid).bit_length() - 1
         flat = graph.reshape(graph.input(spec.name, spec.shape), channels, rows * columns)
@@ -117,12 +130,7 @@ def image_details(graph: Graph, folded: Folded) -> dict[str, str]:
         split = graph.reshape(pixels, network.grid, *halves, network.grid, *halves, channels)
         # From (place, halves) of y, then of x, to the place, then the halves of y and x in turns.
         axes = [axis + offset for axis in range(1 + steps) for offset in (0, 1 + steps)]
-        ordered = graph.op("Transpose", split, perm=[*axes, 2 * (1 + steps)])
-        details[DETAILS[spec.name]] = graph.reshape(ordered, *details_shapes(network)[DETAILS[spec.name]])
-    if details:
-        name = DETAILS[HIGH_RES_S1]
-        details[name] = graph.op("Add", details[name], graph.floats(folded.upscale_shift))
-    return details
+        yield graph.op("Transpose", split, perm=[*axes, 2 * (1 + steps)])
 
 
 def image_norms(graph: Graph, folded: Folded, image: str) -> list[str]:

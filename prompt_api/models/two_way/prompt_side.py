@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import onnx
 from onnx import TensorProto
 
 from prompt_api.models.onnx.graph import FUSED, Graph
 from prompt_api.models.two_way.folding import FIRST_COLUMNS, HEADS, INTERNAL, SECOND_COLUMNS, Array, Folded
-from prompt_api.models.two_way.image_side import DETAILS, Feature
+from prompt_api.models.two_way.image_side import DETAILS_S0, DETAILS_S1, Feature
 from prompt_api.models.two_way.image_source import EmbeddingSource, ImageSource, PreparedImageSource, cropped
 from prompt_api.models.two_way.image_update import ImageUpdate, Update
 from prompt_api.models.two_way.prompt_tokens import layer_norm, output_tokens, sparse_tokens
 from prompt_api.models.two_way.token_side import HEAD, TokenSide
 from prompt_api.models.two_way.weights import MASKS
-from shared.contract.models import HIGH_RES_S0, HIGH_RES_S1
 
 
 def build_prompt_side(folded: Folded) -> onnx.ModelProto:
@@ -186,11 +187,14 @@ class _PromptSide:
         pads = graph.op("Concat", start, zero, graph.op("Sub", graph.integers(MASKS), end), zero, axis=0)
         hyper = graph.op("Slice", self._tokens.hyper(graph.op("Pad", mask_tokens, pads)), start, end)
         area = graph.input("area", [2], TensorProto.INT64) if self._network.padded else None
-        pixels = self._pixels(first, second, area)
-        graph.output("logits", graph.op("FusedMatMul", hyper, pixels, domain=FUSED, transB=1), ["masks", "pixels"])
+        bands = [
+            graph.op("FusedMatMul", hyper, pixels, domain=FUSED, transB=1)
+            for pixels in self._pixels(first, second, area)
+        ]
+        graph.output("logits", bands[0] if len(bands) == 1 else graph.op("Concat", *bands, axis=1), ["masks", "pixels"])
 
-    def _pixels(self, first: Update, second: Update, area: str | None) -> str:
-        """Return the image's channels, upscaled twice: (16 * places, 32)."""
+    def _pixels(self, first: Update, second: Update, area: str | None) -> Iterator[str]:
+        """Yield the image's channels, upscaled twice, in one or more bands of rows: (16 * places, 32)."""
         graph, folded, grid = self._graph, self._folded, self._network.grid
         details = self._source.details()
         rows, columns = graph.op("Mul", second.rows, second.scale), second.columns[-1]
@@ -200,17 +204,24 @@ class _PromptSide:
         scale = cropped(graph, graph.op("Mul", first.scale, second.scale), area, grid)
         image = graph.op("Mul", self._source.upscaled(area), graph.reshape(scale, -1, 1))
         if details:
-            image = graph.op("Add", image, details[DETAILS[HIGH_RES_S1]])
+            image = graph.op("Add", image, details[DETAILS_S1])
         value = graph.reshape(graph.op("Gemm", cropped(graph, rows, area, grid), columns, image, transA=1), -1, 64)
-        value = layer_norm(graph, folded.weights, "mask_decoder.output_upscaling.1", value, epsilon=1e-6)
-        value = graph.op("Gelu", value, domain=FUSED)
         kernel = graph.floats(self._second_upscaling())
-        if details:
-            value = graph.op("Gemm", value, kernel, details[DETAILS[HIGH_RES_S0]])
-            return graph.reshape(graph.op("Gelu", value, domain=FUSED), -1, 32)
-        value = graph.op("MatMul", value, kernel)
-        bias = graph.floats(np.tile(folded.weights["mask_decoder.output_upscaling.3.bias"], 4))
-        return graph.reshape(graph.op("BiasGelu", value, bias, domain=FUSED), -1, 32)
+        if not details:
+            value = graph.op("MatMul", self._activated(value), kernel)
+            bias = graph.floats(np.tile(folded.weights["mask_decoder.output_upscaling.3.bias"], 4))
+            yield graph.reshape(graph.op("BiasGelu", value, bias, domain=FUSED), -1, 32)
+            return
+        rows_each = 4 * self._places // len(DETAILS_S0)
+        for name, band in zip(DETAILS_S0, graph.split(value, [rows_each] * len(DETAILS_S0), axis=0), strict=True):
+            upscaled = graph.op("Gemm", self._activated(band), kernel, details[name])
+            yield graph.reshape(graph.op("Gelu", upscaled, domain=FUSED), -1, 32)
+
+    def _activated(self, value: str) -> str:
+        """Apply what follows the first upscaling."""
+        prefix = "mask_decoder.output_upscaling.1"
+        value = layer_norm(self._graph, self._folded.weights, prefix, value, epsilon=1e-6)
+        return self._graph.op("Gelu", value, domain=FUSED)
 
     def _second_upscaling(self) -> Array:
         kernel = self._folded.array("mask_decoder.output_upscaling.3.weight")
