@@ -8,7 +8,6 @@ Exit status: 0 all is ready; 2 something is wrong, and one sentence says what.
 
 from __future__ import annotations
 
-import logging
 import sys
 
 from encoder_worker.backends.load import export_decoder
@@ -20,8 +19,6 @@ from shared.weights.catalogue import known_models
 from shared.weights.decoder_file import is_handed_over
 from shared.weights.entry_files import identified
 from shared.weights.locate import locate_weights
-
-_log = logging.getLogger("prepare")
 
 
 def main() -> int:
@@ -37,7 +34,7 @@ def main() -> int:
                 identified(model)
             elif model.encoder is not None:
                 locate_weights(model, settings)
-            _log.info("%s is ready", name)
+            sys.stdout.write(f"{name} is ready\n")
     except SamCacheError as error:
         sys.stderr.write(f"prepare: {error.detail}\n")
         return 2

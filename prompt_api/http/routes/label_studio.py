@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 @blueprint.get("/health")
 def health() -> Response:
     """Answer that the backend is up. Label Studio waits one second for this."""
-    answer: BackendHealth = {"status": "UP", "model_class": services().settings.model}
+    answer: BackendHealth = {"status": "UP", "model_class": services().label_studio.model_name}
     return jsonify(answer)
 
 

@@ -52,6 +52,10 @@ class LabelStudioBackend:
         self._waiters = waiters
 
     @property
+    def model_name(self) -> str:
+        return self._model.name
+
+    @property
     def model_version(self) -> str:
         """Names the model and its weights. Label Studio stores it with each prediction."""
         return f"{self._model.name}-{self._model.weights_digest[:12]}"

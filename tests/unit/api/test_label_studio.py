@@ -16,6 +16,7 @@ from prompt_api.http.routes.label_studio import MAX_NOTICE
 from prompt_api.integrations.label_studio import backend, wire
 from prompt_api.integrations.label_studio.pictures import MAX_WARMING
 from prompt_api.integrations.label_studio.regions import shown_score
+from shared.contract.errors import ConfigurationError
 from tests.support.label_studio import (
     BRUSH,
     DATA_URL,
@@ -35,7 +36,7 @@ from tests.support.label_studio import (
     task_of,
 )
 from tests.support.rle_pack import decode_brush
-from tests.support.world import World, png
+from tests.support.world import OTHER, World, png
 
 
 def predicted(world: World, *drawn: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -43,6 +44,21 @@ def predicted(world: World, *drawn: dict[str, Any], **more: Any) -> dict[str, An
     assert answer.status_code == 200, answer.text
     (prediction,) = answer.json["results"]
     return dict(prediction)
+
+
+def test_another_served_model_may_answer_label_studio(make_world: Callable[..., World]) -> None:
+    world = make_world(label_studio_model="other")
+    assert world.client.get("/label-studio/health").json["model_class"] == "other"
+    world.ready_image(PICTURE, OTHER)
+    assert predicted(world, POINT)["model_version"].startswith("other-")
+    assert world.client.get("/v1/models").json["models"][0]["name"] == "fake"
+
+
+def test_a_model_that_is_not_served_cannot_answer_label_studio(make_world: Callable[..., World]) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"SAM_LABEL_STUDIO_MODEL=gone: no such model is served; .* fake, other"
+    ):
+        make_world(label_studio_model="gone")
 
 
 def ready(world: World) -> World:
