@@ -12,8 +12,8 @@ from prompt_api.integrations.x_anylabeling.prompting import query_of
 from prompt_api.integrations.x_anylabeling.shapes import shapes
 from prompt_api.integrations.x_anylabeling.wire import (
     AnyLabelingModel,
+    AnyLabelingParameters,
     AnyLabelingPredictRequest,
-    PredictParameters,
     Shape,
     ShapeForm,
     ShapesFound,
@@ -55,7 +55,7 @@ class Taken:
     model: Model
     image_id: str
     query: MasksQuery | None
-    params: PredictParameters
+    params: AnyLabelingParameters
 
 
 class AnyLabelingServer:

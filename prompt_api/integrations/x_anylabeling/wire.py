@@ -51,7 +51,7 @@ class Mark(_Incoming):
     label: Annotated[int, Field(ge=0, le=1)] = 1
 
 
-class PredictParameters(_Incoming):
+class AnyLabelingParameters(_Incoming):
     """Attributes:
     marks: all marks of the annotator on this image. Without any, the image is only taken in and encoded.
     epsilon_factor: how far a polygon may leave the mask's edge, as a share of the edge's length. X-AnyLabeling's
@@ -75,7 +75,7 @@ class AnyLabelingPredictRequest(_Incoming):
 
     model: Annotated[str, Field(max_length=256)]
     image: Base64
-    params: PredictParameters = PredictParameters()
+    params: AnyLabelingParameters = AnyLabelingParameters()
 
 
 class Shape(TypedDict):

@@ -413,3 +413,8 @@ def test_the_contracts_table_of_errors_is_the_codes() -> None:
     rows = re.findall(r"^\| (\d{3}) \| ([^|]+) \|", CONTRACT.read_text(), re.MULTILINE)
     table = {(int(status), code) for status, codes in rows for code in re.findall(r"`([\w-]+)`", codes)}
     assert table == {(status, kind.code) for kind, status in problems.STATUS.items()}
+
+
+def test_each_type_has_a_short_name_of_its_own(document: dict[str, Any]) -> None:
+    """Of two types with one name, pydantic makes names of whole module paths."""
+    assert [name for name in document["components"]["schemas"] if "__" in name] == []
