@@ -99,9 +99,9 @@ def test_its_commands_work(world: World, page: Page) -> None:
     commands.sort(key=lambda line: "-X DELETE" in line)
     for command in commands:
         answer = _answer(world, re.sub(r'("mask_token": )"[^"]+"', rf'\1"{known}"', command), image_id, data)
-        # The fake model has no decoder to download. A PNG of 8 bits has no preview. There is no Label Studio and no host to
-        # fetch an image from. The examples of tools that carry their image name another model. Some routes of samapi are
-        # not served.
+        # The fake model has no decoder to download, and a PNG of 8 bits has no preview. There is no Label Studio and no
+        # host to fetch an image from. The examples of tools that carry their image name another model. Some routes of
+        # samapi are not served.
         carried = {"x-anylabeling/v1/predict": 404, "b64img": 404, '-X POST "http://localhost/samapi': 404}
         refused = {".onnx": 404, "/preview": 404, "keypointlabels": 422, '{"url"': 422, **carried}
         expected = [status for word, status in refused.items() if word in command] or [200, 204]
