@@ -32,6 +32,12 @@ LINGER_BYTES = 64 * 1024 * 1024
 PIECE = 128 * 1024
 """Most bytes that are copied out of an answer for one call of the kernel, which may take fewer of them."""
 
+TURN = 512 * 1024
+"""Most bytes that the loop sends to one client before the next client has its turn.
+
+A new connection takes several megabytes at once into the kernel's buffers, whether or not its client reads them.
+"""
+
 LOCK_SECONDS = 0.1
 """Far longer than a thread normally holds the lock of a connection's list of requests."""
 
@@ -175,6 +181,7 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
     sendbuf_len: int
 
     _sent = 0
+    _left_of_turn: int | None = None
     _mark: readers.Mark | None = None
     _in_write = False
     _close_soon = False
@@ -252,7 +259,13 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
             self.server.slow_readers.release()
 
     def send(self, data: bytes, do_close: bool = True) -> int:
+        """Send some of `data`. Return how many bytes the kernel took: 0 if it takes none now, or the turn is over."""
+        left = self._left_of_turn
+        if left is not None and left <= 0:
+            return 0
         sent = int(super().send(data, do_close))
+        if left is not None:
+            self._left_of_turn = left - sent
         self._sent += sent
         return sent
 
@@ -310,6 +323,13 @@ class PoliteChannel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
         return (self._linger_until is not None and not self.will_close) or bool(super().readable())
 
     def handle_write(self) -> None:
+        self._left_of_turn = TURN
+        try:
+            self._write_turn()
+        finally:
+            self._left_of_turn = None
+
+    def _write_turn(self) -> None:
         if self._linger_until is not None:
             self.will_close = True
         elif self.refused and self.close_when_flushed and not self.will_close:

@@ -108,6 +108,10 @@ class Fleet:
         }
         return {name: [child.pid for child in kind if child.exit_code is None] for name, kind in children.items()}
 
+    def address_of(self, replica: str) -> str:
+        """Host and port at which `replica` answers without the gateway."""
+        return f"{replica}:{self._port}"
+
     def add_replica(self) -> str:
         """Start a replica. Return its address once it serves and the gateway sends requests to it."""
         address = self._spawn_replica()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from waitress.buffers import OverflowableBuffer
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
 from prompt_api.access.headers import EVERYWHERE
-from prompt_api.serving.channel import PoliteChannel, ProblemTask, TimedTask
+from prompt_api.serving.channel import PIECE, TURN, PoliteChannel, ProblemTask, TimedTask
 from prompt_api.serving.request_parser import Refusal
 from shared.contract.errors import Overloaded, SamCacheError, Unauthorized
 
@@ -123,3 +125,24 @@ def test_a_refusal_is_counted_though_its_client_is_gone(monkeypatch: pytest.Monk
     with pytest.raises(ClientDisconnected):
         refuse(BadRequest("what?"), lambda *told: counted.append(told))
     assert [told[2:] for told in counted] == [(400, "bad-request")]
+
+
+def test_the_loop_sends_a_large_answer_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel: list[int] = []
+
+    def send(_channel: HTTPChannel, data: bytes, _do_close: bool = True) -> int:
+        kernel.append(len(data))
+        return len(data)
+
+    monkeypatch.setattr(HTTPChannel, "send", send)
+    answer = OverflowableBuffer(8 * TURN)
+    answer.append(bytes(3 * TURN + 5))
+    channel: Any = PoliteChannel.__new__(PoliteChannel)
+    channel.requests, channel.outbufs, channel.total_outbufs_len = [], [answer], len(answer)
+    channel.sendbuf_len, channel.logger = PIECE, logging.getLogger("test")
+    turns = []
+    while channel.total_outbufs_len:
+        channel.handle_write()
+        turns.append(sum(kernel))
+        kernel.clear()
+    assert turns == [TURN, TURN, TURN, 5]
