@@ -147,7 +147,7 @@ class Settings:
         known = {PREFIX + spec.name.upper(): spec for spec in fields(cls)}
         unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
         if unknown:
-            raise ConfigurationError(f"{', '.join(unknown)}: no such setting; the README lists them all")
+            raise ConfigurationError(f"{', '.join(unknown)}: no such setting; docs/settings.md lists them all")
         types = get_type_hints(cls)
         values: dict[str, Any] = {}
         for variable, spec in known.items():
@@ -183,7 +183,7 @@ class Settings:
 
 
 def settings_table() -> str:
-    """Return all settings as a Markdown table. The README shows it between its `<!-- settings -->` markers."""
+    """Return all settings as a Markdown table. docs/settings.md shows it between its `settings` markers."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for spec in fields(Settings):
         default = "" if spec.default == "" else f"`{spec.default}`"
