@@ -27,7 +27,7 @@ class Settings:
 
     cache_url: str = _setting(
         "redis://127.0.0.1:6379/0",
-        "Redis for images and embeddings. It may evict, be a Cluster, or be behind Sentinel: see docs/deployment.md",
+        "Redis for images and embeddings. It may evict, be a Cluster, or be behind Sentinel: see docs/redis.md",
     )
     queue_url: str = _setting(
         "", "Redis for jobs and events. It must not evict, and may be behind Sentinel. Empty: the same as the cache"
