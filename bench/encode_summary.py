@@ -20,7 +20,8 @@ def markdown(record: Mapping[str, Any], name: str) -> str:
     lines = [
         f"Run of {about['date'][:10]} on one {about['device']}, {about['cores']} cores, torch "
         f"{about['versions']['torch']}: `{about['model']}` with random weights, photos of 1800x1200. "
-        f"[Everything measured](../bench/results/{name}); `python -m bench.encode --model {about['model']}` measures again.",
+        f"[Everything measured](../bench/results/{name}); `python -m bench.encode --model {about['model']}` measures "
+        "again.",
         "",
         "| | images/s | ms per image | against the first row | GPU busy | GPU memory |",
         "|---|---|---|---|---|---|",

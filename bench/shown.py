@@ -1,4 +1,4 @@
-"""Which recorded runs the documents show and the plans start from: `bench/results/shown.json` names one of each kind."""
+"""Which recorded runs the documents show and the plans start from: `bench/results/shown.json` names one of a kind."""
 
 from __future__ import annotations
 

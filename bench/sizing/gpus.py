@@ -33,7 +33,9 @@ def measured() -> Encoder:
     record = json.loads(shown("encode").read_text())
     about, device = record["about"], record["about"]["device"].removeprefix("NVIDIA ")
     (rate,) = (row["images_per_second"] for row in record["rows"] if row["what"].endswith(WHOLE_WAY))
-    source = f"measured on {about['date'][:10]}: one worker on one {device}, compiled, from a queued job to the embedding"
+    source = (
+        f"measured on {about['date'][:10]}: one worker on one {device}, compiled, from a queued job to the embedding"
+    )
     return Encoder(rate, f"{device}s", source)
 
 

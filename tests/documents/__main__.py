@@ -1,4 +1,4 @@
-"""`make docs` (`python -m tests.documents`): write every table and number of README and docs that is made from something.
+"""`make docs` (`python -m tests.documents`): write the tables and numbers of the documents that code or records make.
 
 With `--newest` the documents first take the newest recorded run of each kind.
 """
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     changed = [name for name, text in after.items() if text != before[name]]
     for name in changed:
         (shown.ROOT / name).write_text(after[name])
-    print("\n".join(f"wrote {name}" for name in changed) or "everything is as it should be")
+    print("\n".join(f"wrote {name}" for name in changed) or "everything is as it should be")  # noqa: T201
     return 0
 
 

@@ -10,7 +10,12 @@ from pathlib import Path
 
 from bench.shown import ROOT
 
-PAGES = ("README.md", "CONTRIBUTING.md", "client/README.md", *sorted(f"docs/{file.name}" for file in ROOT.glob("docs/*.md")))
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "client/README.md",
+    *sorted(f"docs/{file.name}" for file in ROOT.glob("docs/*.md")),
+)
 """The pages whose blocks are run, from the root of the checkout."""
 
 COMMANDS = ("sh", "python")
@@ -55,7 +60,9 @@ class Block:
         """The keys of `NOT_RUN` that lines of this block begin with."""
         if self.language != "sh":
             return []
-        return [start for start in NOT_RUN if re.search(rf"^(?:\S+=\S+ )*{re.escape(start)}\b", self.text, re.MULTILINE)]
+        return [
+            start for start in NOT_RUN if re.search(rf"^(?:\S+=\S+ )*{re.escape(start)}\b", self.text, re.MULTILINE)
+        ]
 
 
 def blocks_of(page: str, text: str) -> list[Block]:
@@ -74,5 +81,7 @@ def commands() -> list[Block]:
 
 def copy_of_checkout(folder: Path) -> Path:
     """Copy what a fresh clone has, without what commands have made since, and return the copy."""
-    made = shutil.ignore_patterns(".git", ".venv", "__pycache__", "node_modules", ".*_cache", ".fuzz", ".images", ".hypothesis")
+    made = shutil.ignore_patterns(
+        ".git", ".venv", "__pycache__", "node_modules", ".*_cache", ".fuzz", ".images", ".hypothesis"
+    )
     return Path(shutil.copytree(ROOT, folder / "checkout", ignore=made))

@@ -17,6 +17,8 @@ def front() -> str:
     about, totals = record.about, chaos["totals"]
     (http,) = (row for row in record.section("b").rows if row.what == HTTP)
     (masks,) = (row for row in record.section("g").rows if row.what == STORED)
+    least, mean = (iou_text(masks.numbers[name].value) for name in ("least IoU", "mean IoU"))
+    harm = f"{totals['wrong']} wrong masks, {totals['lost']} lost uploads, {totals['server errors']} server errors"
     chart = file.relative_to(ROOT).with_suffix("").as_posix()
     lines = [
         f"![How long a prompt takes, and how long SamPredictor's takes]({chart}-latency.svg)",
@@ -25,11 +27,10 @@ def front() -> str:
         "|---|---|---|",
         f"| a prompt over HTTP, one core | {http.numbers['p50']}: {http.numbers['ratio'].value:.1f} times as fast as "
         f"`SamPredictor.predict` in process | {_asked(http)} |",
-        f"| its masks, from a cache of float16 (the default), against `SamPredictor`'s | least IoU "
-        f"{iou_text(masks.numbers['least IoU'].value)}, mean {iou_text(masks.numbers['mean IoU'].value)} | {_asked(masks)} |",
-        f"| {totals['faults']} faults under load: processes killed, Redis gone, network cut, … | {totals['wrong']} wrong "
-        f"masks, {totals['lost']} lost uploads, {totals['server errors']} server errors in {totals['requests']} requests "
-        f"| none: {'**no**' if report.failed(chaos) else 'yes'} |",
+        "| its masks, from a cache of float16 (the default), against `SamPredictor`'s "
+        f"| least IoU {least}, mean {mean} | {_asked(masks)} |",
+        f"| {totals['faults']} faults under load: processes killed, Redis gone, network cut, … "
+        f"| {harm} in {totals['requests']} requests | none: {'**no**' if report.failed(chaos) else 'yes'} |",
         "",
         f"The first two on {about['processor']}, {about['cores']} cores, {about['date'][:10]} "
         f"([performance](docs/performance.md)); the third on {chaos['about']['cores']} cores, "

@@ -1,4 +1,4 @@
-"""Numbers in the sentences of README and docs that stand elsewhere too: each comes from one record, setting or constant."""
+"""Numbers in sentences of the documents that stand elsewhere too: each comes from a record, a setting or a constant."""
 
 from __future__ import annotations
 
@@ -13,12 +13,24 @@ from bench.shown import shown
 from bench.sizing.assumptions import CLICKING, Work
 from bench.sizing.plan import Plan, plan
 from bench.sizing.recorded import recorded_costs
+from deploy.cvat import main as cvat
+from prompt_api.access.owners import RECHECK
 from prompt_api.http import answer_budget
+from prompt_api.http.redis_waits import ALL_OPERATIONS
+from prompt_api.integrations.label_studio.backend import PATIENCE
+from prompt_api.integrations.label_studio.instance import FETCH_SECONDS
+from prompt_api.integrations.label_studio.pictures import MAX_WARMING
 from prompt_api.serving import body_budget
-from prompt_api.wire.limits import MAX_PROMPT_BODY
+from prompt_api.serving.descriptors import CONNECTIONS
+from prompt_api.wire.limits import MAX_PROMPT_BODY, MAX_WAIT
 from prompt_api.wire.requests import MAX_POINTS, MAX_PROMPTS, MAX_REQUEST_POINTS
+from samcache.cli import arguments
+from samcache.http import connection
 from samcache.predictor import prompting
+from shared.contract.models import MOBILE_SAM
 from shared.contract.settings import Settings
+from shared.images.formats.jpeg import MAX_SCANS
+from shared.images.reading import DECODE_SECONDS
 from tests.documents.front import HTTP, STORED, iou_text
 
 
@@ -74,6 +86,16 @@ def constant(value: int, unit: int = 1) -> Callable[[], str]:
     return lambda: str(value // unit)
 
 
+def seconds(value: float) -> Callable[[], str]:
+    """A time of the code, in seconds."""
+    return lambda: f"{value:g}"
+
+
+def _weights() -> str:
+    files = (MOBILE_SAM.encoder, MOBILE_SAM.decoder)
+    return f"{sum(file.size for file in files if file is not None) / 1e6:.0f}"
+
+
 def _bench() -> Record:
     return summary.read(shown("prompt"))
 
@@ -103,7 +125,9 @@ PERFORMANCE = (
     Quoted("docs/performance.md", "over HTTP: p50 {} ms in the recorded run", measured("b", HTTP, "p50")),
     Quoted("docs/performance.md", "| decoder | {} | the split graph", measured("b", _STAGES, "decode")),
     Quoted("docs/performance.md", "| masks and tokens | {} |", measured("b", _STAGES, "masks and tokens")),
-    Quoted("docs/performance.md", "| HTTP and JSON, both ends | {} |", measured("b", _STAGES, "HTTP and JSON, both ends")),
+    Quoted(
+        "docs/performance.md", "| HTTP and JSON, both ends | {} |", measured("b", _STAGES, "HTTP and JSON, both ends")
+    ),
     Quoted(
         "docs/performance.md",
         "a first prompt costs {} decoder times more than a warm prompt on one core",
@@ -157,11 +181,35 @@ CAPS = (
     Quoted("docs/client.md", "A prompt has at most {} points", constant(prompting.MAX_POINTS)),
     Quoted("docs/client.md", "`SAM_MAX_UPLOAD_BYTES`, {} MiB by default", constant(Settings().max_upload_bytes, _MIB)),
     Quoted("docs/promises.md", "| an upload larger than {} MiB", constant(Settings().max_upload_bytes, _MIB)),
-    Quoted("docs/promises.md", "by its header: at most {} megapixels", constant(Settings().max_image_pixels, 1_000_000)),
+    Quoted(
+        "docs/promises.md", "by its header: at most {} megapixels", constant(Settings().max_image_pixels, 1_000_000)
+    ),
     Quoted("docs/promises.md", "| a prompt request larger than {} MiB", constant(MAX_PROMPT_BODY, _MIB)),
     Quoted("docs/promises.md", "bodies may take {} MiB per API process", constant(body_budget.MOST, _MIB)),
     Quoted("docs/promises.md", "whose masks take more than {} MiB", constant(answer_budget.LARGEST, _MIB)),
     Quoted("docs/promises.md", "they take {} MiB per API process at most", constant(answer_budget.MOST, _MIB)),
+    Quoted("docs/promises.md", "a process takes {} connections", constant(CONNECTIONS)),
+    Quoted("docs/deployment.md", "soft limit to 6256, for {} connections", constant(CONNECTIONS)),
+    Quoted("docs/promises.md", "A request waits {} s for one Redis operation", seconds(Settings().redis_timeout)),
+    Quoted(
+        "docs/promises.md",
+        "(`SAM_REDIS_TIMEOUT`) and {} s for all its operations together",
+        seconds(ALL_OPERATIONS * Settings().redis_timeout),
+    ),
+    Quoted("docs/promises.md", "by its structure: at most {} scans", constant(MAX_SCANS)),
+    Quoted("docs/promises.md", "| {} s of processor time, then `invalid-image`", seconds(DECODE_SECONDS)),
+    Quoted("docs/promises.md", "| a fetch ends after {} s, whatever comes", seconds(FETCH_SECONDS)),
+    Quoted("docs/security.md", "slow, silent, huge or redirect: {} s, the size of an upload", seconds(FETCH_SECONDS)),
+    Quoted("docs/label-studio.md", "A fetch ends after {} s at the latest", seconds(FETCH_SECONDS)),
+    Quoted("docs/label-studio.md", "A click before that waits up to {} seconds", seconds(PATIENCE)),
+    Quoted("docs/label-studio.md", "Of one request at most {} images are taken in", constant(MAX_WARMING)),
+    Quoted("docs/cvat.md", "A first click waits up to {} s for the encoding", constant(cvat.WAIT)),
+    Quoted("docs/http-api.md", "`wait` is how many seconds (0 to {})", seconds(MAX_WAIT)),
+    Quoted("docs/access.md", "looks again within {} seconds", seconds(RECHECK)),
+    Quoted("docs/client.md", "within `timeout` seconds ({} by default)", seconds(connection.DEFAULT_TIMEOUT)),
+    Quoted("docs/command-line.md", "(`--jobs`, 1 to {})", constant(arguments.MAX_JOBS)),
+    Quoted("docs/models.md", "CPU or GPU | {} MB, fetched by npm", _weights),
+    Quoted("CONTRIBUTING.md", "The weights ({} MB)", _weights),
     Quoted("docs/deployment.md", "An answer of more than {} MiB", constant(answer_budget.LARGEST, _MIB)),
     Quoted("docs/deployment.md", "count against {} MiB for each process", constant(answer_budget.MOST, _MIB)),
     Quoted("docs/deployment.md", "Bodies may take {} MiB per process", constant(body_budget.MOST, _MIB)),

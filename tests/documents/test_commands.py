@@ -1,4 +1,4 @@
-"""Every block of commands in README and docs runs as it is printed, in a fresh copy of the checkout, against one service.
+"""Every block of commands in README and docs runs as it is printed, in a fresh copy of the checkout, with one service.
 
 The service is the one that the README's own `make run` starts, with the model that needs no weights. The only change to
 a block is the port of the service, because port 8000 may be taken. What cannot run here is named in `blocks.NOT_RUN`.
@@ -124,7 +124,11 @@ def test_a_block_runs_as_it_is_printed(fresh: Fresh, block: Block) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["curl http://127.0.0.1:8000/v1/images/6d0f", "curl http://127.0.0.1:8000/healthz; false; true", "samcache upload no.jpg"],
+    [
+        "curl http://127.0.0.1:8000/v1/images/6d0f",
+        "curl http://127.0.0.1:8000/healthz; false; true",
+        "samcache upload no.jpg",
+    ],
 )
 def test_a_command_that_is_refused_or_fails_fails_its_block(fresh: Fresh, command: str) -> None:
     assert fresh.run(Block("a.md", 1, "sh", command)).returncode != 0

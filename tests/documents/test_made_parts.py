@@ -40,7 +40,9 @@ def test_a_table_is_renewed_between_its_marks() -> None:
         table.shown_in("# A\n")
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.994189, "0.9942"), (0.999769, "0.99977"), (0.871306, "0.87"), (1, "1.00")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.994189, "0.9942"), (0.999769, "0.99977"), (0.871306, "0.87"), (1, "1.00")]
+)
 def test_an_iou_has_two_digits_more_than_nines(value: float, text: str) -> None:
     assert iou_text(value) == text
 

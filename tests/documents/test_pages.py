@@ -13,7 +13,13 @@ from bench.shown import ROOT
 from shared.contract.settings import PREFIX, Settings
 
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "client/README.md", ROOT / "bench/results/README.md", *DOCS]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "client/README.md",
+    ROOT / "bench/results/README.md",
+    *DOCS,
+]
 
 NO_SETTINGS = {"SAM_CACHE_API", "SAM_CACHE_MODEL", "SAM_CACHE_TOKEN"}
 """Variables of CVAT's function, which begin like settings of the service."""
@@ -69,7 +75,9 @@ def test_the_targets_of_make_that_are_named_exist(file: Path) -> None:
 
 @pytest.mark.parametrize("file", PAGES, ids=name)
 def test_the_modules_that_are_named_exist(file: Path) -> None:
-    for module in re.findall(r"python -m ((?:shared|prompt_api|encoder_worker|deploy|bench|tests)[\w.]*)", file.read_text()):
+    for module in re.findall(
+        r"python -m ((?:shared|prompt_api|encoder_worker|deploy|bench|tests)[\w.]*)", file.read_text()
+    ):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), f"python -m {module}"
 
