@@ -28,6 +28,12 @@ def test_releases_are_in_order_below_what_is_not_released() -> None:
     assert headings == ["Unreleased", *(version for version, _ in releases())]
 
 
+def test_no_change_stands_twice() -> None:
+    """A merge of two branches may leave an entry in two sections."""
+    begins = re.findall(r"^- .+$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert sorted({begin for begin in begins if begins.count(begin) > 1}) == []
+
+
 def test_service_and_client_have_the_version_of_the_newest_release() -> None:
     assert project("pyproject.toml") == project("client/pyproject.toml") == releases()[0][0]
 
