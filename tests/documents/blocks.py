@@ -21,7 +21,7 @@ PAGES = (
 COMMANDS = ("sh", "python")
 """The languages of blocks that can be run."""
 
-OTHERS = ("", "json", "xml", "toml")
+OTHERS = ("", "json", "xml", "toml", "yaml")
 """The languages of other blocks: drawings, examples, files."""
 
 NOT_RUN = {

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from bench import encode_summary, summary
 from bench.shown import ROOT, shown
@@ -60,8 +60,13 @@ def _chaos() -> str:
     return report.markdown(report.read(file), file.name)
 
 
+@cache
+def _plans() -> dict[str, str]:
+    return plans()
+
+
 def _plan(mark: str) -> str:
-    return plans()[mark]
+    return _plans()[mark]
 
 
 def _gpu() -> str:
