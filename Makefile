@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 INPUTS := pyproject.toml client/pyproject.toml constraints.txt
 CHECKED := shared prompt_api encoder_worker client deploy bench tests
 
-.PHONY: help run demo test test-torch bench bench-scale chaos fuzz soak label-studio-check images-check lint setup
+.PHONY: help run demo test test-torch bench bench-scale chaos fuzz soak label-studio-check images-check docs lint setup
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make soak   100,000 prompts and 2,000 uploads, to see what stays in memory: half an hour on a quiet machine"
 	@echo "make label-studio-check  run a real Label Studio and its editor in Chromium: a gigabyte, ten minutes (PICTURES=folder keeps screenshots)"
 	@echo "make images-check  build both container images without an engine and send a photo through them: needs root, twenty minutes"
+	@echo "make docs   write the tables and numbers of README and docs that are made from code and records (NEWEST=1: from the newest runs)"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make setup  only install what the other commands need"
 
@@ -60,6 +61,9 @@ label-studio-check: $(VENV)/.developing $(STUDIO)/.installed-with-moto
 
 images-check: $(VENV)/.developing
 	@exec $(BIN)/python -m deploy.images.check
+
+docs: $(VENV)/.developing
+	@exec $(BIN)/python -m tests.documents $${NEWEST:+--newest}
 
 lint: $(VENV)/.developing
 	$(BIN)/python -m ruff check $(CHECKED)

@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--tiny", action="store_true", help="two narrow blocks in place of the model: a check of the bench"
     )
-    parser.add_argument("--out", type=Path, help="JSON; default: bench/results, under model, device and date")
+    parser.add_argument("--out", type=Path, help="JSON; default: bench/results, under date, model and device")
     options = parser.parse_args(arguments)
     logs.configure(Settings(log_level="WARNING"), "bench")
     device = choose_device(options.device)
@@ -265,7 +265,7 @@ def _tflop(image_encoder: Any) -> float:
 
 def _default_out(model: str, device: torch.device, date: str) -> Path:
     name = re.sub(r"[^a-z0-9]+", "-", device_name(device).lower()).strip("-")
-    return RESULTS / f"encode-{model}-{name}-{date[:10]}.json"
+    return RESULTS / f"{date[:10]}-encode-{model}-{name}.json"
 
 
 def _line(row: Row) -> str:

@@ -1,9 +1,8 @@
-"""`python -m bench.summary` prints the newest recorded run for the README, to go between its `<!-- bench -->` marks."""
+"""What a recorded run of `make bench` found, as docs/performance.md shows it between its `<!-- bench -->` marks."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 from bench.record import Record, Row
@@ -27,30 +26,27 @@ _WHOLE = "ah"
 """Sections whose every row is shown. Of the others, the summary shows the rows that have a bound."""
 
 
-def newest() -> Record | None:
-    """The newest recorded run, or None if there is none."""
-    files = sorted(FOLDER.glob("*-prompt.json"))
-    return read(files[-1]) if files else None
-
-
 def read(file: Path) -> Record:
     return Record.from_json(json.loads(file.read_text()))
 
 
-def markdown(record: Record | None) -> str:
-    """Machine and date, the plots, a table, and a link to the whole record."""
-    if record is None:
-        return "No run is recorded yet; `make bench` records one.\n"
+def markdown(record: Record, name: str) -> str:
+    """Machine and date, the plots, a table, and a link to the whole record.
+
+    Args:
+        name: name of the record's file in `bench/results/`.
+    """
     about, date, versions = record.about, record.about["date"][:10], record.about["versions"]
+    file, stem = f"../bench/results/{name}", f"../bench/results/{name.removesuffix('.json')}"
     lines = [
         f"Run of {date} on {about['processor']}, {about['cores']} cores; ONNX Runtime "
         f"{versions['onnxruntime']}, torch {versions['torch']}. Both sides in one run, in turns; `SamPredictor` is "
-        f"segment_anything's, in process. [Everything measured](bench/results/{date}-prompt.json); "
+        f"segment_anything's, in process. [Everything measured]({file}); "
         "`make bench` measures again.",
         "",
-        f"![Latency](bench/results/{date}-prompt-latency.svg)",
+        f"![Latency]({stem}-latency.svg)",
         "",
-        f"![Throughput](bench/results/{date}-prompt-throughput.svg)",
+        f"![Throughput]({stem}-throughput.svg)",
         "",
         "| | measured | asked |",
         "|---|---|---|",
@@ -71,7 +67,3 @@ def _numbers(row: Row, key: str) -> str:
 
 def _asked(row: Row) -> str:
     return "" if row.bound is None else f"{row.bound}: {'yes' if row.passed else '**no**'}"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown(newest()))

@@ -1,10 +1,8 @@
-"""What a plan starts from: measured costs, what others say of GPUs, and what annotators are assumed to do."""
+"""What a plan starts from: the costs of one of everything, and what annotators are assumed to do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,36 +27,6 @@ class Costs:
     float16_bytes: float
     int8_bytes: float
     answer_bytes: float
-
-
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """A kind of GPU that encodes.
-
-    Attributes:
-        images_per_second: rate of one device.
-        device: name of such devices, in the plural.
-        source: where the rate comes from.
-    """
-
-    images_per_second: float
-    device: str
-    source: str
-
-
-GPUS: Mapping[str, Encoder] = MappingProxyType(
-    {
-        "mobile_sam on GPUs": Encoder(
-            1000 / 8, "GPUs", "assumed: 8 ms an image, the MobileSAM paper's figure for one GPU; not measured here"
-        ),
-        "vit_h on GPUs": Encoder(
-            1000 / 48,
-            "A100s",
-            "assumed: 48 ms an image, segment-anything-fast's figure for an A100, bfloat16, compiled, batched; not "
-            "measured here",
-        ),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ import numpy as np
 
 from bench.scale.simulation import Tiers, simulate
 from bench.scale.traffic import Traffic
-from bench.sizing.assumptions import BUSY, GPUS, NODE_BYTES, NODE_BYTES_PER_SECOND, Costs, Work
+from bench.sizing.assumptions import BUSY, NODE_BYTES, NODE_BYTES_PER_SECOND, Costs, Work
+from bench.sizing.gpus import GPUS
 
 _SIMULATED_ANNOTATORS = 20
 _SIMULATED_VISITS = 15_000

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 from bench.record import Record
+from bench.shown import shown
 from bench.sizing.assumptions import Costs
 from bench.summary import FOLDER
 
-SCALE, PROMPT = "2026-11-23-scale.json", "2026-11-22-prompt.json"
-"""The runs in `bench/results/` that plans are based on."""
+SCALE, PROMPT = shown("scale").name, shown("prompt").name
+"""The runs in `bench/results/` that plans are based on: those that the documents show."""
 
 _MIB = 2**20
 

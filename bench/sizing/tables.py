@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 
-from bench.sizing.assumptions import CLICKING, GPUS, HOVERING, Costs, Work
+from bench.sizing.assumptions import CLICKING, HOVERING, Costs, Work
+from bench.sizing.gpus import GPUS
 from bench.sizing.plan import Plan, plan, simulated_misses
 
 SIZES = ((10, 1.0), (1_000, 0.25), (1_000_000, 0.01))

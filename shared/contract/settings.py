@@ -27,7 +27,7 @@ class Settings:
 
     cache_url: str = _setting(
         "redis://127.0.0.1:6379/0",
-        "Redis for images and embeddings. It may evict, be a Cluster, or be behind Sentinel: see docs/deployment.md",
+        "Redis for images and embeddings. It may evict, be a Cluster, or be behind Sentinel: see docs/redis.md",
     )
     queue_url: str = _setting(
         "", "Redis for jobs and events. It must not evict, and may be behind Sentinel. Empty: the same as the cache"
@@ -168,7 +168,7 @@ class Settings:
         known = {PREFIX + spec.name.upper(): spec for spec in fields(cls)}
         unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
         if unknown:
-            raise ConfigurationError(f"{', '.join(unknown)}: no such setting; the README lists them all")
+            raise ConfigurationError(f"{', '.join(unknown)}: no such setting; docs/settings.md lists them all")
         types = get_type_hints(cls)
         values: dict[str, Any] = {}
         for variable, spec in known.items():
@@ -208,7 +208,7 @@ class Settings:
 
 
 def settings_table() -> str:
-    """Return all settings as a Markdown table. The README shows it between its `<!-- settings -->` markers."""
+    """Return all settings as a Markdown table. docs/settings.md shows it between its `settings` markers."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for spec in fields(Settings):
         default = "" if spec.default == "" else f"`{spec.default}`"

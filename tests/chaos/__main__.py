@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     done = run(plan, options.seed, _say)
     broken = broken_promises(done)
     record = as_json(done, broken)
-    _say(f"\n{markdown(record)}")
+    _say(f"\n{markdown(record, file_name(record))}")
     for sentence in broken:
         _say(f"BROKEN: {sentence}")
     output = options.output or (None if options.quick or options.fault else FOLDER)

@@ -1,9 +1,8 @@
-"""`python -m tests.chaos.report`: print the newest recorded run as the README shows it between its `chaos` markers."""
+"""What a run of `make chaos` saw, as JSON, and as docs/chaos.md shows it between its `chaos` markers."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,10 +58,12 @@ def as_json(run: Run, broken: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def markdown(record: Document | None) -> str:
-    """Return the tables, and a description of the machine."""
-    if record is None:
-        return "No run is recorded yet; `make chaos` records one.\n"
+def markdown(record: Document, name: str) -> str:
+    """Return the tables, and a description of the machine.
+
+    Args:
+        name: name of the record's file in `FOLDER`.
+    """
     about, totals = record["about"], record["totals"]
     encodes = totals["encodes per image"]
     rows = [
@@ -86,7 +87,7 @@ def markdown(record: Document | None) -> str:
         f"Run of {about['date'][:10]}, {about['seconds']} s, seed {about['seed']}: `{about['model']}`, "
         f"{about['api processes']} API processes, {about['workers']} workers, two Valkeys behind a proxy, "
         f"{about['cores']} cores. {_verdict(record['broken'])} "
-        f"[Everything seen](tests/chaos/results/{file_name(record)}); `make chaos` does it again.",
+        f"[Everything seen](../tests/chaos/results/{name}); `make chaos` does it again.",
         "",
         "| | |",
         "|---|---|",
@@ -109,10 +110,22 @@ def file_name(record: Document) -> str:
     return f"{about['date'][:10]}-seed-{about['seed']}-chaos.json"
 
 
-def newest() -> Document | None:
-    """Return the last recorded run, or None if there is none yet."""
-    files = sorted(FOLDER.glob("*-chaos.json"))
-    return read(files[-1]) if files else None
+def failed(record: Document) -> bool:
+    """Tell whether the run broke a promise."""
+    return bool(record["broken"])
+
+
+def other_runs(name: str) -> str:
+    """Return a list in Markdown of the whole runs in `FOLDER` that are not the one in the file `name`, newest first."""
+    records = {file: read(file) for file in FOLDER.glob("*-chaos.json") if file.name != name}
+    whole = {file: record for file, record in records.items() if not record["about"]["quick"]}
+    lines = [
+        f"- [{about['date'][:10]}, seed {about['seed']}](../tests/chaos/results/{file.name}): "
+        f"{record['totals']['faults']} faults, {record['totals']['requests']} requests. {_verdict(record['broken'])}"
+        for file, record in sorted(whole.items(), key=lambda item: str(item[1]["about"]["date"]), reverse=True)
+        for about in [record["about"]]
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def read(file: Path) -> Document:
@@ -176,7 +189,3 @@ def _encodes(images: Mapping[Any, int]) -> str:
 
 def _verdict(broken: Sequence[str]) -> str:
     return f"{len(broken)} promises were broken." if broken else "Every promise was kept."
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown(newest()))

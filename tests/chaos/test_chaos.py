@@ -1,10 +1,9 @@
-"""The quick run of `make chaos`, and the README's record of a run."""
+"""The quick run of `make chaos`."""
 
 from __future__ import annotations
 
 import io
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +19,6 @@ from tests.chaos import report
 from tests.chaos.material import PIXEL_ROUNDING, Material, alike, masks_of
 from tests.chaos.run import QUICK
 
-MARKED = re.compile(r"<!-- chaos -->\n(.*?)<!-- /chaos -->", re.DOTALL)
 SEED = "7"
 BOUND = 300.0
 
@@ -53,15 +51,6 @@ def test_every_fault_of_the_plan_was_injected_into_a_service_at_work(record: rep
 
 def test_refusals_while_redis_was_stopped_say_so(record: report.Document) -> None:
     assert record["totals"]["refusals"]["store-unavailable"] > 0
-
-
-def test_the_readme_shows_a_recorded_run() -> None:
-    (shown,) = MARKED.findall((ROOT / "README.md").read_text())
-    linked = re.search(r"tests/chaos/results/(\S+?-chaos\.json)", shown)
-    recorded = report.read(report.FOLDER / linked[1]) if linked else None
-    assert shown.strip() == report.markdown(recorded).strip(), (
-        "put the output of `python -m tests.chaos.report` between `<!-- chaos -->` and `<!-- /chaos -->`"
-    )
 
 
 def test_copies_of_a_scene_are_other_files_with_the_same_pixels() -> None:

@@ -169,7 +169,7 @@ def test_the_table_counts_what_the_ledger_holds(story: Story) -> None:
     story.request(503, "store-unavailable", ended=TROUBLE + 1.25)
     story.ledger.check(False, "image x")
     record = as_json(story.run(), ["wrong answer: image x"])
-    table = markdown(record)
+    table = markdown(record, "a-chaos.json")
     for row in (
         "| faults injected | 1 |",
         "| requests sent | 2 |",
