@@ -73,7 +73,7 @@ def run(plan: Plan, own: Sequence[Path] = (), *, quick: bool) -> Record:
         if sam2.is_possible():
             done(sam2.over_http(material))
         else:
-            print("(h) is left out: `sam2` is not installed", flush=True)
+            print("(i) is left out: `sam2` is not installed", flush=True)
     record.sections.sort(key=lambda section: section.key)
     return record
 

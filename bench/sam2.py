@@ -1,4 +1,4 @@
-"""(h): SAM 2's prompts over HTTP, against Meta's `SAM2ImagePredictor.predict` in this process.
+"""(i): SAM 2's prompts over HTTP, against Meta's `SAM2ImagePredictor.predict` in this process.
 
 Both have the same random weights and the same random embedding. It runs only where `sam2` is installed
 (`tests/parity/record_sam2.py` says how), and what a worker of SAM 2 needs.
@@ -67,7 +67,7 @@ def over_http(material: Material) -> Section:
         with threads(1):
             taken = _both(connection, image_id, predict, material.plan.http_rounds)
     return Section(
-        "h",
+        "i",
         "SAM 2 over HTTP, against SAM2ImagePredictor in process",
         [_row(taken)],
         "SAM 2.1 tiny with random weights, one core each, one point, three masks as RLE at 1800x1200.",

@@ -19,6 +19,7 @@ _SHOWN = {
     "f": ("rle", "png", "polygons", "more"),
     "g": ("least IoU", "mean IoU", "masks below", "most wrong in a mask", "logits, most"),
     "h": ("in Redis", "in an API process"),
+    "i": ("SAM2ImagePredictor", "p50", "p95", "p99", "ratio"),
 }
 """The numbers of each section that the summary shows."""
 
