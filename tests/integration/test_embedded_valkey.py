@@ -24,12 +24,19 @@ def test_each_role_has_a_server_with_a_limit_and_its_policy(monkeypatch: pytest.
                 assert isinstance(found, dict)
                 seen[role] = found["maxmemory"], found["maxmemory_policy"]
         assert seen == {"cache": (8 * MIB, "allkeys-lfu"), "queue": (256 * MIB, "noeviction")}
-        for number in range(8):  # an embedding takes 2 MB: more than fit
-            answer = httpx.post(f"{stack.url}/v1/images?wait=20", content=png(colour=(number, 1, 1)), timeout=60)
-            assert answer.status_code == 200, answer.text
+        answers = [prompted(stack.url, number) for number in range(8)]  # an embedding takes 2 MB: more than fit
+        # A full cache may also forget the image at hand. Then a client uploads it again.
+        assert set(answers) <= {200, 404, 410}
+        assert any(prompted(stack.url, 8) == 200 for _ in range(20))
+
+
+def prompted(url: str, number: int) -> int:
+    """Upload a picture and prompt it. Return the status of the first refusal, or 200."""
+    answer = httpx.post(f"{url}/v1/images?wait=20", content=png(colour=(number, 1, 1)), timeout=60)
+    if answer.status_code == 200:
         prompt = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
-        masks = f"{stack.url}/v1/images/{answer.json()['image_id']}/masks?wait=20"
-        assert httpx.post(masks, json=prompt, timeout=60).status_code == 200
+        answer = httpx.post(f"{url}/v1/images/{answer.json()['image_id']}/masks?wait=20", json=prompt, timeout=60)
+    return answer.status_code
 
 
 def test_the_cache_takes_a_quarter_of_the_memory_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
