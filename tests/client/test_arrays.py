@@ -76,6 +76,19 @@ def test_an_embedding_becomes_float32() -> None:
     assert (found.dtype, found.shape) == (np.float32, (1, 256, 64, 64))
 
 
+def test_the_embedding_of_several_arrays_is_taken_out() -> None:
+    file = io.BytesIO()
+    np.savez(file, embedding=np.ones((1, 256, 64, 64), np.float16), other=np.zeros(3))
+    found = embedding_of(file.getvalue())
+    assert (found.dtype, found.shape, found.min()) == (np.float32, (1, 256, 64, 64), 1)
+    damaged = file.getvalue()[:-30]
+    without = io.BytesIO()
+    np.savez(without, other=np.zeros(3))
+    for data in (damaged, without.getvalue()):
+        with pytest.raises(UnexpectedAnswer):
+            embedding_of(data)
+
+
 @pytest.mark.parametrize("shape", [(), (1, 256, 64), (1, 3, 64, 64)])
 def test_anything_else_is_no_embedding(shape: tuple[int, ...]) -> None:
     file = io.BytesIO()

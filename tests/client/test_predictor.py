@@ -50,6 +50,8 @@ def test_pixels_too_large_as_a_png_are_told_the_way_out() -> None:
     """A photo of 24 megapixels is too large as a PNG, but its JPEG is not."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/models":
+            return httpx.Response(200, json={"models": []})
         status, code = (413, "image-too-large") if request.method == "POST" else (404, "image-not-found")
         problem = {"status": status, "code": code, "detail": "at most 10 bytes", "max_bytes": 10}
         return httpx.Response(status, json=problem, headers={"Content-Type": "application/problem+json"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,70 +12,21 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from prompt_api.http.app import create_app
-from prompt_api.models.load import load_decoder
-from prompt_api.service.browser import BrowserDecoding
-from prompt_api.wiring import assemble
-from shared.contract.keys import EmbeddingKey
-from shared.contract.models import SAM2, Checkpoint, Model
-from shared.contract.settings import Settings
-from shared.redis.connections import request_client
-from shared.store.redis_store import RedisStore
-from shared.tensors.embedding import encode_embedding
-from shared.weights.decoder_file import decoder_path, write_decoder
+from shared.contract.models import SAM2
 from tests.support.masks_material import coco_decoded
-from tests.support.memory_events import MemoryEvents
-from tests.support.memory_queue import MemoryEncodeQueue
-from tests.support.sam2_material import drawn_tensors, drawn_weights
 from tests.support.sam2_recorded import Answered, Asked, read
+from tests.support.sam2_service import MODEL, drawn_service
 
 RECORD = read()
-MODEL = Model(
-    name="sam2_test",
-    title="SAM 2 with drawn weights",
-    npm_package=None,
-    npm_sha256=None,
-    encoder=None,
-    decoder=None,
-    architecture=SAM2,
-    checkpoint=Checkpoint("drawn.pt", "https://example.org/drawn.pt", 1, "d" * 64, "tiny"),
-)
 PHOTO = "portrait"
 
 
 @pytest.fixture(scope="module")
 def client(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
     """Return a client of an API that serves `MODEL` only, and whose cache holds the embedding of `PHOTO`."""
-    settings = Settings(
-        model=MODEL.name, cache_url=valkey_url + "/7", weights_dir=str(tmp_path_factory.mktemp("weights"))
-    )
-    write_decoder(decoder_path(MODEL, settings), MODEL, drawn_weights(RECORD.weights_seed))
-    loaded = load_decoder(MODEL, settings)
-    assert loaded.files
-    with request_client(settings.cache_url, 5) as redis:
-        redis.flushdb()
-        store = RedisStore(redis)
-        services = assemble(
-            settings,
-            models=(loaded.model,),
-            decoders={MODEL.name: loaded.decoder},
-            decoder_files={MODEL.name: loaded.files},
-            store=store,
-            queue=MemoryEncodeQueue(max_queued=settings.max_queued),
-            events=MemoryEvents(),
-            browser=BrowserDecoding({}, Path),
-        )
-        client = create_app(services).test_client()
-        key = EmbeddingKey.of(uploaded(client), loaded.model)
-        value = encode_embedding(
-            key,
-            drawn_tensors(RECORD.images[PHOTO].seed),
-            specs=SAM2.tensors,
-            dtypes={spec.name: "float32" for spec in SAM2.tensors},
-            original=RECORD.images[PHOTO].original,
-        )
-        store.put(key.redis_key, value, 600)
-        yield client
+    with drawn_service(valkey_url + "/7", tmp_path_factory.mktemp("weights"), RECORD) as service:
+        service.put(uploaded(service.client), RECORD.images[PHOTO])
+        yield service.client
 
 
 def uploaded(client: FlaskClient) -> str:

@@ -1,10 +1,11 @@
-"""Several models in one service on one Redis: MobileSAM, and two checkpoints of ViT-B, one of them of the catalogue.
+"""Several models in one service on one Redis: MobileSAM, two checkpoints of ViT-B, and SAM 2.1 tiny.
 
-Each worker serves one model. Those of ViT-B use torch, and the API never does.
+One of the checkpoints is of the catalogue. Each worker serves one model. MobileSAM's and the API do without torch.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -19,17 +20,20 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 from segment_anything import SamPredictor
 
 from deploy.local.process import Child, ProcessGroup, stop_all
+from encoder_worker.backends.on_torch.staging import Staging
 from encoder_worker.backends.onnx.preprocess import normalise_and_pad
 from encoder_worker.backends.sam1.checkpoint_file import empty_sam
+from encoder_worker.backends.sam2.network import empty_model
 from prompt_api.models.sam1.weights import read_export
 from shared.contract.keys import EmbeddingKey
-from shared.contract.models import MOBILE_SAM, SAM1, VIT_B, Model
+from shared.contract.models import MOBILE_SAM, SAM1, SAM2, SAM2_1_TINY, VIT_B, Model
 from shared.redis.connections import request_client
 from shared.store.redis_store import RedisStore
 from shared.tensors.embedding import decode_embedding
@@ -38,6 +42,7 @@ from tests.support.catalogue import catalogue_model, write_catalogue, write_safe
 from tests.support.onnx import session as session_of
 from tests.support.reference import Click, Reference
 from tests.support.sample_images import png
+from tests.support.small_sam2 import by_transformers_names, meta_shapes, random_weights
 
 BOUND = 600.0
 """Seconds after which a test gives up; nothing asserted depends on it."""
@@ -111,10 +116,28 @@ def cells(catalogue: Path) -> Model:
 
 
 @pytest.fixture(scope="module")
-def own_environs(checkpoint: Path, catalogue: Path) -> dict[str, dict[str, str]]:
+def weights_of_tiny() -> dict[str, NDArray[Any]]:
+    return random_weights(meta_shapes(SAM2_1_TINY.name))
+
+
+@pytest.fixture(scope="module")
+def checkpoint_of_tiny(weights_of_tiny: dict[str, NDArray[Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a checkpoint of SAM 2.1 tiny in Meta's format."""
+    path = tmp_path_factory.mktemp("sam2") / "own.pt"
+    torch.save({"model": {name: torch.from_numpy(array) for name, array in weights_of_tiny.items()}}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def own_environs(checkpoint: Path, catalogue: Path, checkpoint_of_tiny: Path) -> dict[str, dict[str, str]]:
     """Return what the worker of each model has in its environment, the default model first."""
     shared = {"SAM_CATALOGUE": str(catalogue)}
-    return {MOBILE_SAM.name: shared, VIT_B.name: shared | {"SAM_WEIGHTS_PATH": str(checkpoint)}, "cells.v2": shared}
+    return {
+        MOBILE_SAM.name: shared,
+        VIT_B.name: shared | {"SAM_WEIGHTS_PATH": str(checkpoint)},
+        "cells.v2": shared,
+        SAM2_1_TINY.name: shared | {"SAM_WEIGHTS_PATH": str(checkpoint_of_tiny)},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +172,8 @@ def service(
             name: start(f"worker of {name}", shared | {"SAM_MODEL": name} | environ, "-m", "encoder_worker")
             for name, environ in own_environs.items()
         }
-        workers[VIT_B.name].wait_for_line(re.compile(r"\bready:"), deadline)  # it has written its decoder then
+        for name in (VIT_B.name, SAM2_1_TINY.name):
+            workers[name].wait_for_line(re.compile(r"\bready:"), deadline)  # it has written its decoder then
         api = (
             shared
             | own_environs[names[0]]
@@ -178,6 +202,26 @@ def upload_until_ready(client: httpx.Client, model: str, data: bytes, deadline: 
         answer = client.get(answer.json()["links"]["self"], params={"model": model, "wait": "30"})
     assert answer.json()["status"] == "ready", answer.text
     return str(answer.json()["image_id"])
+
+
+@pytest.fixture(scope="module")
+def without_cells(service: Service, cells: Model) -> None:
+    """Kill the worker of one model."""
+    assert service.client.get("/readyz").json()["degraded"] == []
+    service.workers[cells.name].kill()
+
+
+@pytest.mark.usefixtures("without_cells")
+def test_without_the_worker_of_one_model_the_others_are_served(service: Service, cells: Model) -> None:
+    new = png(60, 40)
+    waiting = service.client.post("/v1/images", params={"model": cells.name}, content=new)
+    assert (waiting.status_code, waiting.json()["status"]) == (202, "queued")
+    deadline = time.monotonic() + BOUND
+    upload_until_ready(service.client, MOBILE_SAM.name, new, deadline, service.workers[MOBILE_SAM.name])
+    for model in (MOBILE_SAM, VIT_B, cells, SAM2_1_TINY):  # what is encoded needs no worker
+        assert len(service.masks(model, prompts=PROMPTS)) == 3
+    still = service.client.get(waiting.json()["links"]["self"])
+    assert still.json()["status"] == "queued"
 
 
 @pytest.fixture(scope="module")
@@ -239,15 +283,71 @@ def test_the_embedding_of_mobile_sam_is_that_of_its_graph(
     np.testing.assert_allclose(service.embedding(MOBILE_SAM), expected, atol=1e-3, rtol=0)
 
 
-def test_models_at_once_never_mix(service: Service, random_vit_b: Model, cells: Model) -> None:
+@pytest.fixture(scope="module")
+def tiny(weights_of_tiny: dict[str, NDArray[Any]], rgb: NDArray[np.uint8]) -> tuple[Any, Any]:
+    """Return transformers' own SAM 2.1 tiny, and its features of the photo."""
+    model = empty_model(SAM2_1_TINY.name)
+    state = by_transformers_names(SAM2_1_TINY.name, weights_of_tiny)
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()}, assign=True)
+    frames = Staging(SAM2_1_TINY, torch.device("cpu"), 1).frames([SAM2.frame.resize(rgb)])
+    return model, model.get_image_embeddings(frames)
+
+
+@pytest.mark.parametrize("multimask", [True, False])
+def test_a_prompt_on_sam2_is_answered_with_the_masks_of_transformers(
+    multimask: bool, service: Service, tiny: tuple[Any, Any], rgb: NDArray[np.uint8]
+) -> None:
+    model, features = tiny
+    height, width = rgb.shape[:2]
+    points = [[300.0, 200.0], [100.0, 350.0]]
+    in_frame = torch.tensor([[[[x * 1024 / width, y * 1024 / height] for x, y in points]]])
+    with torch.inference_mode():
+        theirs = model(
+            image_embeddings=features,
+            input_points=in_frame,
+            input_labels=torch.tensor([[[1, 0]]]),
+            multimask_output=multimask,
+        )
+        size = (height, width)
+        logits = torch.nn.functional.interpolate(theirs.pred_masks[0], size, mode="bilinear", align_corners=False)[0]
+    masks = service.masks(SAM2_1_TINY, prompts=[{"points": points, "labels": [1, 0]}], multimask=multimask)
+    assert len(masks) == (3 if multimask else 1)
+    assert [mask["score"] for mask in masks] == pytest.approx(theirs.iou_scores[0, 0].tolist(), abs=1e-3)
+    for mask, expected in zip(masks, logits.numpy(), strict=True):
+        ours = coco.decode({**mask["rle"], "counts": mask["rle"]["counts"].encode()}).astype(bool)
+        differing = ours != (expected > 0)
+        assert 0.01 < float(ours.mean()) < 0.99
+        assert not (differing & (np.abs(expected) > 1e-2)).any()
+        assert float(differing.mean()) < 1e-3
+
+
+def test_sam2_says_its_three_tensors(service: Service) -> None:
+    described = service.client.get(f"/v1/models/{SAM2_1_TINY.name}").json()
+    assert (described["architecture"], described["frame"]) == ("sam2", {"name": "squash", "side": 1024})
+    assert [tuple(tensor["shape"]) for tensor in described["tensors"]] == [spec.shape for spec in SAM2.tensors]
+    assert {tensor["stored_as"] for tensor in described["tensors"]} == {"float32"}
+
+
+def test_models_at_once_never_mix(
+    service: Service, random_vit_b: Model, cells: Model, checkpoint_of_tiny: Path
+) -> None:
+    with checkpoint_of_tiny.open("rb") as file:
+        random_tiny = SAM2_1_TINY.with_checkpoint(hashlib.file_digest(file, "sha256").hexdigest())
     listed = {model["name"]: model for model in service.client.get("/v1/models").json()["models"]}
     assert {name: model["weights_digest"] for name, model in listed.items()} == {
         MOBILE_SAM.name: MOBILE_SAM.weights_digest,
         VIT_B.name: random_vit_b.weights_digest,
         cells.name: cells.weights_digest,
+        SAM2_1_TINY.name: random_tiny.weights_digest,
     }
     assert listed[cells.name]["licence"] == "NOASSERTION"
-    for model, other in ((VIT_B, MOBILE_SAM), (VIT_B, cells), (cells, VIT_B)):
+    for model, other in (
+        (VIT_B, MOBILE_SAM),
+        (VIT_B, cells),
+        (cells, VIT_B),
+        (SAM2_1_TINY, VIT_B),
+        (VIT_B, SAM2_1_TINY),
+    ):
         token = service.masks(model, prompts=PROMPTS)[0]["mask_token"]
         foreign = service.client.post(
             f"/v1/images/{service.image_id}/masks",
@@ -257,15 +357,15 @@ def test_models_at_once_never_mix(service: Service, random_vit_b: Model, cells: 
         assert (foreign.status_code, foreign.json()["code"]) == (422, "invalid-prompt")
 
 
-def test_without_the_worker_of_one_model_the_others_are_served(service: Service, cells: Model) -> None:
-    """The last test of this module: it kills a worker."""
-    service.workers[cells.name].kill()
-    new = png(60, 40)
-    waiting = service.client.post("/v1/images", params={"model": cells.name}, content=new)
-    assert (waiting.status_code, waiting.json()["status"]) == (202, "queued")
+@pytest.mark.usefixtures("without_cells")
+def test_readyz_names_the_model_without_a_worker(service: Service, cells: Model) -> None:
+    """The service says it 15 s after the last sign of life. This test is the last, so most of that time is over."""
     deadline = time.monotonic() + BOUND
-    upload_until_ready(service.client, MOBILE_SAM.name, new, deadline, service.workers[MOBILE_SAM.name])
-    for model in (MOBILE_SAM, VIT_B, cells):  # what is encoded needs no worker
-        assert len(service.masks(model, prompts=PROMPTS)) == 3
-    still = service.client.get(waiting.json()["links"]["self"])
-    assert still.json()["status"] == "queued"
+    named = f"workers of {cells.name}"
+    while (answer := service.client.get("/readyz")).json()["degraded"] != [named]:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.1)
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    checks = answer.json()["checks"]
+    assert "no worker is alive" in checks[named]
+    assert {checks[f"workers of {model.name}"] for model in (MOBILE_SAM, VIT_B, SAM2_1_TINY)} == {"ok"}

@@ -1,4 +1,4 @@
-"""Clients of sam-embedding-cache: a drop-in `SamPredictor`, and the HTTP API as Python calls.
+"""Clients of sam-embedding-cache: drop-ins for `SamPredictor` and `SAM2ImagePredictor`, and the HTTP API as calls.
 
 `samcache.errors` has every error that they raise.
 """
@@ -7,6 +7,7 @@ from samcache.arrays.rle import mask_of_rle
 from samcache.errors import ConnectionDropped, SamCacheError, ServiceUnreachable, UnexpectedAnswer
 from samcache.predictor.remote import RemoteSamPredictor
 from samcache.predictor.remote_async import AsyncRemoteSamPredictor
+from samcache.predictor.remote_sam2 import RemoteSAM2ImagePredictor
 from samcache.service.clients import AsyncSamCache, SamCache
 from samcache.service.flows import image_id_of
 from samcache.service.resources import ImageInfo, Mask, Masks, ModelInfo, Readiness
@@ -20,6 +21,7 @@ __all__ = [
     "Masks",
     "ModelInfo",
     "Readiness",
+    "RemoteSAM2ImagePredictor",
     "RemoteSamPredictor",
     "SamCache",
     "SamCacheError",

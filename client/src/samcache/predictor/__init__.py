@@ -1,1 +1,1 @@
-"""`segment_anything.SamPredictor`'s interface over the service."""
+"""The interfaces of `segment_anything.SamPredictor` and `sam2`'s `SAM2ImagePredictor` over the service."""

@@ -1,10 +1,11 @@
-"""What `RemoteSamPredictor` and `AsyncRemoteSamPredictor` share: everything except the sending."""
+"""What the predictors share: everything except the sending."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +25,18 @@ from samcache.predictor.prompting import (
     single_prompt,
     stacked,
 )
-from samcache.predictor.transform import ResizeLongestSide
+from samcache.predictor.transform import ResizeLongestSide, to_original
 from samcache.service import flows
 from samcache.service.flows import Prompt
 
 _BATCH = 16
 """Prompts per request. The low-res logits of three masks for each are 8 MB."""
 
-_TO_PREDICT = "before mask prediction"
+TO_PREDICT = "before mask prediction"
+TO_EMBED = "to generate an embedding"
+
+_MADE_FOR = {"longest_side": "RemoteSamPredictor or AsyncRemoteSamPredictor", "squash": "RemoteSAM2ImagePredictor"}
+"""The classes for the models of each frame, by the frame's name in the contract."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class RemoteModel:
 
 
 @dataclass(frozen=True, slots=True)
-class _CurrentImage:
+class CurrentImage:
     """
     Attributes:
         data: the file's bytes, kept to send them again if the service drops them.
@@ -69,21 +74,100 @@ class _CurrentImage:
     original: Size
 
 
-class PredictorCore:
-    """The current image, and each method of a predictor as a flow."""
+class RemoteCore:
+    """The model, and what a predictor asks about an image, as flows."""
+
+    FRAME: ClassVar[str]
+    """Name of the frame of the models that the predictor is made for."""
 
     def __init__(self, model: str | None, timeout: float) -> None:
         self.model = RemoteModel(model)
-        self.transform = ResizeLongestSide()
         self._timeout = timeout
         self._known = KnownLogits()
-        self._image: _CurrentImage | None = None
-        self._embedding: NDArray[np.float32] | None = None
+        self._fits = False
 
     @property
     def device(self) -> str:
         """The device on which a tool should make the tensors for this predictor: `cpu`."""
         return self.model.device
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(self._timeout)
+
+    def _check_model(self, deadline: Deadline) -> Flow[None]:
+        """Ask once whether the model has the predictor's frame.
+
+        Raises:
+            ValueError: it has another. The sentence names the class to use.
+        """
+        if self._fits:
+            return
+        for model in (yield from flows.models(deadline)):
+            wanted = model.default if self.model.name is None else model.name == self.model.name
+            if wanted and model.frame in _MADE_FOR and model.frame != self.FRAME:
+                raise ValueError(
+                    f"{type(self).__name__} is not made for the model {model.name}, whose frame is {model.frame}: "
+                    f"use {_MADE_FOR[model.frame]}"
+                )
+        # The service itself refuses a name that it does not know.
+        self._fits = True
+
+    def _ready(self, data: bytes, deadline: Deadline) -> Flow[CurrentImage]:
+        image = yield from flows.ready(flows.image_id_of(data), data, self.model.name, deadline)
+        return CurrentImage(image.image_id, data, image.size)
+
+    def _embedding_of(self, image: CurrentImage, deadline: Deadline) -> Flow[NDArray[np.float32]]:
+        return embedding_of((yield from flows.embedding(image.image_id, self.model.name, deadline, image.data)))
+
+    def _predict(
+        self, image: CurrentImage, build: Callable[[KnownLogits], list[Prompt]], multimask: bool, full_logits: bool
+    ) -> Flow[list[Predicted]]:
+        """
+        Args:
+            build: makes the prompts. It puts a token in place of each logits that are known.
+        """
+        prompts = build(self._known)
+        try:
+            return (yield from self._ask(image, prompts, multimask, full_logits))
+        except InvalidPrompt:
+            if not any("mask_token" in prompt for prompt in prompts):
+                raise
+        # The service no longer knows a token. Send the logits themselves.
+        return (yield from self._ask(image, build(KnownLogits()), multimask, full_logits))
+
+    def _ask(
+        self, image: CurrentImage, prompts: Sequence[Prompt], multimask: bool, full_logits: bool
+    ) -> Flow[list[Predicted]]:
+        """Ask for masks as RLE, which is exact. Logits come as float16; masks made of them would differ at edges."""
+        deadline = self._deadline()
+        answers: list[Predicted] = []
+        for some in chunks(prompts, _BATCH):
+            answer = yield from flows.masks(
+                image.image_id,
+                some,
+                self.model.name,
+                deadline,
+                multimask=multimask,
+                form="logits" if full_logits else "rle",
+                logits=True,
+                data=image.data,
+            )
+            answers += [
+                predicted(masks, image.original, self._known, full_logits=full_logits) for masks in answer.results
+            ]
+        return answers
+
+
+class PredictorCore(RemoteCore):
+    """The current image, and each method of `SamPredictor` as a flow."""
+
+    FRAME = "longest_side"
+
+    def __init__(self, model: str | None, timeout: float) -> None:
+        super().__init__(model, timeout)
+        self.transform = ResizeLongestSide()
+        self._image: CurrentImage | None = None
+        self._embedding: NDArray[np.float32] | None = None
 
     @property
     def is_image_set(self) -> bool:
@@ -118,13 +202,10 @@ class PredictorCore:
         """
         raise NotImplementedError("a remote predictor takes the image itself: use set_image or set_image_file")
 
-    def _current(self, what_for: str) -> _CurrentImage:
+    def _current(self, what_for: str) -> CurrentImage:
         if self._image is None:
             raise RuntimeError(f"An image must be set with .set_image(...) {what_for}.")
         return self._image
-
-    def _deadline(self) -> Deadline:
-        return Deadline.after(self._timeout)
 
     def _set_pixels(self, png: bytes) -> Flow[None]:
         try:
@@ -135,8 +216,9 @@ class PredictorCore:
 
     def _set(self, data: bytes) -> Flow[None]:
         self.reset_image()
-        image = yield from flows.ready(flows.image_id_of(data), data, self.model.name, self._deadline())
-        self._image = _CurrentImage(image.image_id, data, image.size)
+        deadline = self._deadline()
+        yield from self._check_model(deadline)
+        self._image = yield from self._ready(data, deadline)
 
     def _predict_one(
         self,
@@ -151,69 +233,41 @@ class PredictorCore:
         def build(known: KnownLogits) -> list[Prompt]:
             return [single_prompt(point_coords, point_labels, box, mask_input, known)]
 
-        return (yield from self._predict(build, multimask, full_logits))[0]
+        return (yield from self._predict(self._current(TO_PREDICT), build, multimask, full_logits))[0]
 
     def _predict_batch(
         self, point_coords: Any, point_labels: Any, boxes: Any, mask_input: Any, *, multimask: bool, full_logits: bool
     ) -> Flow[tuple[Any, ...]]:
-        original = self._current(_TO_PREDICT).original
+        image = self._current(TO_PREDICT)
+        to_pixels = partial(to_original, original=image.original)
 
         def build(known: KnownLogits) -> list[Prompt]:
-            return batched_prompts(point_coords, point_labels, boxes, mask_input, original=original, known=known)
+            return batched_prompts(point_coords, point_labels, boxes, mask_input, to_pixels=to_pixels, known=known)
 
-        answers = stacked((yield from self._predict(build, multimask, full_logits)))
+        answers = stacked((yield from self._predict(image, build, multimask, full_logits)))
         return like_the_arguments(answers, point_coords, point_labels, boxes, mask_input)
 
-    def _predict(
-        self, build: Callable[[KnownLogits], list[Prompt]], multimask: bool, full_logits: bool
-    ) -> Flow[list[Predicted]]:
-        """
-        Args:
-            build: makes the prompts. It puts a token in place of each logits that are known.
-        """
-        image = self._current(_TO_PREDICT)
-        prompts = build(self._known)
-        try:
-            return (yield from self._ask(image, prompts, multimask, full_logits))
-        except InvalidPrompt:
-            if not any("mask_token" in prompt for prompt in prompts):
-                raise
-        # The service no longer knows a token. Send the logits themselves.
-        return (yield from self._ask(image, build(KnownLogits()), multimask, full_logits))
-
-    def _ask(
-        self, image: _CurrentImage, prompts: Sequence[Prompt], multimask: bool, full_logits: bool
-    ) -> Flow[list[Predicted]]:
-        """Ask for masks as RLE, which is exact. Logits come as float16; masks made of them would differ at edges."""
-        deadline = self._deadline()
-        answers: list[Predicted] = []
-        for some in chunks(prompts, _BATCH):
-            answer = yield from flows.masks(
-                image.image_id,
-                some,
-                self.model.name,
-                deadline,
-                multimask=multimask,
-                form="logits" if full_logits else "rle",
-                logits=True,
-                data=image.data,
-            )
-            answers += [
-                predicted(masks, image.original, self._known, full_logits=full_logits) for masks in answer.results
-            ]
-        return answers
-
     def _get_embedding(self) -> Flow[NDArray[np.float32]]:
-        image = self._current("to generate an embedding")
+        image = self._current(TO_EMBED)
         if self._embedding is None:
-            npy = yield from flows.embedding(image.image_id, self.model.name, self._deadline(), image.data)
-            self._embedding = embedding_of(npy)
+            self._embedding = yield from self._embedding_of(image, self._deadline())
         return self._embedding
 
     def _encoded(self, image: NDArray[np.uint8], image_format: str) -> bytes:
         assert image_format in ("RGB", "BGR"), f"image_format must be in ['RGB', 'BGR'], is {image_format}."
-        pixels = np.asarray(image)
-        assert pixels.ndim == 3 and pixels.shape[2] == 3, f"image must be HWC with 3 channels, is {pixels.shape}."  # noqa: PT018 - one sentence
-        if pixels.dtype != np.uint8:
-            raise TypeError(f"image must be uint8, is {pixels.dtype}")
+        pixels = checked_pixels(image)
         return png_of(pixels if image_format == self.model.image_format else pixels[..., ::-1])
+
+
+def checked_pixels(image: Any) -> NDArray[np.uint8]:
+    """`image` as an (H, W, 3) uint8 array.
+
+    Raises:
+        AssertionError: it has another shape.
+        TypeError: its values are not uint8.
+    """
+    pixels = np.asarray(image)
+    assert pixels.ndim == 3 and pixels.shape[2] == 3, f"image must be HWC with 3 channels, is {pixels.shape}."  # noqa: PT018 - one sentence
+    if pixels.dtype != np.uint8:
+        raise TypeError(f"image must be uint8, is {pixels.dtype}")
+    return pixels

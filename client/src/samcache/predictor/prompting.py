@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,13 @@ from samcache.arrays.frame import LOW_RES_SIZE, Size
 from samcache.arrays.logits import full_size_logits, logits_of, logits_text
 from samcache.arrays.rle import mask_of_rle
 from samcache.errors import InvalidPrompt, UnexpectedAnswer
-from samcache.predictor.transform import to_original
 from samcache.service.flows import Prompt
 from samcache.service.resources import Mask
 
 Predicted = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 """Masks (K, H, W) bool, or float32 logits; scores (K,) float32; low-res logits (K, 256, 256) float32."""
 
+ToPixels = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 MAX_POINTS = 64
 """Most points of one prompt that the service takes."""
@@ -84,9 +84,11 @@ def single_prompt(
 
 
 def batched_prompts(
-    point_coords: Any, point_labels: Any, boxes: Any, mask_input: Any, *, original: Size, known: KnownLogits
+    point_coords: Any, point_labels: Any, boxes: Any, mask_input: Any, *, to_pixels: ToPixels, known: KnownLogits
 ) -> list[Prompt]:
-    """Prompts from the arguments of `SamPredictor.predict_torch`: tensors or arrays, in SAM's input frame.
+    """Prompts from the arguments of `SamPredictor.predict_torch`: tensors or arrays, and B prompts in each.
+
+    `to_pixels` brings points (..., 2) to pixels of the original.
 
     A batch whose prompts have different numbers of points is padded with the label -1, as for the original, or is a
     list of arrays (N, 2) and (N,), which the original does not take.
@@ -114,10 +116,10 @@ def batched_prompts(
     for number in range(sizes[0] if sizes else 1):
         prompt: dict[str, Any] = {}
         if rows:
-            points = to_original(_shaped(array_of(rows[number]), (-1, 2), "a prompt of point_coords"), original)
+            points = to_pixels(_shaped(array_of(rows[number]), (-1, 2), "a prompt of point_coords"))
             prompt = _points(points, array_of(labels[number]).reshape(-1), has_box=corners is not None)
         if corners is not None:
-            prompt = _with_box(prompt, to_original(corners[number], original).reshape(4))
+            prompt = _with_box(prompt, to_pixels(corners[number]).reshape(4))
         if masks is not None:
             prompt |= _mask(masks[number][0], known)
         prompts.append(_affordable(prompt))

@@ -124,6 +124,7 @@ class ModelInfo:
         default: True if it answers the requests that name no model.
         decoder: path under which a client can download its decoder, or None.
         workers: its workers that are alive, or None if nobody knows.
+        frame: how an image becomes the model's input: `longest_side` or `squash`. None if the service does not say it.
     """
 
     name: str
@@ -133,6 +134,7 @@ class ModelInfo:
     weights_digest: str
     decoder: str | None
     workers: int | None = None
+    frame: str | None = None
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
@@ -144,6 +146,7 @@ class ModelInfo:
             weights_digest=str(document["weights_digest"]),
             decoder=document["links"]["decoder"],
             workers=document.get("workers"),
+            frame=document.get("frame", {}).get("name"),
         )
 
 
