@@ -252,6 +252,13 @@ class Page:
     def thumbnails(self) -> list[WebElement]:
         return self._driver.find_elements(By.CSS_SELECTOR, ".frame-open")
 
+    def thumbnail_labels(self) -> list[str]:
+        """The label of each thumbnail, all read at one moment: the page may draw the strip anew at any time."""
+        labels: list[str] = self.script(
+            'return [...document.querySelectorAll(".frame-open")].map((frame) => frame.getAttribute("aria-label"))'
+        )
+        return labels
+
     def download(self, choice: str, folder: Path, name: str) -> Path:
         """Export in a format and wait for the file."""
         behaviour = {"behavior": "allow", "downloadPath": str(folder)}

@@ -27,7 +27,7 @@ def take_pictures(page: Page, folder: Path) -> None:
     page.use_screen(1280, 720)
     page.load()
     page.open(*photos)
-    page.wait_until(lambda: "object" in str(page.thumbnails()[1].get_attribute("aria-label")))
+    page.wait_until(lambda: "object" in page.thumbnail_labels()[1])
     page.click(0.42, 0.2)
     page.wait_for_masks(3)
     _shoot(page, "page-masks")

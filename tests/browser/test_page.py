@@ -422,7 +422,7 @@ def test_several_pictures_keep_their_own_prompts_and_objects(page: Page, picture
     page.keep("block")
     page.click(*IN_FIELD)
     page.wait_for_masks(3)
-    page.wait_until(lambda: "object" in str(page.thumbnails()[1].get_attribute("aria-label")))
+    page.wait_until(lambda: "object" in page.thumbnail_labels()[1])
     page.thumbnails()[1].click()
     page.wait_until(lambda: page.text("name") == "second.jpg")
     assert page.marks() == []

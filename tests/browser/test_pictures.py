@@ -10,7 +10,6 @@ import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image
-from selenium.webdriver.remote.webelement import WebElement
 
 from shared.images.reading import decode_image
 from tests.browser.page import Page, Pictures
@@ -145,7 +144,7 @@ def test_a_picture_removed_while_others_open_leaves_none_of_them_out(page: Page,
     """)
     page.choose_files(*files)
     page.wait_until(lambda: _names(page) == ["0.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg"])
-    page.wait_until(lambda: all("0 objects" in _words(frame) for frame in page.thumbnails()))
+    page.wait_until(lambda: all("0 objects" in label for label in page.thumbnail_labels()))
 
 
 def test_files_that_are_no_pictures_are_named_once_the_others_are_open(page: Page, pictures: Pictures) -> None:
@@ -285,9 +284,5 @@ def _asks_before_it_closes(page: Page) -> bool:
     return bool(page.script(script + "return event.defaultPrevented"))
 
 
-def _words(frame: WebElement) -> str:
-    return str(frame.get_attribute("aria-label"))
-
-
 def _names(page: Page) -> list[str]:
-    return [_words(frame).partition(",")[0] for frame in page.thumbnails()]
+    return [label.partition(",")[0] for label in page.thumbnail_labels()]
