@@ -25,7 +25,7 @@ from prompt_api.integrations.label_studio.backend import LabelStudioBackend
 from prompt_api.integrations.label_studio.credentials import credentials
 from prompt_api.integrations.label_studio.instance import LabelStudioInstance
 from prompt_api.integrations.label_studio.pictures import TaskPictures
-from prompt_api.integrations.label_studio.recent import RecentImages
+from prompt_api.integrations.recent import RecentImages
 from prompt_api.integrations.samapi.server import SamapiServer
 from prompt_api.integrations.x_anylabeling.server import AnyLabelingServer
 from prompt_api.masks.encode import encode_masks

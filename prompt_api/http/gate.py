@@ -18,6 +18,7 @@ from prompt_api.access.scopes import Quota, Scope, needed_scope, spent_quota
 from prompt_api.access.tool_tokens import authorization
 from prompt_api.http.layer import Layer
 from prompt_api.http.services import services
+from prompt_api.integrations.asker import Asker
 from shared.contract.errors import Forbidden, InvalidPrompt
 from shared.contract.keys import parse_image_id
 
@@ -90,6 +91,11 @@ def spend(quota: Quota, cost: int) -> None:
         RateLimited: the client has less than `cost` left.
     """
     services().access.rates.spend(quota, g.client, cost)
+
+
+def asker() -> Asker:
+    """Return the client of this request, as integrations know it."""
+    return Asker(namespace(), client(), spend)
 
 
 @contextmanager

@@ -1,18 +1,27 @@
-"""Reads an uploaded image from a request. It hashes the bytes and checks the size limit while they arrive."""
+"""Reads an uploaded image from a request. It hashes the bytes and checks the size limit while they arrive.
+
+A request that carries an image holds one of the upload slots meanwhile, so that few images are in memory at once.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from prompt_api.http.services import services
 from prompt_api.wire.limits import UPLOAD_FIELD
-from shared.contract.errors import ImageTooLarge, InvalidImage, LengthRequired
+from shared.contract.errors import ImageTooLarge, InvalidImage, LengthRequired, Overloaded
 
 CHUNK = 256 * 1024
+
+UPLOAD_TURN = 5.0
+"""Seconds that a request waits for one of the upload slots before it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,22 @@ class Upload:
 
     image_id: str
     data: bytes
+
+
+@contextmanager
+def upload_slot() -> Iterator[None]:
+    """Hold one of the upload slots inside the block.
+
+    Raises:
+        Overloaded: none was free in time.
+    """
+    slots = services().uploads
+    if not slots.acquire(timeout=UPLOAD_TURN):
+        raise Overloaded("too many uploads at once", retry_after=2)
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 def read_upload(request: Request, *, max_bytes: int) -> Upload:

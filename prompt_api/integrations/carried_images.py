@@ -8,8 +8,8 @@ from threading import BoundedSemaphore
 
 from prompt_api.access.owners import Owners
 from prompt_api.access.scopes import Quota
-from prompt_api.integrations.label_studio.asker import Asker
-from prompt_api.integrations.label_studio.recent import RecentImages
+from prompt_api.integrations.asker import Asker
+from prompt_api.integrations.recent import RecentImages
 from prompt_api.masks.encode import MaskWriter
 from prompt_api.service.images import ImageService
 from prompt_api.service.masks import MasksAnswer, MaskService

@@ -10,7 +10,7 @@ import pytest
 from prompt_api.integrations.label_studio import instance as module
 from prompt_api.integrations.label_studio.credentials import LegacyToken, NoToken, PersonalAccessToken, credentials
 from prompt_api.integrations.label_studio.instance import LabelStudioInstance
-from prompt_api.integrations.label_studio.recent import RecentImages
+from prompt_api.integrations.recent import RecentImages
 from shared.contract.errors import ConfigurationError, ImageTooLarge, ImageUnreachable, SamCacheError
 from tests.support.label_studio import Answer, studio
 

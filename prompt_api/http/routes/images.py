@@ -13,7 +13,7 @@ from prompt_api.http import measured
 from prompt_api.http.gate import namespace
 from prompt_api.http.parameters import model, resource, wait
 from prompt_api.http.services import services
-from prompt_api.http.uploads import Upload, read_upload
+from prompt_api.http.uploads import Upload, read_upload, upload_slot
 from prompt_api.service.images import ImageState
 from prompt_api.wire.limits import EVENT_STREAM_SECONDS
 from prompt_api.wire.requests import MAX_REFERENCE_BODY, parse_image_reference
@@ -27,15 +27,12 @@ blueprint = Blueprint("images", __name__, url_prefix="/v1/images")
 
 RETRY_AFTER = "1"
 
-UPLOAD_TURN = 5.0
-"""Seconds an upload waits for one of the upload slots before it is refused."""
-
 
 @blueprint.post("")
 def upload() -> Response:
     chosen, seconds = model(), wait()
     timings = measured.timings()
-    with _upload_slot():
+    with upload_slot():
         with timings.stage("parse"):
             received = read_upload(request, max_bytes=services().settings.max_upload_bytes)
         url = _url_in(received)
@@ -119,22 +116,6 @@ def preview(image_id: str) -> Response:
     return answer
 
 
-@contextmanager
-def _upload_slot() -> Iterator[None]:
-    """Hold one of the slots for uploads in memory inside the block.
-
-    Raises:
-        Overloaded: none was free in time.
-    """
-    slots = services().uploads
-    if not slots.acquire(timeout=UPLOAD_TURN):
-        raise Overloaded("too many uploads at once", retry_after=2)
-    try:
-        yield
-    finally:
-        slots.release()
-
-
 def _url_in(received: Upload) -> str | None:
     """Return the URL that a body of JSON names, or None if the body is the image itself.
 
@@ -153,7 +134,7 @@ def _take_in_from(url: str, chosen: Model, timings: Stages) -> ImageState:
             raise Overloaded("too many requests wait", retry_after=2)
         with timings.stage("download"):
             data = held.enter_context(services().remote.fetched(url, namespace()))
-        with _upload_slot():
+        with upload_slot():
             return _take_in(Upload(hashlib.sha256(data).hexdigest(), data), chosen, timings)
 
 

@@ -7,10 +7,9 @@ import logging
 
 from flask import Blueprint, Response, jsonify
 
-from prompt_api.http.gate import client, malformed_counted, namespace, spend
+from prompt_api.http.gate import asker, malformed_counted
 from prompt_api.http.routes.body import read_body
 from prompt_api.http.services import services
-from prompt_api.integrations.label_studio.asker import Asker
 from prompt_api.integrations.label_studio.wire import (
     BackendHealth,
     Noted,
@@ -56,7 +55,7 @@ def predict() -> Response:
             # Tasks may carry their images as data URLs.
             asked = parse_predict(read_body(services().settings.max_upload_bytes))
         task = asked.tasks[0].id
-        answer: PredictAnswer = {"results": services().label_studio.predict(asked, Asker(namespace(), client(), spend))}
+        answer: PredictAnswer = {"results": services().label_studio.predict(asked, asker())}
     except SamCacheError as error:
         # Label Studio does not show the error to the annotator, so log it here.
         _log.warning("no prediction for Label Studio's task %s: %s: %s", task, error.code, error.detail)

@@ -7,10 +7,10 @@ import logging
 
 from flask import Blueprint, Response, jsonify, request
 
-from prompt_api.http.gate import malformed_counted
+from prompt_api.http.gate import asker, malformed_counted
 from prompt_api.http.routes.body import read_body
-from prompt_api.http.routes.carried import asker, upload_slot
 from prompt_api.http.services import services
+from prompt_api.http.uploads import upload_slot
 from prompt_api.integrations.samapi.wire import SPOKEN, SamProgress, SamType, parse_sam
 from shared.contract.errors import InvalidParameter, NotServed, SamCacheError
 
@@ -79,17 +79,9 @@ def sam3() -> Response:
 
 
 @blueprint.post("/upload/", strict_slashes=False)
-def upload() -> Response:
-    raise NotServed("videos and stacks are not served here; prompt one image at a time")
-
-
 @blueprint.post("/video/", strict_slashes=False)
-def video() -> Response:
-    raise NotServed("videos and stacks are not served here; prompt one image at a time")
-
-
 @blueprint.post("/sam3video/", strict_slashes=False)
-def sam3_video() -> Response:
+def video() -> Response:
     raise NotServed("videos and stacks are not served here; prompt one image at a time")
 
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Response, jsonify
 
-from prompt_api.http.gate import malformed_counted
+from prompt_api.http.gate import asker, malformed_counted
 from prompt_api.http.routes.body import read_body
-from prompt_api.http.routes.carried import asker, upload_slot
 from prompt_api.http.services import services
+from prompt_api.http.uploads import upload_slot
 from prompt_api.integrations.x_anylabeling.wire import (
     AnyLabelingHealth,
     AnyLabelingModelAnswer,

@@ -7,7 +7,7 @@ from threading import BoundedSemaphore
 
 from prompt_api.access.owners import Owners
 from prompt_api.access.scopes import Quota
-from prompt_api.integrations.label_studio.asker import Asker
+from prompt_api.integrations.asker import Asker
 from prompt_api.integrations.label_studio.config import LabelConfig, LabelConfigs
 from prompt_api.integrations.label_studio.pictures import TaskPictures
 from prompt_api.integrations.label_studio.prompting import Interaction, interaction

@@ -14,10 +14,10 @@ from threading import Lock
 from urllib.parse import unquote_to_bytes
 
 from prompt_api.access.scopes import Quota
-from prompt_api.integrations.label_studio.asker import Asker
+from prompt_api.integrations.asker import Asker
 from prompt_api.integrations.label_studio.cloud_storage import reachable
 from prompt_api.integrations.label_studio.instance import LabelStudioInstance
-from prompt_api.integrations.label_studio.recent import RecentImages
+from prompt_api.integrations.recent import RecentImages
 from prompt_api.remote_images.fetch import FETCHES, TURN_SECONDS, Fetch, RemoteImages
 from prompt_api.remote_images.turns import FetchTurns
 from prompt_api.service.images import ImageService

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prompt_api.access.scopes import Quota
+from prompt_api.integrations.asker import Asker
 from prompt_api.integrations.carried_images import CarriedImages, unpacked
-from prompt_api.integrations.label_studio.asker import Asker
 from prompt_api.integrations.x_anylabeling.prompting import query_of
 from prompt_api.integrations.x_anylabeling.shapes import shapes
 from prompt_api.integrations.x_anylabeling.wire import (

@@ -297,7 +297,7 @@ def test_what_is_not_json_counts_as_one_prompt(make_world: Callable[..., World])
 
 
 def test_an_upload_slot_is_needed_and_given_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prompt_api.http.routes.carried.UPLOAD_TURN", 0.0)
+    monkeypatch.setattr("prompt_api.http.uploads.UPLOAD_TURN", 0.0)
     ready(world)
     held = 0
     while world.services.uploads.acquire(blocking=False):
