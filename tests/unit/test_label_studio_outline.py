@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from skimage.draw import disk, ellipse, polygon2mask
 
-from prompt_api.integrations.label_studio.outline import LEAST_IOU, filled_iou, outlines, simplify_ring
+from prompt_api.integrations.label_studio.outline import LEAST_IOU, filled_iou, outlines
 from prompt_api.masks.polygons import encode_polygons
+from prompt_api.masks.simplify import simplify_ring
 from tests.support.masks_material import runs_of
 
 

@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.integrations.label_studio.outline import simplify_ring
 from prompt_api.integrations.x_anylabeling.rectangles import smallest_rectangle
 from prompt_api.integrations.x_anylabeling.wire import OBJECT, Shape, ShapeForm
 from prompt_api.masks.polygons import encode_polygons
 from prompt_api.masks.runs import ColumnRuns
+from prompt_api.masks.simplify import simplify_ring
 
 LEAST_PART = 0.2
 """A part of the mask is left out if its area is at most this share of the mean area of all parts, as X-AnyLabeling's
