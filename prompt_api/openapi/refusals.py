@@ -10,9 +10,23 @@ from typing import Any
 
 from prompt_api.openapi.samples import PROBLEMS
 from prompt_api.wire.problems import CHALLENGE, MEDIA_TYPE, STATUS, document
+from shared.contract import errors
 from shared.contract.errors import SamCacheError
 
 ErrorClass = type[SamCacheError]
+
+CARRIED_IMAGE: tuple[ErrorClass, ...] = (
+    errors.ModelNotFound,
+    errors.InvalidPrompt,
+    errors.RequestTooLarge,
+    errors.UnsupportedImage,
+    errors.InvalidImage,
+    errors.ImageTooLarge,
+    errors.EncodeFailed,
+    errors.StoreUnavailable,
+    errors.Overloaded,
+)
+"""The errors of a route whose requests carry their image with the prompts."""
 
 
 def refusals(kinds: Iterable[ErrorClass]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prompt_api.openapi import samples
 from prompt_api.openapi.operation import Fragment, Operation, answer, json_answer
+from prompt_api.openapi.refusals import CARRIED_IMAGE
 from shared.contract import errors
 
 TAG = "QuPath"
@@ -85,17 +86,7 @@ OPERATIONS = (
                 },
             )
         },
-        errors=(
-            errors.ModelNotFound,
-            errors.InvalidPrompt,
-            errors.RequestTooLarge,
-            errors.UnsupportedImage,
-            errors.InvalidImage,
-            errors.ImageTooLarge,
-            errors.EncodeFailed,
-            errors.StoreUnavailable,
-            errors.Overloaded,
-        ),
+        errors=CARRIED_IMAGE,
     ),
     Operation(
         method="GET",

@@ -6,6 +6,7 @@ from typing import Any
 
 from prompt_api.openapi import samples
 from prompt_api.openapi.operation import Fragment, Operation, json_answer
+from prompt_api.openapi.refusals import CARRIED_IMAGE
 from shared.contract import errors
 
 TAG = "X-AnyLabeling"
@@ -137,16 +138,6 @@ OPERATIONS = (
                 {"A polygon": _found(_SHAPE), "Without marks, or an empty mask": _found()},
             )
         },
-        errors=(
-            errors.ModelNotFound,
-            errors.InvalidPrompt,
-            errors.RequestTooLarge,
-            errors.UnsupportedImage,
-            errors.InvalidImage,
-            errors.ImageTooLarge,
-            errors.EncodeFailed,
-            errors.StoreUnavailable,
-            errors.Overloaded,
-        ),
+        errors=CARRIED_IMAGE,
     ),
 )
