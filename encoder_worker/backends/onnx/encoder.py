@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from encoder_worker.backends.onnx.preprocess import normalise_and_pad
-from shared.contract.errors import ConfigurationError, EncodeFailed, WeightsError
+from shared.contract.errors import ConfigurationError, EncodeFailed, SamCacheError, WeightsError
 from shared.contract.models import Model
 from shared.tensors.embedding import Tensors
 
@@ -77,28 +78,36 @@ class OnnxEncoder:
     def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         (spec,) = self._model.architecture.tensors
         frames = np.concatenate([normalise_and_pad(image, self._model) for image in images])
-        try:
+        with _typed_errors(_could_not_run):
             (embeddings,) = self._session.run(None, {self._input: frames})
-        except MemoryError:
-            raise
-        except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            if any(sign in str(error) for sign in _NO_MEMORY):
-                raise MemoryError("ONNX Runtime found too little memory for the image encoder") from error
-            raise EncodeFailed(f"ONNX Runtime could not run the image encoder ({type(error).__name__})") from error
         if embeddings.shape != (len(images), *spec.shape[1:]) or not np.isfinite(embeddings).all():
             raise EncodeFailed("the image encoder gave a result that is not a finite embedding")
         return [{spec.name: np.asarray(embedding[None], dtype=np.float32)} for embedding in embeddings]
 
 
 def _session(path: Path, options: onnxruntime.SessionOptions, providers: list[str]) -> onnxruntime.InferenceSession:
-    try:
+    def is_no_graph(error: Exception) -> WeightsError:
+        return WeightsError(f"{path} is no ONNX graph that ONNX Runtime can run ({_first_line(error)})")
+
+    with _typed_errors(is_no_graph):
         return onnxruntime.InferenceSession(path, options, providers=providers)
+
+
+def _could_not_run(error: Exception) -> EncodeFailed:
+    return EncodeFailed(f"ONNX Runtime could not run the image encoder ({type(error).__name__})")
+
+
+@contextmanager
+def _typed_errors(failure: Callable[[Exception], SamCacheError]) -> Iterator[None]:
+    """Turn an error of ONNX Runtime into a MemoryError if it lacked memory, else into what `failure` makes of it."""
+    try:
+        yield
     except MemoryError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
         if any(sign in str(error) for sign in _NO_MEMORY):
             raise MemoryError("ONNX Runtime found too little memory for the image encoder") from error
-        raise WeightsError(f"{path} is no ONNX graph that ONNX Runtime can run ({_first_line(error)})") from error
+        raise failure(error) from error
 
 
 def _require_interface(path: Path, model: Model, session: onnxruntime.InferenceSession) -> int:
