@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 from shared.contract.models import EMBEDDING, HIGH_RES_S0, HIGH_RES_S1
 from tests.support.sam2_material import drawn_tensors, drawn_weights
 from tests.support.sam2_recorded import Answered, Asked, Image, Record, sampled_places, write

@@ -9,8 +9,8 @@ import pytest
 import skimage.data
 import torch
 
+from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 from encoder_worker.backends.onnx.preprocess import normalise_and_pad
-from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
 from shared.contract.models import MOBILE_SAM, SAM1
 
 ensure_torchvision_imports()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 from shared.contract.models import SAM1
 
 SIZES = [(400, 600), (600, 400), (1024, 1024), (1500, 2251), (97, 31), (683, 1024), (3000, 2000), (333, 1000)]

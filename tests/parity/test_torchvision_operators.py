@@ -33,7 +33,7 @@ def with_torchvision(folder: Path, source: str) -> Path:
 
 
 ENSURE = """
-from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 ensure_torchvision_imports()
 ensure_torchvision_imports()
 """

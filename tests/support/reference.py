@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 from shared.contract.geometry import Size
 from shared.contract.models import SAM1
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 
 
 def small_image_encoder() -> Any:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 from encoder_worker.backends.sam2.network import NETWORKS
 from shared.contract.models import SAM2_1_TINY, VIT_B, Model
 from tests.support.small_sam import small_image_encoder

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import skimage.data
 
-from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 from encoder_worker.backends.sam2.names import TRACKER
 from tests.support.small_sam2 import SMALL, SMALL_TRUNK, digest, random_weights
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from encoder_worker.backends.load import load_encoder
 from encoder_worker.backends.on_torch.encoder import TorchEncoder
 from encoder_worker.backends.on_torch.staging import Staging
-from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 from encoder_worker.backends.sam2.network import Network, empty_model
 from shared.contract.models import EDGETAM, EMBEDDING, HIGH_RES_S0, HIGH_RES_S1, SAM2, SAM2_1_TINY, Model
 from shared.contract.settings import Settings

@@ -11,8 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 from encoder_worker.backends.sam1.checkpoint_file import empty_sam, read_checkpoint
-from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
 from prompt_api.models.sam1.entry_weights import read_entry
 from shared.contract.errors import WeightsError
 from shared.weights.decoder_file import PREFIXES, is_handed_over

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from encoder_worker.backends.on_torch.tensor_file import read_state, without_prefix
-from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 from shared.contract.errors import WeightsError
 from shared.weights.decoder_file import PREFIXES
 from shared.weights.transformers_names import WEIGHTS_FILE, in_own_names

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoder_worker.backends.sam1.torchvision_operators import ensure_torchvision_imports
+from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 from encoder_worker.backends.sam2.attention import plain_attention
 from shared.contract.models import EMBEDDING, HIGH_RES_S0, HIGH_RES_S1
 
