@@ -28,9 +28,8 @@ import skimage.data
 from PIL import Image
 
 from bench.cores import children, memory, processor_seconds
-from prompt_api.models.browser_runtime import RUNTIME
 from tests.support.fleet import Fleet
-from tests.support.hostile_clients import heavy_client, silent_clients, stalled_readers, watch_health
+from tests.support.hostile_clients import heavy_client, large_file, silent_clients, stalled_readers, watch_health
 
 SIZE = (1800, 1200)
 """(width, height) of both images."""
@@ -120,7 +119,7 @@ def siege(fleet: Fleet, address: str, plan: Plan) -> Seen:
         _prompt(address, light_image, number)
     before = _state(fleet)
     with _measured_memory(fleet, seen), ExitStack() as harm:
-        path = _large_file(address, heavy_image)
+        path = large_file(address, heavy_image)
         harm.enter_context(stalled_readers(address, path, plan.readers))
         harm.enter_context(silent_clients(address, plan.silent))
         seen.heavy = harm.enter_context(heavy_client(address, heavy_image, SIZE, connections=plan.heavy))
@@ -199,13 +198,6 @@ def _left(before: _State, after: _State) -> list[str]:
     if after.busy - before.busy > 0.2:
         left.append(f"{after.busy:.2f} cores busy")
     return left
-
-
-def _large_file(address: str, image_id: str) -> str:
-    """The path of the browser's runtime, if this service has it; else of an embedding."""
-    path = f"/static/runtime/{RUNTIME.version}/{max(RUNTIME.files, key=lambda file: file.size).name}"
-    status, _ = _asked(address, "HEAD", path)
-    return path if status == 200 else f"/v1/images/{image_id}/embedding"
 
 
 def _upload(address: str, shift: int) -> str:

@@ -9,10 +9,8 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
-from prompt_api.models.browser_runtime import RUNTIME
 from tests.chaos.material import HEIGHT, WIDTH
 from tests.chaos.scenery import Scenery
 from tests.support import hostile_clients
@@ -39,7 +37,7 @@ LINES_PER_SECOND = 300
 @contextmanager
 def stalled_readers(scenery: Scenery) -> Iterator[None]:
     """They ask for the largest file there is, and read nothing of it."""
-    path = _large_file(scenery)
+    path = hostile_clients.large_file(_address(scenery), scenery.kept[0].image_id)
     with hostile_clients.stalled_readers(_address(scenery), path, STALLED):
         _watch_health(scenery, 2 * scenery.hold)
     scenery.injected.note += f" beside {STALLED} readers of {path.rpartition('/')[2]}"
@@ -82,17 +80,6 @@ def short_of_descriptors(scenery: Scenery) -> Iterator[None]:
 
 def _allow_files(pid: int, soft: int, hard: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def _large_file(scenery: Scenery) -> str:
-    """The path of the browser's runtime, if this service has it; else of an embedding."""
-    largest = max(RUNTIME.files, key=lambda file: file.size)
-    path = f"/static/runtime/{RUNTIME.version}/{largest.name}"
-    connection = HTTPConnection(_address(scenery), timeout=60)
-    connection.request("HEAD", path)
-    found = connection.getresponse().status == 200
-    connection.close()
-    return path if found else f"/v1/images/{scenery.kept[0].image_id}/embedding"
 
 
 def _watch_health(scenery: Scenery, seconds: float) -> None:

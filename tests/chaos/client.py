@@ -129,11 +129,9 @@ class Client:
             self.close()
         may_be_closed = self._connection is not None and idle >= UNUSED_SECONDS
         try:
-            return self._exchange_once(method, target, body)
-        except (OSError, http.client.HTTPException) as error:
-            if not may_be_closed:
-                return _nothing(error)
-        try:
+            if may_be_closed:
+                with suppress(OSError, http.client.HTTPException):
+                    return self._exchange_once(method, target, body)
             return self._exchange_once(method, target, body)
         except (OSError, http.client.HTTPException) as error:
             return _nothing(error)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException
 
+from prompt_api.models.browser_runtime import RUNTIME
+
 SMALL_WINDOW = 4096
 """Bytes that a stalled reader's kernel takes before the service can send no more."""
 
@@ -112,6 +114,16 @@ def watch_health(address: str, until: Callable[[], bool]) -> tuple[float, Counte
         longest = max(longest, time.monotonic() - began)
         time.sleep(_PAUSE / 2)
     return longest, answers
+
+
+def large_file(address: str, image_id: str) -> str:
+    """Return the path of the largest file: of the browser's runtime if it is there, else the image's embedding."""
+    path = f"/static/runtime/{RUNTIME.version}/{max(RUNTIME.files, key=lambda file: file.size).name}"
+    connection = HTTPConnection(address, timeout=60)
+    connection.request("HEAD", path, headers={"Host": "localhost"})
+    found = connection.getresponse().status == 200
+    connection.close()
+    return path if found else f"/v1/images/{image_id}/embedding"
 
 
 def connected(address: str, *, receive_buffer: int | None = None) -> socket.socket:
