@@ -241,7 +241,10 @@ def _loaded(plugin: type[ImageFile], file: _Clocked, size: tuple[int, int]) -> I
 
 
 _JUNK = (0xFE, 0xAA, 0x55)
-"""Bytes that stand for missing data. No two of them begin with the same two bits, nor do zeros, which libjpeg takes."""
+"""Bytes to put in the place of missing data, one after the other. Each begins with two other bits than the others.
+
+libjpeg itself puts zeros there, which begin with two other bits again.
+"""
 _READ_AHEAD = 8
 """Bytes that libjpeg takes in advance. Without them it does not finish the last row."""
 _ROWS_AT_ONCE = 256
@@ -250,8 +253,9 @@ _ROWS_AT_ONCE = 256
 def _check_whole(image: ImageFile, data: bytes, parts: Parts, clocked: Callable[[bytes], _Clocked]) -> None:
     """Check that a JPEG without an end marker holds all of its pixels.
 
-    A decoder takes what stands behind a cut for the missing data. So what stands there must change nothing. That of a
-    single scan writes each row once it has its data. So each row must be written, whatever was there before.
+    A decoder reads the bytes behind a cut as if they were the missing data. So the image is decoded again with other
+    bytes there, and all of its pixels must stay the same. If the JPEG has a single scan, the decoder writes each row as
+    soon as it has the row's data. So the rows are filled with another level each time, and all must be written over.
 
     Raises:
         InvalidImage: some pixels are missing.
