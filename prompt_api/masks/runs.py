@@ -52,4 +52,4 @@ def odd_ones(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
         return ordered
     starts = np.concatenate([[0], np.flatnonzero(~same) + 1])
     times = np.diff(starts, append=ordered.size)
-    return ordered.take(starts[times % 2 == 1])
+    return np.asarray(ordered.take(starts[times % 2 == 1]))
