@@ -137,6 +137,13 @@ class Settings:
     )
     job_retries: int = _setting(2, "how often an encoding is tried again after its worker died", least=0)
     failure_ttl: int = _setting(300, "seconds a failed encoding is remembered", least=1)
+    worker_picture_bytes: int = _setting(
+        314_572_800,
+        "bytes of decoded pictures that a worker keeps in memory while regions of them come: 3 for each pixel, so by "
+        "default two of the largest; 0: none",
+        least=0,
+    )
+    worker_picture_ttl: int = _setting(300, "seconds after which a kept picture that nobody used is dropped", least=1)
     worker_metrics_host: str = _setting("127.0.0.1", "address on which a worker serves its `/metrics`")
     worker_metrics_port: int = _setting(
         0,
