@@ -13,6 +13,7 @@ from samcache.cli.files import NAMED
 from samcache.http.connection import DEFAULT_URL
 from samcache.http.endpoint import Endpoint
 from samcache.http.transport import is_address
+from samcache.service.flows import AUTO
 
 URL_VARIABLE = "SAMCACHE_URL"
 """Names that start with `SAM_` are settings of the service, and the service refuses those that it does not know."""
@@ -106,6 +107,12 @@ def _segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--point", type=_point, action="append", default=[], metavar="X,Y", help="on the thing")
     parser.add_argument("--point-bg", type=_point, action="append", default=[], metavar="X,Y", help="not on the thing")
     parser.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="around the thing")
+    parser.add_argument(
+        "--region",
+        type=_region,
+        metavar="X0,Y0,X1,Y1|auto",
+        help="answer from this part of the image, which shows small things better; auto: the part that suits",
+    )
     count = parser.add_mutually_exclusive_group()
     count.add_argument("--multimask", dest="multimask", action="store_true", default=True, help="three masks (default)")
     count.add_argument("--single", dest="multimask", action="store_false", help="one mask: for several points or a box")
@@ -151,6 +158,16 @@ def _box(text: str) -> list[float]:
     if not box or not (box[0] < box[2] and box[1] < box[3]):
         raise argparse.ArgumentTypeError(f"{text!r} is not a box x0,y0,x1,y1 with x0 < x1 and y0 < y1")
     return box
+
+
+def _region(text: str) -> str | tuple[int, ...]:
+    """`auto`, or the corners of a region in whole pixels."""
+    if text == AUTO:
+        return text
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither 'auto' nor a region x0,y0,x1,y1 in whole pixels")
+    return tuple(map(int, parts))
 
 
 def _url(text: str) -> str:
