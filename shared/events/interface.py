@@ -15,7 +15,8 @@ from shared.contract.keys import EmbeddingKey
 
 Change = Literal["queued", "encoding", "ready", "failed", "deleted", "released"]
 """What happened to an image, or to a region of it. Clients are told all of these except the last two. `released` means
-that one of the namespaces that uploaded the image deleted it, and others still have it."""
+that one of the namespaces that uploaded the image deleted it, and others still have it. `deleted` of an image is for
+its regions too."""
 
 Topic = tuple[str, str, str]
 """(image id, model name, text of the region). The text is empty for the whole image."""
