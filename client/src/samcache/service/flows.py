@@ -450,7 +450,7 @@ def _query(model: str | None, wait: float = 0.0, region: Sequence[int] | None = 
     return {**query, "wait": f"{wait:.3f}"} if wait > 0 else query
 
 
-def _whole_pixels(region: Sequence[int] | str) -> Corners:
+def _whole_pixels(region: Sequence[Any]) -> Corners:
     """The corners of a region as whole numbers.
 
     Raises:
