@@ -30,14 +30,18 @@ class AutoRegion:
             the largest of three often reaches into the ground.
     """
 
-    def __init__(self, prompts: Sequence[ImagePrompt], frame: Frame, original: Size) -> None:
+    def __init__(
+        self, prompts: Sequence[ImagePrompt], frame: Frame, original: Size, ready: Sequence[Region] = ()
+    ) -> None:
         """Args:
         frame: that of the model.
         original: (height, width) of the image.
+        ready: regions whose embeddings are at hand. One of them is taken rather than a new one.
         """
         self._prompts = prompts
         self._frame = frame
         self._original = original
+        self._ready = ready
         self._boxes: list[Box] = []
         self._region: Region | None = None
         self.is_cut = False
@@ -48,7 +52,7 @@ class AutoRegion:
         if len(boxes) < len(self._prompts):
             return None
         self._boxes = boxes
-        return region_around(boxes, self._original)
+        return region_around(boxes, self._original, ready=self._ready)
 
     def whole_image(self, number: int, answer: DecodedMasks) -> None:
         """Look at the masks that the whole image gives for prompt `number`."""
@@ -61,7 +65,9 @@ class AutoRegion:
 
     def of_masks(self) -> Region | None:
         """Return the region that suits what `whole_image` was shown; None for the whole image."""
-        return region_around(self._boxes, self._original) if len(self._boxes) == len(self._prompts) else None
+        if len(self._boxes) < len(self._prompts):
+            return None
+        return region_around(self._boxes, self._original, ready=self._ready)
 
     def in_region(self, region: Region) -> See:
         """Return what looks at the masks that a region gives, to see whether it cuts one."""
@@ -79,4 +85,5 @@ class AutoRegion:
     def larger(self) -> Region | None:
         """Return the next larger region for what the last one showed; None for the whole image."""
         assert self._region is not None
-        return region_around(self._boxes, self._original, least=2 * max(self._region.size))
+        twice = 2 * max(self._region.size)
+        return region_around(self._boxes, self._original, ready=self._ready, room=1, least=twice)

@@ -262,7 +262,7 @@ class MaskService:
         if tokens or any(prompt.mask_logits is not None for prompt in prompts):
             return None, self._answer(asked, whole, image)
         frame = asked.model.architecture.frame
-        choice = AutoRegion(prompts, frame, image.original)
+        choice = AutoRegion(prompts, frame, image.original, self._embeddings.regions_of(whole))
         region = choice.of_boxes()
         keep: list[_Keep] = []
         written: EmbeddingKey | None = None
