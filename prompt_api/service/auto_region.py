@@ -33,6 +33,7 @@ class AutoRegion:
     show at all. Then the region around the click is a guess: its answer counts only if it shows a thing.
 
     Attributes:
+        is_guess: whether the region is a guess.
         is_cut: whether the last region cuts the mask of a prompt, or was a guess and shows no thing. Of each prompt the
             mask of the best score counts: the largest of three often reaches into the ground.
     """
@@ -51,7 +52,7 @@ class AutoRegion:
         self._ready = ready
         self._boxes: list[Box] = []
         self._region: Region | None = None
-        self._is_guess = False
+        self.is_guess = False
         self.is_cut = False
 
     def of_boxes(self) -> Region | None:
@@ -69,7 +70,7 @@ class AutoRegion:
         if box is None:
             box = box_of(answer.logits[best_of(answer)], self._frame, self._original)
             if box is not None and max(box[2] - box[0], box[3] - box[1]) >= GROUND * max(self._original):
-                box, self._is_guess = _around_points(prompt), True
+                box, self.is_guess = _around_points(prompt), True
         if box is not None:
             self._boxes.append(box)
 
@@ -87,7 +88,7 @@ class AutoRegion:
             whole = [not is_cut(logits, self._frame, region, self._original) for logits in answer.logits]
             best = best_of(answer)
             # Of a thing, the first two masks are much the same. On a ground, all but a speck reach the edge.
-            self.is_cut |= not whole[best] or (self._is_guess and sum(whole) < min(2, len(whole)))
+            self.is_cut |= not whole[best] or (self.is_guess and sum(whole) < min(2, len(whole)))
             box = box_of(answer.logits[best], self._frame, region.size, (region.x0, region.y0))
             if box is not None:
                 self._boxes.append(box)
@@ -96,7 +97,7 @@ class AutoRegion:
 
     def larger(self) -> Region | None:
         """Return the next larger region for what the last one showed; None for the whole image."""
-        if self._is_guess or self._region is None:
+        if self.is_guess or self._region is None:
             return None
         twice = 2 * max(self._region.size)
         return region_around(self._boxes, self._original, ready=self._ready, room=1, least=twice)
