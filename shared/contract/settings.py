@@ -67,6 +67,10 @@ class Settings:
     max_upload_bytes: int = _setting(33_554_432, "largest upload, in bytes", least=1)
     max_image_pixels: int = _setting(50_000_000, "largest image, in pixels (width times height)", least=1)
 
+    max_regions: int = _setting(
+        256, "regions of one image that are kept; beyond, the one asked for longest ago makes way", least=1, most=4_096
+    )
+
     host: str = _setting("127.0.0.1", "address the API listens on")
     port: int = _setting(8000, "port the API listens on; 0 picks a free one", least=0, most=65_535)
     tokens: str = _setting(
@@ -137,6 +141,13 @@ class Settings:
     )
     job_retries: int = _setting(2, "how often an encoding is tried again after its worker died", least=0)
     failure_ttl: int = _setting(300, "seconds a failed encoding is remembered", least=1)
+    worker_picture_bytes: int = _setting(
+        314_572_800,
+        "bytes of decoded pictures that a worker keeps in memory while regions of them come: 3 for each pixel, so by "
+        "default two of the largest; 0: none",
+        least=0,
+    )
+    worker_picture_ttl: int = _setting(300, "seconds after which a kept picture that nobody used is dropped", least=1)
     worker_metrics_host: str = _setting("127.0.0.1", "address on which a worker serves its `/metrics`")
     worker_metrics_port: int = _setting(
         0,
