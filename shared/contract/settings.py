@@ -96,6 +96,12 @@ class Settings:
         "", "the Label Studio from which task images may be fetched; see docs/label-studio.md"
     )
     label_studio_model: str = _setting("", "model that Label Studio gets, one of the served; empty: `SAM_MODEL`")
+    label_studio_regions_above: int = _setting(
+        2048,
+        "task images whose longer side has more pixels than this are answered from the region that suits the click; 0: "
+        "none",
+        least=0,
+    )
     label_studio_aliases: str = _setting("", "further addresses that tasks have for that Label Studio, comma-separated")
     label_studio_token: str = _setting("", "access token of a user of that Label Studio, personal or legacy")
     label_studio_namespace: str = _setting(

@@ -34,7 +34,7 @@ def test_a_region_is_four_whole_pixels_or_auto() -> None:
 
 def test_tiles_are_for_things_of_some_size() -> None:
     assert parse(["warm", "."]).tiles is None
-    assert parse(["warm", ".", "--tiles"]).tiles == 400
+    assert parse(["warm", ".", "--tiles"]).tiles == 256
     assert parse(["warm", ".", "--tiles", "90"]).tiles == 90
 
 
