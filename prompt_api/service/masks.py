@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from prompt_api.masks.encode import MaskWriter, base64_logits, encode_mask, in_place
+from prompt_api.masks.encode import MaskWriter, base64_logits, cleaned, encode_mask, in_place, within
+from prompt_api.masks.given import KnownMask
 from prompt_api.masks.interface import EncodedMask, MaskFormat
+from prompt_api.masks.low_res import low_res_logits
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.models.interface import DecodedMasks, Decoder, Prompt
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
 from prompt_api.service.images import Charge, ImageService, ImageStatus, free
+from prompt_api.service.mask_prompts import with_known_mask
 from prompt_api.service.prompts import ImagePrompt, MasksQuery, check_position, to_decoder_frame
 from prompt_api.service.refinement import Refinement, must_be_whole
 from prompt_api.service.tokens import MAX_NESTING
@@ -196,6 +199,7 @@ class MaskService:
         image = self._promptable(key, model, wait, timings, charge)
         for number, prompt in enumerate(request.prompts):
             check_position(prompt, image.original, f"prompts/{number}")
+        request = self._with_known_masks(request, image.original, client, timings)
         whole = request.logits or request.format is MaskFormat.LOGITS or any(map(must_be_whole, request.prompts))
         unkept: list[Callable[[], None]] = []
         into.begin(key, image.original)
@@ -248,6 +252,22 @@ class MaskService:
                 return image
         raise errors.EmbeddingPending(state.pending, retry_after=PENDING_RETRY)
 
+    def _with_known_masks(self, request: MasksQuery, original: Size, client: str, timings: Stages) -> MasksQuery:
+        """Return the request with its mask prompts decoded, in a turn of its own: a large PNG takes a while."""
+        count = sum(prompt.mask is not None for prompt in request.prompts)
+        if not count:
+            return request
+        known: list[ImagePrompt] = []
+        with self._turns.turn(client, count, timings) as turn:
+            for number, prompt in enumerate(request.prompts):
+                if prompt.mask is not None:
+                    if known:
+                        turn.give_way()
+                    with timings.stage("decode"):
+                        prompt = with_known_mask(prompt, original, f"prompts/{number}/mask")  # noqa: PLW2901
+                known.append(prompt)
+        return replace(request, prompts=tuple(known))
+
     def _resolve_all(self, subject: _Subject, prompts: Sequence[ImagePrompt], timings: Stages) -> list[Prompt]:
         """Return the prompts as the decoder takes them. Between tokens, the turn gives way."""
         resolved: list[Prompt] = []
@@ -277,6 +297,9 @@ class MaskService:
             return next(subject.decoder.decode(image.prepared, [nested], multimask=multimask, padding=True))
 
         mask = prompt.mask_logits
+        if isinstance(prompt.mask, KnownMask):
+            side = architecture.low_res_side
+            mask = low_res_logits(prompt.mask.known, architecture.frame, side, image.size, image.corner)
         if prompt.mask_token is not None:
             mask = self._refinement.resolve(
                 prompt.mask_token,
@@ -300,9 +323,10 @@ class MaskService:
         write: MaskWriter | None,
     ) -> Callable[[], None]:
         """Write the masks of prompt number `number`. Return what stores their logits; the caller must call it."""
-        form = write or request.format
+        prompt = request.prompts[number]
+        form = write or within(request.format, request.tolerance)
         issued = self._refinement.issue(
-            request.prompts[number],
+            prompt,
             subject.key,
             answer,
             multimask=request.multimask,
@@ -311,7 +335,7 @@ class MaskService:
         )
         returned = answer.limited() if whole else answer.logits
         image = subject.image
-        runs_of = in_place(subject.decoder.mask_runs, image.region)
+        runs_of = cleaned(in_place(subject.decoder.mask_runs, image.region), request.cleaning, prompt.clicks)
         for score, token, logits, low_res in zip(answer.scores, issued.tokens, answer.logits, returned, strict=True):
             mask = encode_mask(runs_of, logits, image.original, form, low_res)
             more = base64_logits(low_res) if request.logits else None
