@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1) with x0 < x1 and y0 < y1."""
 
+
+AUTO: Literal["auto"] = "auto"
+"""The region of a request that leaves it to the service."""
 
 FOREGROUND = 1
 """Label of a point on the object."""
@@ -70,18 +73,19 @@ class MasksQuery:
         multimask: True asks for SAM's three masks for each prompt, False for its single mask.
         format: how each mask is written.
         logits: True adds each mask's low-res logits to any format.
+        region: the corners of the part of the image that answers, not checked yet; None for the whole image; `auto` for
+            the part that suits the prompts.
         cleaning: what is cleaned in each mask. Its clicks are the positive points of the prompt.
         tolerance: pixels by which polygons may leave the mask's edge.
-        region: the corners of the part of the image that answers, not checked yet; None for the whole image.
     """
 
     prompts: tuple[ImagePrompt, ...]
     multimask: bool = True
     format: MaskFormat = MaskFormat.RLE
     logits: bool = False
+    region: Corners | Literal["auto"] | None = None
     cleaning: Cleaning = AS_IT_IS
     tolerance: float = 0.0
-    region: Corners | None = None
 
 
 def check_position(prompt: ImagePrompt, original: Size, where: str) -> None:

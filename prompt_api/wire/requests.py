@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from itertools import combinations
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from prompt_api.masks.cleaning import Cleaning, Keep
 from prompt_api.masks.given import GivenMask, PngMask, RleMask
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.remote_images.fetch import MAX_URL
-from prompt_api.service.prompts import MAX_TOKEN, ImagePrompt, MasksQuery
+from prompt_api.service.prompts import AUTO, MAX_TOKEN, ImagePrompt, MasksQuery
 from prompt_api.wire.json_body import parse_json, refused_as_invalid_prompt
 from shared.contract.errors import InvalidParameter, InvalidPrompt
 from shared.contract.geometry import MAX_SIDE
@@ -273,7 +273,7 @@ class MasksRequest(BaseModel):
             logits nor tokens.
         tolerance: pixels by which `polygons` may leave the mask's edge, and the edge the polygons; 0 is the exact edge.
         region: `[x0, y0, x1, y1]`, whole pixels inside the image: the prompts are answered from this part of it alone.
-            Without it, from the whole image.
+            `auto`: from the part that suits them, once that is encoded. Without it, from the whole image.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -282,9 +282,9 @@ class MasksRequest(BaseModel):
     multimask: Annotated[bool, Field(strict=True)] = True
     format: MaskFormat = MaskFormat.RLE
     logits: Annotated[bool, Field(strict=True)] = False
+    region: CornersInput | Literal["auto"] | None = None
     clean: CleanInput = CleanInput()
     tolerance: Annotated[float, Field(strict=True, ge=0, le=MAX_TOLERANCE, allow_inf_nan=False)] = 0.0
-    region: CornersInput | None = None
 
     @model_validator(mode="after")
     def _is_affordable(self) -> MasksRequest:
@@ -324,7 +324,7 @@ def as_query(asked: MasksRequest, *, low_res_side: int) -> MasksQuery:
         multimask=asked.multimask,
         format=asked.format,
         logits=asked.logits,
-        region=as_corners(asked.region),
+        region=asked.region if asked.region == AUTO else as_corners(asked.region),
         cleaning=Cleaning(asked.clean.fill_holes, asked.clean.remove_specks, asked.clean.keep),
         tolerance=asked.tolerance,
     )
