@@ -8,6 +8,7 @@ from threading import BoundedSemaphore
 from prompt_api.access.owners import Owners
 from prompt_api.access.scopes import Quota
 from prompt_api.integrations.asker import Asker
+from prompt_api.integrations.finish import UNFINISHED, Finish
 from prompt_api.integrations.label_studio.config import LabelConfig, LabelConfigs
 from prompt_api.integrations.label_studio.pictures import TaskPictures
 from prompt_api.integrations.label_studio.prompting import Interaction, interaction
@@ -40,10 +41,12 @@ class LabelStudioBackend:
         pictures: TaskPictures,
         model: Model,
         waiters: BoundedSemaphore,
+        finish: Finish = UNFINISHED,
     ) -> None:
         """Args:
         owners: checks that a namespace still has the image that `pictures` remembers for a task.
         waiters: slots for requests that keep their thread while they wait.
+        finish: how masks are cleaned and simplified.
         """
         self._images = images
         self._masks = masks
@@ -51,6 +54,7 @@ class LabelStudioBackend:
         self._pictures = pictures
         self._model = model
         self._waiters = waiters
+        self._finish = finish
 
     @property
     def model_name(self) -> str:
@@ -130,7 +134,7 @@ class LabelStudioBackend:
         answer = self._masks.answer(
             state.key.image_id,
             self._model,
-            MasksQuery(tuple(prompts), multimask=ambiguous),
+            self._finish.wanted(MasksQuery(tuple(prompts), multimask=ambiguous)),
             wait=0.0,
             timings=Stages(),
             namespace=asker.namespace,
@@ -140,7 +144,14 @@ class LabelStudioBackend:
         found: list[Region] = []
         for masks, target in zip(answer.results, targets, strict=True):
             best: MaskAnswer = max(masks, key=lambda mask: mask.score)
-            found += regions(best.mask.payload, shown_score(best.score), target, drawn.to_name, drawn.page)
+            found += regions(
+                best.mask.payload,
+                shown_score(best.score),
+                target,
+                drawn.to_name,
+                drawn.page,
+                tolerance=self._finish.tolerance,
+            )
         return found
 
 
