@@ -281,6 +281,7 @@ def _label_studio(
         pictures=pictures,
         model=model,
         waiters=waiters,
+        regions_above=settings.label_studio_regions_above,
         finish=Finish.of(settings),
     )
 

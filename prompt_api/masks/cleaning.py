@@ -139,8 +139,8 @@ def _clicked_runs(runs: ColumnRuns, clicks: NDArray[np.float64]) -> Ints:
 
 def _squared_distances(runs: ColumnRuns, x: int, y: int) -> Ints:
     """Return the squared distance from pixel (x, y) to the nearest pixel of each run."""
-    down = np.maximum(np.maximum(runs.top - y, y - runs.bottom + 1), 0)
-    distances: Ints = (runs.x - x) ** 2 + down**2
+    across, down = runs.x - x, np.maximum(np.maximum(runs.top - y, y - runs.bottom + 1), 0)
+    distances: Ints = across * across + down * down
     return distances
 
 

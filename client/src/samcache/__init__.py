@@ -10,17 +10,20 @@ from samcache.predictor.remote_async import AsyncRemoteSamPredictor
 from samcache.predictor.remote_sam2 import RemoteSAM2ImagePredictor
 from samcache.service.clients import AsyncSamCache, SamCache
 from samcache.service.flows import image_id_of
-from samcache.service.resources import ImageInfo, Mask, Masks, ModelInfo, Readiness
+from samcache.service.resources import Finer, ImageInfo, Mask, Masks, ModelInfo, Readiness, RegionInfo, Regions
 
 __all__ = [
     "AsyncRemoteSamPredictor",
     "AsyncSamCache",
     "ConnectionDropped",
+    "Finer",
     "ImageInfo",
     "Mask",
     "Masks",
     "ModelInfo",
     "Readiness",
+    "RegionInfo",
+    "Regions",
     "RemoteSAM2ImagePredictor",
     "RemoteSamPredictor",
     "SamCache",
