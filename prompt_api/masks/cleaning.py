@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from prompt_api.masks.parts import areas_of_parts, part_of_each_run
 from prompt_api.masks.runs import ColumnRuns, odd_ones
+from shared.contract.geometry import Size
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -49,6 +50,10 @@ class Cleaning:
     @property
     def changes_nothing(self) -> bool:
         return self.fill_holes == 0 and self.remove_specks == 0 and self.keep is Keep.ALL
+
+
+AS_IT_IS = Cleaning()
+"""Cleans nothing."""
 
 
 def clean(runs: ColumnRuns, cleaning: Cleaning, clicks: NDArray[np.float64]) -> ColumnRuns:
@@ -94,8 +99,7 @@ def _without_holes(runs: ColumnRuns, most: int) -> ColumnRuns:
     places = height + 1
     changes = np.concatenate([one.x * places + y for one in (runs, filled) for y in (one.top, one.bottom)])
     changes.sort()
-    x, y = np.divmod(odd_ones(changes), places)
-    return ColumnRuns(runs.size, x[::2], y[::2], y[1::2])
+    return _runs_between(changes, runs.size)
 
 
 def _background(runs: ColumnRuns) -> ColumnRuns:
@@ -107,8 +111,16 @@ def _background(runs: ColumnRuns) -> ColumnRuns:
         [columns * places, columns * places + height, runs.x * places + runs.top, runs.x * places + runs.bottom]
     )
     changes.sort()
-    x, y = np.divmod(odd_ones(changes), places)
-    return ColumnRuns(runs.size, x[::2], y[::2], y[1::2])
+    return _runs_between(changes, runs.size)
+
+
+def _runs_between(changes: Ints, size: Size) -> ColumnRuns:
+    """Return the runs between sorted places x * (height + 1) + y where a mask changes."""
+    places = size[0] + 1
+    changed = odd_ones(changes)
+    x = changed // places
+    y = changed - x * places
+    return ColumnRuns(size, x[::2], y[::2], y[1::2])
 
 
 def _clicked_runs(runs: ColumnRuns, clicks: NDArray[np.float64]) -> Ints:
@@ -120,15 +132,15 @@ def _clicked_runs(runs: ColumnRuns, clicks: NDArray[np.float64]) -> Ints:
     above = np.searchsorted(runs.x * places + runs.top, at, side="right") - 1
     on_it = (above >= 0) & (at < (runs.x * places + runs.bottom)[above])
     if on_it.any():
-        return above[on_it]
+        return np.asarray(above[on_it])
     distances = reduce(np.minimum, (_squared_distances(runs, x, y) for x, y in pixels.tolist()))
     return np.array([np.argmin(distances)])
 
 
 def _squared_distances(runs: ColumnRuns, x: int, y: int) -> Ints:
     """Return the squared distance from pixel (x, y) to the nearest pixel of each run."""
-    down = np.maximum(np.maximum(runs.top - y, y - runs.bottom + 1), 0)
-    distances: Ints = (runs.x - x) ** 2 + down**2
+    across, down = runs.x - x, np.maximum(np.maximum(runs.top - y, y - runs.bottom + 1), 0)
+    distances: Ints = across * across + down * down
     return distances
 
 
