@@ -1,0 +1,112 @@
+"""segment_anything's own `SamAutomaticMaskGenerator`, on torch, with given weights and given embeddings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import skimage.measure
+import torch
+from numpy.typing import NDArray
+
+from tests.support.reference import Reference  # first: it makes torchvision importable
+
+from segment_anything import SamAutomaticMaskGenerator, SamPredictor  # isort: skip
+from torchvision.extension import _has_ops  # isort: skip
+
+Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Returns the embedding (1, 256, 64, 64) of an image, or of a crop of it: (H, W, 3) uint8."""
+
+_BATCH = 16
+"""Points at once. Meta's default of 64 takes several GB on a large photo, and gives the same masks."""
+
+
+class Automatic:
+    """`SamAutomaticMaskGenerator` with the embeddings of `embed`."""
+
+    def __init__(self, weights: Mapping[str, NDArray[np.float32]], embed: Embed) -> None:
+        self._sam = Reference(weights).sam
+        self._embed = embed
+
+    def generate(self, rgb: NDArray[np.uint8], **options: Any) -> list[dict[str, Any]]:
+        """Return its records; `segmentation` is COCO's compressed RLE."""
+        with _opencv(), _suppression():
+            generator = SamAutomaticMaskGenerator(
+                self._sam, points_per_batch=_BATCH, output_mode="coco_rle", **options
+            )
+            generator.predictor = _EmbeddedPredictor(self._sam, self._embed)
+            records: list[dict[str, Any]] = generator.generate(rgb)
+        return records
+
+
+class _EmbeddedPredictor(SamPredictor):  # type: ignore[misc]  # segment_anything has no types
+    def __init__(self, sam: Any, embed: Embed) -> None:
+        super().__init__(sam)
+        self._embed = embed
+
+    def set_image(self, image: NDArray[np.uint8], image_format: str = "RGB") -> None:
+        self.reset_image()
+        self.features = torch.tensor(self._embed(image))
+        self.original_size = image.shape[:2]
+        self.input_size = self.transform.get_preprocess_shape(*image.shape[:2], self.model.image_encoder.img_size)
+        self.is_image_set = True
+
+
+@contextmanager
+def _suppression() -> Iterator[None]:
+    """Offer torchvision's suppression, if its compiled operators are missing; see `ensure_torchvision_imports`."""
+    module = import_module("segment_anything.automatic_mask_generator")
+    original = module.batched_nms
+    if not _has_ops():
+        module.batched_nms = _batched_nms
+    try:
+        yield
+    finally:
+        module.batched_nms = original
+
+
+def _batched_nms(
+    boxes: torch.Tensor, scores: torch.Tensor, idxs: torch.Tensor, iou_threshold: float
+) -> torch.Tensor:
+    """Suppress boxes pair by pair, as torchvision's C++ does. All must be of one category."""
+    assert not idxs.any()
+    order = scores.sort(stable=True, descending=True).indices.tolist()
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    kept: list[int] = []
+    for candidate in order:
+        better = torch.tensor(kept, dtype=torch.long)
+        low = torch.maximum(boxes[better, :2], boxes[candidate, :2])
+        high = torch.minimum(boxes[better, 2:], boxes[candidate, 2:])
+        shared = (high - low).clamp(min=0).prod(dim=1)
+        iou = shared / (areas[better] + areas[candidate] - shared)
+        if not bool((iou.double() > iou_threshold).any()):
+            kept.append(candidate)
+    return torch.tensor(kept, dtype=torch.long)
+
+
+@contextmanager
+def _opencv() -> Iterator[None]:
+    """Offer the one function of OpenCV that the generator calls, if OpenCV is not installed."""
+    try:
+        import cv2  # noqa: F401
+    except ImportError:
+        stand_in: Any = ModuleType("cv2")
+        stand_in.connectedComponentsWithStats = _components
+        sys.modules["cv2"] = stand_in
+        try:
+            yield
+        finally:
+            del sys.modules["cv2"]
+    else:
+        yield
+
+
+def _components(mask: NDArray[np.uint8], connectivity: int) -> tuple[int, NDArray[np.int64], NDArray[np.int64], None]:
+    assert connectivity == 8
+    labels, count = skimage.measure.label(mask, connectivity=2, return_num=True)
+    return count + 1, labels, np.bincount(labels.reshape(-1), minlength=count + 1)[:, None], None
