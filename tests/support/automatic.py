@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tests.support.reference import Reference  # first: it makes torchvision importable
 
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor  # isort: skip
+from segment_anything.utils import amg  # isort: skip
 from torchvision.extension import _has_ops  # isort: skip
 
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -36,9 +37,7 @@ class Automatic:
     def generate(self, rgb: NDArray[np.uint8], **options: Any) -> list[dict[str, Any]]:
         """Return its records; `segmentation` is COCO's compressed RLE."""
         with _opencv(), _suppression():
-            generator = SamAutomaticMaskGenerator(
-                self._sam, points_per_batch=_BATCH, output_mode="coco_rle", **options
-            )
+            generator = SamAutomaticMaskGenerator(self._sam, points_per_batch=_BATCH, output_mode="coco_rle", **options)
             generator.predictor = _EmbeddedPredictor(self._sam, self._embed)
             records: list[dict[str, Any]] = generator.generate(rgb)
         return records
@@ -63,16 +62,14 @@ def _suppression() -> Iterator[None]:
     module = import_module("segment_anything.automatic_mask_generator")
     original = module.batched_nms
     if not _has_ops():
-        module.batched_nms = _batched_nms
+        module.batched_nms = batched_nms
     try:
         yield
     finally:
         module.batched_nms = original
 
 
-def _batched_nms(
-    boxes: torch.Tensor, scores: torch.Tensor, idxs: torch.Tensor, iou_threshold: float
-) -> torch.Tensor:
+def batched_nms(boxes: torch.Tensor, scores: torch.Tensor, idxs: torch.Tensor, iou_threshold: float) -> torch.Tensor:
     """Suppress boxes pair by pair, as torchvision's C++ does. All must be of one category."""
     assert not idxs.any()
     order = scores.sort(stable=True, descending=True).indices.tolist()
@@ -87,6 +84,13 @@ def _batched_nms(
         if not bool((iou.double() > iou_threshold).any()):
             kept.append(candidate)
     return torch.tensor(kept, dtype=torch.long)
+
+
+def remove_small_regions(mask: NDArray[np.bool_], least: int, mode: str) -> tuple[NDArray[np.bool_], bool]:
+    """Return the mask without small holes or islands, and whether it changed, as segment_anything does."""
+    with _opencv():
+        cleaned, changed = amg.remove_small_regions(mask, least, mode)
+    return cleaned, changed
 
 
 @contextmanager
