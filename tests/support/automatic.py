@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,9 @@ import numpy as np
 import skimage.measure
 import torch
 from numpy.typing import NDArray
+from pycocotools import mask as coco
 
+from prompt_api.everything.interface import MaskRecord
 from tests.support.reference import Reference  # first: it makes torchvision importable
 
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor  # isort: skip
@@ -22,6 +25,9 @@ from torchvision.extension import _has_ops  # isort: skip
 
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Returns the embedding (1, 256, 64, 64) of an image, or of a crop of it: (H, W, 3) uint8."""
+
+TIE = 1e-5
+"""Predicted IoUs that differ by no more may come in another order: it is rounding."""
 
 _BATCH = 16
 """Points at once. Meta's default of 64 takes several GB on a large photo, and gives the same masks."""
@@ -34,13 +40,80 @@ class Automatic:
         self._sam = Reference(weights).sam
         self._embed = embed
 
-    def generate(self, rgb: NDArray[np.uint8], **options: Any) -> list[dict[str, Any]]:
+    def generate(
+        self, rgb: NDArray[np.uint8], *, points_per_batch: int = _BATCH, **options: Any
+    ) -> list[dict[str, Any]]:
         """Return its records; `segmentation` is COCO's compressed RLE."""
         with _opencv(), _suppression():
-            generator = SamAutomaticMaskGenerator(self._sam, points_per_batch=_BATCH, output_mode="coco_rle", **options)
+            generator = SamAutomaticMaskGenerator(
+                self._sam, points_per_batch=points_per_batch, output_mode="coco_rle", **options
+            )
             generator.predictor = _EmbeddedPredictor(self._sam, self._embed)
             records: list[dict[str, Any]] = generator.generate(rgb)
         return records
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far our masks are from Meta's.
+
+    Attributes:
+        ours, theirs: how many masks each side has.
+        least_iou: of the pairs of masks.
+        most_score, most_stability: the largest difference of predicted IoUs, and of stability scores.
+        out_of_order: pairs whose places differ though their predicted IoUs do.
+        others: pairs whose point, crop or box differs.
+    """
+
+    ours: int
+    theirs: int
+    least_iou: float
+    most_score: float
+    most_stability: float
+    out_of_order: int
+    others: int
+
+
+def agreement(ours: Sequence[MaskRecord], theirs: Sequence[Mapping[str, Any]]) -> Agreement:
+    """Pair each of our masks with the mask of theirs that is most like it, and compare the pairs."""
+    if not ours or not theirs:
+        return Agreement(len(ours), len(theirs), float(len(ours) == len(theirs)), 0, 0, 0, 0)
+    own, other = ([_as_bytes(rle) for rle in rles] for rles in (_rles(ours), [one["segmentation"] for one in theirs]))
+    ious = np.asarray(coco.iou(own, other, [0] * len(other)))
+    partner = ious.argmax(axis=1)
+    pairs = [(mask, theirs[index]) for mask, index in zip(ours, partner, strict=True)]
+    moved = [
+        abs(mask.predicted_iou - theirs[place]["predicted_iou"]) > TIE
+        for place, (mask, index) in enumerate(zip(ours, partner, strict=True))
+        if place != index and place < len(theirs)
+    ]
+    return Agreement(
+        len(ours),
+        len(theirs),
+        float(ious.max(axis=1).min()),
+        max(abs(mask.predicted_iou - one["predicted_iou"]) for mask, one in pairs),
+        max(abs(mask.stability_score - one["stability_score"]) for mask, one in pairs),
+        sum(moved),
+        sum(not _alike(mask, one) for mask, one in pairs),
+    )
+
+
+def _rles(masks: Sequence[MaskRecord]) -> list[dict[str, Any]]:
+    return [mask.rle for mask in masks]
+
+
+def _as_bytes(rle: Mapping[str, Any]) -> dict[str, Any]:
+    return {"size": rle["size"], "counts": rle["counts"].encode()}
+
+
+def _alike(mask: MaskRecord, one: Mapping[str, Any]) -> bool:
+    """Return whether point, crop and box are the same. Meta's boxes end at the last column and row."""
+    x, y, width, height = mask.bbox
+    return (
+        [list(point) for point in mask.point_coords] == one["point_coords"]
+        and list(mask.crop_box) == one["crop_box"]
+        and [x, y, width - 1, height - 1] == one["bbox"]
+    )
 
 
 class _EmbeddedPredictor(SamPredictor):  # type: ignore[misc]  # segment_anything has no types
