@@ -76,15 +76,16 @@ def areas_above(logits: Floats, thresholds: Floats, original: Size) -> Ints:
     windows: Ints = np.flatnonzero(seen)
     step = _windows_at_once(columns)
     for start in range(0, len(windows), step):
-        plane, place = np.divmod(windows[start : start + step], seen[0].size)
-        i, j = np.divmod(place, seen.shape[2])
-        mask, threshold = np.divmod(plane, len(thresholds))
-        stacked = padded.reshape(-1, padded.shape[2])
-        samples = _window_samples(stacked, i + mask * padded.shape[1], j) - thresholds[threshold]
+        chosen = windows[start : start + step]
+        row = chosen // seen.shape[2]  # of all planes, one below the other
+        plane, j = row // seen.shape[1], chosen - row * seen.shape[2]
+        i, mask = row - plane * seen.shape[1], plane // len(thresholds)
+        samples = _window_samples(padded.reshape(-1, padded.shape[2]), i + mask * padded.shape[1], j)
+        samples -= thresholds.take(plane - mask * len(thresholds))
         cells, window = _cells_in(samples, i, j, frame)
         cell, part = area_in_cells(rows, columns, cells)
         # Sums of floats are exact up to 2**53.
-        sums = np.bincount(plane[window[cell]], weights=part, minlength=areas.size)
+        sums = np.bincount(plane.take(window.take(cell)), weights=part, minlength=areas.size)
         areas += sums.astype(np.int64).reshape(areas.shape)
     return areas
 
