@@ -2,7 +2,7 @@
 
 import { showChoices } from "./choices.js";
 import { setText, showProgress } from "./notices.js";
-import { offerLabels, showObjects } from "./object-list.js";
+import { markLit, offerLabels, showObjects } from "./object-list.js";
 import { maskOf } from "./objects.js";
 import { chosenMask, isBlank, onlyExcludes } from "./prompts.js";
 import { showStrip } from "./strip.js";
@@ -16,6 +16,7 @@ export class Desk {
   #wishes;
   #highlighted = null;
   #edited = null;
+  #painted = null;
 
   /**
    * @param {import("./stage.js").Stage} stage
@@ -26,7 +27,7 @@ export class Desk {
   constructor(stage, gallery, wishes) {
     this.#stage = stage;
     this.#gallery = gallery;
-    this.#wishes = { ...wishes, onHighlight: (id) => this.#highlight(id) };
+    this.#wishes = { ...wishes, onHighlight: (id) => this.highlight(id) };
   }
 
   /** Shows the room for a picture, or the welcome. The stage measures this room before it shows a picture. */
@@ -51,7 +52,7 @@ export class Desk {
     showChoices(shown, shown.id !== step.id, this.#stage, this.#wishes.onChoose);
     this.#renderControls(entry, step, editing);
     this.#fillLabel(entry, editing);
-    showObjects(entry.timeline.now.objects, { hidden: entry.hidden, editing, size: entry.size }, this.#wishes);
+    showObjects(entry.timeline.now.objects, { hidden: entry.hidden, editing, selected: entry.selected, size: entry.size }, this.#wishes);
     offerLabels(this.#gallery.entries.flatMap(({ timeline }) => timeline.now.objects));
     this.#renderFacts(entry);
   }
@@ -81,16 +82,31 @@ export class Desk {
     setText("latency", total === null ? "" : `Last prompt ${round(total)} ms${part}`);
   }
 
-  #highlight(id) {
+  /** Shows a mask that is being painted in the place of a kept object, or of the present mask. Null ends that. */
+  showStroke(mask, target) {
+    const isNew = target !== this.#painted;
+    this.#painted = target;
+    if (isNew && this.#gallery.current) this.#drawObjects(this.#gallery.current);
+    if (mask) this.#stage.drawStroke(mask);
+  }
+
+  /** Lights one kept object, on the picture and in the list. Null lights none. */
+  highlight(id) {
+    if (id === this.#highlighted) return;
     this.#highlighted = id;
     if (this.#gallery.current) this.#drawObjects(this.#gallery.current);
   }
 
   /** Draws the kept objects without the one being edited, which is drawn as the present mask. */
-  #drawObjects({ timeline, hidden }) {
+  #drawObjects({ timeline, hidden, selected }) {
     const { objects, editing } = timeline.now;
-    const drawn = objects.filter(({ id }) => id !== editing && (!hidden.has(id) || id === this.#highlighted));
-    const layer = (object) => ({ mask: maskOf(object), colour: object.colour, strong: object.id === this.#highlighted });
+    const isLit = ({ id }) => id === this.#highlighted || id === selected;
+    const drawn = objects.filter((object) => {
+      if (object.id === editing || object.id === this.#painted) return false;
+      return !hidden.has(object.id) || object.id === this.#highlighted;
+    });
+    const layer = (object) => ({ mask: maskOf(object), colour: object.colour, strong: isLit(object) });
+    markLit(this.#highlighted);
     this.#stage.drawKept(drawn.map(layer));
   }
 

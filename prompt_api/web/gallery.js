@@ -2,7 +2,7 @@
 
 import { openPicture } from "./picture.js";
 import { Problem } from "./problems.js";
-import { isBlank, onlyExcludes } from "./prompts.js";
+import { isBlank, isByHand, onlyExcludes } from "./prompts.js";
 import { START, amend } from "./timeline.js";
 
 const MOST_PICTURES = 100;
@@ -23,6 +23,7 @@ const MOST_BITMAPS = 6;
  * @property {number} recoveries times it was encoded again since the last answer
  * @property {import("./timeline.js").Timeline} timeline
  * @property {Set<number>} hidden ids of kept objects that are not drawn
+ * @property {number|null} selected id of the kept object that was clicked
  * @property {import("./viewport.js").View|null} view the view when the picture was last left
  * @property {{key: string, answer: object}|null} preview the last hover's request and its answer
  * @property {object[]} savedObjects the objects of the last export
@@ -60,6 +61,7 @@ export class Gallery {
       recoveries: 0,
       timeline: START,
       hidden: new Set(),
+      selected: null,
       view: null,
       preview: null,
       savedObjects: [],
@@ -86,7 +88,7 @@ export class Gallery {
     const { step } = entry.timeline.now;
     entry.image = entry.error = entry.preview = null;
     entry.progress = { step: "waiting" };
-    if (!isBlank(step) && !onlyExcludes(step)) {
+    if (!isBlank(step) && !onlyExcludes(step) && !isByHand(step)) {
       entry.timeline = amend(entry.timeline, step.id, { masks: null, base: null, chosen: 0 });
     }
   }
