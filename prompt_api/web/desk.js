@@ -2,7 +2,7 @@
 
 import { showChoices } from "./choices.js";
 import { setText, showProgress } from "./notices.js";
-import { offerLabels, showObjects } from "./object-list.js";
+import { showObjects } from "./object-list.js";
 import { maskOf } from "./objects.js";
 import { chosenMask, isBlank, onlyExcludes } from "./prompts.js";
 import { showStrip } from "./strip.js";
@@ -21,7 +21,8 @@ export class Desk {
    * @param {import("./stage.js").Stage} stage
    * @param {import("./gallery.js").Gallery} gallery
    * @param {{onChoose: (index: number) => void} & import("./object-list.js").Wishes &
-   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>}} wishes
+   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>, onRender: () => void}} wishes
+   *   `onRender` is called after each change of state has been shown
    */
   constructor(stage, gallery, wishes) {
     this.#stage = stage;
@@ -42,7 +43,11 @@ export class Desk {
     this.showRoom();
     find("export").disabled = !this.#gallery.entries.some(({ timeline }) => timeline.now.objects.length > 0);
     this.renderStrip();
-    if (!entry) return;
+    if (entry) this.#renderPicture(entry);
+    this.#wishes.onRender();
+  }
+
+  #renderPicture(entry) {
     const { step, editing } = entry.timeline.now;
     const shown = shownStep(entry.timeline);
     this.#stage.drawPrompt(step.points, step.box);
@@ -52,7 +57,6 @@ export class Desk {
     this.#renderControls(entry, step, editing);
     this.#fillLabel(entry, editing);
     showObjects(entry.timeline.now.objects, { hidden: entry.hidden, editing, size: entry.size }, this.#wishes);
-    offerLabels(this.#gallery.entries.flatMap(({ timeline }) => timeline.now.objects));
     this.#renderFacts(entry);
   }
 
