@@ -1,6 +1,8 @@
 /** Wires the page: connects what each part reports to the part that handles it. */
 
 import { Annotator } from "./annotator.js";
+import { ClassBook } from "./class-book.js";
+import { KEYS } from "./classes.js";
 import { Conversation } from "./conversation.js";
 import { useDialog } from "./credentials.js";
 import { listenToCursor } from "./cursor.js";
@@ -11,6 +13,7 @@ import { exportAs, save } from "./exporting.js";
 import { listenToFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
 import { listenToPointers } from "./gestures.js";
+import { Labelling } from "./labelling.js";
 import { LocalSwitch } from "./local-switch.js";
 import { ModelMenu } from "./model-menu.js";
 import { announce, hideAlert, setText, showAlert, showProgress } from "./notices.js";
@@ -50,8 +53,11 @@ const desk = new Desk(stage, gallery, {
   onDelete: (id) => annotator.remove(id),
   onOpen: (entry) => pictures.show(entry),
   onRemove: remove,
+  onRender: () => labelling.show(),
 });
-const annotator = new Annotator(gallery, desk, conversation);
+const classes = new ClassBook(gallery, () => desk.render());
+const annotator = new Annotator(gallery, desk, conversation, classes);
+const labelling = new Labelling(gallery, annotator, classes, stage.element);
 const menu = new ModelMenu(() => {
   conversation.forget();
   hideAlert();
@@ -116,10 +122,6 @@ async function tryOut(name) {
   }
 }
 
-function keep() {
-  if (gallery.current) annotator.keep(find("label").value);
-}
-
 function annotated() {
   return gallery.entries.map(({ name, size, timeline }) => ({ name, ...size, objects: timeline.now.objects }));
 }
@@ -159,10 +161,9 @@ function onPicture(action) {
 }
 
 const ACTIONS = {
-  "choose-1": onPicture(() => annotator.choose(0)),
-  "choose-2": onPicture(() => annotator.choose(1)),
-  "choose-3": onPicture(() => annotator.choose(2)),
-  keep: onPicture(keep),
+  ...Object.fromEntries(KEYS.map((key, position) => [`digit-${key}`, onPicture(() => labelling.digit(position))])),
+  "next-mask": onPicture(() => annotator.chooseNext()),
+  keep: () => labelling.keep(),
   label: onPicture(() => find("label").select()),
   clear: onPicture(() => annotator.clear()),
   "swap-tool": () => chooseTool(wishes.tool() === "exclude" ? "include" : "exclude"),
@@ -196,7 +197,7 @@ function listen() {
   for (const [id, action] of Object.entries(BUTTONS)) find(id).addEventListener("click", ACTIONS[action]);
   find("keep-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    keep();
+    labelling.keep();
   });
   find("alert-close").addEventListener("click", hideAlert);
   for (const input of document.querySelectorAll('input[name="tool"]')) input.addEventListener("change", showTool);

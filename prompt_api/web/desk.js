@@ -2,7 +2,7 @@
 
 import { showChoices } from "./choices.js";
 import { setText, showProgress } from "./notices.js";
-import { markLit, offerLabels, showObjects } from "./object-list.js";
+import { markLit, showObjects } from "./object-list.js";
 import { maskOf } from "./objects.js";
 import { chosenMask, isBlank, onlyExcludes } from "./prompts.js";
 import { showStrip } from "./strip.js";
@@ -22,7 +22,8 @@ export class Desk {
    * @param {import("./stage.js").Stage} stage
    * @param {import("./gallery.js").Gallery} gallery
    * @param {{onChoose: (index: number) => void} & import("./object-list.js").Wishes &
-   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>}} wishes
+   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>, onRender: () => void}} wishes
+   *   `onRender` is called after each change of state has been shown
    */
   constructor(stage, gallery, wishes) {
     this.#stage = stage;
@@ -43,7 +44,11 @@ export class Desk {
     this.showRoom();
     find("export").disabled = !this.#gallery.entries.some(({ timeline }) => timeline.now.objects.length > 0);
     this.renderStrip();
-    if (!entry) return;
+    if (entry) this.#renderPicture(entry);
+    this.#wishes.onRender();
+  }
+
+  #renderPicture(entry) {
     const { step, editing } = entry.timeline.now;
     const shown = shownStep(entry.timeline);
     this.#stage.drawPrompt(step.points, step.box);
@@ -52,8 +57,8 @@ export class Desk {
     showChoices(shown, shown.id !== step.id, this.#stage, this.#wishes.onChoose);
     this.#renderControls(entry, step, editing);
     this.#fillLabel(entry, editing);
-    showObjects(entry.timeline.now.objects, { hidden: entry.hidden, editing, selected: entry.selected, size: entry.size }, this.#wishes);
-    offerLabels(this.#gallery.entries.flatMap(({ timeline }) => timeline.now.objects));
+    const { hidden, selected, size } = entry;
+    showObjects(entry.timeline.now.objects, { hidden, editing, selected, size }, this.#wishes);
     this.#renderFacts(entry);
   }
 

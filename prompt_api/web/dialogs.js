@@ -1,4 +1,4 @@
-/** The four dialogs: help, export, removal, access token. */
+/** The dialogs: help, export, questions before something is lost, access token. */
 
 import { recall, remember } from "./remembered.js";
 import { HELP } from "./shortcuts.js";
@@ -56,12 +56,23 @@ export function showExport(summary) {
  * @returns {Promise<boolean>} true if the person confirms
  */
 export function confirmRemoval(name, lost) {
-  const dialog = find("remove-dialog");
-  find("remove-text").textContent = `You have not exported the latest changes to ${name}, which has ${lost}. Undo does not bring it back.`;
+  const text = `You have not exported the latest changes to ${name}, which has ${lost}. Undo does not bring it back.`;
+  return confirmed("remove", text);
+}
+
+/** Asks before two classes become one. @returns {Promise<boolean>} true if the person confirms */
+export function confirmMerge(from, to, objects) {
+  return confirmed("merge", `${objects} of ${from} become ${to}. Undo does not separate them again.`);
+}
+
+/** Asks in the dialog of that name. Its buttons have the values "" and something else, which means yes. */
+function confirmed(name, text) {
+  const dialog = find(`${name}-dialog`);
+  find(`${name}-text`).textContent = text;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "remove"), { once: true });
+    dialog.addEventListener("close", () => resolve(dialog.returnValue !== ""), { once: true });
   });
 }
 

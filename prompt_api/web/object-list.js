@@ -1,7 +1,7 @@
 /** The list of kept objects beside the picture. */
 
 import { shareOf } from "./choices.js";
-import { labelsOf, maskOf } from "./objects.js";
+import { maskOf } from "./objects.js";
 
 const find = (id) => document.getElementById(id);
 
@@ -40,12 +40,6 @@ export function markLit(id) {
   for (const row of find("objects").children) row.classList.toggle("is-lit", Number(row.dataset.id) === id);
 }
 
-/** Offers the labels in use in every field for a label. */
-export function offerLabels(objects) {
-  const options = labelsOf(objects).map((value) => Object.assign(document.createElement("option"), { value }));
-  find("labels").replaceChildren(...options);
-}
-
 function newRow(id, { onLabel, onColour, onVisible, onSelect, onDelete, onHighlight }) {
   const row = find("object-row").content.firstElementChild.cloneNode(true);
   const part = (name) => row.querySelector(name);
@@ -53,7 +47,10 @@ function newRow(id, { onLabel, onColour, onVisible, onSelect, onDelete, onHighli
   part(".swatch").addEventListener("change", (event) => onColour(id, event.target.value));
   const label = part(".object-label");
   label.addEventListener("change", () => onLabel(id, label.value));
-  label.addEventListener("keydown", (event) => event.key === "Enter" && label.blur());
+  label.addEventListener("keydown", ({ key }) => {
+    if (key === "Escape") label.value = row.dataset.label;
+    if (key === "Enter" || key === "Escape") find("stage").focus({ preventScroll: true });
+  });
   part(".object-show").addEventListener("click", (event) => {
     onVisible(id, event.currentTarget.getAttribute("aria-pressed") !== "true");
   });
@@ -76,6 +73,7 @@ function fill(row, { id, label, colour, step }, { hidden, editing, selected, siz
   row.classList.toggle("is-selected", selected === id);
   if (editing === id) row.setAttribute("aria-current", "true");
   else row.removeAttribute("aria-current");
+  row.dataset.label = label;
   part(".swatch").value = colour;
   part(".object-label").value = label;
   part(".object-label").title = `${shareOf(maskOf({ step }), size)} of the picture`;

@@ -33,9 +33,11 @@ export const HELP = [
   {
     title: "Masks and objects",
     rows: [
-      { keys: [["1"], ["2"], ["3"]], text: "choose a mask" },
+      { keys: [["1"], ["2"], ["3"]], text: "choose a mask, as long as there are no classes" },
+      { keys: [["1"], ["…"], ["0"]], text: "keep the object under a class; without a mask, use that class" },
+      { keys: [["M"]], text: "choose the next mask" },
       { keys: [["K"]], text: "keep the object" },
-      { keys: [["L"]], text: "name it" },
+      { keys: [["L"]], text: "name it; Enter keeps it, Esc leaves the field" },
       { keys: [["C"]], text: "clear the prompt" },
       { keys: [["X"]], text: "swap Add and Remove" },
       { keys: [["V"]], text: "show or hide all objects" },
@@ -58,9 +60,17 @@ export const HELP = [
 ];
 
 const LETTERS = {
-  1: "choose-1",
-  2: "choose-2",
-  3: "choose-3",
+  1: "digit-1",
+  2: "digit-2",
+  3: "digit-3",
+  4: "digit-4",
+  5: "digit-5",
+  6: "digit-6",
+  7: "digit-7",
+  8: "digit-8",
+  9: "digit-9",
+  0: "digit-0",
+  m: "next-mask",
   k: "keep",
   l: "label",
   c: "clear",
