@@ -13,6 +13,7 @@ import { exportAs, save } from "./exporting.js";
 import { listenToFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
 import { listenToPointers } from "./gestures.js";
+import { Hands } from "./hands.js";
 import { Labelling } from "./labelling.js";
 import { LocalSwitch } from "./local-switch.js";
 import { ModelMenu } from "./model-menu.js";
@@ -25,6 +26,8 @@ import { Stage } from "./stage.js";
 import { listenToTheme } from "./theme.js";
 
 const ZOOM_STEP = 1.4;
+/** For each tool the one that does the reverse. */
+const REVERSE = { include: "exclude", exclude: "include", box: "exclude", brush: "erase", erase: "brush" };
 
 const find = (id) => document.getElementById(id);
 
@@ -64,12 +67,16 @@ const menu = new ModelMenu(() => {
   pictures.encodeAll();
 });
 const pictures = new Pictures(gallery, stage, desk, { onShown, onReady, model: () => menu.chosen });
+const tool = () => document.querySelector('input[name="tool"]:checked').value;
+const hands = new Hands({ gallery, stage, desk, annotator }, tool);
 const wishes = {
-  tool: () => document.querySelector('input[name="tool"]:checked').value,
-  onPoint: (point) => annotator.addPoint(point),
+  tool,
+  onPoint: (point) => hands.point(point),
+  onTwice: (place) => hands.twice(place),
   onBox: (box) => annotator.setBox(box),
   onBoxDraft: (box) => desk.showDraft(box),
-  onHover: (place) => annotator.hover(place),
+  onHover: (place) => hands.hover(place),
+  strokes: hands.strokes,
 };
 const localSwitch = new LocalSwitch((decoder) => {
   conversation.decoder = decoder;
@@ -80,6 +87,7 @@ let cursor;
 function onShown() {
   conversation.forget();
   cursor.reset();
+  hands.showTool();
 }
 
 /** Called when the open picture can be prompted. */
@@ -152,7 +160,9 @@ function chooseTool(name) {
 }
 
 function showTool() {
-  stage.element.dataset.tool = wishes.tool();
+  stage.element.dataset.tool = tool();
+  hands.showTool();
+  desk.render();
 }
 
 /** An action that does nothing unless a picture is open. */
@@ -166,7 +176,10 @@ const ACTIONS = {
   keep: () => labelling.keep(),
   label: onPicture(() => find("label").select()),
   clear: onPicture(() => annotator.clear()),
-  "swap-tool": () => chooseTool(wishes.tool() === "exclude" ? "include" : "exclude"),
+  "swap-tool": () => chooseTool(REVERSE[tool()]),
+  brush: () => chooseTool("brush"),
+  erase: () => chooseTool("erase"),
+  ...hands.actions,
   "toggle-all": onPicture(() => annotator.toggleAll()),
   undo: onPicture(() => annotator.undo()),
   redo: onPicture(() => annotator.redo()),

@@ -1,16 +1,11 @@
 /** The size of the brush: a slider, two keys, and a circle around the pointer. */
 
-import { LARGEST, SMALLEST, firstDiameter, nextDiameter } from "./brush.js";
+import { LARGEST, SMALLEST, firstDiameter, isBrush, nextDiameter } from "./brush.js";
 import { announce } from "./notices.js";
 import { recall, remember } from "./remembered.js";
 
 const KEY = "brush-diameter";
 const STEPS = 100;
-
-/** @param {string} tool @returns {boolean} whether the tool paints */
-export function isBrush(tool) {
-  return tool === "brush" || tool === "erase";
-}
 
 export class BrushControls {
   #row = document.getElementById("brush-row");

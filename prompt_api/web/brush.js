@@ -42,6 +42,11 @@ export function sweep(from, to, diameter, [height, width]) {
   return edges.slice(0, count);
 }
 
+/** Whether a tool of the page paints. @param {string} tool */
+export function isBrush(tool) {
+  return tool === "brush" || tool === "erase";
+}
+
 /** The next larger or smaller diameter. @param {number} diameter @param {1|-1} way */
 export function nextDiameter(diameter, way) {
   const next = way > 0 ? Math.max(diameter + 1, Math.round(diameter * GROWTH)) : Math.min(diameter - 1, Math.round(diameter / GROWTH));

@@ -115,7 +115,7 @@ export class Desk {
     this.#stage.drawKept(drawn.map(layer));
   }
 
-  #renderControls({ timeline, image }, step, editing) {
+  #renderControls({ timeline, image, selected }, step, editing) {
     enable("undo", timeline.past.length > 0);
     enable("redo", timeline.future.length > 0);
     enable("clear", !isBlank(step));
@@ -123,7 +123,7 @@ export class Desk {
     setText("keep", editing === null ? "Keep" : "Update");
     const object = timeline.now.objects.find(({ id }) => id === editing);
     setText("masks-title", object ? `Mask of ${object.label}` : "Mask");
-    setText("hint", hintFor(step, image !== null));
+    setText("hint", hintFor(step, image !== null, timeline.now.objects.some(({ id }) => id === selected)));
   }
 
   /** Fills in the label of an object when its editing starts, and again if it is renamed in the list meanwhile. */
@@ -148,8 +148,14 @@ function enable(id, enabled) {
   button.disabled = !enabled;
 }
 
-function hintFor(step, ready) {
+function hintFor(step, ready, isSelected) {
   const touch = matchMedia("(pointer: coarse)").matches;
+  const { tool } = find("stage").dataset;
+  if (tool === "brush") return isBlank(step) && !isSelected ? "Draw what belongs to the object." : "Draw over what is missing.";
+  if (tool === "erase") return "Draw over what is too much.";
+  if (isBlank(step) && isSelected) {
+    return touch ? "Brush and Eraser change the selected object." : "A double click changes the object, the brush too. Delete removes it.";
+  }
   if (isBlank(step)) {
     return touch ? "Tap on something in the picture." : "Click on something in the picture, or drag a box around it.";
   }
