@@ -66,7 +66,10 @@ const menu = new ModelMenu(() => {
   hideAlert();
   pictures.encodeAll();
 });
-const keeper = new SessionKeeper(gallery, classes, (problem) => session.tell(problem));
+const keeper = new SessionKeeper(gallery, classes, {
+  onTrouble: (problem) => session.tell(problem),
+  onChange: () => session.showState(),
+});
 const pictures = new Pictures(gallery, stage, desk, {
   onShown,
   onReady,

@@ -29,7 +29,7 @@ export function fromSession({ name, folder, bytes, lastModified }, read) {
     const file = await read().catch(() => null);
     source.isMissing = !file;
     if (file) return file;
-    throw new Problem("file-missing", { detail: name });
+    throw new Problem("file-missing", { detail: `it is called ${name}` });
   };
   return source;
 }

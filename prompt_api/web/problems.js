@@ -20,7 +20,7 @@ const SENTENCES = {
   unreadable: "This browser cannot open that file as a picture. Choose a JPEG, PNG, WEBP, TIFF, BMP, AVIF or HEIC.",
   "other-size": "This browser and the service turn the picture differently. Save it upright, then open it again.",
   "local-decoding": "Decoding in this browser failed. The service answers again.",
-  "file-missing": "This browser did not keep the file of that picture. Open the file again to go on:",
+  "file-missing": "This browser did not keep the file of that picture. Open the file again to go on.",
   "file-not-kept": "A file cannot be kept in this browser. After a reload, the page asks for it again.",
   "session-full": "This browser has no room for more files. After a reload, the page asks for those that are missing.",
   "session-too-full": "This browser has no room to keep your work. Export it before you leave the page.",

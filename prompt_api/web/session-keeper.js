@@ -16,6 +16,7 @@ export class SessionKeeper {
   #gallery;
   #classes;
   #onTrouble;
+  #onChange;
   #database = null;
   #writer = null;
   #isFull = false;
@@ -26,21 +27,21 @@ export class SessionKeeper {
   /**
    * @param {import("./gallery.js").Gallery} gallery
    * @param {import("./class-book.js").ClassBook} classes
-   * @param {(problem: Problem) => void} onTrouble called when the session, or a file of it, is not kept any more
+   * @param {object} events
+   * @param {(problem: Problem) => void} events.onTrouble called when the session, or a file of it, is not kept any more
+   * @param {() => void} events.onChange called after `state` changed
    */
-  constructor(gallery, classes, onTrouble) {
+  constructor(gallery, classes, { onTrouble, onChange }) {
     this.#gallery = gallery;
     this.#classes = classes;
     this.#onTrouble = onTrouble;
+    this.#onChange = onChange;
   }
 
-  /** True if the session is kept, and nothing of it is lost when the page closes now. */
-  get isSafe() {
-    return this.#writer !== null && this.#writer.isDone && !this.#writer.hasFailed;
-  }
-
-  get isOn() {
-    return this.#writer !== null;
+  /** @returns {"kept"|"writing"|"off"} `kept`: nothing of the session is lost if the page closes now */
+  get state() {
+    if (!this.#writer || this.#writer.hasFailed) return "off";
+    return this.#writer.isDone ? "kept" : "writing";
   }
 
   /**
@@ -62,7 +63,7 @@ export class SessionKeeper {
     }
     this.#database = database;
     const write = (changes) => (changes[0].store === ALL ? database.clear() : database.write(changes));
-    this.#writer = new SessionWriter(write, (...failure) => this.#onFailure(...failure));
+    this.#writer = new SessionWriter(write, (...failure) => this.#onFailure(...failure), this.#onChange);
     return this.#restore(stored);
   }
 
@@ -133,6 +134,7 @@ export class SessionKeeper {
     if (!this.#writer) return;
     this.#writer.stop();
     this.#writer = null;
+    this.#onChange();
     this.#onTrouble(new Problem(code));
   }
 }

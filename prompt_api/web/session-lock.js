@@ -25,9 +25,10 @@ function takeWebLock(name, steal, onLost) {
       resolve(true);
       return new Promise(() => {});
     };
-    navigator.locks.request(name, options, hold).catch(() => {
+    navigator.locks.request(name, options, hold).catch((error) => {
       if (isHeld) onLost();
-      resolve(false);
+      // Where a browser allows no locks it allows no database either, which says more.
+      resolve(error.name !== "TimeoutError");
     });
   });
 }

@@ -11,6 +11,7 @@ export const ALL = "all";
 export class SessionWriter {
   #write;
   #onFailure;
+  #onChange;
   /** @type {Map<string, Change>} */
   #waiting = new Map();
   #running = null;
@@ -20,10 +21,12 @@ export class SessionWriter {
    * @param {(changes: Change[]) => Promise<void>} write writes all changes or none
    * @param {(error: Error, changes: Change[]) => void} onFailure changes of `files` are given up; others are tried again
    *   with the next change
+   * @param {() => void} [onChange] called after `isDone` changed
    */
-  constructor(write, onFailure) {
+  constructor(write, onFailure, onChange = () => {}) {
     this.#write = write;
     this.#onFailure = onFailure;
+    this.#onChange = onChange;
   }
 
   put(store, key, value) {
@@ -65,7 +68,12 @@ export class SessionWriter {
     // Deleted first, so that the newest change is the last in the order of the map.
     this.#waiting.delete(name);
     this.#waiting.set(name, change);
-    this.#running ??= this.#drain().finally(() => (this.#running = null));
+    if (this.#running) return;
+    this.#running = this.#drain().finally(() => {
+      this.#running = null;
+      this.#onChange();
+    });
+    this.#onChange();
   }
 
   async #drain() {

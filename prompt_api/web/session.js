@@ -28,7 +28,7 @@ export class Session {
     this.#menu = menu;
     find("afresh").addEventListener("click", () => this.#startAfresh());
     window.addEventListener("beforeunload", (event) => {
-      if (!keeper.isSafe && !gallery.entries.every((entry) => gallery.isSaved(entry))) event.preventDefault();
+      if (keeper.state !== "kept" && !gallery.entries.every((entry) => gallery.isSaved(entry))) event.preventDefault();
     });
   }
 
@@ -41,7 +41,13 @@ export class Session {
   /** Tells the person that something is not kept. */
   tell(problem) {
     showAlert(problem);
-    this.#showNote();
+  }
+
+  /** Shows whether the session is kept. */
+  showState() {
+    const { state } = this.#keeper;
+    find("session-note").dataset.state = state;
+    setText("session-note", state === "off" ? "Not kept in this browser." : "Kept in this browser until you start afresh.");
   }
 
   async #start(steal) {
@@ -53,7 +59,7 @@ export class Session {
       if (error.code === "session-elsewhere") this.#offerToSteal(error);
       else if (error.code !== "session-unavailable") this.tell(error);
     }
-    this.#showNote();
+    this.showState();
   }
 
   async #show(last) {
@@ -80,10 +86,6 @@ export class Session {
     this.#labelling.restore();
     hideAlert();
     announce("Everything was removed from this browser.");
-  }
-
-  #showNote() {
-    setText("session-note", this.#keeper.isOn ? "Kept in this browser until you start afresh." : "Not kept in this browser.");
   }
 }
 

@@ -1,8 +1,8 @@
 """Measures a large session: `python -m tests.browser.measure_session PHOTO [PICTURES] [OBJECTS]`.
 
 The session has 500 pictures of that photo and 2,000 objects, unless other numbers are given. Their masks are real ones
-of the photo. The page opens it, goes through sixty pictures, and then the memory of the tab and the lag of the preview are
-measured, beside the same for one picture without objects. Nothing else should run on the machine.
+of the photo. The page opens it and goes through sixty pictures. Then the memory of the tab and the lag of the preview
+are measured, beside the same for one picture without objects. Nothing else should run on the machine.
 
 The memory is that of the tab's process: its private memory as the kernel counts it (anonymous pages, in memory or
 swapped out), which is what the browser's own task manager shows, and the heap of the page's scripts.

@@ -264,8 +264,7 @@ class Page:
 
     def wait_until_kept(self) -> None:
         """Wait until the browser has stored everything that was done."""
-        script = "const event = new Event('beforeunload', {cancelable: true}); window.dispatchEvent(event);"
-        self.wait_until(lambda: not self.script(script + "return event.defaultPrevented"))
+        self.wait_until(lambda: self._find("session-note").get_attribute("data-state") == "kept")
 
     def thumbnails(self) -> list[WebElement]:
         return self._driver.find_elements(By.CSS_SELECTOR, ".frame-open")

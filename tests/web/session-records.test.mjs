@@ -61,7 +61,7 @@ test("a damaged record costs only itself", () => {
 
 test("a file that the browser did not keep is asked for", async () => {
   const source = fromSession(pictureRecord(entryWith(START)), async () => null);
-  await assert.rejects(source.open(), { code: "file-missing", detail: "a.jpg" });
+  await assert.rejects(source.open(), { code: "file-missing", detail: "it is called a.jpg" });
   assert.equal(source.isMissing, true);
   assert.ok(isSame(source, fromFile(FILE, "trip")));
   assert.ok(isSame(source, fromFile(FILE)));
