@@ -23,6 +23,8 @@ export class SessionKeeper {
   /** What was last handed to the writer, by entry. */
   #noted = new WeakMap();
   #session = "";
+  /** The id of the picture that was shown last. */
+  #position = null;
 
   /**
    * @param {import("./gallery.js").Gallery} gallery
@@ -72,7 +74,10 @@ export class SessionKeeper {
     if (!this.#writer) return;
     const { entries, current } = this.#gallery;
     for (const entry of entries) this.#lookAt(entry);
-    const record = sessionRecord({ classes: this.#classes.list, current: this.#classes.current, picture: current?.id ?? null });
+    // While the pictures of the last visit are opened, none is shown yet.
+    this.#position = current?.id ?? this.#position;
+    const { list, current: label } = this.#classes;
+    const record = sessionRecord({ classes: list, current: label, picture: this.#position });
     const text = JSON.stringify(record);
     if (text === this.#session) return;
     this.#session = text;
@@ -95,10 +100,12 @@ export class SessionKeeper {
   clear() {
     this.#isFull = false;
     this.#session = "";
+    this.#position = null;
     this.#writer?.clear();
   }
 
   #restore({ session, pictures, work }) {
+    this.#position = session?.picture ?? null;
     for (const record of pictures) {
       const fields = restored(record, work.get(record?.id));
       if (!fields) continue;
