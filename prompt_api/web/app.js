@@ -4,7 +4,7 @@ import { Annotator } from "./annotator.js";
 import { ClassBook } from "./class-book.js";
 import { KEYS } from "./classes.js";
 import { Conversation } from "./conversation.js";
-import { useDialog } from "./credentials.js";
+import { changeToken, hasToken, useDialog } from "./credentials.js";
 import { listenToCursor } from "./cursor.js";
 import { service } from "./decoding.js";
 import { Desk } from "./desk.js";
@@ -21,6 +21,8 @@ import { announce, hideAlert, setText, showAlert, showProgress } from "./notices
 import { Pictures } from "./pictures.js";
 import { isBlank } from "./prompts.js";
 import { listenToSamples, loadSample } from "./samples.js";
+import { Session } from "./session.js";
+import { SessionKeeper } from "./session-keeper.js";
 import { listenToKeys } from "./shortcuts.js";
 import { Stage } from "./stage.js";
 import { listenToTheme } from "./theme.js";
@@ -57,6 +59,7 @@ const desk = new Desk(stage, gallery, {
   onOpen: (entry) => pictures.show(entry),
   onRemove: remove,
   onRender: () => labelling.show(),
+  onStrip: () => keeper.look(),
 });
 const classes = new ClassBook(gallery, () => desk.render());
 const annotator = new Annotator(gallery, desk, conversation, classes);
@@ -66,7 +69,18 @@ const menu = new ModelMenu(() => {
   hideAlert();
   pictures.encodeAll();
 });
-const pictures = new Pictures(gallery, stage, desk, { onShown, onReady, model: () => menu.chosen });
+const keeper = new SessionKeeper(gallery, classes, {
+  onTrouble: (problem) => session.tell(problem),
+  onChange: () => session.showState(),
+});
+const pictures = new Pictures(gallery, stage, desk, {
+  onShown,
+  onReady,
+  onFile: (entry, file) => keeper.keepFile(entry, file),
+  model: () => menu.chosen,
+  isReady: () => session.started,
+});
+const session = new Session({ keeper, gallery, classes, pictures, labelling, menu });
 const tool = () => document.querySelector('input[name="tool"]:checked').value;
 const hands = new Hands({ gallery, stage, desk, annotator }, tool);
 const wishes = {
@@ -116,6 +130,7 @@ async function remove(entry) {
   const { length } = entry.timeline.now.objects;
   if (!gallery.isSaved(entry) && !(await dialogs.confirmRemoval(entry.name, plural(length, "object")))) return false;
   await pictures.remove(entry);
+  keeper.remove(entry);
   return true;
 }
 
@@ -123,8 +138,8 @@ async function remove(entry) {
 async function tryOut(name) {
   try {
     const { file, point } = await loadSample(name);
-    await pictures.open([file]);
-    if (gallery.current?.file === file && isBlank(gallery.current.timeline.now.step)) annotator.addPoint(point);
+    const entry = await pictures.open([file]);
+    if (entry && entry === gallery.current && isBlank(entry.timeline.now.step)) annotator.addPoint(point);
   } catch (error) {
     showAlert(error);
   }
@@ -151,6 +166,7 @@ async function exportFile(format) {
   const file = await exportAs(format, annotated(), new Date());
   save(file);
   for (const [entry, objects] of exported) entry.savedObjects = objects;
+  keeper.look();
   announce(`Saved ${file.name}.`);
 }
 
@@ -189,6 +205,8 @@ const ACTIONS = {
   "actual-size": onPicture(() => stage.showActualSize()),
   next: onPicture(() => pictures.show(gallery.neighbour(1))),
   previous: onPicture(() => pictures.show(gallery.neighbour(-1))),
+  "next-unlabelled": onPicture(() => pictures.showUnlabelled()),
+  done: onPicture(() => pictures.toggleDone()),
   open: () => find("file").click(),
   export: openExport,
   help: dialogs.showHelp,
@@ -200,6 +218,8 @@ const BUTTONS = {
   clear: "clear",
   export: "export",
   help: "help",
+  done: "done",
+  "next-unlabelled": "next-unlabelled",
   "zoom-in": "zoom-in",
   "zoom-out": "zoom-out",
   "zoom-fit": "fit",
@@ -219,18 +239,21 @@ function listen() {
   listenToPointers(stage, wishes);
   cursor = listenToCursor(stage, wishes);
   listenToKeys(ACTIONS, dialogs.lettersWanted);
-  listenToFiles((files) => pictures.open(files));
+  listenToFiles((files) => pictures.open(files), showAlert);
   listenToSamples(tryOut);
   listenToTheme(find("theme"));
   dialogs.prepareHelp();
   dialogs.prepareExport(exportFile);
-  useDialog(dialogs.askForToken);
-  window.addEventListener("beforeunload", (event) => {
-    if (!gallery.entries.every((entry) => gallery.isSaved(entry))) event.preventDefault();
-  });
+  const showToken = () => (find("change-token").hidden = !hasToken());
+  useDialog(dialogs.askForToken, showToken);
+  showToken();
+  find("change-token").addEventListener("click", async () => (await changeToken()) && pictures.encodeRefused());
+  window.addEventListener("pagehide", () => pictures.rememberView());
+  document.addEventListener("visibilitychange", () => document.hidden && pictures.rememberView());
 }
 
 listen();
-document.documentElement.dataset.ready = "yes";
 localSwitch.show();
+await session.start();
+document.documentElement.dataset.ready = "yes";
 void menu.show();

@@ -22,8 +22,8 @@ export class Desk {
    * @param {import("./stage.js").Stage} stage
    * @param {import("./gallery.js").Gallery} gallery
    * @param {{onChoose: (index: number) => void} & import("./object-list.js").Wishes &
-   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>, onRender: () => void}} wishes
-   *   `onRender` is called after each change of state has been shown
+   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>, onRender: () => void, onStrip: () => void}} wishes
+   *   `onRender` is called after each change of state has been shown, `onStrip` after changes beside the open picture
    */
   constructor(stage, gallery, wishes) {
     this.#stage = stage;
@@ -34,7 +34,7 @@ export class Desk {
   /** Shows the room for a picture, or the welcome. The stage measures this room before it shows a picture. */
   showRoom() {
     const isOpen = this.#gallery.current !== null;
-    for (const id of ["desk", "add", "export"]) find(id).hidden = !isOpen;
+    for (const id of ["desk", "add", "add-folder", "export"]) find(id).hidden = !isOpen;
     find("welcome").hidden = isOpen;
   }
 
@@ -67,6 +67,7 @@ export class Desk {
     const { entries, current } = this.#gallery;
     showStrip(entries, current, this.#wishes);
     showProgress(current?.progress ?? null);
+    this.#wishes.onStrip();
   }
 
   /** Shows the mask under the pointer before the person asks for it. Null removes it. */
