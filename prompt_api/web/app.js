@@ -1,8 +1,10 @@
 /** Wires the page: connects what each part reports to the part that handles it. */
 
 import { Annotator } from "./annotator.js";
+import { ClassBook } from "./class-book.js";
+import { KEYS } from "./classes.js";
 import { Conversation } from "./conversation.js";
-import { useDialog } from "./credentials.js";
+import { changeToken, hasToken, useDialog } from "./credentials.js";
 import { listenToCursor } from "./cursor.js";
 import { service } from "./decoding.js";
 import { Desk } from "./desk.js";
@@ -11,17 +13,23 @@ import { exportAs, save } from "./exporting.js";
 import { listenToFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
 import { listenToPointers } from "./gestures.js";
+import { Hands } from "./hands.js";
+import { Labelling } from "./labelling.js";
 import { LocalSwitch } from "./local-switch.js";
 import { ModelMenu } from "./model-menu.js";
 import { announce, hideAlert, setText, showAlert, showProgress } from "./notices.js";
 import { Pictures } from "./pictures.js";
 import { isBlank } from "./prompts.js";
 import { listenToSamples, loadSample } from "./samples.js";
+import { Session } from "./session.js";
+import { SessionKeeper } from "./session-keeper.js";
 import { listenToKeys } from "./shortcuts.js";
 import { Stage } from "./stage.js";
 import { listenToTheme } from "./theme.js";
 
 const ZOOM_STEP = 1.4;
+/** For each tool the one that does the reverse. */
+const REVERSE = { include: "exclude", exclude: "include", box: "exclude", brush: "erase", erase: "brush" };
 
 const find = (id) => document.getElementById(id);
 
@@ -50,20 +58,39 @@ const desk = new Desk(stage, gallery, {
   onDelete: (id) => annotator.remove(id),
   onOpen: (entry) => pictures.show(entry),
   onRemove: remove,
+  onRender: () => labelling.show(),
+  onStrip: () => keeper.look(),
 });
-const annotator = new Annotator(gallery, desk, conversation);
+const classes = new ClassBook(gallery, () => desk.render());
+const annotator = new Annotator(gallery, desk, conversation, classes);
+const labelling = new Labelling(gallery, annotator, classes, stage.element);
 const menu = new ModelMenu(() => {
   conversation.forget();
   hideAlert();
   pictures.encodeAll();
 });
-const pictures = new Pictures(gallery, stage, desk, { onShown, onReady, model: () => menu.chosen });
+const keeper = new SessionKeeper(gallery, classes, {
+  onTrouble: (problem) => session.tell(problem),
+  onChange: () => session.showState(),
+});
+const pictures = new Pictures(gallery, stage, desk, {
+  onShown,
+  onReady,
+  onFile: (entry, file) => keeper.keepFile(entry, file),
+  model: () => menu.chosen,
+  isReady: () => session.started,
+});
+const session = new Session({ keeper, gallery, classes, pictures, labelling, menu });
+const tool = () => document.querySelector('input[name="tool"]:checked').value;
+const hands = new Hands({ gallery, stage, desk, annotator }, tool);
 const wishes = {
-  tool: () => document.querySelector('input[name="tool"]:checked').value,
-  onPoint: (point) => annotator.addPoint(point),
+  tool,
+  onPoint: (point) => hands.point(point),
+  onTwice: (place) => hands.twice(place),
   onBox: (box) => annotator.setBox(box),
   onBoxDraft: (box) => desk.showDraft(box),
-  onHover: (place) => annotator.hover(place),
+  onHover: (place) => hands.hover(place),
+  strokes: hands.strokes,
 };
 const localSwitch = new LocalSwitch((decoder) => {
   conversation.decoder = decoder;
@@ -74,6 +101,7 @@ let cursor;
 function onShown() {
   conversation.forget();
   cursor.reset();
+  hands.showTool();
 }
 
 /** Called when the open picture can be prompted. */
@@ -102,6 +130,7 @@ async function remove(entry) {
   const { length } = entry.timeline.now.objects;
   if (!gallery.isSaved(entry) && !(await dialogs.confirmRemoval(entry.name, plural(length, "object")))) return false;
   await pictures.remove(entry);
+  keeper.remove(entry);
   return true;
 }
 
@@ -109,15 +138,11 @@ async function remove(entry) {
 async function tryOut(name) {
   try {
     const { file, point } = await loadSample(name);
-    await pictures.open([file]);
-    if (gallery.current?.file === file && isBlank(gallery.current.timeline.now.step)) annotator.addPoint(point);
+    const entry = await pictures.open([file]);
+    if (entry && entry === gallery.current && isBlank(entry.timeline.now.step)) annotator.addPoint(point);
   } catch (error) {
     showAlert(error);
   }
-}
-
-function keep() {
-  if (gallery.current) annotator.keep(find("label").value);
 }
 
 function annotated() {
@@ -141,6 +166,7 @@ async function exportFile(format) {
   const file = await exportAs(format, annotated(), new Date());
   save(file);
   for (const [entry, objects] of exported) entry.savedObjects = objects;
+  keeper.look();
   announce(`Saved ${file.name}.`);
 }
 
@@ -150,7 +176,9 @@ function chooseTool(name) {
 }
 
 function showTool() {
-  stage.element.dataset.tool = wishes.tool();
+  stage.element.dataset.tool = tool();
+  hands.showTool();
+  desk.render();
 }
 
 /** An action that does nothing unless a picture is open. */
@@ -159,13 +187,15 @@ function onPicture(action) {
 }
 
 const ACTIONS = {
-  "choose-1": onPicture(() => annotator.choose(0)),
-  "choose-2": onPicture(() => annotator.choose(1)),
-  "choose-3": onPicture(() => annotator.choose(2)),
-  keep: onPicture(keep),
+  ...Object.fromEntries(KEYS.map((key, position) => [`digit-${key}`, onPicture(() => labelling.digit(position))])),
+  "next-mask": onPicture(() => annotator.chooseNext()),
+  keep: () => labelling.keep(),
   label: onPicture(() => find("label").select()),
   clear: onPicture(() => annotator.clear()),
-  "swap-tool": () => chooseTool(wishes.tool() === "exclude" ? "include" : "exclude"),
+  "swap-tool": () => chooseTool(REVERSE[tool()]),
+  brush: () => chooseTool("brush"),
+  erase: () => chooseTool("erase"),
+  ...hands.actions,
   "toggle-all": onPicture(() => annotator.toggleAll()),
   undo: onPicture(() => annotator.undo()),
   redo: onPicture(() => annotator.redo()),
@@ -175,6 +205,8 @@ const ACTIONS = {
   "actual-size": onPicture(() => stage.showActualSize()),
   next: onPicture(() => pictures.show(gallery.neighbour(1))),
   previous: onPicture(() => pictures.show(gallery.neighbour(-1))),
+  "next-unlabelled": onPicture(() => pictures.showUnlabelled()),
+  done: onPicture(() => pictures.toggleDone()),
   open: () => find("file").click(),
   export: openExport,
   help: dialogs.showHelp,
@@ -186,6 +218,8 @@ const BUTTONS = {
   clear: "clear",
   export: "export",
   help: "help",
+  done: "done",
+  "next-unlabelled": "next-unlabelled",
   "zoom-in": "zoom-in",
   "zoom-out": "zoom-out",
   "zoom-fit": "fit",
@@ -196,7 +230,7 @@ function listen() {
   for (const [id, action] of Object.entries(BUTTONS)) find(id).addEventListener("click", ACTIONS[action]);
   find("keep-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    keep();
+    labelling.keep();
   });
   find("alert-close").addEventListener("click", hideAlert);
   for (const input of document.querySelectorAll('input[name="tool"]')) input.addEventListener("change", showTool);
@@ -205,18 +239,21 @@ function listen() {
   listenToPointers(stage, wishes);
   cursor = listenToCursor(stage, wishes);
   listenToKeys(ACTIONS, dialogs.lettersWanted);
-  listenToFiles((files) => pictures.open(files));
+  listenToFiles((files) => pictures.open(files), showAlert);
   listenToSamples(tryOut);
   listenToTheme(find("theme"));
   dialogs.prepareHelp();
   dialogs.prepareExport(exportFile);
-  useDialog(dialogs.askForToken);
-  window.addEventListener("beforeunload", (event) => {
-    if (!gallery.entries.every((entry) => gallery.isSaved(entry))) event.preventDefault();
-  });
+  const showToken = () => (find("change-token").hidden = !hasToken());
+  useDialog(dialogs.askForToken, showToken);
+  showToken();
+  find("change-token").addEventListener("click", async () => (await changeToken()) && pictures.encodeRefused());
+  window.addEventListener("pagehide", () => pictures.rememberView());
+  document.addEventListener("visibilitychange", () => document.hidden && pictures.rememberView());
 }
 
 listen();
-document.documentElement.dataset.ready = "yes";
 localSwitch.show();
+await session.start();
+document.documentElement.dataset.ready = "yes";
 void menu.show();

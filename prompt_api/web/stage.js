@@ -14,6 +14,7 @@ export class Stage {
   #overlay;
   #marks;
   #cross;
+  #circle;
   #size = { width: 1, height: 1 };
   #frame = { left: 0, top: 0, width: 1, height: 1 };
   #view = { scale: 1, left: 0, top: 0, fitted: true };
@@ -36,6 +37,7 @@ export class Stage {
     this.#overlay = find("overlay");
     this.#marks = find("marks");
     this.#cross = find("cross");
+    this.#circle = find("brush-circle");
     this.#onView = onView;
     new ResizeObserver(() => this.#measure()).observe(this.#root);
     for (const event of ["scroll", "resize"]) window.addEventListener(event, () => this.#locate(), { passive: true });
@@ -90,6 +92,21 @@ export class Stage {
     this.#paintOverlay();
   }
 
+  /** Draws a mask that changes with each move of the pointer, at the screen's next frame. */
+  drawStroke(mask) {
+    this.#shown = { mask, look: SOLID, isMoving: true };
+    this.#overlay.dataset.state = "stroke";
+    this.#soon("overlay");
+  }
+
+  /** Shows the outline of a round brush around a place, in pixels of the picture. Null hides it. */
+  moveCircle(place, diameter = 0) {
+    this.#circle.hidden = place === null;
+    if (place === null) return;
+    this.#place(this.#circle, place.x, place.y);
+    this.#circle.style.width = `${(diameter / this.#size.width) * 100}%`;
+  }
+
   /** @param {{mask: import("./prompts.js").Mask, colour: string, strong: boolean}[]} objects the last one on top */
   drawKept(objects) {
     this.#objects = objects.map(({ mask, colour, strong }) => ({ mask, look: lookOf(colour, strong) }));
@@ -121,6 +138,11 @@ export class Stage {
     const { width, height } = this.#size;
     const within = (value, most) => Math.round(Math.min(most, Math.max(0, value)) * 10) / 10;
     return { x: within(x, width), y: within(y, height), inside: x >= 0 && y >= 0 && x <= width && y <= height };
+  }
+
+  /** Returns a place on the screen in picture pixels, exactly; it may lie outside the picture. */
+  toPlane(clientX, clientY) {
+    return viewport.toPicture(this.#view, this.#toFrame(clientX, clientY));
   }
 
   /** Zooms around a place on the screen, or around the middle. */
@@ -214,8 +236,9 @@ export class Stage {
   }
 
   #paintOverlay() {
-    // A preview follows the pointer, so speed matters more than a smooth edge.
-    const density = this.#shown?.look === FAINT ? Math.min(devicePixelRatio, this.#fineDensity) : this.#fineDensity;
+    // A preview or a stroke follows the pointer, so speed matters more than a smooth edge.
+    const isMoving = this.#shown?.look === FAINT || this.#shown?.isMoving;
+    const density = isMoving ? Math.min(devicePixelRatio, this.#fineDensity) : this.#fineDensity;
     paint(this.#overlay, this.#shown ? [this.#shown] : [], this.#window, density, this.#frame);
     this.#waiting.delete("overlay");
   }

@@ -2,8 +2,7 @@
 
 import { joined } from "./joining.js";
 import { labelsOf, maskOf } from "./objects.js";
-import { outlines, simplify } from "./outline.js";
-import { decodeRuns } from "./rle.js";
+import { allRings, polygons } from "./polygons.js";
 
 /** How far an outline may be off, in pixels. Stairs of pixels become lines, and shapes stay. */
 const TOLERANCE = 1;
@@ -27,11 +26,9 @@ export function yoloFiles(pictures) {
 }
 
 function line(object, label, { width, height }) {
-  const { rle, bbox } = maskOf(object);
-  const rings = outlines(decodeRuns(rle.counts), rle.size, bbox);
+  const rings = allRings(polygons(maskOf(object), TOLERANCE));
   if (rings.length === 0) return "";
-  const slim = joined(rings.map((ring) => simplify(ring, TOLERANCE)));
-  const shares = slim.map(([x, y]) => `${share(x, width)} ${share(y, height)}`);
+  const shares = joined(rings).map(([x, y]) => `${share(x, width)} ${share(y, height)}`);
   return `${label} ${shares.join(" ")}\n`;
 }
 
