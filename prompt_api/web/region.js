@@ -15,10 +15,10 @@ export const ENCODER_SIDE = 1024;
 const LEAST_SIDE = 16;
 
 /**
- * Sides of regions, in pixels: 256, 384, 512, 768, 1024, … Those that are 256 times a power of two, and the places where
- * regions lie, are also those of `prompt_api/service/lattice.py`, so that the page shares regions with other clients.
+ * Sides of regions, in pixels: 512, 768, 1024, 1536, … Every second one is also a side of `prompt_api/service/lattice.py`,
+ * and every second place along an axis is one there, so the page may share regions with other clients.
  */
-const SMALLEST = 256;
+const SMALLEST = 512;
 
 /** Places of the lattice for each side of a region. */
 const STEPS = 4;
@@ -95,7 +95,7 @@ function clipped(start, length, whole) {
 /** The smallest side of a region that has room for `seen` pixels wherever they lie. */
 function sideFor(seen) {
   let side = SMALLEST;
-  while (side * FILLED < seen) side = side % 3 === 0 ? (side * 4) / 3 : (side * 3) / 2;
+  while (side * FILLED < seen) side *= side % 3 === 0 ? 4 / 3 : 3 / 2;
   return side;
 }
 

@@ -37,8 +37,8 @@ test("people who look at nearly the same thing get the same region, without know
 });
 
 test("a region that was known is left when it shows too little or too coarsely", () => {
-  const first = chooseRegion(LARGE, seen(3000, 2000, 500));
-  for (const view of [seen(3500, 2000, 500), seen(3000, 2000, 1000), seen(3000, 2000, 200)]) {
+  const first = chooseRegion(LARGE, seen(3000, 2000, 700));
+  for (const view of [seen(3500, 2000, 700), seen(3000, 2000, 1400), seen(3000, 2000, 300)]) {
     const next = chooseRegion(LARGE, view, [first]);
     assert.notDeepEqual(next, first);
     assert.ok(covers(next, view, LARGE));
