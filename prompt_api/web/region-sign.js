@@ -15,6 +15,7 @@ export function signFor(step, state, { width, height }) {
   const parts = [];
   if (hasMasks) parts.push(step.region ? "Mask from a part of the picture" : "Mask from the whole picture");
   if (state === "pending") parts.push("the visible part is being encoded");
+  if (state === "finding" && hasMasks) parts.push("a finer one is on its way");
   if (state === "ready" && !(hasMasks && step.region)) parts.push("the visible part is ready");
   const text = parts.join(" · ");
   return text && text[0].toUpperCase() + text.slice(1);

@@ -1,7 +1,10 @@
-/** Has the visible part of a large picture encoded, and says which part can answer prompts. */
+/**
+ * Has a part of a large picture encoded, and says which part can answer prompts. It is the visible part; or, while the
+ * whole picture is seen, the part around the present mask.
+ */
 
 import { Problem, isTemporary } from "./problems.js";
-import { chooseRegion, holds, isSame } from "./region.js";
+import { ENCODER_SIDE, chooseRegion, holds, isSame } from "./region.js";
 
 /** Milliseconds for which the view rests before its part is asked for. */
 const REST = 400;
@@ -37,7 +40,10 @@ export class Regions {
   #rest;
   /** What is known of each image resource: {ready, losses, upload}. It goes when the picture is encoded again. */
   #images = new WeakMap();
-  /** The region for the present view: {entry, image, region, state, controller}, or null. */
+  /**
+   * The region that is wanted now: {entry, image, region, box, state, controller}, or null. `box` is that of an object; null
+   * for the visible part. `region` is null until the service has chosen it for an object.
+   */
   #wanted = null;
   #timer = null;
 
@@ -47,7 +53,10 @@ export class Regions {
     this.#rest = rest;
   }
 
-  /** "none" if the whole picture answers, "pending" until the part can answer, "ready", or "refused". */
+  /**
+   * "none" if the whole picture answers; "pending" until the visible part can answer, and then "ready"; "finding" until the
+   * part around an object can answer, and then "found"; "refused" if it cannot be had.
+   */
   get state() {
     return this.#wanted?.state ?? "none";
   }
@@ -61,13 +70,31 @@ export class Regions {
     const image = entry?.image ?? null;
     const region = image && this.#choose(entry, visible);
     const wanted = this.#wanted;
-    if (region && image === wanted?.image && isSame(region, wanted.region)) {
-      if (this.#timer !== null) this.#askLater(wanted);
-      return;
-    }
     if (!region && !wanted) return;
+    if (wanted && image === wanted.image) {
+      if (!region && wanted.box) return;
+      if (isSame(region, wanted.region)) return this.#stay(wanted);
+    }
     this.#drop();
-    if (region) this.#want(entry, region);
+    if (region) this.#want(entry, { region });
+    this.#parts.onChange();
+  }
+
+  /**
+   * Has the part around an object encoded, unless the visible part is wanted. Call this while the whole picture's mask of
+   * the object is shown.
+   * @param {Entry} entry the shown picture
+   * @param {number[]} bbox x, y, width and height of the mask
+   */
+  lookAround(entry, [x, y, width, height]) {
+    const wanted = this.#wanted;
+    const { image, size } = entry;
+    if (!image || width === 0 || (wanted && !wanted.box) || Math.max(size.width, size.height) <= ENCODER_SIDE) return;
+    if (this.#knownOf(image).losses >= MOST_LOSSES) return;
+    const box = [x, y, x + width, y + height];
+    if (wanted?.image === image && isSame(box, wanted.box)) return;
+    this.#drop();
+    this.#want(entry, { box });
     this.#parts.onChange();
   }
 
@@ -78,13 +105,22 @@ export class Regions {
   }
 
   /**
-   * The region that can answer a step now; null for the whole picture.
+   * The region that is to answer a step now; null for the whole picture.
    * @param {Entry} entry
    * @param {import("./prompts.js").Step} step
    */
   regionFor(entry, step) {
+    return this.state === "ready" ? this.finerFor(entry, step) : null;
+  }
+
+  /**
+   * The region that can answer a step now, also one around another object. This costs a second prompt, so it is for a
+   * step that the whole picture has answered.
+   */
+  finerFor(entry, step) {
     const wanted = this.#wanted;
-    if (wanted?.state !== "ready" || wanted.image !== entry.image || step.drawn) return null;
+    const isReady = wanted?.state === "ready" || wanted?.state === "found";
+    if (!isReady || wanted.image !== entry.image || step.drawn) return null;
     return holds(wanted.region, step) ? wanted.region : null;
   }
 
@@ -97,7 +133,7 @@ export class Regions {
     const wanted = this.#wanted;
     if (wanted?.image !== image || !isSame(wanted.region, region)) return;
     this.#drop();
-    this.#want(wanted.entry, region);
+    if (!wanted.box) this.#want(wanted.entry, { region });
     this.#parts.onChange();
   }
 
@@ -105,15 +141,25 @@ export class Regions {
     const known = this.#knownOf(entry.image);
     if (known.losses >= MOST_LOSSES) return null;
     const wanted = this.#wanted?.image === entry.image ? [this.#wanted.region] : [];
-    return chooseRegion(entry.size, visible, [...wanted, ...known.ready]);
+    return chooseRegion(entry.size, visible, [...wanted, ...known.ready].filter(Boolean));
   }
 
-  #want(entry, region) {
+  #want(entry, { region = null, box = null }) {
     const { image } = entry;
-    const wanted = { entry, image, region, state: "pending", controller: new AbortController() };
+    const state = box ? "finding" : "pending";
+    const wanted = { entry, image, region, box, state, controller: new AbortController() };
     this.#wanted = wanted;
     if (this.#knownOf(image).ready.some((other) => isSame(other, region))) this.#becomeReady(wanted);
     else this.#askLater(wanted);
+  }
+
+  /** Keeps what is wanted for the visible part. */
+  #stay(wanted) {
+    if (this.#timer !== null) this.#askLater(wanted);
+    if (!wanted.box) return;
+    wanted.box = null;
+    wanted.state = { finding: "pending", found: "ready" }[wanted.state] ?? wanted.state;
+    this.#parts.onChange();
   }
 
   #drop() {
@@ -133,10 +179,10 @@ export class Regions {
 
   /** Never throws. A region that cannot be had is no news: the whole picture answers. */
   async #obtain(wanted) {
-    const { image, region, controller: { signal } } = wanted;
+    const { image, controller: { signal } } = wanted;
     try {
       await this.#encoded(wanted);
-      await this.#parts.prepare(image, { region, signal });
+      await this.#parts.prepare(image, { region: wanted.region, signal });
       if (!signal.aborted) this.#becomeReady(wanted);
     } catch {
       if (signal.aborted) return;
@@ -149,20 +195,24 @@ export class Regions {
     const known = this.#knownOf(wanted.image);
     const others = known.ready.filter((other) => !isSame(other, wanted.region));
     known.ready = [wanted.region, ...others].slice(0, MOST_READY);
-    wanted.state = "ready";
+    wanted.state = wanted.box ? "found" : "ready";
     this.#parts.onChange();
     this.#parts.onReady(wanted.entry);
   }
 
-  /** Waits until the service has encoded the region. */
-  async #encoded({ entry, image, region, controller: { signal } }) {
+  /** Waits until the service has encoded the region. Fills in the region that it has chosen. */
+  async #encoded(wanted) {
+    const { entry, image, box, controller: { signal } } = wanted;
     const { api, upload } = this.#parts;
     const known = this.#knownOf(image);
     let isUploaded = false;
     for (let ask = 1; ask <= MOST_ASKS; ask++) {
       try {
         const options = { signal, wait: POLL_SECONDS, model: image.model };
-        const { status, error } = await api.encodeRegion(image.image_id, region, options);
+        const wish = wanted.region ? { regions: [wanted.region] } : { around: [box] };
+        const { region, status, error } = await api.encodeRegion(image.image_id, wish, options);
+        if (region === null) throw new Error("the whole picture suits the object better");
+        wanted.region = region;
         if (status === "ready") return;
         if (status === "failed") throw new Problem(error.code, error);
         // A service without a free thread answers at once and ignores `wait`.

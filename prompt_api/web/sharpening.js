@@ -2,7 +2,7 @@
 
 import { sentenceOf } from "./choices.js";
 import { announce } from "./notices.js";
-import { finerFields, isBlank, isByHand } from "./prompts.js";
+import { chosenMask, finerFields, isBlank, isByHand } from "./prompts.js";
 import { isCut, isFiner, isSame } from "./region.js";
 import { amend } from "./timeline.js";
 
@@ -35,11 +35,15 @@ export class Sharpening {
     const entry = this.#gallery.current;
     if (!entry?.image || this.#isDrawing()) return;
     const { step } = entry.timeline.now;
-    const region = this.#regions.regionFor(entry, step);
-    if (!region || !isOpen(entry.timeline.now) || !suits(step, region, entry.size)) return;
-    if (this.#tried.step === step.id && isSame(this.#tried.region, region)) return;
-    this.#tried = { step: step.id, region };
-    this.#conversation.submit({ entry, step, isHover: false, since: performance.now(), finer: region });
+    if (!isOpen(entry.timeline.now) || step.drawn) return;
+    const region = this.#regions.finerFor(entry, step);
+    const isTried = this.#tried.step === step.id && isSame(this.#tried.region, region);
+    if (region && !isTried && suits(step, region, entry.size)) {
+      this.#tried = { step: step.id, region };
+      this.#conversation.submit({ entry, step, isHover: false, since: performance.now(), finer: region });
+    } else if (!step.region && !isTried) {
+      this.#regions.lookAround(entry, chosenMask(step).bbox);
+    }
   }
 
   /** Call this with each answer to a prompt. @param {import("./conversation.js").Job} job */

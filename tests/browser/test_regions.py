@@ -113,6 +113,17 @@ def test_the_mask_sharpens_in_its_place_when_the_part_is_ready(page: Page, tmp_p
     assert not page.button("undo").is_enabled()
 
 
+def test_a_small_thing_gets_a_finer_mask_without_zooming(page: Page, tmp_path: Path) -> None:
+    page.open(_large(tmp_path))
+    page.hover(*IN_BLOCK)
+    page.wait_until(lambda: page.overlay_state() == "preview")
+    page.click(*IN_BLOCK)
+    page.wait_until(lambda: page.text("part") == PART)
+    assert _ends_with_the_block(_shown_mask(page), within=12)
+    wishes = [json.loads(asked["body"]) for asked in page.requests("POST", "/regions")]
+    assert [list(wish) for wish in wishes if "around" in wish] == [["around"]], "a preview has no region encoded"
+
+
 def test_a_mask_that_was_kept_stays_as_it_was_kept(page: Page, tmp_path: Path) -> None:
     _open_and_zoom(page, _large(tmp_path), hold=True)
     page.click(*IN_BLOCK)

@@ -30,12 +30,13 @@ function about(...script) {
       signal.throwIfAborted();
       log.push(`pause ${seconds}`);
     },
-    encodeRegion: async (id, region, { signal, model }) => {
-      asked.push({ id, region, model, signal });
+    encodeRegion: async (id, { regions, around }, { signal, model }) => {
+      const region = regions?.[0];
+      asked.push({ id, region, around, model, signal });
       const next = await (script.length > 1 ? script.shift() : script[0]);
       signal.throwIfAborted();
       if (next instanceof Error) throw next;
-      return next;
+      return { region, ...next };
     },
   };
   const regions = new Regions(
@@ -217,4 +218,55 @@ test("only the last few regions of a picture are remembered", async () => {
   regions.look(entry, places[0]);
   assert.equal(regions.state, "pending");
   assert.equal(new Set(asked.map(({ region }) => String(region))).size, 18);
+});
+
+const BBOX = [2900, 1900, 60, 40];
+const AROUND = [2560, 1536, 3072, 2048];
+const WHOLE_VIEW = { window: { x: 0, y: 0, ...size }, density: 0.2 };
+
+test("around an object the service chooses the region, which gives finer masks and no first ones", async () => {
+  const { regions, entry, asked, log, until } = about({ ...QUEUED, region: AROUND }, READY);
+  regions.lookAround(entry, BBOX);
+  assert.equal(regions.state, "finding");
+  regions.look(entry, WHOLE_VIEW);
+  regions.lookAround(entry, BBOX);
+  await until("found");
+  assert.deepEqual(asked.map(({ region, around }) => region ?? around), [[[2900, 1900, 2960, 1940]], AROUND]);
+  assert.deepEqual(log.slice(1), [`prepare ${AROUND}`, "ready"]);
+  assert.equal(regions.regionFor(entry, click), null);
+  assert.deepEqual(regions.finerFor(entry, click), AROUND);
+});
+
+test("an object that the whole picture shows well has no region", async () => {
+  const { regions, entry, asked, until } = about({ ...READY, region: null });
+  regions.lookAround(entry, BBOX);
+  await until("refused");
+  assert.equal(regions.finerFor(entry, click), null);
+  regions.lookAround(entry, BBOX);
+  assert.equal(asked.length, 1);
+});
+
+test("the visible part goes before an object", async () => {
+  const { regions, entry, asked, until } = about(READY);
+  regions.look(entry, HERE);
+  regions.lookAround(entry, BBOX);
+  await until("ready");
+  assert.deepEqual(asked.map(({ around }) => around), [undefined]);
+});
+
+test("who zooms in on the region of an object has it for everything there", async () => {
+  const { regions, entry, asked, until } = about({ ...READY, region: AROUND });
+  regions.lookAround(entry, BBOX);
+  await until("found");
+  regions.look(entry, { window: { x: 2600, y: 1600, width: 400, height: 300 }, density: 3 });
+  assert.equal(regions.state, "ready");
+  assert.deepEqual(regions.regionFor(entry, hoverStep(2800, 1800)), AROUND);
+  assert.equal(asked.length, 1);
+});
+
+test("a picture that the encoder sees in full has no regions", () => {
+  const { regions, entry } = about(READY);
+  entry.size = { width: 1000, height: 700 };
+  regions.lookAround(entry, [100, 100, 30, 30]);
+  assert.equal(regions.state, "none");
 });

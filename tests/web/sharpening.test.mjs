@@ -23,12 +23,12 @@ function about({ masks = coarse, region = REGION } = {}) {
   const entry = { size, image: {}, timeline: commit(START, { step: withPoint(BLANK, point) }) };
   entry.timeline = amend(entry.timeline, entry.timeline.now.step.id, { masks, chosen: 0 });
   const asked = [];
-  const state = { entry, asked, region, drawing: false, renders: 0 };
+  const state = { entry, asked, around: [], region, drawing: false, renders: 0 };
   state.sharpening = new Sharpening(
     { current: entry },
     { render: () => state.renders++ },
     { submit: (job) => asked.push(job) },
-    { regionFor: () => state.region },
+    { finerFor: () => state.region, lookAround: (_entry, bbox) => state.around.push(bbox) },
     () => state.drawing,
   );
   state.answer = (job, given = fine) => state.sharpening.receive(job, { results: [{ masks: given }] });
@@ -115,17 +115,23 @@ test("a mask is not replaced under a stroke of the brush", () => {
 });
 
 const NOTHING = {
-  "no region is ready": { region: null },
-  "the object is larger than the region": { masks: [{ ...coarse[0], bbox: [1100, 1100, 900, 300] }] },
   "the mask is drawn by hand": { masks: [{ ...coarse[0], mask_token: null }] },
   "there is no mask": { masks: null },
 };
 
 for (const [why, how] of Object.entries(NOTHING)) {
   test(`nothing is asked when ${why}`, () => {
-    const { sharpening, asked } = about(how);
+    const { sharpening, asked, around } = about(how);
     sharpening.consider();
-    assert.equal(asked.length, 0);
+    assert.deepEqual([asked, around], [[], []]);
+  });
+}
+
+for (const [why, how] of [["no region is ready", { region: null }], ["it is larger than the region", { region: [1000, 1000, 1300, 1300] }]]) {
+  test(`a region around the object is looked for when ${why}`, () => {
+    const { sharpening, asked, around } = about(how);
+    sharpening.consider();
+    assert.deepEqual([asked, around], [[], [coarse[0].bbox]]);
   });
 }
 
@@ -146,5 +152,7 @@ test("the sign says which part answered, and what is on its way", () => {
   assert.equal(signFor(part, "ready", size), "Mask from a part of the picture");
   assert.equal(signFor(BLANK, "ready", size), "The visible part is ready");
   assert.equal(signFor(BLANK, "refused", size), "");
+  assert.equal(signFor(whole, "finding", size), "Mask from the whole picture · a finer one is on its way");
+  assert.equal(signFor(BLANK, "finding", size), "");
   assert.equal(signFor(whole, "none", { width: 1000, height: 900 }), "");
 });
