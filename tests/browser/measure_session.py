@@ -10,6 +10,7 @@ swapped out), which is what the browser's own task manager shows, and the heap o
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import sys
 import tempfile
@@ -64,9 +65,20 @@ def answers_of(url: str, photo: Path) -> list[dict[str, Any]]:
 
 
 def renderer_of(driver: webdriver.Chrome) -> int:
-    """Return the process id of the tab: the renderer with the most memory."""
-    processes = driver.execute_cdp_cmd("SystemInfo.getProcessInfo", {})["processInfo"]
-    return max((process["id"] for process in processes if process["type"] == "renderer"), key=private_bytes)
+    """Return the process id of the tab: of the driver's descendants, the renderer with the most memory."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):  # a process that has ended meanwhile
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            parents[int(fields["Pid"])] = int(fields["PPid"])
+
+    def is_ours(pid: int) -> bool:
+        return pid == driver.service.process.pid or (pid in parents and is_ours(parents[pid]))
+
+    renderers = [
+        pid for pid in parents if is_ours(pid) and b"--type=renderer" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    return max(renderers, key=private_bytes)
 
 
 def private_bytes(pid: int) -> int:
