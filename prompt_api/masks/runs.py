@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contract.geometry import Size
+from shared.contract.region import Region
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,13 +43,24 @@ class ColumnRuns:
         return x, y, int(self.x[-1]) + 1 - x, int(self.bottom.max()) - y
 
 
+def placed(runs: ColumnRuns, region: Region, original: Size) -> ColumnRuns:
+    """Return the mask over the whole image that has `runs` in the region and nothing around it.
+
+    Args:
+        runs: a mask of the region's size.
+        original: (height, width) of the image.
+    """
+    return ColumnRuns(original, runs.x + region.x0, runs.top + region.y0, runs.bottom + region.y0)
+
+
 def odd_ones(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the values that occur an odd number of times in the sorted (N,) `ordered`, each once.
 
     If `ordered` holds the places where a mask changes, two changes in one place cancel.
     """
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    if starts.size == ordered.size:
+    same = ordered[1:] == ordered[:-1]
+    if not same.any():
         return ordered
+    starts = np.concatenate([[0], np.flatnonzero(~same) + 1])
     times = np.diff(starts, append=ordered.size)
-    return np.asarray(ordered[starts[times % 2 == 1]])
+    return np.asarray(ordered.take(starts[times % 2 == 1]))

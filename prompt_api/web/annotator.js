@@ -74,6 +74,14 @@ export class Annotator {
     announce("Deleted.");
   }
 
+  /**
+   * Changes the open picture's state in one step.
+   * @param {(state: import("./timeline.js").State) => object|null} changesOf returns null to change nothing
+   */
+  change(changesOf) {
+    this.#commit(changesOf);
+  }
+
   setVisible(ids, visible) {
     const hidden = new Set(this.#gallery.current.hidden);
     for (const id of ids) visible ? hidden.delete(id) : hidden.add(id);

@@ -9,10 +9,12 @@ import { listenToCursor } from "./cursor.js";
 import { service } from "./decoding.js";
 import { Desk } from "./desk.js";
 import * as dialogs from "./dialogs.js";
-import { exportAs, save } from "./exporting.js";
+import { ExportDialog } from "./export-dialog.js";
 import { listenToFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
 import { listenToPointers } from "./gestures.js";
+import { Hands } from "./hands.js";
+import { Importer } from "./importing.js";
 import { Labelling } from "./labelling.js";
 import { LocalSwitch } from "./local-switch.js";
 import { ModelMenu } from "./model-menu.js";
@@ -27,6 +29,8 @@ import { Stage } from "./stage.js";
 import { listenToTheme } from "./theme.js";
 
 const ZOOM_STEP = 1.4;
+/** For each tool the one that does the reverse. */
+const REVERSE = { include: "exclude", exclude: "include", box: "exclude", brush: "erase", erase: "brush" };
 
 const find = (id) => document.getElementById(id);
 
@@ -78,12 +82,18 @@ const pictures = new Pictures(gallery, stage, desk, {
   isReady: () => session.started,
 });
 const session = new Session({ keeper, gallery, classes, pictures, labelling, menu });
+const importer = new Importer({ gallery, pictures, classes, desk });
+const exportDialog = new ExportDialog(gallery, stage, () => keeper.look());
+const tool = () => document.querySelector('input[name="tool"]:checked').value;
+const hands = new Hands({ gallery, stage, desk, annotator }, tool);
 const wishes = {
-  tool: () => document.querySelector('input[name="tool"]:checked').value,
-  onPoint: (point) => annotator.addPoint(point),
+  tool,
+  onPoint: (point) => hands.point(point),
+  onTwice: (place) => hands.twice(place),
   onBox: (box) => annotator.setBox(box),
   onBoxDraft: (box) => desk.showDraft(box),
-  onHover: (place) => annotator.hover(place),
+  onHover: (place) => hands.hover(place),
+  strokes: hands.strokes,
 };
 const localSwitch = new LocalSwitch((decoder) => {
   conversation.decoder = decoder;
@@ -94,6 +104,7 @@ let cursor;
 function onShown() {
   conversation.forget();
   cursor.reset();
+  hands.showTool();
 }
 
 /** Called when the open picture can be prompted. */
@@ -137,29 +148,8 @@ async function tryOut(name) {
   }
 }
 
-function annotated() {
-  return gallery.entries.map(({ name, size, timeline }) => ({ name, ...size, objects: timeline.now.objects }));
-}
-
-function openExport() {
-  const list = annotated().filter(({ objects }) => objects.length > 0);
-  if (list.length === 0) return;
-  const count = list.reduce((sum, { objects }) => sum + objects.length, 0);
-  dialogs.showExport(`${plural(count, "object")} on ${plural(list.length, "picture")}.`);
-}
-
 function plural(number, word) {
   return `${number} ${word}${number === 1 ? "" : "s"}`;
-}
-
-async function exportFile(format) {
-  // Writing takes a while, and the person may change objects meanwhile.
-  const exported = gallery.entries.map((entry) => [entry, entry.timeline.now.objects]);
-  const file = await exportAs(format, annotated(), new Date());
-  save(file);
-  for (const [entry, objects] of exported) entry.savedObjects = objects;
-  keeper.look();
-  announce(`Saved ${file.name}.`);
 }
 
 function chooseTool(name) {
@@ -168,7 +158,9 @@ function chooseTool(name) {
 }
 
 function showTool() {
-  stage.element.dataset.tool = wishes.tool();
+  stage.element.dataset.tool = tool();
+  hands.showTool();
+  desk.render();
 }
 
 /** An action that does nothing unless a picture is open. */
@@ -182,7 +174,10 @@ const ACTIONS = {
   keep: () => labelling.keep(),
   label: onPicture(() => find("label").select()),
   clear: onPicture(() => annotator.clear()),
-  "swap-tool": () => chooseTool(wishes.tool() === "exclude" ? "include" : "exclude"),
+  "swap-tool": () => chooseTool(REVERSE[tool()]),
+  brush: () => chooseTool("brush"),
+  erase: () => chooseTool("erase"),
+  ...hands.actions,
   "toggle-all": onPicture(() => annotator.toggleAll()),
   undo: onPicture(() => annotator.undo()),
   redo: onPicture(() => annotator.redo()),
@@ -195,7 +190,7 @@ const ACTIONS = {
   "next-unlabelled": onPicture(() => pictures.showUnlabelled()),
   done: onPicture(() => pictures.toggleDone()),
   open: () => find("file").click(),
-  export: openExport,
+  export: () => exportDialog.open(),
   help: dialogs.showHelp,
 };
 
@@ -226,11 +221,10 @@ function listen() {
   listenToPointers(stage, wishes);
   cursor = listenToCursor(stage, wishes);
   listenToKeys(ACTIONS, dialogs.lettersWanted);
-  listenToFiles((files) => pictures.open(files), showAlert);
+  listenToFiles((files) => importer.open(files).catch(showAlert), showAlert);
   listenToSamples(tryOut);
   listenToTheme(find("theme"));
   dialogs.prepareHelp();
-  dialogs.prepareExport(exportFile);
   const showToken = () => (find("change-token").hidden = !hasToken());
   useDialog(dialogs.askForToken, showToken);
   showToken();

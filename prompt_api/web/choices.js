@@ -46,14 +46,19 @@ function choice(mask, index, window, stage, onChoose) {
   radio.addEventListener("change", () => onChoose(index));
   const canvas = Object.assign(document.createElement("canvas"), THUMBNAIL);
   stage.thumbnail(canvas, mask, window);
-  const score = Object.assign(document.createElement("span"), { textContent: `score ${mask.score.toFixed(2)}` });
+  const score = Object.assign(document.createElement("span"), { textContent: scoreOf(mask) });
   label.append(radio, canvas, score);
   label.title = describe(mask, index, stage.size);
   return label;
 }
 
 function describe(mask, index, size) {
-  return `Mask ${index + 1}, score ${mask.score.toFixed(2)}, ${shareOf(mask, size)} of the picture`;
+  return `Mask ${index + 1}, ${scoreOf(mask)}, ${shareOf(mask, size)} of the picture`;
+}
+
+/** A mask that was painted or imported has no score. */
+function scoreOf({ score }) {
+  return score === null ? "no score" : `score ${score.toFixed(2)}`;
 }
 
 /** The 4:3 part of the picture that shows all masks with some room around them. */

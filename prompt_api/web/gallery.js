@@ -2,7 +2,7 @@
 
 import { openPicture, openSharp } from "./picture.js";
 import { isSame } from "./picture-source.js";
-import { isBlank, onlyExcludes } from "./prompts.js";
+import { isBlank, isByHand, onlyExcludes } from "./prompts.js";
 import { START, amend } from "./timeline.js";
 
 /** How many bitmaps are kept, of the pictures shown last. Each takes about 10 MB. */
@@ -25,6 +25,7 @@ const MOST_BITMAPS = 3;
  * @property {number} recoveries times it was encoded again since the last answer
  * @property {import("./timeline.js").Timeline} timeline
  * @property {Set<number>} hidden ids of kept objects that are not drawn; replaced, never changed
+ * @property {number|null} selected id of the kept object that was clicked
  * @property {import("./viewport.js").View|null} view the view when the picture was last left
  * @property {boolean} done true if a person marked it as done
  * @property {{key: string, answer: object}|null} preview the last hover's request and its answer
@@ -72,6 +73,7 @@ export class Gallery {
       error: null,
       origin: "",
       recoveries: 0,
+      selected: null,
       preview: null,
       ...fields,
     };
@@ -128,7 +130,7 @@ export class Gallery {
   forgetAnswers(entry) {
     const { step } = entry.timeline.now;
     entry.image = entry.error = entry.preview = entry.progress = null;
-    if (!isBlank(step) && !onlyExcludes(step)) {
+    if (!isBlank(step) && !onlyExcludes(step) && !isByHand(step)) {
       entry.timeline = amend(entry.timeline, step.id, { masks: null, base: null, chosen: 0 });
     }
   }

@@ -14,7 +14,7 @@ const find = (id) => document.getElementById(id);
 /**
  * Makes the list show `objects`; rows that stay keep their focus.
  * @param {import("./objects.js").Kept[]} objects
- * @param {{hidden: Set<number>, editing: number|null, size: {width: number, height: number}}} state
+ * @param {{hidden: Set<number>, editing: number|null, selected: number|null, size: {width: number, height: number}}} state
  * @param {Wishes} wishes
  */
 export function showObjects(objects, state, wishes) {
@@ -33,6 +33,11 @@ export function showObjects(objects, state, wishes) {
   find("objects-empty").hidden = objects.length > 0;
   find("object-count").hidden = objects.length === 0;
   find("object-count").textContent = String(objects.length);
+}
+
+/** Marks the row of the object that is lit on the picture. Null marks none. */
+export function markLit(id) {
+  for (const row of find("objects").children) row.classList.toggle("is-lit", Number(row.dataset.id) === id);
 }
 
 function newRow(id, { onLabel, onColour, onVisible, onSelect, onDelete, onHighlight }) {
@@ -61,10 +66,11 @@ function newRow(id, { onLabel, onColour, onVisible, onSelect, onDelete, onHighli
   return row;
 }
 
-function fill(row, { id, label, colour, step }, { hidden, editing, size }) {
+function fill(row, { id, label, colour, step }, { hidden, editing, selected, size }) {
   const part = (name) => row.querySelector(name);
   const visible = !hidden.has(id);
   row.classList.toggle("is-hidden", !visible);
+  row.classList.toggle("is-selected", selected === id);
   if (editing === id) row.setAttribute("aria-current", "true");
   else row.removeAttribute("aria-current");
   row.dataset.label = label;
@@ -74,7 +80,7 @@ function fill(row, { id, label, colour, step }, { hidden, editing, size }) {
   part(".object-show").setAttribute("aria-pressed", String(visible));
   part(".object-edit").setAttribute("aria-pressed", String(editing === id));
   name(part(".swatch"), `Colour of ${label}`);
-  name(part(".object-label"), `Label of object ${label}`, false);
+  name(part(".object-label"), `Label of object ${label}${selected === id ? ", selected" : ""}`, false);
   name(part(".object-show"), `Show ${label}`);
   name(part(".object-edit"), `Change ${label}`);
   name(part(".object-delete"), `Delete ${label}`);

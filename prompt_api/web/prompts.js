@@ -4,18 +4,19 @@
  * Coordinates are pixels of the upright picture, x right, y down.
  *
  * @typedef {{x: number, y: number, label: 0|1}} Point 1 belongs to the object, 0 does not
- * @typedef {{score: number, area: number, bbox: number[], rle: {size: [number, number], counts: string},
- *   mask_token: string}} Mask as the service answers
- * @typedef {{id: number, points: Point[], box: number[]|null, base: string|null,
- *   masks: Mask[]|null, chosen: number}} Step `base` is the token of the mask this step refines
+ * @typedef {{score: number|null, area: number, bbox: number[], rle: {size: [number, number], counts: string},
+ *   mask_token: string|null}} Mask as the service answers; one that was painted or imported has no score and no token
+ * @typedef {{id: number, points: Point[], box: number[]|null, base: string|null, drawn: Mask|null,
+ *   masks: Mask[]|null, chosen: number}} Step `base` is the token of the mask this step refines; `drawn` is that mask
+ *   if it was painted or imported
  */
 
 /** @type {Step} before the first click */
-export const BLANK = Object.freeze({ id: 0, points: Object.freeze([]), box: null, base: null, masks: null, chosen: 0 });
+export const BLANK = Object.freeze({ id: 0, points: Object.freeze([]), box: null, base: null, drawn: null, masks: null, chosen: 0 });
 
-/** True if the step has no points and no box, so that there is nothing to ask. */
+/** True if the step has no points, no box and no drawn mask, so that there is nothing to ask. */
 export function isBlank(step) {
-  return step.points.length === 0 && step.box === null;
+  return step.points.length === 0 && step.box === null && !step.drawn;
 }
 
 /** The chosen mask of a step, or null before its answer. */
@@ -25,7 +26,12 @@ export function chosenMask(step) {
 
 /** True if the step says only what is not part of the object. It selects nothing, and there is nothing to ask. */
 export function onlyExcludes(step) {
-  return step.points.length > 0 && step.box === null && step.points.every(({ label }) => label === 0);
+  return step.points.length > 0 && step.box === null && !step.drawn && step.points.every(({ label }) => label === 0);
+}
+
+/** True if a person painted or imported the chosen mask. Then no model is asked for it. */
+export function isByHand(step) {
+  return chosenMask(step)?.mask_token === null;
 }
 
 /**
@@ -34,8 +40,10 @@ export function onlyExcludes(step) {
  * A step that only excludes has no masks from the start. SAM would select what the points exclude.
  */
 export function withPoint(step, point) {
-  const base = chosenMask(step)?.mask_token ?? step.base;
-  const next = { ...BLANK, points: [...step.points, point], box: step.box, base };
+  const refined = chosenMask(step);
+  const base = refined ? refined.mask_token : step.base;
+  const drawn = refined ? (isByHand(step) ? refined : null) : step.drawn;
+  const next = { ...BLANK, points: [...step.points, point], box: step.box, base, drawn };
   return onlyExcludes(next) ? { ...next, masks: [] } : next;
 }
 
@@ -63,7 +71,8 @@ export function requestFor(step) {
   }
   if (step.box) prompt.box = step.box;
   if (step.base) prompt.mask_token = step.base;
-  return { prompts: [prompt], multimask: step.base === null, format: "rle" };
+  else if (step.drawn) prompt.mask = { rle: step.drawn.rle };
+  return { prompts: [prompt], multimask: step.base === null && !step.drawn, format: "rle" };
 }
 
 /** The step of a hover at (x, y): the same as that of a click there. It never enters the timeline. */
