@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from prompt_api.masks.parts import areas_of_parts, part_of_each_run
 from prompt_api.masks.runs import ColumnRuns, odd_ones
+from shared.contract.geometry import Size
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -49,6 +50,10 @@ class Cleaning:
     @property
     def changes_nothing(self) -> bool:
         return self.fill_holes == 0 and self.remove_specks == 0 and self.keep is Keep.ALL
+
+
+AS_IT_IS = Cleaning()
+"""Cleans nothing."""
 
 
 def clean(runs: ColumnRuns, cleaning: Cleaning, clicks: NDArray[np.float64]) -> ColumnRuns:
@@ -94,8 +99,7 @@ def _without_holes(runs: ColumnRuns, most: int) -> ColumnRuns:
     places = height + 1
     changes = np.concatenate([one.x * places + y for one in (runs, filled) for y in (one.top, one.bottom)])
     changes.sort()
-    x, y = np.divmod(odd_ones(changes), places)
-    return ColumnRuns(runs.size, x[::2], y[::2], y[1::2])
+    return _runs_between(changes, runs.size)
 
 
 def _background(runs: ColumnRuns) -> ColumnRuns:
@@ -107,8 +111,16 @@ def _background(runs: ColumnRuns) -> ColumnRuns:
         [columns * places, columns * places + height, runs.x * places + runs.top, runs.x * places + runs.bottom]
     )
     changes.sort()
-    x, y = np.divmod(odd_ones(changes), places)
-    return ColumnRuns(runs.size, x[::2], y[::2], y[1::2])
+    return _runs_between(changes, runs.size)
+
+
+def _runs_between(changes: Ints, size: Size) -> ColumnRuns:
+    """Return the runs between sorted places x * (height + 1) + y where a mask changes."""
+    places = size[0] + 1
+    changed = odd_ones(changes)
+    x = changed // places
+    y = changed - x * places
+    return ColumnRuns(size, x[::2], y[::2], y[1::2])
 
 
 def _clicked_runs(runs: ColumnRuns, clicks: NDArray[np.float64]) -> Ints:

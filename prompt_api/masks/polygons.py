@@ -31,7 +31,7 @@ def encode_polygons(runs: ColumnRuns, tolerance: float = 0.0) -> list[Polygon]:
 
     Rings run along the edges between pixels, in the frame of prompts: pixel (x, y) is the square from (x, y) to
     (x + 1, y + 1), so all coordinates are whole numbers, from 0 to width or height. A ring lists only its corners,
-    never the same point twice, and begins with its topmost corner; of several, the leftmost. It is closed: the first
+    never the same point twice, and begins with its topmost edge; of several, the leftmost. It is closed: the first
     point is not repeated at the end. No ring touches or crosses itself; two rings may touch at a corner. Pixels that
     touch only at a corner are not connected, so they belong to different polygons.
 

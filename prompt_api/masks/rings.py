@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ class Rings:
     """Closed rings, one after the other. The first point of a ring is not repeated at its end.
 
     Attributes:
-        points: (N, 2) as (x, y), the corners of all rings. A ring begins with its topmost corner; of several, the
+        points: (N, 2) as (x, y), the corners of all rings. A ring begins with its topmost edge; of several, the
             leftmost.
         starts: (R + 1,) where each ring begins in `points`; at last, N.
         part: (R,) the number of the outer ring around the part that the ring belongs to. For an outer ring it is its
@@ -66,7 +66,7 @@ def signed_doubled_areas(rings: Rings) -> Ints:
 
 
 def rings_of(runs: ColumnRuns) -> Rings:
-    """Return the outer rings of the mask's 4-connected parts and their holes, ordered by first point, by y, then x.
+    """Return the outer rings of the mask's 4-connected parts and their holes, ordered by first edge, by y, then x.
 
     Outer rings run clockwise on the screen, holes the other way. No ring touches itself; two rings may touch at
     corners. Where a part touches itself at a corner, its ring would do so too: it is cut there into several rings. A
@@ -90,11 +90,7 @@ def rings_of(runs: ColumnRuns) -> Rings:
     ordered = np.array([edge for cycle in cycles for edge in cycle], dtype=np.int64)
     starts = np.cumsum([0, *(2 * len(cycle) for cycle in cycles)])
     points = edges.corners()[ordered].reshape(-1, 2)
-    # A hole's topmost edge runs to the left, so its leftmost corner comes second. Turn the ring by one.
-    in_ring = np.repeat(np.arange(len(cycles)), np.diff(starts))
-    is_hole = np.array(part, dtype=np.int64) != np.arange(len(cycles))
-    rings = Rings(points, starts, np.array(part, dtype=np.int64))
-    return replace(rings, points=np.where(is_hole[in_ring][:, None], points[following_point(rings)], points))
+    return Rings(points, starts, np.array(part, dtype=np.int64))
 
 
 class _Edges:

@@ -3,8 +3,8 @@
 A token names low-res logits that this service computed. Storing the logits of every answer would write 400 kB to Redis
 per prompt, for each movement of a hovering pointer. So a token carries the *recipe* instead: the prompt and the number
 of the mask. The process that receives the token takes the logits from memory, or decodes the recipe again and gets the
-same logits, except for rounding. Only if the recipe would be large (a prompt with `mask_logits`, a long chain of
-refinements) are the logits stored in Redis under a TTL.
+same logits, except for rounding. Only if the recipe would be large (a prompt with `mask_logits` or a mask, a long
+chain of refinements) are the logits stored in Redis under a TTL.
 
 A token is bound to its image or region, model and weights, and to the namespace that it was issued to. It allows
 nothing that sending its prompt would not allow.
@@ -24,6 +24,7 @@ from typing import Any
 from prompt_api.service.prompts import ImagePrompt, as_fields, from_fields
 from shared.contract.errors import InvalidPrompt
 from shared.contract.keys import EmbeddingKey
+from shared.contract.region import Region
 
 MAX_NESTING = 4
 """Refinements that a recipe may nest. This limits how often a replica with nothing in memory decodes for one token."""
@@ -77,7 +78,12 @@ def depth_of(prompt: ImagePrompt, key: EmbeddingKey, namespace: str = "") -> int
 
 def fits_recipe(prompt: ImagePrompt, depth: int) -> bool:
     """Return True if the tokens of this prompt's masks can carry the prompt. `depth` is the prompt's own nesting."""
-    return prompt.mask_logits is None and depth < MAX_NESTING and len(prompt.points) <= MAX_RECIPE_POINTS
+    return (
+        prompt.mask_logits is None
+        and prompt.mask is None
+        and depth < MAX_NESTING
+        and len(prompt.points) <= MAX_RECIPE_POINTS
+    )
 
 
 def recipe_tokens(
@@ -120,6 +126,20 @@ def parse(token: str, key: EmbeddingKey, namespace: str = "") -> Recipe | Stored
             raise ValueError(multimask)  # noqa: TRY301 - one exception type for every malformed token
         return Recipe(_prompt(prompt, depth), multimask, _at_most(MAX_INDEX, index), depth)
     except (ValueError, TypeError, OverflowError, RecursionError):
+        raise InvalidPrompt("mask_token is not a token of this service") from None
+
+
+def region_of(token: str) -> Region | None:
+    """Return the region that `token` says it belongs to; None for the whole image. `parse` checks the rest.
+
+    Raises:
+        InvalidPrompt: the token is malformed.
+    """
+    try:
+        _, fields = unpack(token)
+        _, part, text = str(fields[0]).partition("@")
+        return Region.read(text) if part else None
+    except (ValueError, LookupError, RecursionError):
         raise InvalidPrompt("mask_token is not a token of this service") from None
 
 

@@ -10,11 +10,12 @@ import { listenToCursor } from "./cursor.js";
 import { service } from "./decoding.js";
 import { Desk } from "./desk.js";
 import * as dialogs from "./dialogs.js";
-import { exportAs, save } from "./exporting.js";
+import { ExportDialog } from "./export-dialog.js";
 import { listenToFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
 import { listenToPointers } from "./gestures.js";
 import { Hands } from "./hands.js";
+import { Importer } from "./importing.js";
 import { Labelling } from "./labelling.js";
 import { LocalSwitch } from "./local-switch.js";
 import { ModelMenu } from "./model-menu.js";
@@ -111,6 +112,8 @@ const pictures = new Pictures(gallery, stage, desk, {
   isReady: () => session.started,
 });
 const session = new Session({ keeper, gallery, classes, pictures, labelling, menu });
+const importer = new Importer({ gallery, pictures, classes, desk });
+const exportDialog = new ExportDialog(gallery, stage, () => keeper.look());
 const tool = () => document.querySelector('input[name="tool"]:checked').value;
 const hands = new Hands({ gallery, stage, desk, annotator }, tool);
 const sharpening = new Sharpening(gallery, desk, conversation, regions, () => hands.isDrawing);
@@ -184,29 +187,8 @@ async function tryOut(name) {
   }
 }
 
-function annotated() {
-  return gallery.entries.map(({ name, size, timeline }) => ({ name, ...size, objects: timeline.now.objects }));
-}
-
-function openExport() {
-  const list = annotated().filter(({ objects }) => objects.length > 0);
-  if (list.length === 0) return;
-  const count = list.reduce((sum, { objects }) => sum + objects.length, 0);
-  dialogs.showExport(`${plural(count, "object")} on ${plural(list.length, "picture")}.`);
-}
-
 function plural(number, word) {
   return `${number} ${word}${number === 1 ? "" : "s"}`;
-}
-
-async function exportFile(format) {
-  // Writing takes a while, and the person may change objects meanwhile.
-  const exported = gallery.entries.map((entry) => [entry, entry.timeline.now.objects]);
-  const file = await exportAs(format, annotated(), new Date());
-  save(file);
-  for (const [entry, objects] of exported) entry.savedObjects = objects;
-  keeper.look();
-  announce(`Saved ${file.name}.`);
 }
 
 function chooseTool(name) {
@@ -247,7 +229,7 @@ const ACTIONS = {
   "next-unlabelled": onPicture(() => pictures.showUnlabelled()),
   done: onPicture(() => pictures.toggleDone()),
   open: () => find("file").click(),
-  export: openExport,
+  export: () => exportDialog.open(),
   help: dialogs.showHelp,
 };
 
@@ -278,11 +260,10 @@ function listen() {
   listenToPointers(stage, wishes);
   cursor = listenToCursor(stage, wishes);
   listenToKeys(ACTIONS, dialogs.lettersWanted);
-  listenToFiles((files) => pictures.open(files), showAlert);
+  listenToFiles((files) => importer.open(files).catch(showAlert), showAlert);
   listenToSamples(tryOut);
   listenToTheme(find("theme"));
   dialogs.prepareHelp();
-  dialogs.prepareExport(exportFile);
   const showToken = () => (find("change-token").hidden = !hasToken());
   useDialog(dialogs.askForToken, showToken);
   showToken();

@@ -32,29 +32,6 @@ export function showHelp() {
   find("help-dialog").showModal();
 }
 
-/** @param {(format: string) => Promise<void>} onFormat */
-export function prepareExport(onFormat) {
-  const dialog = find("export-dialog");
-  closeOnBackdrop(dialog);
-  for (const button of dialog.querySelectorAll("[data-format]")) {
-    button.addEventListener("click", async () => {
-      button.disabled = true;
-      try {
-        await onFormat(button.dataset.format);
-      } finally {
-        button.disabled = false;
-        dialog.close();
-      }
-    });
-  }
-}
-
-/** @param {string} summary what the export contains */
-export function showExport(summary) {
-  find("export-summary").textContent = summary;
-  find("export-dialog").showModal();
-}
-
 /**
  * Asks before work is lost.
  * @param {string} name of the picture
@@ -130,7 +107,8 @@ export function askForToken(why) {
   });
 }
 
-function closeOnBackdrop(dialog) {
+/** Closes a dialog when a person clicks beside it. */
+export function closeOnBackdrop(dialog) {
   dialog.addEventListener("click", (event) => {
     const { left, right, top, bottom } = dialog.getBoundingClientRect();
     const outside = event.clientX < left || event.clientX > right || event.clientY < top || event.clientY > bottom;

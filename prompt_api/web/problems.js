@@ -29,6 +29,8 @@ const SENTENCES = {
   "session-unavailable": "This browser keeps nothing for this page. Export your work before you leave the page.",
   "session-newer": "A newer version of this page keeps your session. What you do in this one is not kept.",
   "session-lost": "This browser does not keep your work any more. Export it before you leave the page.",
+  "export-too-large": "That is too much for one ZIP file. Export the pictures one by one, or as COCO.",
+  "not-imported": "Not everything was imported.",
   offline: "The service cannot be reached. Check the connection, then try again.",
   unauthorized: "This service needs an access token.",
   forbidden: "You are not allowed to do that here.",
@@ -57,6 +59,7 @@ const SENTENCES = {
 
 /** Codes whose `detail` tells a person more than the sentence does: a limit, a reason. */
 const WITH_DETAIL = new Set([
+  "not-imported",
   "unreadable",
   "file-missing",
   "local-decoding",

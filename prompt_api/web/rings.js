@@ -11,8 +11,8 @@
  */
 
 /**
- * The outer rings of the mask's 4-connected parts and their holes, ordered by first point, by y, then x. A ring begins
- * with its topmost corner; of several, the leftmost. It gives the same rings as the API.
+ * The outer rings of the mask's 4-connected parts and their holes, ordered by first edge, by y, then x. A ring begins
+ * with its topmost edge; of several, the leftmost. It gives the same rings as the API.
  *
  * No ring touches itself. Two rings may touch at corners. Where a part touches itself at a corner, its ring would do so
  * too: it is cut there into several rings.
@@ -38,15 +38,12 @@ export function ringsOf(runs) {
     // run. That top lies on a ring that starts higher, whose part is already known.
     rings.part[number] = isOuter ? number : rings.part[owner[edges.topOfRunAbove[cycle[0]]]];
     const start = rings.starts[number];
-    const count = 2 * cycle.length;
-    rings.starts[number + 1] = start + count;
+    rings.starts[number + 1] = start + 2 * cycle.length;
     cycle.forEach((edge, index) => {
       const ends = edges.isTop[edge] ? [edges.left[edge], edges.right[edge]] : [edges.right[edge], edges.left[edge]];
       ends.forEach((x, end) => {
-        // A hole's topmost edge runs to the left, so its leftmost corner comes second. Turn the ring by one.
-        const at = start + ((2 * index + end + (isOuter ? 0 : count - 1)) % count);
-        rings.x[at] = x;
-        rings.y[at] = edges.y[edge];
+        rings.x[start + 2 * index + end] = x;
+        rings.y[start + 2 * index + end] = edges.y[edge];
       });
     });
   });

@@ -10,6 +10,7 @@ export class Stage {
   #root;
   #picture;
   #photo;
+  #photoCanvas;
   #kept;
   #overlay;
   #marks;
@@ -32,7 +33,8 @@ export class Stage {
     const find = (id) => document.getElementById(id);
     this.#root = find("stage");
     this.#picture = find("picture");
-    this.#photo = new Photo(find("photo"), () => this.#soon("photo"));
+    this.#photoCanvas = find("photo");
+    this.#photo = new Photo(this.#photoCanvas, () => this.#soon("photo"));
     this.#kept = find("kept");
     this.#overlay = find("overlay");
     this.#marks = find("marks");
@@ -182,6 +184,28 @@ export class Stage {
     layer.height = canvas.height;
     paintMasks(layer, [{ mask, look: SOLID }], window, 2);
     context.drawImage(layer, 0, 0);
+  }
+
+  /** The part of the picture in view with its masks, as a PNG file. @returns {Promise<{name: string, blob: Blob}>} */
+  async snapshot() {
+    this.#paintWaiting();
+    const { left, top, scale } = this.#view;
+    const { width, height } = this.#frame;
+    const [x0, y0] = [Math.max(0, left), Math.max(0, top)];
+    const [x1, y1] = [Math.min(width, left + this.#size.width * scale), Math.min(height, top + this.#size.height * scale)];
+    const density = Math.max(this.#fineDensity, 1);
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [x1 - x0, y1 - y0].map((side) => Math.max(1, Math.round(side * density)));
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    const isPreview = this.#shown?.look === FAINT;
+    for (const layer of [this.#photoCanvas, this.#kept, ...(isPreview ? [] : [this.#overlay])]) {
+      const [across, down] = [layer.width / width, layer.height / height];
+      const part = [x0 * across, y0 * down, (x1 - x0) * across, (y1 - y0) * down];
+      context.drawImage(layer, ...part, 0, 0, canvas.width, canvas.height);
+    }
+    const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+    return { name: "view.png", blob };
   }
 
   get #middle() {

@@ -31,8 +31,9 @@ const write = async () => {
   const database = await new Promise((resolve) => {
     indexedDB.open("annotation-session /").onsuccess = ({target}) => resolve(target.result);
   });
+  let transaction = null;
   for (let id = 1; id <= count; id++) {
-    const transaction = database.transaction(["pictures", "work", "files"], "readwrite");
+    transaction ??= database.transaction(["pictures", "work", "files"], "readwrite");
     const file = new File([bytes], `${id}.jpg`, {type: "image/jpeg", lastModified: id});
     const {name, lastModified} = file;
     const record = {id, name, folder: "", bytes: file.size, lastModified, size, thumbnail, hash: null};
@@ -44,7 +45,9 @@ const write = async () => {
       [state(objects.slice(0, place)), state(objects.slice(0, place), object.step)]);
     const timeline = {past, now: state(objects), future: [], nextId: 2 * each + 3};
     transaction.objectStore("work").put({timeline, hidden: [], view: null, done: false, isSaved: false}, id);
+    if (id % 50 && id < count) continue;
     await new Promise((resolve) => { transaction.oncomplete = resolve; });
+    transaction = null;
   }
   database.close();
 };
