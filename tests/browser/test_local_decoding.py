@@ -111,6 +111,40 @@ def test_every_mask_is_the_services(first_page: LocalPage, images: dict[str, dic
     assert np.mean(equal) > 0.8
 
 
+@pytest.mark.parametrize(("name", "region"), [("landscape", [200, 100, 456, 356]), ("portrait", [0, 1024, 768, 1536])])
+def test_every_mask_in_a_region_is_the_services(
+    first_page: LocalPage, images: dict[str, dict[str, Any]], name: str, region: list[int]
+) -> None:
+    image = images[name]
+    x0, y0, x1, y1 = region
+    points = [[(x0 + x1) / 2, (y0 + y1) / 2], [x0 + 0.3 * (x1 - x0), y0 + 0.6 * (y1 - y0)], [x0 - 5.5, y0 + 9]]
+    with httpx.Client(base_url=first_page.url, timeout=60) as service:
+        encoding = service.post(f"/v1/images/{image['image_id']}/regions?wait=30", json={"regions": [region]})
+        assert encoding.json()["regions"][0]["status"] == "ready"
+        for point in points:
+            prompt = {"points": [point], "labels": [1]}
+            for token in (False, True):
+                answers = []
+                for ask in (
+                    lambda body: first_page.masks(image, body),
+                    lambda body: service.post(image["links"]["masks"], json=body).json(),
+                ):
+                    body: dict[str, Any] = {"prompts": [prompt], "multimask": True, "format": "rle", "region": region}
+                    answer = ask(body)
+                    if token:
+                        first = answer["results"][0]["masks"][0]["mask_token"]
+                        more = {**prompt, "points": [point, points[1]], "labels": [1, 1], "mask_token": first}
+                        answer = ask({**body, "prompts": [more], "multimask": False})
+                    assert answer["region"] == region
+                    answers.append(answer["results"][0]["masks"])
+                for ours, theirs in zip(*answers, strict=True):
+                    assert ours["rle"]["size"] == theirs["rle"]["size"] == [image["height"], image["width"]]
+                    assert ours["score"] == pytest.approx(theirs["score"], abs=1e-3)
+                    assert _iou(ours, theirs) >= 0.999
+                    left, top, width, height = ours["bbox"]
+                    assert width == 0 or (x0 <= left and left + width <= x1 and y0 <= top and top + height <= y1)
+
+
 def test_a_prompt_asks_nothing_of_the_service(first_page: LocalPage, images: dict[str, dict[str, Any]]) -> None:
     first_page.masks(images["landscape"], CLICK)
     asked, loaded = first_page.asked(), first_page.loaded()
