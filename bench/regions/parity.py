@@ -86,7 +86,7 @@ def compare(settings: Settings, sizes: Sequence[Size], *, regions: int, prompts:
 
     The service's side is the whole way without HTTP and Redis: the worker's use case cuts and encodes the region of an
     uploaded JPEG, and the API's use case answers. The other side is `SamPredictor` on the same encoder's embedding of
-    the cropped array.
+    the cropped array. The pixels that the encoder sees are compared too.
 
     Args:
         sizes: (height, width) of each photo.
@@ -108,13 +108,26 @@ def compare(settings: Settings, sizes: Sequence[Size], *, regions: int, prompts:
         for part in range(regions):
             region = _random_region(rng, size)
             key = EmbeddingKey.of(image_id, MOBILE_SAM, region)
-            encode(key)
             crop = np.ascontiguousarray(rgb[region.y0 : region.y1, region.x0 : region.x1])
-            reference.preset(encoder.encode([SAM1.frame.resize(crop)])[0][EMBEDDING], region.size)
+            reference.preset(_encoded(encode, key, SAM1.frame.resize(crop)), region.size)
             share = prompts // regions + (part < prompts % regions)
             _compare_prompts(services, reference, key, found, count=share, seed=100 * number + part)
             found.regions += 1
     return found
+
+
+def _encoded(encode: EncodeImage, key: EmbeddingKey, expected: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Store the embedding of a region, and return it: (1, 256, 64, 64).
+
+    Args:
+        expected: what the encoder must see, so that it need not encode the cropped array a second time.
+    """
+    prepared = encode.prepare(key)
+    if prepared is None or not np.array_equal(prepared.frame, expected):
+        raise ValueError("the worker brings other pixels before the encoder than SamPredictor does")
+    (tensors,) = encode.embed([prepared])
+    encode.finish(prepared, tensors)
+    return np.asarray(tensors[EMBEDDING], np.float32)
 
 
 def _compare_prompts(

@@ -85,8 +85,8 @@ def quality(pictures: Sequence[Clicked]) -> Section:
 def sharing(pictures: Sequence[Clicked]) -> Section:
     rows = [_shared(f"{picture.megapixels} MP", picture.clicks) for picture in pictures]
     note = (
-        "Things stand in groups of four of one size, 1.7 sides apart, and are clicked one after the other. A click is "
-        "fine at once if its region was encoded for an earlier thing."
+        "Things stand in groups of one size, three or two of them, 1.7 sides apart, and are clicked one after the "
+        "other. A click is fine at once if its region was encoded for an earlier thing."
     )
     return Section("b", "How often neighbours share a region", rows, note)
 

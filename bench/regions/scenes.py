@@ -24,6 +24,8 @@ SPREAD = 1.7
 APART = 600
 """Least distance of the middles of two groups, in pixels."""
 
+_CORNERS = ((-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5))
+
 _OBJECTS: dict[str, Sequence[tuple[int, int, int, int]]] = {
     "coffee": [(75, 19, 481, 368)],
     "astronaut": [(277, 343, 511, 511), (132, 347, 211, 426), (355, 0, 460, 287)],
@@ -123,26 +125,27 @@ def things(service: Asking) -> list[Thing]:
     return found
 
 
-def scene(size: Size, from_things: Sequence[Thing], groups: int, seed: int) -> Scene:
-    """Paste groups of four things of one size onto a textured ground of (height, width)."""
+def scene(size: Size, from_things: Sequence[Thing], each: int, seed: int) -> Scene:
+    """Paste a group of things of each size of `SIDES` onto a textured ground of (height, width).
+
+    Args:
+        each: things of a group, at most four. They stand in the corners of a square.
+    """
     rng = np.random.default_rng(seed)
     rgb = _ground(size)
     height, width = size
     pasted: list[Pasted] = []
     middles: list[NDArray[np.float64]] = []
-    for group in range(groups):
-        side = SIDES[group % len(SIDES)]
+    for group, side in enumerate(SIDES):
         middle = rng.uniform(0.08, 0.92, 2) * (width, height)
         while any(np.hypot(*(middle - other)) < APART for other in middles):
             middle = rng.uniform(0.08, 0.92, 2) * (width, height)
         middles.append(middle)
         large_enough = [thing for thing in from_things if max(thing.mask.shape) >= 0.75 * side]
-        for across in (-0.5, 0.5):
-            for down in (-0.5, 0.5):
-                thing = large_enough[int(rng.integers(len(large_enough)))]
-                place = middle + np.array([across, down]) * SPREAD * side + rng.uniform(-0.1, 0.1, 2) * side
-                one = _paste(rgb, thing, side, group, place, mirrored=bool(rng.random() < 0.5))
-                pasted.append(one)
+        for corner in _CORNERS[:each]:
+            thing = large_enough[int(rng.integers(len(large_enough)))]
+            place = middle + np.array(corner) * SPREAD * side + rng.uniform(-0.1, 0.1, 2) * side
+            pasted.append(_paste(rgb, thing, side, group, place, mirrored=bool(rng.random() < 0.5)))
     return Scene(rgb, pasted)
 
 

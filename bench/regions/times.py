@@ -21,13 +21,16 @@ MOST_SLOWER = 1.05
 MOST_AFTER_ENCODER = 100.0
 """Milliseconds beside the encoder that the finer answer may take."""
 
+REGIONS = 4
+"""Regions of each picture whose finer answer is timed."""
+
 _ENCODE = re.compile(r"encode (\d+)")
 
 
 def first_answers(stack: ObservedStack, service: Asking, picture: Clicked, rounds: int) -> Section:
     """Time clicks with and without `auto`, in turns. No worker runs meanwhile, so no region becomes ready."""
     points = [one.thing.point for one in picture.clicks] * rounds
-    clicks = [click((x + number % 3, y)) for number, (x, y) in enumerate(points)][: rounds * 20]
+    clicks = [click((x + number % 3, y)) for number, (x, y) in enumerate(points)]
     image_id = service.upload(picture.scene.jpeg + b"\0")  # an image of its own, of which no region was asked for
     service.ask(image_id, clicks[0])
     with _no_worker(stack):
@@ -59,7 +62,7 @@ def finer_answers(stack: ObservedStack, service: Asking, pictures: Sequence[Clic
     for picture in pictures:
         waits, encodes = [], []
         height = picture.scene.size[0]
-        for number in range(8):
+        for number in range(REGIONS):
             corner = (64 + 97 * number, height // 2 + 41 * number)
             region = [*corner, corner[0] + 512, corner[1] + 512]
             seen = len(_encode_times(stack))
