@@ -132,7 +132,8 @@ def _clicked_runs(runs: ColumnRuns, clicks: NDArray[np.float64]) -> Ints:
     above = np.searchsorted(runs.x * places + runs.top, at, side="right") - 1
     on_it = (above >= 0) & (at < (runs.x * places + runs.bottom)[above])
     if on_it.any():
-        return np.asarray(above[on_it])
+        clicked: Ints = above[on_it]
+        return clicked
     distances = reduce(np.minimum, (_squared_distances(runs, x, y) for x, y in pixels.tolist()))
     return np.array([np.argmin(distances)])
 

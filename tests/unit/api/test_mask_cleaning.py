@@ -22,7 +22,7 @@ SMALL = (slice(320, 400), slice(320, 400))
 """Its lower left half is a part."""
 HOLE = (slice(128, 144), slice(128, 160))
 LARGE_AREA, SMALL_AREA, HOLE_AREA = 192 * 192, 80 * 81 / 2, 16 * 32
-ON_LARGE = {"points": [[80.5, 80.5]], "labels": [1]}
+ON_LARGE = {"points": [[90.5, 90.5]], "labels": [1]}
 ON_SMALL = {"points": [[330, 380]], "labels": [1]}
 
 
@@ -222,3 +222,32 @@ def test_a_request_has_at_most_sixteen_masks(world: World) -> None:
 def test_cleaning_without_meaning_is_refused(world: World, image: str, more: dict[str, Any]) -> None:
     answer = ask(world, image, ON_LARGE, **more)
     assert (answer.status_code, answer.json["code"]) == (422, "invalid-prompt")
+
+
+PART = [80, 80, 300, 300]
+
+
+def in_part(world: World, image: str, *prompts: dict[str, Any], **more: Any) -> dict[str, Any]:
+    if ask(world, image, *prompts, region=PART).status_code == 409:
+        world.encode_next()
+    return first(ask(world, image, *prompts, region=PART, **more))
+
+
+def test_of_a_mask_only_its_part_in_the_region_is_the_prompt(world: World, image: str) -> None:
+    left, top, right, bottom = PART
+    inside = given()
+    inside[:top] = inside[bottom:] = False
+    inside[:, :left] = inside[:, right:] = False
+    box = {"box": [90, 80, 240, 200]}
+    found, cut = (in_part(world, image, {"mask": as_rle(mask), **box}) for mask in (given(), inside))
+    assert found["area"]
+    assert found["rle"] == cut["rle"]
+
+
+def test_the_mask_of_a_region_is_cleaned_in_its_place(world: World, image: str) -> None:
+    plain = in_part(world, image, ON_LARGE)
+    cleaned = in_part(world, image, ON_LARGE, clean={"fill_holes": 5000, "keep": "clicked"})
+    filled = coco_decoded(cleaned["rle"])
+    assert filled.sum() == cleaned["area"] > plain["area"]
+    assert filled[HOLE].all()
+    assert not filled[:80].any()
