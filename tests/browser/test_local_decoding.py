@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +19,7 @@ from deploy.local.photo import PHOTO
 from deploy.local.stack import LocalStack
 from prompt_api.models.browser_runtime import RUNTIME
 from tests.browser.local_decoder import LocalPage, Refused, encoded, wait_for_runtime
+from tests.browser.page import Page
 
 IMAGES = ("landscape", "portrait")
 ROUNDS = 2
@@ -240,3 +243,29 @@ def test_a_closed_decoder_gives_its_memory_back_and_another_takes_over(
     assert refused.value.code == "local-decoding"
     page.run("window.decoder = local.createDecoder(service);")
     assert len(page.masks(images["landscape"], CLICK)["results"]) == 1
+
+
+def test_the_page_decodes_the_visible_part_of_a_large_picture_itself(
+    driver: webdriver.Chrome, stack_url: str, tmp_path: Path
+) -> None:
+    picture = tmp_path / "large.jpg"
+    Image.fromarray(data.astronaut()).resize((2000, 2000), Image.Resampling.BICUBIC).save(picture, quality=90)
+    page = Page(driver, stack_url, patience=180)
+    page.use_screen(1280, 800)
+    page.load()
+    page.open(picture)
+    page.script("document.getElementById('local').click()")
+    page.wait_until(lambda: page.script("return document.getElementById('progress').hidden"))
+    for _ in range(2):
+        page.wheel(0.594, 0.698, -500)
+    page.wait_until(lambda: page.text("part") == "The visible part is ready")
+    page.click(0.594, 0.698)
+    page.wait_for_masks(3)
+    assert page.text("part") == "Mask from a part of the picture"
+    assert " · decoding " in page.text("latency")
+    [region] = json.loads(page.requests("POST", "/regions")[-1]["body"])["regions"]
+    fetched = page.script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert any(f"&region={','.join(map(str, region))}" in address for address in fetched)
+    assert page.requests("POST", "/masks") == []
+    page.script("localStorage.clear()")
+    assert page.console_errors() == []
