@@ -40,7 +40,7 @@ class AskedOf:
 
 
 class Choices:
-    """Remembers the last choices, of requests with one prompt of few points. Safe for threads."""
+    """Remembers the last choices, of requests with one prompt of few points and no mask. Safe for threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -51,7 +51,8 @@ class Choices:
             return self._known.get(asked)
 
     def put(self, asked: AskedOf, choice: Choice) -> None:
-        if len(asked.prompts) != 1 or len(asked.prompts[0].points) > MAX_RECIPE_POINTS:
+        first = asked.prompts[0]
+        if len(asked.prompts) != 1 or len(first.points) > MAX_RECIPE_POINTS or first.mask is not None:
             return
         with self._lock:
             self._known[asked] = choice
