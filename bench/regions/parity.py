@@ -74,8 +74,8 @@ def parity(*, quick: bool) -> Section:
         "most wrong in a mask": Quantity(found.wrong, "pixels"),
     }
     note = (
-        "Photos of 12, 24 and 50 MP, regions of random place and shape, prompts of every kind, also outside their "
-        "region; embeddings stored in float32."
+        "Photos of 12, 24 and 50 MP, regions of random place and shape, prompts of every kind; embeddings stored in "
+        "float32."
     )
     row = Row("all regions", numbers, Bound("least IoU", least=LEAST_IOU))
     return Section("e", "Masks of regions against SamPredictor on the cropped array", [row], note)
