@@ -102,7 +102,11 @@ class EncodeImage:
             _log.info("%s: the %s embedding is there already", _subject(key), key.model)
             self.events.publish(key, "ready")
             return None
-        frame, original = self._frame(key, stages)
+        try:
+            frame, original = self._frame(key, stages)
+        except MemoryError:
+            self.pictures.close()  # so that the next attempt has more
+            raise
         return Prepared(key, frame, original, stages)
 
     def embed(self, batch: Sequence[Prepared]) -> list[Tensors]:
@@ -217,9 +221,6 @@ class EncodeImage:
             rgb = decode_image(data, max_pixels=self.max_pixels)
         except RequestError as error:
             self.pictures.refuse(key.image_id, error)
-            raise
-        except MemoryError:
-            self.pictures.close()  # so that the next attempt has more
             raise
         self.pictures.keep(key.image_id, rgb, for_region=for_region)
         return rgb

@@ -200,7 +200,7 @@ def test_warm_has_the_parts_of_large_images_encoded(stack: ObservedStack, tmp_pa
     result = document(answer)
     of = {Path(file["file"]).name: file["regions"] for file in result["files"]}
     assert of["small.png"] == 0
-    assert of["large.png"] == result["regions"] > 10
+    assert of["large.png"] == result["regions"] > 3
     with SamCache(stack.url) as client:
         found = client.regions(image_id_of(large), around=[(455, 333, 495, 373)])
         assert found.regions[0].region is not None
