@@ -1,6 +1,8 @@
 /** Answers requests for masks on prepared images, as `prompt_api/service/masks.py` does in the service. */
 
+import { columnRuns } from "../column-runs.js";
 import { maskRuns } from "./boundary.js";
+import { lowResLogits } from "./given-mask.js";
 import { EMBEDDING_SHAPE } from "./sam1.js";
 import { readFloat16 } from "./npy.js";
 import { checkedPrompts } from "./prompting.js";
@@ -42,7 +44,7 @@ export class Engine {
     const results = [];
     for (const prompt of checkedPrompts(request, size)) {
       // Most masks are never refined, so their padding is decoded only when one is. The service does the same.
-      const whole = prompt.token !== null;
+      const whole = prompt.token !== null || prompt.given !== null;
       const { logits, scores } = await this.#decode(image, prompt, multimask, whole);
       const tokens = this.#refinement.issue(image, prompt, multimask, logits, whole);
       const masks = logits.map((one, index) => {
@@ -62,7 +64,12 @@ export class Engine {
 
   async #decode(image, prompt, multimask, whole) {
     const again = async (earlier, several) => (await this.#decode(image, earlier, several, true)).logits;
-    const mask = prompt.token === null ? null : await this.#refinement.resolve(prompt.token, image, again);
+    const mask = prompt.token === null ? given(prompt) : await this.#refinement.resolve(prompt.token, image, again);
     return this.#graphs.decode(this.#images.get(image), prompt, { mask, multimask, whole });
   }
+}
+
+/** The logits of the mask that a prompt brings with it, or null. */
+function given({ given: rle }) {
+  return rle && lowResLogits(columnRuns(rle));
 }
