@@ -57,12 +57,14 @@ export class Labelling {
     this.#field.value = this.#classes.current;
   }
 
-  /** Puts a class into use, and keeps the present mask under it. */
+  /** Puts a class into use. The present mask is kept under it, or without one the selected object becomes one of it. */
   use(name) {
     this.#field.value = name;
     if (this.#mask) return this.keep();
     this.#classes.use(name);
-    announce(`Class ${name}.`);
+    const selected = this.#selected;
+    if (selected && selected.label !== name) this.#annotator.relabel(selected.id, name);
+    announce(selected ? `The selected object is ${name}.` : `Class ${name}.`);
   }
 
   /** A digit stands for a class, or for a mask as long as there are no classes. */
@@ -86,6 +88,11 @@ export class Labelling {
 
   get #mask() {
     return this.#gallery.current && chosenMask(this.#gallery.current.timeline.now.step);
+  }
+
+  get #selected() {
+    const { current } = this.#gallery;
+    return current?.timeline.now.objects.find(({ id }) => id === current.selected) ?? null;
   }
 
   /** Enter in the field: keeps the mask, or without one puts the class into use. */

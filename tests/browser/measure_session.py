@@ -2,7 +2,8 @@
 
 The session has 500 pictures of that photo and 2,000 objects, unless other numbers are given. Their masks are real ones
 of the photo. The page opens it and goes through sixty pictures. Then the memory of the tab and the lag of the preview
-are measured, beside the same for one picture without objects. Nothing else should run on the machine.
+are measured, beside the same for one picture with as many objects as each of them. Nothing else should run on the
+machine.
 
 The memory is that of the tab's process: its private memory as the kernel counts it (anonymous pages, in memory or
 swapped out), which is what the browser's own task manager shows, and the heap of the page's scripts.
@@ -10,6 +11,7 @@ swapped out), which is what the browser's own task manager shows, and the heap o
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import sys
 import tempfile
@@ -64,9 +66,20 @@ def answers_of(url: str, photo: Path) -> list[dict[str, Any]]:
 
 
 def renderer_of(driver: webdriver.Chrome) -> int:
-    """Return the process id of the tab: the renderer with the most memory."""
-    processes = driver.execute_cdp_cmd("SystemInfo.getProcessInfo", {})["processInfo"]
-    return max((process["id"] for process in processes if process["type"] == "renderer"), key=private_bytes)
+    """Return the process id of the tab: of the driver's descendants, the renderer with the most memory."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):  # a process that has ended meanwhile
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            parents[int(fields["Pid"])] = int(fields["PPid"])
+
+    def is_ours(pid: int) -> bool:
+        return pid == driver.service.process.pid or (pid in parents and is_ours(parents[pid]))
+
+    renderers = [
+        pid for pid in parents if is_ours(pid) and b"--type=renderer" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    return max(renderers, key=private_bytes)
 
 
 def private_bytes(pid: int) -> int:
@@ -94,15 +107,12 @@ def main(photo: Path, pictures: int, objects: int) -> None:
         driver.set_script_timeout(600)
         try:
             page = Page(driver, stack.url, patience=120)
-            page.load()
-            page.open(photo)
-            page.wait_until_kept()
-            one = measure(driver, page, 0)
-            sys.stdout.write(f"1 picture: {one.text()}\n")
-            page.load()
-            store_session(page, pictures, photo, answers_of(stack.url, photo), each=objects // pictures)
-            many = measure(driver, page, min(WALK, pictures - 1))
-            sys.stdout.write(f"{pictures} pictures, {objects} objects: {many.text()}\n")
+            answers, each = answers_of(stack.url, photo), objects // pictures
+            for count in (1, pictures):
+                page.load()
+                store_session(page, count, photo, answers, each)
+                figures = measure(driver, page, min(WALK, count - 1))
+                sys.stdout.write(f"{count} pictures, {each} objects on each: {figures.text()}\n")
         finally:
             driver.quit()
 

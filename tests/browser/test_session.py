@@ -157,7 +157,7 @@ def test_a_file_without_room_is_asked_for_after_a_reload(page: Page, pictures: P
     assert page.text("alert-text").endswith("photo.jpg.")
     assert not page.is_shown("alert-act")
     assert page.labels() == ["block"]
-    page.click(*IN_BLOCK)  # the service still has the embedding, so prompts work
+    page.click(*IN_CORNER)  # the service still has the embedding, so prompts work
     page.wait_for_masks(3)
     page.choose_files(photo)
     page.wait_until(lambda: not page.is_shown("alert"))
@@ -240,6 +240,12 @@ def test_classes_have_keys_and_colours_and_are_renamed_and_merged_everywhere(
     page.press("1")
     assert page.labels() == ["cat"]
     assert violations(page, axe) == []
+
+    page.click(*IN_BLOCK)  # selects the kept object
+    page.press("2")
+    assert page.labels() == ["dog"]
+    page.press("Control+z")
+    assert page.labels() == ["cat"]
 
     colours = "return [...document.querySelectorAll('.object .swatch')].map((e) => e.value)"
     classes = "return [...document.querySelectorAll('.class .swatch')].map((e) => e.value)"

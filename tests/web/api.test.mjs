@@ -106,10 +106,10 @@ test("a service that needs a token gets the person's token from then on", async 
 
 test("a token that is refused is asked for again", async () => {
   const asks = [];
-  useDialog(async (isAgain) => (asks.push(isAgain), asks.length === 1 ? "wrong" : "right"));
+  useDialog(async (why) => (asks.push(why), asks.length === 1 ? "wrong" : "right"));
   answerWith(problem(401, "unauthorized"), problem(401, "unauthorized"), Response.json({}));
   await api.getImage("id");
-  assert.deepEqual(asks, [false, true]);
+  assert.deepEqual(asks, ["needed", "refused"]);
   assert.deepEqual(sent, [null, "Bearer wrong", "Bearer right"]);
 });
 
