@@ -3,6 +3,7 @@
 import { Annotator } from "./annotator.js";
 import { ClassBook } from "./class-book.js";
 import { KEYS } from "./classes.js";
+import { CleanOptions } from "./clean-options.js";
 import { Conversation } from "./conversation.js";
 import { changeToken, hasToken, useDialog } from "./credentials.js";
 import { listenToCursor } from "./cursor.js";
@@ -63,7 +64,8 @@ const desk = new Desk(stage, gallery, {
   onStrip: () => keeper.look(),
 });
 const classes = new ClassBook(gallery, () => desk.render());
-const annotator = new Annotator(gallery, desk, conversation, classes);
+const cleanOptions = new CleanOptions(() => annotator.askAgain());
+const annotator = new Annotator(gallery, desk, conversation, classes, () => cleanOptions.cleaning);
 const labelling = new Labelling(gallery, annotator, classes, stage.element);
 const menu = new ModelMenu(() => {
   conversation.forget();

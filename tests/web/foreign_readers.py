@@ -70,9 +70,12 @@ def datumaro(folder: Path, masks: list[Mask]) -> None:
         home = folder / f"{name}-dataset"
         (home / "annotations").mkdir(parents=True)
         (home / "images" / "default").mkdir(parents=True)
-        for picture in ("photo.jpg", "photo.png"):
+        content = json.loads((folder / name / "coco.json").read_text())
+        # datumaro tells pictures apart by their names without extensions.
+        content["images"][1]["file_name"] = "other.png"
+        for picture in ("photo.jpg", "other.png"):
             Image.new("RGB", masks[0].shape[::-1]).save(home / "images" / "default" / picture)
-        (home / "annotations" / "instances_default.json").write_bytes((folder / name / "coco.json").read_bytes())
+        (home / "annotations" / "instances_default.json").write_text(json.dumps(content))
         dataset = Dataset.import_from(str(home), "coco_instances")
         labels = [label.name for label in dataset.categories()[AnnotationType.label]]
         assert labels[-3:] == ["dog", "a/b: “x”", "cat"]
@@ -81,7 +84,7 @@ def datumaro(folder: Path, masks: list[Mask]) -> None:
             pixels = [np.asarray(one.image, dtype=bool) for one in found if one.type == AnnotationType.mask]
             assert all(any(np.array_equal(mask, one) for one in pixels) for mask in masks)
         else:
-            assert sum(one.type == AnnotationType.polygon for one in found) == 6  # "two parts" is two polygons
+            assert sum(one.type == AnnotationType.polygon for one in found) == 7  # two masks have two parts each
 
 
 def pycocotools(folder: Path, masks: list[Mask]) -> None:
@@ -106,7 +109,7 @@ def main(folder: Path) -> int:
     masks = [stored[name] for name in stored.files]
     for name, read in READERS.items():
         read(folder, masks)
-        print(f"{name}: read")
+        sys.stdout.write(f"{name}: read\n")
     return 0
 
 

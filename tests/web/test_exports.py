@@ -10,7 +10,6 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -23,6 +22,7 @@ from prompt_api.integrations.label_studio.brush import encode_brush
 from tests.support.masks_material import runs_of
 from tests.support.rle_pack import decode_brush
 from tests.web.export_material import HEIGHT, WIDTH, Mask, export_masks, write_exports
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
