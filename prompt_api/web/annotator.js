@@ -137,6 +137,11 @@ export class Annotator {
     }
   }
 
+  /** Asks again what a click at the pointer would give, because a finer answer can be had. */
+  hoverAgain() {
+    if (this.#hover) this.hover({ ...this.#hover, since: performance.now(), byKeyboard: false });
+  }
+
   /** Asks for the masks of the present step, if they are missing. */
   askCurrent() {
     const entry = this.#gallery.current;
@@ -164,7 +169,7 @@ export class Annotator {
       if (isCurrent) this.#showHover(entry, step, masks, since);
       return;
     }
-    entry.timeline = timeline.amend(entry.timeline, step.id, prompts.answerFields(masks));
+    entry.timeline = timeline.amend(entry.timeline, step.id, { ...prompts.answerFields(masks), region: answer.region });
     if (!isCurrent) return;
     this.#desk.render();
     if (entry.timeline.now.step.id === step.id) this.#announceStep(entry);

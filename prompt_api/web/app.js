@@ -1,6 +1,7 @@
 /** Wires the page: connects what each part reports to the part that handles it. */
 
 import { Annotator } from "./annotator.js";
+import * as api from "./api.js";
 import { ClassBook } from "./class-book.js";
 import { KEYS } from "./classes.js";
 import { CleanOptions } from "./clean-options.js";
@@ -22,12 +23,16 @@ import { ModelMenu } from "./model-menu.js";
 import { announce, hideAlert, setText, showAlert, showProgress } from "./notices.js";
 import { Pictures } from "./pictures.js";
 import { isBlank } from "./prompts.js";
+import { signFor } from "./region-sign.js";
+import { Regions } from "./regions.js";
 import { listenToSamples, loadSample } from "./samples.js";
 import { Session } from "./session.js";
 import { SessionKeeper } from "./session-keeper.js";
+import { Sharpening } from "./sharpening.js";
 import { listenToKeys } from "./shortcuts.js";
 import { Stage } from "./stage.js";
 import { listenToTheme } from "./theme.js";
+import { shownStep } from "./timeline.js";
 
 const ZOOM_STEP = 1.4;
 /** For each tool the one that does the reverse. */
@@ -36,11 +41,17 @@ const REVERSE = { include: "exclude", exclude: "include", box: "exclude", brush:
 const find = (id) => document.getElementById(id);
 
 const gallery = new Gallery();
-const stage = new Stage(document, ({ scale }) => setText("zoom-level", `${Math.round(scale * 100)} %`));
+const stage = new Stage(document, ({ scale }) => {
+  setText("zoom-level", `${Math.round(scale * 100)} %`);
+  regions.look(gallery.current, stage.visible);
+});
 const conversation = new Conversation(service, {
   onAnswer: (job, answer) => {
     desk.showTimes(answer.times, conversation.decoder !== service);
+    if (job.finer) return sharpening.receive(job, answer);
     annotator.receive(job, answer);
+    sharpening.note(job, answer);
+    sharpening.consider();
   },
   onProblem: (entry, error) => entry === gallery.current && showAlert(error, () => annotator.askCurrent()),
   onProgress: (progress) => showProgress(progress ?? gallery.current?.progress ?? null),
@@ -50,6 +61,21 @@ const conversation = new Conversation(service, {
     showAlert(error);
   },
   isCurrent: (entry) => entry === gallery.current,
+  regionFor: (entry, step) => regions.regionFor(entry, step),
+  onRegionLost: (entry, region) => regions.lost(entry, region),
+});
+const regions = new Regions({
+  api,
+  prepare: (image, options) => conversation.decoder.prepare(image, options),
+  upload: async (entry) => {
+    const { image, controller: { signal } } = entry;
+    await api.uploadImage(await entry.source.open(), { signal, model: image.model });
+  },
+  onReady: () => {
+    annotator.hoverAgain();
+    sharpening.consider();
+  },
+  onChange: showPart,
 });
 const desk = new Desk(stage, gallery, {
   onChoose: (index) => annotator.choose(index),
@@ -60,7 +86,11 @@ const desk = new Desk(stage, gallery, {
   onDelete: (id) => annotator.remove(id),
   onOpen: (entry) => pictures.show(entry),
   onRemove: remove,
-  onRender: () => labelling.show(),
+  onRender: () => {
+    labelling.show();
+    regions.look(gallery.current, stage.visible);
+    showPart();
+  },
   onStrip: () => keeper.look(),
 });
 const classes = new ClassBook(gallery, () => desk.render());
@@ -88,6 +118,7 @@ const importer = new Importer({ gallery, pictures, classes, desk });
 const exportDialog = new ExportDialog(gallery, stage, () => keeper.look());
 const tool = () => document.querySelector('input[name="tool"]:checked').value;
 const hands = new Hands({ gallery, stage, desk, annotator }, tool);
+const sharpening = new Sharpening(gallery, desk, conversation, regions, () => hands.isDrawing);
 const wishes = {
   tool,
   onPoint: (point) => hands.point(point),
@@ -99,6 +130,8 @@ const wishes = {
 };
 const localSwitch = new LocalSwitch((decoder) => {
   conversation.decoder = decoder;
+  regions.reset();
+  regions.look(gallery.current, stage.visible);
   if (gallery.current?.image) onReady(gallery.current);
 });
 let cursor;
@@ -107,6 +140,12 @@ function onShown() {
   conversation.forget();
   cursor.reset();
   hands.showTool();
+}
+
+/** Says which part of the open picture answers. */
+function showPart() {
+  const entry = gallery.current;
+  setText("part", entry?.size ? signFor(shownStep(entry.timeline), regions.state, entry.size) : "");
 }
 
 /** Called when the open picture can be prompted. */

@@ -15,13 +15,16 @@ let drawn = null;
 export function showChoices(step, busy, stage, onChoose) {
   const list = document.getElementById("choices");
   list.setAttribute("aria-busy", String(busy));
+  const isFocused = list.contains(document.activeElement);
   if (step.masks !== drawn) {
     drawn = step.masks;
     const window = step.masks ? around(step.masks, stage.size) : null;
     list.replaceChildren(...(step.masks ?? []).map((mask, index) => choice(mask, index, window, stage, onChoose)));
   }
   const radio = list.querySelectorAll("input")[step.chosen];
-  if (radio) radio.checked = true;
+  if (!radio) return;
+  radio.checked = true;
+  if (isFocused) radio.focus({ preventScroll: true });
 }
 
 /** The result of a step as a sentence for a screen reader, or null before its answer. */

@@ -28,7 +28,7 @@ const MOST_BITMAPS = 3;
  * @property {number|null} selected id of the kept object that was clicked
  * @property {import("./viewport.js").View|null} view the view when the picture was last left
  * @property {boolean} done true if a person marked it as done
- * @property {{key: string, answer: object}|null} preview the last hover's request and its answer
+ * @property {{keys: string[], answer: object}|null} preview the last hover's requests and its answer
  * @property {object[]} savedObjects the objects of the last export
  */
 

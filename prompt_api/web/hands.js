@@ -25,6 +25,11 @@ export class Hands {
     this.#picker = new Picker(gallery, desk, annotator);
   }
 
+  /** True during a stroke. */
+  get isDrawing() {
+    return this.#painter.isDrawing;
+  }
+
   /** Shows what belongs to the chosen tool. */
   showTool() {
     this.#painter.cancel();

@@ -26,6 +26,10 @@ export class Painter {
     this.#diameter = diameter;
   }
 
+  get isDrawing() {
+    return this.#stroke !== null;
+  }
+
   /**
    * Starts a stroke with a dab.
    * @param {{x: number, y: number}} place in pixels of the picture; it may lie outside

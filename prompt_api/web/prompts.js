@@ -7,12 +7,24 @@
  * @typedef {{score: number|null, area: number, bbox: number[], rle: {size: [number, number], counts: string},
  *   mask_token: string|null}} Mask as the service answers; one that was painted or imported has no score and no token
  * @typedef {{id: number, points: Point[], box: number[]|null, base: string|null, drawn: Mask|null,
- *   masks: Mask[]|null, chosen: number}} Step `base` is the token of the mask this step refines; `drawn` is that mask
- *   if it was painted or imported
+ *   region: import("./region.js").Region|null, masks: Mask[]|null, chosen: number}} Step `base` is the token of the mask
+ *   this step refines; `drawn` is that mask if it was painted or imported; `region` is the part of the picture that gave
+ *   `base`, and after the answer `masks`; null for the whole picture
  */
 
+import { holds } from "./region.js";
+
 /** @type {Step} before the first click */
-export const BLANK = Object.freeze({ id: 0, points: Object.freeze([]), box: null, base: null, drawn: null, masks: null, chosen: 0 });
+export const BLANK = Object.freeze({
+  id: 0,
+  points: Object.freeze([]),
+  box: null,
+  base: null,
+  drawn: null,
+  region: null,
+  masks: null,
+  chosen: 0,
+});
 
 /** True if the step has no points, no box and no drawn mask, so that there is nothing to ask. */
 export function isBlank(step) {
@@ -35,15 +47,19 @@ export function isByHand(step) {
 }
 
 /**
- * Adds a point. It refines the chosen mask, if there is one.
+ * Adds a point. It refines the chosen mask, if there is one. A mask of a region is not refined by a point outside: the
+ * points alone describe the object then.
  *
  * A step that only excludes has no masks from the start. SAM would select what the points exclude.
  */
 export function withPoint(step, point) {
   const refined = chosenMask(step);
-  const base = refined ? refined.mask_token : step.base;
+  const region = step.region ?? null;
+  const goesOn = region === null || holds(region, { points: [point], box: null });
+  const base = goesOn ? (refined ? refined.mask_token : step.base) : null;
   const drawn = refined ? (isByHand(step) ? refined : null) : step.drawn;
-  const next = { ...BLANK, points: [...step.points, point], box: step.box, base, drawn };
+  const points = [...step.points, point];
+  const next = { ...BLANK, points, box: step.box, base, drawn, region: base === null ? null : region };
   return onlyExcludes(next) ? { ...next, masks: [] } : next;
 }
 
@@ -54,7 +70,22 @@ export function withBox(step, box) {
 
 /** The fields that an answer adds to its step: the masks, and the index of the best score. */
 export function answerFields(masks) {
-  return { masks, chosen: masks.reduce((top, mask, index) => (mask.score > masks[top].score ? index : top), 0) };
+  return { masks, chosen: bestOf(masks) };
+}
+
+/**
+ * The fields that a finer answer changes in a step. If the person has chosen another mask than the best, the choice stays.
+ * @param {Step} step with masks
+ * @param {Mask[]} masks
+ * @param {import("./region.js").Region} region that gave them
+ */
+export function finerFields(step, masks, region) {
+  const isChoice = step.chosen !== bestOf(step.masks) && step.masks.length === masks.length;
+  return { masks, chosen: isChoice ? step.chosen : bestOf(masks), base: null, region };
+}
+
+function bestOf(masks) {
+  return masks.reduce((top, mask, index) => (mask.score > masks[top].score ? index : top), 0);
 }
 
 /**
@@ -62,8 +93,11 @@ export function answerFields(masks) {
  *
  * A first prompt is ambiguous, so it asks for SAM's three masks. A prompt that refines a mask asks for the single one,
  * as segment-anything's own examples do.
+ * @param {Step} step
+ * @param {import("./region.js").Region|null} region the part of the picture that is to answer; null for the whole
+ * @param {boolean} multimask whether to ask for three masks
  */
-export function requestFor(step) {
+export function requestFor(step, region = null, multimask = step.base === null && !step.drawn) {
   const prompt = {};
   if (step.points.length > 0) {
     prompt.points = step.points.map(({ x, y }) => [x, y]);
@@ -72,7 +106,7 @@ export function requestFor(step) {
   if (step.box) prompt.box = step.box;
   if (step.base) prompt.mask_token = step.base;
   else if (step.drawn) prompt.mask = { rle: step.drawn.rle };
-  return { prompts: [prompt], multimask: step.base === null && !step.drawn, format: "rle" };
+  return { prompts: [prompt], multimask, format: "rle", ...(region ? { region } : {}) };
 }
 
 /** The step of a hover at (x, y): the same as that of a click there. It never enters the timeline. */

@@ -58,6 +58,11 @@ export class Stage {
     return this.#view;
   }
 
+  /** What a person sees of the picture. @returns {import("./region.js").Visible} */
+  get visible() {
+    return { window: this.#window, density: this.#view.scale * devicePixelRatio };
+  }
+
   get isZoomed() {
     return viewport.isZoomed(this.#view, this.#size, this.#frame);
   }

@@ -40,7 +40,7 @@ def test_a_mask_alone_is_a_prompt() -> None:
 
 def test_tiles_are_for_things_of_some_size() -> None:
     assert parse(["warm", "."]).tiles is None
-    assert parse(["warm", ".", "--tiles"]).tiles == 400
+    assert parse(["warm", ".", "--tiles"]).tiles == 256
     assert parse(["warm", ".", "--tiles", "90"]).tiles == 90
 
 

@@ -69,6 +69,13 @@ test("every address is relative, so the page works behind a path prefix", async 
   assert.deepEqual(asked, ["v1/images/id?wait=0"]);
 });
 
+test("a region is encoded by its corners, and its state is returned", async () => {
+  const state = { region: [0, 16, 256, 272], status: "queued", queue_position: 2, error: null };
+  answerWith(new Response(JSON.stringify({ regions: [state] }), { status: 202 }));
+  assert.deepEqual(await api.encodeRegion("id", { regions: [state.region] }, { wait: 15, model: "m" }), state);
+  assert.deepEqual(asked, ["v1/images/id/regions?wait=15&model=m"]);
+});
+
 test("an image is followed by its events to the end", async () => {
   const seen = [];
   answerWith(events(...["queued", "encoding", "ready"].map((status) => ({ image_id: "id", status }))));

@@ -25,6 +25,17 @@ export function checkedPrompts({ prompts, format = "rle" }, size) {
   });
 }
 
+/**
+ * The same prompt in the frame of a part of the image.
+ * @param {import("./refinement.js").Prompt} prompt in pixels of the image
+ * @param {[number, number]} corner [x, y] of the part's first pixel in the image
+ */
+export function inPart(prompt, [x, y]) {
+  const { points, box } = prompt;
+  const moved = points.map(([across, down]) => [across - x, down - y]);
+  return { ...prompt, points: moved, box: box && [box[0] - x, box[1] - y, box[2] - x, box[3] - y] };
+}
+
 /** SAM hardly follows a mask alone, so a mask without a box gets the box around it and the positive points. */
 function withBox(prompt, [height, width]) {
   const { given, box, points, labels } = prompt;

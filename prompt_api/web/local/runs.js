@@ -30,6 +30,17 @@ export function runsBetween(changes, size) {
   return { size, x, top, bottom };
 }
 
+/**
+ * The mask over the whole image that has `runs` in a part of it, and nothing around it.
+ * @param {ColumnRuns} runs of the part's size
+ * @param {[number, number]} corner [x, y] of the part's first pixel in the image
+ * @param {[number, number]} size [height, width] of the image
+ * @returns {ColumnRuns}
+ */
+export function placed(runs, [x, y], size) {
+  return { size, x: runs.x.map((at) => at + x), top: runs.top.map((at) => at + y), bottom: runs.bottom.map((at) => at + y) };
+}
+
 /** Pixels covered. */
 export function areaOf({ top, bottom }) {
   return bottom.reduce((sum, end, k) => sum + end - top[k], 0);
