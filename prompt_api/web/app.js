@@ -4,7 +4,6 @@ import { Annotator } from "./annotator.js";
 import * as api from "./api.js";
 import { ClassBook } from "./class-book.js";
 import { KEYS } from "./classes.js";
-import { CleanOptions } from "./clean-options.js";
 import { Conversation } from "./conversation.js";
 import { changeToken, hasToken, useDialog } from "./credentials.js";
 import { listenToCursor } from "./cursor.js";
@@ -94,8 +93,7 @@ const desk = new Desk(stage, gallery, {
   onStrip: () => keeper.look(),
 });
 const classes = new ClassBook(gallery, () => desk.render());
-const cleanOptions = new CleanOptions(() => annotator.askAgain());
-const annotator = new Annotator(gallery, desk, conversation, classes, () => cleanOptions.cleaning);
+const annotator = new Annotator(gallery, desk, conversation, classes);
 const labelling = new Labelling(gallery, annotator, classes, stage.element);
 const menu = new ModelMenu(() => {
   conversation.forget();
