@@ -18,6 +18,7 @@ import { Hands } from "./hands.js";
 import { Importer } from "./importing.js";
 import { Labelling } from "./labelling.js";
 import { LocalSwitch } from "./local-switch.js";
+import { MaskCleaning } from "./mask-cleaning.js";
 import { ModelMenu } from "./model-menu.js";
 import { announce, hideAlert, setText, showAlert, showProgress } from "./notices.js";
 import { Pictures } from "./pictures.js";
@@ -39,13 +40,15 @@ const REVERSE = { include: "exclude", exclude: "include", box: "exclude", brush:
 
 const find = (id) => document.getElementById(id);
 
+const maskCleaning = new MaskCleaning();
 const gallery = new Gallery();
 const stage = new Stage(document, ({ scale }) => {
   setText("zoom-level", `${Math.round(scale * 100)} %`);
   regions.look(gallery.current, stage.visible);
 });
 const conversation = new Conversation(service, {
-  onAnswer: (job, answer) => {
+  onAnswer: (job, given) => {
+    const answer = maskCleaning.applied(given);
     desk.showTimes(answer.times, conversation.decoder !== service);
     if (job.finer) return sharpening.receive(job, answer);
     annotator.receive(job, answer);
