@@ -4,6 +4,7 @@ import { Annotator } from "./annotator.js";
 import * as api from "./api.js";
 import { ClassBook } from "./class-book.js";
 import { KEYS } from "./classes.js";
+import { CleanOptions } from "./clean-options.js";
 import { Conversation } from "./conversation.js";
 import { changeToken, hasToken, useDialog } from "./credentials.js";
 import { listenToCursor } from "./cursor.js";
@@ -93,7 +94,8 @@ const desk = new Desk(stage, gallery, {
   onStrip: () => keeper.look(),
 });
 const classes = new ClassBook(gallery, () => desk.render());
-const annotator = new Annotator(gallery, desk, conversation, classes);
+const cleanOptions = new CleanOptions(() => annotator.askAgain());
+const annotator = new Annotator(gallery, desk, conversation, classes, () => cleanOptions.cleaning);
 const labelling = new Labelling(gallery, annotator, classes, stage.element);
 const menu = new ModelMenu(() => {
   conversation.forget();
@@ -116,7 +118,10 @@ const importer = new Importer({ gallery, pictures, classes, desk });
 const exportDialog = new ExportDialog(gallery, stage, () => keeper.look());
 const tool = () => document.querySelector('input[name="tool"]:checked').value;
 const hands = new Hands({ gallery, stage, desk, annotator }, tool);
-const sharpening = new Sharpening(gallery, desk, conversation, regions, () => hands.isDrawing);
+const sharpening = new Sharpening(gallery, desk, conversation, regions, {
+  cleaned: (masks, step) => annotator.cleaned(masks, step),
+  isDrawing: () => hands.isDrawing,
+});
 const wishes = {
   tool,
   onPoint: (point) => hands.point(point),

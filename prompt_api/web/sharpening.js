@@ -11,6 +11,7 @@ export class Sharpening {
   #desk;
   #conversation;
   #regions;
+  #cleaned;
   #isDrawing;
   /** The step and the region that were asked for last. A region that did not suit a step is not asked again. */
   #tried = { step: 0, region: null };
@@ -20,13 +21,15 @@ export class Sharpening {
    * @param {import("./desk.js").Desk} desk
    * @param {import("./conversation.js").Conversation} conversation
    * @param {import("./regions.js").Regions} regions
-   * @param {() => boolean} isDrawing whether a person draws on the picture at this moment
+   * @param {{cleaned: (masks: object[], step: object) => object[], isDrawing: () => boolean}} person `cleaned`: the masks
+   *   of a step, cleaned as the person wants it; `isDrawing`: whether the person draws on the picture at this moment
    */
-  constructor(gallery, desk, conversation, regions, isDrawing) {
+  constructor(gallery, desk, conversation, regions, { cleaned, isDrawing }) {
     this.#gallery = gallery;
     this.#desk = desk;
     this.#conversation = conversation;
     this.#regions = regions;
+    this.#cleaned = cleaned;
     this.#isDrawing = isDrawing;
   }
 
@@ -37,7 +40,7 @@ export class Sharpening {
     const { step } = entry.timeline.now;
     if (!isOpen(entry.timeline.now) || step.drawn) return;
     const region = this.#regions.finerFor(entry, step);
-    const isTried = this.#tried.step === step.id && isSame(this.#tried.region, region);
+    const isTried = region !== null && this.#tried.step === step.id && isSame(this.#tried.region, region);
     if (region && !isTried && suits(step, region, entry.size)) {
       this.#tried = { step: step.id, region };
       this.#conversation.submit({ entry, step, isHover: false, since: performance.now(), finer: region });
@@ -47,8 +50,8 @@ export class Sharpening {
   }
 
   /** Call this with each answer to a prompt. @param {import("./conversation.js").Job} job */
-  note({ step }, { unfit }) {
-    if (unfit) this.#tried = { step: step.id, region: unfit };
+  note({ step, isHover }, { unfit }) {
+    if (!isHover) this.#tried = { step: step.id, region: unfit };
   }
 
   /**
@@ -60,7 +63,7 @@ export class Sharpening {
     const { now } = entry.timeline;
     if (entry !== this.#gallery.current || now.step.id !== id || now.step.masks !== masks) return;
     if (!isOpen(now) || this.#isDrawing()) return;
-    const fields = finerFields(now.step, answer.results[0].masks, finer);
+    const fields = finerFields(now.step, this.#cleaned(answer.results[0].masks, now.step), finer);
     entry.timeline = amend(entry.timeline, id, fields);
     this.#desk.render();
     announce(`Sharper. ${sentenceOf(entry.timeline.now.step, entry.size)}`);

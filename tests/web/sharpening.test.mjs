@@ -29,7 +29,7 @@ function about({ masks = coarse, region = REGION } = {}) {
     { render: () => state.renders++ },
     { submit: (job) => asked.push(job) },
     { finerFor: () => state.region, lookAround: (_entry, bbox) => state.around.push(bbox) },
-    () => state.drawing,
+    { cleaned: (list) => list.map((mask) => ({ ...mask, cleaned: true })), isDrawing: () => state.drawing },
   );
   state.answer = (job, given = fine) => state.sharpening.receive(job, { results: [{ masks: given }] });
   return state;
@@ -42,7 +42,7 @@ test("the masks of the present step are replaced in place, and the best one is c
   const { past } = entry.timeline;
   answer(asked[0]);
   const { masks, chosen, region } = entry.timeline.now.step;
-  assert.deepEqual([masks, chosen, region], [fine, 2, REGION]);
+  assert.deepEqual([masks, chosen, region], [fine.map((mask) => ({ ...mask, cleaned: true })), 2, REGION]);
   assert.equal(entry.timeline.past.length, past.length);
   assert.match(said.textContent, /^Sharper\. 3 masks\. Mask 3, score 0\.95/);
 });
@@ -59,6 +59,18 @@ test("a step is asked once for a region", () => {
   const { sharpening, asked } = about();
   for (let k = 0; k < 3; k++) sharpening.consider();
   assert.equal(asked.length, 1);
+});
+
+test("a step that was asked anew is asked again for its region", () => {
+  const { sharpening, entry, asked } = about();
+  const { step } = entry.timeline.now;
+  for (let k = 0; k < 2; k++) {
+    sharpening.note({ step, isHover: false }, { unfit: null });
+    sharpening.consider();
+    sharpening.note({ step: { ...BLANK }, isHover: true }, { unfit: null });
+    sharpening.consider();
+  }
+  assert.equal(asked.length, 2);
 });
 
 test("a region that has just been found too small is not asked", () => {

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prompt_api.masks.low_res import low_res_logits
 from prompt_api.masks.rle import encode_rle
 from prompt_api.models.interface import Prompt
 from prompt_api.models.sam1.boundary import mask_runs
@@ -89,6 +90,7 @@ def _mask(size: Size, form: dict[str, int]) -> dict[str, Any]:
         "area": runs.area,
         "bbox": list(runs.bbox),
         "counts": hashlib.sha256(counts.encode()).hexdigest(),
+        "given": _digest(low_res_logits(runs, SAM1.frame, 256, size, (0, 0))),
     }
 
 
