@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STUDIO := $(VENV)/label-studio
+READERS := $(VENV)/export-readers
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INPUTS := pyproject.toml client/pyproject.toml constraints.txt
 CHECKED := shared prompt_api encoder_worker client deploy bench tests
 
-.PHONY: help run demo test test-torch bench bench-scale chaos fuzz soak label-studio-check images-check docs lint setup
+.PHONY: help run demo test test-torch bench bench-scale chaos fuzz soak label-studio-check exports-check images-check docs lint setup
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +23,7 @@ help:
 	@echo "make fuzz   send mutated bytes to the five functions that read what clients send: TIME=60 seconds each"
 	@echo "make soak   100,000 prompts and 2,000 uploads, to see what stays in memory: half an hour on a quiet machine"
 	@echo "make label-studio-check  run a real Label Studio and its editor in Chromium: a gigabyte, ten minutes (PICTURES=folder keeps screenshots)"
+	@echo "make exports-check  read the page's exports with pycocotools, Label Studio's SDK, Ultralytics and datumaro: two gigabytes, five minutes"
 	@echo "make images-check  build both container images without an engine and send a photo through them: needs root, twenty minutes"
 	@echo "make docs   write the tables and numbers of README and docs that are made from code and records (NEWEST=1: from the newest runs)"
 	@echo "make lint   ruff, mypy, import-linter"
@@ -59,6 +61,9 @@ soak: $(VENV)/.developing
 label-studio-check: $(VENV)/.developing $(STUDIO)/.installed-with-moto
 	$(BIN)/python -m pytest tests/label_studio/end_to_end.py
 
+exports-check: $(VENV)/.developing $(READERS)/.installed
+	$(BIN)/python -m tests.web.check_exports $(READERS)/bin/python
+
 images-check: $(VENV)/.developing
 	@exec $(BIN)/python -m deploy.images.check
 
@@ -77,6 +82,15 @@ setup: $(VENV)/.developing
 $(STUDIO)/.installed-with-moto: $(VENV)/.created
 	$(PYTHON) -m venv $(STUDIO)
 	$(STUDIO)/bin/python -m pip install --quiet --disable-pip-version-check label-studio==1.23.2 'moto[server]==5.2.5'
+	@touch $@
+
+# The tools that read the page's exports want other versions of many packages, too.
+$(READERS)/.installed: $(VENV)/.created
+	$(PYTHON) -m venv $(READERS)
+	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps ultralytics==8.4.190 torchvision==0.28.0
+	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check label-studio-sdk==2.1.2 datumaro==1.13.12 \
+	    matplotlib opencv-python-headless polars psutil pycocotools requests
 	@touch $@
 
 $(VENV)/.created:

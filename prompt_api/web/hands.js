@@ -50,7 +50,8 @@ export class Hands {
   /** @param {{x: number, y: number, since: number, byKeyboard?: boolean}|null} place */
   hover(place) {
     this.#controls.moveTo(place);
-    const isTaken = isBrush(this.#tool()) || this.#picker.hover(place);
+    const paints = isBrush(this.#tool());
+    const isTaken = this.#picker.hover(paints ? null : place) || paints;
     this.#annotator.hover(isTaken ? null : place);
   }
 

@@ -141,30 +141,31 @@ class Page:
     def choose_folder(self, folder: Path) -> None:
         self._find("folder").send_keys(str(folder))
 
-    def give(self, path: Path, *, event: str) -> None:
-        """`drop` or `paste` a file on the page."""
-        data = base64.b64encode(path.read_bytes()).decode()
+    def give(self, *paths: Path, event: str) -> None:
+        """`drop` or `paste` files on the page, all at once."""
         self.script(
             """
-            const [name, data, type] = arguments;
-            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+            const [files, type] = arguments;
             const transfer = new DataTransfer();
-            transfer.items.add(new File([bytes], name));
+            for (const [name, data] of files) {
+              const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+              transfer.items.add(new File([bytes], name));
+            }
             const event = type === "paste"
               ? new ClipboardEvent("paste", {clipboardData: transfer, bubbles: true})
               : new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true});
             document.body.dispatchEvent(event);
             """,
-            path.name,
-            data,
+            [(path.name, base64.b64encode(path.read_bytes()).decode()) for path in paths],
             event,
         )
 
-    def click(self, x: float, y: float, *, right: bool = False, alt: bool = False) -> None:
+    def click(self, x: float, y: float, *, right: bool = False, alt: bool = False, shift: bool = False) -> None:
         """Click at a place of the picture, given in shares of its width and height."""
         chain = self._at(x, y)
-        if alt:
-            chain.key_down(Keys.ALT).click().key_up(Keys.ALT)
+        if alt or shift:
+            key = Keys.ALT if alt else Keys.SHIFT
+            chain.key_down(key).click().key_up(key)
         elif right:
             chain.context_click()
         else:
@@ -188,6 +189,26 @@ class Page:
         if space:
             chain.key_up(Keys.SPACE)
         chain.perform()
+
+    def stroke(self, *places: tuple[float, float], right: bool = False) -> None:
+        """Press the mouse at the first place of the picture, move it to the others in turn, and release it."""
+        frame = self.frame()
+        button = "right" if right else "left"
+        kinds = ["mousePressed", *["mouseMoved"] * (len(places) - 1), "mouseReleased"]
+        for kind, (x, y) in zip(kinds, (*places, places[-1]), strict=True):
+            place = {"x": frame["x"] + x * frame["width"], "y": frame["y"] + y * frame["height"]}
+            event = {"type": kind, "button": button, "buttons": 2 if right else 1, "clickCount": 1, **place}
+            self._driver.execute_cdp_cmd("Input.dispatchMouseEvent", event)
+
+    def stroke_by_touch(self, *places: tuple[float, float]) -> None:
+        """Draw over the picture with one finger."""
+        self._touch("touchStart", places[0])
+        for place in places[1:]:
+            self._touch("touchMove", place)
+        self._touch("touchEnd")
+
+    def double_click(self, x: float, y: float) -> None:
+        self._at(x, y).double_click().perform()
 
     def wheel(self, x: float, y: float, pixels: int) -> None:
         """Turn the wheel at a place of the picture. A negative number zooms in."""

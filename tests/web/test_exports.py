@@ -8,65 +8,27 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
 import zipfile
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from prompt_api.integrations.label_studio.brush import encode_brush
 from tests.support.masks_material import runs_of
 from tests.support.rle_pack import decode_brush
-
-HERE = Path(__file__).parent
-HEIGHT, WIDTH = 300, 400
-
-Mask = NDArray[np.bool_]
-
-
-def _masks() -> dict[str, Mask]:
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    disc = (x - 120) ** 2 + (y - 110) ** 2 < 80**2
-    hole = (x - 130) ** 2 + (y - 100) ** 2 < 30**2
-    return {
-        "ring": disc & ~hole,
-        "two parts": disc | ((x - 320) ** 2 + (y - 220) ** 2 < 50**2),
-        "to the edges": (x < 90) & (y > 200) | (x > 350),
-        "everything": np.ones((HEIGHT, WIDTH), bool),
-    }
-
-
-def _kept(mask: Mask, label: str, number: int) -> dict[str, Any]:
-    rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-    answered = {
-        "score": 0.9,
-        "area": int(mask.sum()),
-        "bbox": [int(side) for side in coco_mask.toBbox(rle)],
-        "rle": {"size": rle["size"], "counts": rle["counts"].decode()},
-    }
-    return {"id": number, "label": label, "colour": "#ff8c1a", "step": {"masks": [answered], "chosen": 0}}
+from tests.web.export_material import HEIGHT, WIDTH, Mask, export_masks, write_exports
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder per format, with the file of two pictures of the same name and one without objects."""
+    """The folder of `write_exports`."""
     folder = tmp_path_factory.mktemp("exports")
-    objects = [_kept(mask, "a/b: “x”" if index else "dog", index) for index, mask in enumerate(_masks().values())]
-    size = {"width": WIDTH, "height": HEIGHT}
-    pictures = [
-        {"name": "photo.jpg", **size, "objects": objects},
-        {"name": "empty.jpg", **size, "objects": []},
-        {"name": "photo.png", **size, "objects": [_kept(next(iter(_masks().values())), "cat", 9)]},
-    ]
-    command = ["node", str(HERE / "write_exports.mjs"), str(folder)]
-    subprocess.run(command, input=json.dumps(pictures), text=True, check=True, timeout=600)
+    write_exports(folder)
     return folder
 
 
@@ -76,7 +38,7 @@ def test_coco_loads_in_pycocotools_with_the_very_masks(exported: Path) -> None:
     assert [image["file_name"] for image in dataset.loadImgs(dataset.getImgIds())] == ["photo.jpg", "photo.png"]
     assert [category["name"] for category in dataset.loadCats(dataset.getCatIds())] == ["dog", "a/b: “x”", "cat"]
     annotations = dataset.loadAnns(dataset.getAnnIds(imgIds=[1]))
-    for annotation, mask in zip(annotations, _masks().values(), strict=True):
+    for annotation, mask in zip(annotations, export_masks().values(), strict=True):
         assert np.array_equal(dataset.annToMask(annotation).astype(bool), mask)
         assert annotation["area"] == mask.sum()
     assert len(dataset.getAnnIds(catIds=dataset.getCatIds(["cat"]))) == 1
@@ -88,7 +50,7 @@ def test_masks_are_one_bit_png_files_in_a_folder_per_picture(exported: Path) -> 
         names = archive.namelist()
         assert names[:2] == ["photo/01-dog.png", "photo/02-a_b_ “x”.png"]
         assert names[-1] == "photo-2/01-cat.png"
-        for name, mask in zip(names, _masks().values(), strict=False):
+        for name, mask in zip(names, export_masks().values(), strict=False):
             with Image.open(io.BytesIO(archive.read(name))) as image:
                 image.load()
                 assert image.mode == "1"
@@ -102,7 +64,7 @@ def test_yolo_polygons_cover_the_masks(exported: Path) -> None:
         assert '  0: "dog"\n  1: "a/b: “x”"\n' in archive.read("data.yaml").decode()
         lines = archive.read("labels/photo.txt").decode().splitlines()
     assert [line.split()[0] for line in lines] == ["0", "1", "1", "1"]
-    for line, mask in zip(lines, _masks().values(), strict=True):
+    for line, mask in zip(lines, export_masks().values(), strict=True):
         shares = np.array([float(number) for number in line.split()[1:]])
         assert shares.min() >= 0
         assert shares.max() <= 1
@@ -114,7 +76,7 @@ def test_yolo_polygons_cover_the_masks(exported: Path) -> None:
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools under numpy 2
 def test_coco_polygons_load_in_pycocotools_as_nearly_the_masks(exported: Path) -> None:
     dataset = COCO(str(exported / "coco-polygons" / "coco.json"))
-    for annotation, mask in zip(dataset.loadAnns(dataset.getAnnIds(imgIds=[1])), _masks().values(), strict=True):
+    for annotation, mask in zip(dataset.loadAnns(dataset.getAnnIds(imgIds=[1])), export_masks().values(), strict=True):
         assert isinstance(annotation["segmentation"], list)
         painted = dataset.annToMask(annotation).astype(bool)
         assert (painted & mask).sum() / (painted | mask).sum() > 0.97
@@ -132,7 +94,7 @@ def test_label_studio_tasks_hold_the_very_masks(exported: Path) -> None:
     assert labels == ["dog", "a/b: “x”", "cat"]
     assert image.get("value") == "$image"
     (prediction,) = tasks[0]["predictions"]
-    for region, mask in zip(prediction["result"], _masks().values(), strict=True):
+    for region, mask in zip(prediction["result"], export_masks().values(), strict=True):
         assert (region["type"], region["from_name"], region["to_name"]) == (
             "brushlabels",
             brush.get("name"),
@@ -146,7 +108,7 @@ def test_label_studio_tasks_hold_the_very_masks(exported: Path) -> None:
 def test_the_brush_of_label_studio_is_packed_as_the_adapter_packs_it(exported: Path) -> None:
     with zipfile.ZipFile(exported / "label-studio" / "label-studio.zip") as archive:
         tasks = json.loads(archive.read("tasks.json"))
-    for region, mask in zip(tasks[0]["predictions"][0]["result"], _masks().values(), strict=True):
+    for region, mask in zip(tasks[0]["predictions"][0]["result"], export_masks().values(), strict=True):
         assert region["value"]["rle"] == encode_brush(runs_of(mask))
 
 
@@ -158,7 +120,7 @@ def test_cvats_masks_are_the_very_masks(exported: Path) -> None:
     first, second = root.findall("image")
     assert [image.get("name") for image in (first, second)] == ["photo.jpg", "photo.png"]
     assert (first.get("width"), first.get("height")) == (str(WIDTH), str(HEIGHT))
-    for element, mask in zip(first.findall("mask"), _masks().values(), strict=True):
+    for element, mask in zip(first.findall("mask"), export_masks().values(), strict=True):
         runs = [int(run) for run in element.attrib["rle"].split(",")]
         left, top, width, height = (int(element.attrib[side]) for side in ("left", "top", "width", "height"))
         inside = np.repeat(np.arange(len(runs)) % 2, runs).astype(bool).reshape(height, width)

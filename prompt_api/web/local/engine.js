@@ -1,6 +1,8 @@
 /** Answers requests for masks on prepared images, as `prompt_api/service/masks.py` does in the service. */
 
+import { columnRuns } from "../column-runs.js";
 import { maskRuns } from "./boundary.js";
+import { lowResLogits } from "./given-mask.js";
 import { EMBEDDING_SHAPE } from "./sam1.js";
 import { readFloat16 } from "./npy.js";
 import { checkedPrompts, inPart } from "./prompting.js";
@@ -46,7 +48,7 @@ export class Engine {
     for (const checked of checkedPrompts(request, size)) {
       const prompt = inPart(checked, corner);
       // Most masks are never refined, so their padding is decoded only when one is. The service does the same.
-      const whole = prompt.token !== null;
+      const whole = prompt.token !== null || prompt.given !== null;
       const { logits, scores } = await this.#decode(image, prompt, multimask, whole);
       const tokens = this.#refinement.issue(image, prompt, multimask, logits, whole);
       const masks = logits.map((one, index) => {
@@ -66,7 +68,10 @@ export class Engine {
 
   async #decode(image, prompt, multimask, whole) {
     const again = async (earlier, several) => (await this.#decode(image, earlier, several, true)).logits;
-    const mask = prompt.token === null ? null : await this.#refinement.resolve(prompt.token, image, again);
-    return this.#graphs.decode(this.#images.get(image).prepared, prompt, { mask, multimask, whole });
+    const { prepared, corner } = this.#images.get(image);
+    const { token, given } = prompt;
+    const drawn = given && lowResLogits(columnRuns(given), prepared.size, corner);
+    const mask = token === null ? drawn : await this.#refinement.resolve(token, image, again);
+    return this.#graphs.decode(prepared, prompt, { mask, multimask, whole });
   }
 }

@@ -1,7 +1,10 @@
 /** Turns a request for masks into the decoder's inputs. Refuses an invalid prompt as the service does. */
 
+import { columnRuns } from "../column-runs.js";
 import { Problem } from "../problems.js";
 import { toResizedFrame } from "./geometry.js";
+import { boxAround } from "./given-mask.js";
+import { boxOf } from "./runs.js";
 
 const PADDING = -1;
 const CORNERS = [2, 3];
@@ -14,11 +17,11 @@ const CORNERS = [2, 3];
  */
 export function checkedPrompts({ prompts, format = "rle" }, size) {
   if (format !== "rle") throw refused("a mask that is decoded in the browser is given as rle");
-  return prompts.map(({ points, labels, box, mask_token: token, ...others }) => {
-    const prompt = { points: points ?? [], labels: labels ?? [], box: box ?? null, token: token ?? null };
+  return prompts.map(({ points, labels, box, mask_token: token, mask, ...others }) => {
+    const prompt = { points: points ?? [], labels: labels ?? [], box: box ?? null, token: token ?? null, given: mask?.rle ?? null };
     if (Object.keys(others).length > 0) throw refused(`${Object.keys(others)[0]} cannot be decoded in the browser`);
     check(prompt, size);
-    return prompt;
+    return withBox(prompt, size);
   });
 }
 
@@ -33,9 +36,27 @@ export function inPart(prompt, [x, y]) {
   return { ...prompt, points: moved, box: box && [box[0] - x, box[1] - y, box[2] - x, box[3] - y] };
 }
 
-function check({ points, labels, box, token }, [height, width]) {
+/** SAM hardly follows a mask alone, so a mask without a box gets the box around it and the positive points. */
+function withBox(prompt, [height, width]) {
+  const { given, box, points, labels } = prompt;
+  if (!given) return prompt;
+  if (given.size[0] !== height || given.size[1] !== width) {
+    throw refused(`the mask has ${given.size[1]}x${given.size[0]} pixels, the image ${width}x${height}`);
+  }
+  let runs;
+  try {
+    runs = columnRuns(given);
+  } catch (error) {
+    throw refused(error.message);
+  }
+  if (runs.x.length === 0) throw refused("the mask is empty");
+  return { ...prompt, box: box ?? boxAround(boxOf(runs), points, labels) };
+}
+
+function check({ points, labels, box, token, given }, [height, width]) {
   if (points.length !== labels.length) throw refused("labels must hold exactly one label per point");
-  if (points.length === 0 && !box && !token) throw refused("give at least one of points, box, mask_token");
+  if (token && given) throw refused("give at most one of mask_token and mask");
+  if (points.length === 0 && !box && !token && !given) throw refused("give at least one of points, box, mask_token, mask");
   if (box && !(box[0] < box[2] && box[1] < box[3])) throw refused("a box is [x0, y0, x1, y1] with x0 < x1 and y0 < y1");
   for (const [x, y] of box ? [...points, box.slice(0, 2), box.slice(2)] : points) {
     if (!(x >= -width && x <= 2 * width && y >= -height && y <= 2 * height)) {

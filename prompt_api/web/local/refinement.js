@@ -9,7 +9,8 @@ const TOKENS = 4096;
 const LOGITS = 48;
 
 /**
- * @typedef {{points: number[][], labels: number[], box: number[]|null, token: string|null}} Prompt
+ * @typedef {{points: number[][], labels: number[], box: number[]|null, token: string|null,
+ *   given: {size: [number, number], counts: string}|null}} Prompt
  * @typedef {(prompt: Prompt, multimask: boolean) => Promise<Float32Array[]>} Decode whole logits, padding included
  */
 export class Refinement {

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { arranged, visibleArea } from "../../../prompt_api/web/local/graphs.js";
 import { readFloat16 } from "../../../prompt_api/web/local/npy.js";
 import { checkedPrompts, sparseTokens } from "../../../prompt_api/web/local/prompting.js";
+import { encodeRuns } from "../../../prompt_api/web/rle.js";
 import { digest, vectors } from "./vectors.mjs";
 
 for (const { size, prompt, points, labels } of vectors.prompts) {
@@ -44,6 +45,17 @@ for (const [what, prompt] of Object.entries(REFUSED)) {
     assert.throws(() => checkedPrompts({ prompts: [prompt] }, IMAGE), { name: "Problem", code: "invalid-prompt" });
   });
 }
+
+test("a mask as a prompt gets the box around it and the positive points, unless there is a box", () => {
+  const mask = { rle: { size: [3, 4], counts: encodeRuns([4, 1, 7]) } };
+  const of = (more) => checkedPrompts({ prompts: [{ mask, ...more }] }, [3, 4])[0].box;
+  assert.deepEqual(of({}), [1, 1, 2, 2]);
+  assert.deepEqual(of({ points: [[3, 0], [0, 2]], labels: [1, 0] }), [1, 0, 3, 2]);
+  assert.deepEqual(of({ box: [0, 0, 4, 3] }), [0, 0, 4, 3]);
+  for (const rle of [{ size: [4, 3], counts: mask.rle.counts }, { size: [3, 4], counts: "<" }, { size: [3, 4], counts: "99" }]) {
+    assert.throws(() => checkedPrompts({ prompts: [{ mask: { rle } }] }, [3, 4]), { code: "invalid-prompt" });
+  }
+});
 
 test("formats other than rle are refused", () => {
   const prompts = [{ points: [[1, 1]], labels: [1] }];

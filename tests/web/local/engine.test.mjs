@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { Engine } from "../../../prompt_api/web/local/engine.js";
 import { decodeRuns } from "../../../prompt_api/web/rle.js";
 import { Refinement } from "../../../prompt_api/web/local/refinement.js";
+import { encodeRle } from "../../../prompt_api/web/local/runs.js";
 
 const PHOTO = [600, 900];
 const CLICK = { points: [[450, 300]], labels: [1] };
@@ -37,6 +38,7 @@ class PartGraphs extends FakeGraphs {
   async decode(image, prompt, options) {
     this.points = prompt.points;
     this.box = prompt.box;
+    this.mask = options.mask;
     const { logits, scores } = await super.decode(image, prompt, options);
     return { logits: logits.map((one) => one.map((_, at) => (at < 64 * 256 ? 1 : -1))), scores };
   }
@@ -116,6 +118,22 @@ test("points may lie outside a region, up to one image size outside the image", 
   await ask(-900, 1200);
   await assert.rejects(ask(-901, 0), { code: "invalid-prompt" });
 });
+
+test("of a mask that comes with a prompt, a region sees its own part", async () => {
+  const graphs = new PartGraphs();
+  const engine = new Engine(graphs);
+  await engine.prepare("a@", embedding(), PHOTO, [200, 100, 600, 500]);
+  const rle = encodeRle({ size: PHOTO, ...columns(0, 300, 0, 200) });
+  await engine.masks("a@", { prompts: [{ mask: { rle } }], multimask: false });
+  assert.deepEqual(graphs.box, [-200, -100, 100, 100]);
+  assert.deepEqual([[0, 0], [63, 63], [64, 63], [63, 64]].map(([x, y]) => Math.sign(graphs.mask[y * 256 + x])), [1, 1, -1, -1]);
+});
+
+/** The runs of a rectangle. */
+function columns(left, right, top, bottom) {
+  const x = Int32Array.from({ length: right - left }, (_, k) => left + k);
+  return { x, top: x.map(() => top), bottom: x.map(() => bottom) };
+}
 
 test("a token of the image is refused in a region of it", async () => {
   const { engine, ask } = await prepared("a");

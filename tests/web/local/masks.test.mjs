@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { maskRuns } from "../../../prompt_api/web/local/boundary.js";
+import { lowResLogits } from "../../../prompt_api/web/local/given-mask.js";
 import { areaOf, boxOf, encodeRle } from "../../../prompt_api/web/local/runs.js";
 import { decodeRuns } from "../../../prompt_api/web/rle.js";
 import { digest, hill, vectors } from "./vectors.mjs";
 
-for (const { size, hill: form, area, bbox, counts } of vectors.masks) {
+for (const { size, hill: form, area, bbox, counts, given } of vectors.masks) {
   test(`the mask of ${JSON.stringify(form)} at ${size} is the service's, bit for bit`, () => {
     const runs = maskRuns(hill(form), size);
     assert.equal(areaOf(runs), area);
@@ -14,6 +15,17 @@ for (const { size, hill: form, area, bbox, counts } of vectors.masks) {
     const rle = encodeRle(runs);
     assert.deepEqual(rle.size, size);
     assert.equal(digest(rle.counts), counts);
+  });
+
+  test(`the mask of ${JSON.stringify(form)} at ${size} as a prompt is the service's too`, () => {
+    assert.equal(digest(lowResLogits(maskRuns(hill(form), size), size, [0, 0])), given);
+  });
+}
+
+for (const { size, hill: form, region, logits } of vectors.in_region) {
+  test(`the mask of ${JSON.stringify(form)} at ${size} as a prompt in the region ${region} is the service's`, () => {
+    const [x0, y0, x1, y1] = region;
+    assert.equal(digest(lowResLogits(maskRuns(hill(form), size), [y1 - y0, x1 - x0], [x0, y0])), logits);
   });
 }
 
