@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import cast
 
@@ -18,6 +18,7 @@ from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.encoder import Encoder
 from encoder_worker.encoding.patient_store import PatientStore
+from encoder_worker.encoding.pictures import DecodedPictures
 from encoder_worker.encoding.pipeline import EncodePipeline
 from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.rq.batch_worker import BatchWorker
@@ -71,6 +72,8 @@ def serve(
     store = RedisStore(cache_client(settings.cache_url, _STORE_TIMEOUT))
     queue = request_client(settings.effective_queue_url, settings.redis_timeout)
     events = RedisEvents(queue)
+    metrics = metrics or WorkerMetrics()
+    pictures = DecodedPictures(settings.worker_picture_bytes, settings.worker_picture_ttl, metrics=metrics)
     encode = EncodeImage(
         store=PatientStore(store, _STORE_PATIENCE),
         encoder=encoder,
@@ -78,11 +81,12 @@ def serve(
         dtype=cast(StoredAs, settings.embedding_dtype),
         ttl=settings.embedding_ttl,
         max_pixels=settings.max_image_pixels,
-        metrics=metrics or WorkerMetrics(),
+        metrics=metrics,
         room=DecodeRoom(most_decoding_bytes(settings.max_image_pixels, settings.max_upload_bytes)),
+        pictures=pictures,
     )
     exit_on_signals()
-    with _worker_maker(encode, settings, tracer) as make_worker:
+    with closing(pictures), _worker_maker(encode, settings, tracer) as make_worker:
         while True:
             wait_until_up(store.ping, "cache")
             wait_until_up(RqEncodeQueue(queue, settings).ping, "queue")

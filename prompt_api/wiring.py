@@ -21,6 +21,7 @@ from prompt_api.access.policy import access_policy, image_hosts_namespace, label
 from prompt_api.http.answer_budget import AnswerBudget
 from prompt_api.http.services import Services
 from prompt_api.integrations.carried_images import CarriedImages
+from prompt_api.integrations.finish import Finish
 from prompt_api.integrations.label_studio.backend import LabelStudioBackend
 from prompt_api.integrations.label_studio.credentials import credentials
 from prompt_api.integrations.label_studio.instance import LabelStudioInstance
@@ -50,7 +51,7 @@ from prompt_api.serving.temporary_files import require_room
 from shared.contract.errors import ConfigurationError, ModelNotFound, StoreUnavailable
 from shared.contract.models import Model, find_model
 from shared.contract.settings import Settings
-from shared.events.interface import Events
+from shared.events.interface import Events, Topic
 from shared.events.redis_events import RedisEvents
 from shared.host.cores import usable_cores
 from shared.queue.interface import EncodeQueue
@@ -99,7 +100,7 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
 
     services: Services  # assigned below; no event arrives before `events.start`
 
-    def on_event(topic: tuple[str, str], status: str) -> None:
+    def on_event(topic: Topic, status: str) -> None:
         if status in ("deleted", "released"):
             services.access.owners.forget(topic[0])
         if status == "deleted":
@@ -177,6 +178,7 @@ def assemble(
         settings=settings,
         metrics=metrics,
         workers=workers,
+        models=models,
     )
     embeddings = EmbeddingCache(
         store=store,
@@ -225,8 +227,8 @@ def assemble(
             waiters=waiters,
             background=background,
         ),
-        x_anylabeling=AnyLabelingServer(models=by_name, images=carried),
-        samapi=SamapiServer(models=by_name, images=carried),
+        x_anylabeling=AnyLabelingServer(models=by_name, images=carried, finish=Finish.of(settings)),
+        samapi=SamapiServer(models=by_name, images=carried, finish=Finish.of(settings)),
         uploads=BoundedSemaphore(UPLOADS),
         waiters=waiters,
         answers=AnswerBudget(),
@@ -273,7 +275,14 @@ def _label_studio(
         background=background,
     )
     return LabelStudioBackend(
-        images=images, masks=masks, owners=owners, pictures=pictures, model=model, waiters=waiters
+        images=images,
+        masks=masks,
+        owners=owners,
+        pictures=pictures,
+        model=model,
+        waiters=waiters,
+        regions_above=settings.label_studio_regions_above,
+        finish=Finish.of(settings),
     )
 
 

@@ -7,17 +7,21 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from encoder_worker.encoding.cut import cut
 from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.encoding.pictures import DecodedPictures
 from encoder_worker.encoding.stretch import stretched
 from encoder_worker.metrics.counting import WorkerMetrics
-from shared.contract.errors import EncodeFailed, ImageExpired
+from shared.contract.errors import EncodeFailed, ImageExpired, RequestError
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key
 from shared.contract.models import StoredAs
@@ -32,6 +36,9 @@ from shared.tensors.embedding import Tensors, encode_embedding
 _RESIZING = 2
 """Times that the resized pixels are in memory while they are made. For small images this is the larger part."""
 
+_CUTTING = 12
+"""Bytes for each pixel of a region while it is cut out of a picture that is kept, and resized."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -45,6 +52,7 @@ class EncodeImage:
         max_pixels: of the largest image that is decoded.
         metrics: where it counts.
         room: for images that are decoded at the same time; without a limit by default.
+        pictures: that stay decoded because regions of them come; none by default.
     """
 
     store: Store
@@ -55,6 +63,7 @@ class EncodeImage:
     max_pixels: int
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
     room: DecodeRoom = field(default_factory=lambda: DecodeRoom(sys.maxsize))
+    pictures: DecodedPictures = field(default_factory=lambda: DecodedPictures(0, 0))
     _device: Lock = field(default_factory=Lock, init=False)
 
     def __call__(self, key: EmbeddingKey) -> None:
@@ -63,7 +72,8 @@ class EncodeImage:
         Raises:
             ImageExpired: the bytes are gone, or damaged.
             UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are no image this service takes.
-            EncodeFailed: this worker runs other weights or another preprocessing, or the encoder failed.
+            EncodeFailed: this worker runs other weights or another preprocessing, the region is no part of the image,
+                or the encoder failed.
             StoreUnavailable: the cache is out of reach.
         """
         prepared = self.prepare(key)
@@ -72,7 +82,7 @@ class EncodeImage:
             self.finish(prepared, tensors)
 
     def prepare(self, key: EmbeddingKey) -> Prepared | None:
-        """Read the image and bring it to the encoder's size.
+        """Read the image, cut the region out of it if the key names one, and bring it to the encoder's size.
 
         Returns:
             None if its embedding is there already. Then those who wait for it are woken.
@@ -80,20 +90,19 @@ class EncodeImage:
         Raises:
             ImageExpired: the bytes are gone, or damaged.
             UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are no image this service takes.
-            EncodeFailed: this worker runs other weights or another preprocessing.
+            EncodeFailed: this worker runs other weights or another preprocessing, or the region is no part of the
+                image.
             StoreUnavailable: the cache is out of reach.
         """
-        if key != EmbeddingKey.of(key.image_id, self.encoder.model):
+        if key != EmbeddingKey.of(key.image_id, self.encoder.model, key.region):
             raise EncodeFailed("this worker runs other weights, or another preprocessing, than the job asks for")
         stages = Stages(carried(_log_stage))
         self.events.publish(key, "encoding")
         if self.store.exists(key.redis_key):
-            _log.info("image %s: the %s embedding is there already", key.image_id[:12], key.model)
+            _log.info("%s: the %s embedding is there already", _subject(key), key.model)
             self.events.publish(key, "ready")
             return None
-        data = self._bytes_of(key)
-        stages.lap("load")
-        frame, original = self._frame(key, data, stages)
+        frame, original = self._frame(key, stages)
         return Prepared(key, frame, original, stages)
 
     def embed(self, batch: Sequence[Prepared]) -> list[Tensors]:
@@ -149,37 +158,87 @@ class EncodeImage:
             raise ImageExpired("the image's bytes were damaged in the cache; upload it again")
         return data
 
-    def _frame(self, key: EmbeddingKey, data: bytes, stages: Stages) -> tuple[NDArray[Any], Size]:
-        """Return the resized image, and the (height, width) it had before. The full-size pixels are freed on return.
+    def _frame(self, key: EmbeddingKey, stages: Stages) -> tuple[NDArray[Any], Size]:
+        """Return the resized image or region, and the (height, width) of the whole image before.
 
-        It also stores the image's preview, if it needs one.
+        The preview of a whole image is stored, if it needs one.
         """
         model = self.encoder.model
-        frame_of = model.encoder_frame
-        resizing = _RESIZING * 3 * frame_of.side**2 * frame_of.pixels.itemsize
-        with self.room.held(decoding_bytes(data) + resizing):
-            rgb = decode_image(data, max_pixels=self.max_pixels)
-            preview = preview_of(rgb) if wants_preview(data) else None
+        preview = None
+        with ExitStack() as held:
+            rgb, data = self._picture(key, stages, held)
+            original = (rgb.shape[0], rgb.shape[1])
+            if key.region is None and data is not None and wants_preview(data):
+                preview = preview_of(rgb)
             stages.lap("decode")
+            if key.region is not None:
+                rgb = cut(rgb, key.region)
             if model.stretch:
                 rgb = stretched(rgb)
-            frame = frame_of.resize(rgb)
+            frame = model.encoder_frame.resize(rgb)
             stages.lap("resize")
-            original = (rgb.shape[0], rgb.shape[1])
             del rgb  # before the next image gets its room
         if preview is not None:
             self.store.put(preview_key(key.image_id), preview, self.ttl)
         return frame, original
 
+    def _picture(self, key: EmbeddingKey, stages: Stages, held: ExitStack) -> tuple[NDArray[np.uint8], bytes | None]:
+        """Return the upright pixels of the whole picture, (H, W, 3) uint8, and the upload if it had to be read.
+
+        The pixels may have been decoded before, for another region. Until `held` is closed there is room for them, and
+        for what is made of them.
+        """
+        region, data = key.region, None
+        with self.pictures.turn(key.image_id):
+            kept = held.enter_context(self.pictures.lent(key.image_id, for_region=region is not None))
+            if kept is None or region is None:
+                data = self._bytes_of(key)
+                stages.lap("load")
+            if kept is None:
+                assert data is not None
+                rgb = self._decoded(key, data, held)
+        if region is not None:
+            self.metrics.picture_for_region("decoded" if kept is None else "kept")
+        if kept is None:
+            return rgb, data
+        if not self.store.exists(record_key(key.image_id)):
+            self.pictures.drop(key.image_id)
+            raise ImageExpired("the image was deleted before it was encoded; upload it again")
+        height, width = kept.shape[:2] if region is None else region.size
+        held.enter_context(self.room.held(_CUTTING * height * width + self._resizing))
+        return kept, data
+
+    def _decoded(self, key: EmbeddingKey, data: bytes, held: ExitStack) -> NDArray[np.uint8]:
+        """Return the pixels of a picture that is not kept, and keep them if they may be of use."""
+        for_region = key.region is not None
+        self.pictures.require_not_refused(key.image_id)
+        try:
+            held.enter_context(self.room.held(decoding_bytes(data) + self._resizing))
+            rgb = decode_image(data, max_pixels=self.max_pixels)
+        except RequestError as error:
+            self.pictures.refuse(key.image_id, error)
+            raise
+        except MemoryError:
+            self.pictures.close()  # so that the next attempt has more
+            raise
+        self.pictures.keep(key.image_id, rgb, for_region=for_region)
+        return rgb
+
+    @property
+    def _resizing(self) -> int:
+        """Bytes that the resized pixels take while they are made."""
+        frame_of = self.encoder.model.encoder_frame
+        return _RESIZING * 3 * frame_of.side**2 * frame_of.pixels.itemsize
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """An image ready for the encoder.
+    """An image, or a region of one, ready for the encoder.
 
     Attributes:
         key: of its embedding.
         frame: (H, W, 3), resized into the model's frame; uint8 or float32, as the frame gives it.
-        original: (height, width) before it was resized.
+        original: (height, width) of the whole image before anything was resized.
         stages: those it has been through.
     """
 
@@ -187,6 +246,12 @@ class Prepared:
     frame: NDArray[Any]
     original: Size
     stages: Stages
+
+
+def _subject(key: EmbeddingKey) -> str:
+    """For a message: the image, by the start of its id, and the region."""
+    image = f"image {key.image_id[:12]}"
+    return image if key.region is None else f"region {key.region.text} of {image}"
 
 
 def _log_stage(name: str, seconds: float) -> None:
@@ -198,8 +263,8 @@ def _log_stages(prepared: Prepared) -> None:
     height, width = prepared.original
     milliseconds = {stage: 1000 * seconds for stage, seconds in prepared.stages.seconds.items()}
     _log.info(
-        "image %s (%dx%d) encoded by %s: %s ms",
-        prepared.key.image_id[:12],
+        "%s (%dx%d) encoded by %s: %s ms",
+        _subject(prepared.key),
         width,
         height,
         prepared.key.model,

@@ -152,9 +152,10 @@ class EncodeJob(Job):
 
     @property
     def subject(self) -> str:
-        """For a message: the image, by the start of its id."""
+        """For a message: the image, by the start of its id, and the region."""
         key = self.embedding_key
-        return f"image {'?' if key is None else key.image_id[:12]}"
+        image = f"image {'?' if key is None else key.image_id[:12]}"
+        return image if key is None or key.region is None else f"region {key.region.text} of {image}"
 
     # What RQ would import and call.
 

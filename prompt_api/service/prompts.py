@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prompt_api.masks.cleaning import AS_IT_IS, Cleaning
+from prompt_api.masks.given import GivenMask
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.models.interface import Prompt
 from shared.contract.errors import InvalidPrompt
 from shared.contract.frames import Frame
 from shared.contract.geometry import Size
+from shared.contract.region import Corners
 
 Point = tuple[float, float]
 """(x, y)."""
@@ -23,15 +26,21 @@ Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1) with x0 < x1 and y0 < y1."""
 
 
+AUTO: Literal["auto"] = "auto"
+"""The region of a request that leaves it to the service."""
+
+FOREGROUND = 1
+"""Label of a point on the object."""
+
 MAX_TOKEN = 8192
 """Characters of a mask token."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePrompt:
-    """One prompt. It has points, a box, a mask token or mask logits, and never both of the last two.
+    """One prompt. It has points, a box, a mask token, mask logits or a mask, and at most one of the last three.
 
-    Mask logits do not count when two prompts are compared.
+    Mask logits and masks do not count when two prompts are compared.
 
     Attributes:
         points: each (x, y).
@@ -39,6 +48,7 @@ class ImagePrompt:
         box: a box, or None.
         mask_token: the token of an earlier mask of the same image and model, or None.
         mask_logits: (S, S) float32 low-res logits to refine, finite, or None.
+        mask: a mask of the whole image to refine, or None.
     """
 
     points: tuple[Point, ...] = ()
@@ -46,6 +56,12 @@ class ImagePrompt:
     box: Box | None = None
     mask_token: str | None = None
     mask_logits: NDArray[np.float32] | None = field(default=None, compare=False)
+    mask: GivenMask | None = field(default=None, compare=False)
+
+    @property
+    def clicks(self) -> list[Point]:
+        """The points on the object."""
+        return [point for point, label in zip(self.points, self.labels, strict=True) if label == FOREGROUND]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,12 +73,19 @@ class MasksQuery:
         multimask: True asks for SAM's three masks for each prompt, False for its single mask.
         format: how each mask is written.
         logits: True adds each mask's low-res logits to any format.
+        region: the corners of the part of the image that answers, not checked yet; None for the whole image; `auto` for
+            the part that suits the prompts.
+        cleaning: what is cleaned in each mask. Its clicks are the positive points of the prompt.
+        tolerance: pixels by which polygons may leave the mask's edge.
     """
 
     prompts: tuple[ImagePrompt, ...]
     multimask: bool = True
     format: MaskFormat = MaskFormat.RLE
     logits: bool = False
+    region: Corners | Literal["auto"] | None = None
+    cleaning: Cleaning = AS_IT_IS
+    tolerance: float = 0.0
 
 
 def check_position(prompt: ImagePrompt, original: Size, where: str) -> None:
@@ -86,17 +109,25 @@ def check_position(prompt: ImagePrompt, original: Size, where: str) -> None:
             )
 
 
-def to_decoder_frame(prompt: ImagePrompt, frame: Frame, original: Size, mask: NDArray[np.float32] | None) -> Prompt:
+def to_decoder_frame(
+    prompt: ImagePrompt,
+    frame: Frame,
+    size: Size,
+    mask: NDArray[np.float32] | None,
+    *,
+    corner: tuple[int, int] = (0, 0),
+) -> Prompt:
     """Return `prompt` for the decoder, with pixels of the original moved to pixels of the model's frame.
 
     Args:
-        original: (height, width).
-        mask: (S, S) float32 low-res logits to refine, or None.
+        size: (height, width) of what was encoded, the image or a region of it.
+        mask: (S, S) float32 low-res logits to refine, over the same, or None.
+        corner: (x, y) of its upper left corner in the original.
     """
-    points = np.array(prompt.points, dtype=np.float64).reshape(-1, 2)
-    box = None if prompt.box is None else frame.points(np.array(prompt.box).reshape(2, 2), original).reshape(4)
+    points = np.array(prompt.points, dtype=np.float64).reshape(-1, 2) - corner
+    box = None if prompt.box is None else frame.points(np.array(prompt.box).reshape(2, 2) - corner, size).reshape(4)
     return Prompt(
-        points=frame.points(points, original),
+        points=frame.points(points, size),
         labels=np.array(prompt.labels, dtype=np.int64),
         box=box,
         mask=mask,

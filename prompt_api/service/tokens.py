@@ -3,11 +3,11 @@
 A token names low-res logits that this service computed. Storing the logits of every answer would write 400 kB to Redis
 per prompt, for each movement of a hovering pointer. So a token carries the *recipe* instead: the prompt and the number
 of the mask. The process that receives the token takes the logits from memory, or decodes the recipe again and gets the
-same logits, except for rounding. Only if the recipe would be large (a prompt with `mask_logits`, a long chain of
-refinements) are the logits stored in Redis under a TTL.
+same logits, except for rounding. Only if the recipe would be large (a prompt with `mask_logits` or a mask, a long
+chain of refinements) are the logits stored in Redis under a TTL.
 
-A token is bound to its image, model and weights, and to the namespace that it was issued to. It allows nothing that
-sending its prompt would not allow.
+A token is bound to its image or region, model and weights, and to the namespace that it was issued to. It allows
+nothing that sending its prompt would not allow.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 from prompt_api.service.prompts import ImagePrompt, as_fields, from_fields
 from shared.contract.errors import InvalidPrompt
 from shared.contract.keys import EmbeddingKey
+from shared.contract.region import Region
 
 MAX_NESTING = 4
 """Refinements that a recipe may nest. This limits how often a replica with nothing in memory decodes for one token."""
@@ -59,8 +60,12 @@ class Stored:
 
 
 def binding(key: EmbeddingKey, namespace: str = "") -> str:
-    """Return the text that ties a token to its image, model and weights (32 characters) and to its namespace."""
-    return f"{key.image_id[:16]}{key.weights_digest[:16]}{namespace}"
+    """Return the text that ties a token to its image, model and weights (32 characters), its namespace and its region.
+
+    No namespace has an `@`.
+    """
+    part = "" if key.region is None else f"@{key.region.text}"
+    return f"{key.image_id[:16]}{key.weights_digest[:16]}{namespace}{part}"
 
 
 def depth_of(prompt: ImagePrompt, key: EmbeddingKey, namespace: str = "") -> int:
@@ -73,7 +78,12 @@ def depth_of(prompt: ImagePrompt, key: EmbeddingKey, namespace: str = "") -> int
 
 def fits_recipe(prompt: ImagePrompt, depth: int) -> bool:
     """Return True if the tokens of this prompt's masks can carry the prompt. `depth` is the prompt's own nesting."""
-    return prompt.mask_logits is None and depth < MAX_NESTING and len(prompt.points) <= MAX_RECIPE_POINTS
+    return (
+        prompt.mask_logits is None
+        and prompt.mask is None
+        and depth < MAX_NESTING
+        and len(prompt.points) <= MAX_RECIPE_POINTS
+    )
 
 
 def recipe_tokens(
@@ -98,12 +108,14 @@ def parse(token: str, key: EmbeddingKey, namespace: str = "") -> Recipe | Stored
     """Return the recipe, or the name of the stored logits, that `token` carries.
 
     Raises:
-        InvalidPrompt: the token is malformed, or belongs to another image, model, weights or namespace.
+        InvalidPrompt: the token is malformed, or belongs to another image, region, model, weights or namespace.
     """
     try:
         kind, fields = unpack(token)
         owner, *rest = fields
-        if owner != binding(key, namespace):
+        if owner != (expected := binding(key, namespace)):
+            if isinstance(owner, str) and owner.partition("@")[0] == expected.partition("@")[0]:
+                raise InvalidPrompt("mask_token belongs to another region of this image")
             raise InvalidPrompt("mask_token belongs to another image or model")
         if kind == _STORED:
             name, index = rest
@@ -114,6 +126,20 @@ def parse(token: str, key: EmbeddingKey, namespace: str = "") -> Recipe | Stored
             raise ValueError(multimask)  # noqa: TRY301 - one exception type for every malformed token
         return Recipe(_prompt(prompt, depth), multimask, _at_most(MAX_INDEX, index), depth)
     except (ValueError, TypeError, OverflowError, RecursionError):
+        raise InvalidPrompt("mask_token is not a token of this service") from None
+
+
+def region_of(token: str) -> Region | None:
+    """Return the region that `token` says it belongs to; None for the whole image. `parse` checks the rest.
+
+    Raises:
+        InvalidPrompt: the token is malformed.
+    """
+    try:
+        _, fields = unpack(token)
+        _, part, text = str(fields[0]).partition("@")
+        return Region.read(text) if part else None
+    except (ValueError, LookupError, RecursionError):
         raise InvalidPrompt("mask_token is not a token of this service") from None
 
 

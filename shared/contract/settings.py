@@ -67,6 +67,10 @@ class Settings:
     max_upload_bytes: int = _setting(33_554_432, "largest upload, in bytes", least=1)
     max_image_pixels: int = _setting(50_000_000, "largest image, in pixels (width times height)", least=1)
 
+    max_regions: int = _setting(
+        256, "regions of one image that are kept; beyond, the one asked for longest ago makes way", least=1, most=4_096
+    )
+
     host: str = _setting("127.0.0.1", "address the API listens on")
     port: int = _setting(8000, "port the API listens on; 0 picks a free one", least=0, most=65_535)
     tokens: str = _setting(
@@ -92,10 +96,33 @@ class Settings:
         "", "the Label Studio from which task images may be fetched; see docs/label-studio.md"
     )
     label_studio_model: str = _setting("", "model that Label Studio gets, one of the served; empty: `SAM_MODEL`")
+    label_studio_regions_above: int = _setting(
+        2048,
+        "task images whose longer side has more pixels than this are answered from the region that suits the click; 0: "
+        "none",
+        least=0,
+    )
     label_studio_aliases: str = _setting("", "further addresses that tasks have for that Label Studio, comma-separated")
     label_studio_token: str = _setting("", "access token of a user of that Label Studio, personal or legacy")
     label_studio_namespace: str = _setting(
         "", "the only namespace that may use these images; required if `SAM_TOKENS` has several namespaces"
+    )
+    tool_fill_holes: int = _setting(
+        0,
+        "largest area in pixels of holes that are filled in masks for Label Studio, X-AnyLabeling and QuPath",
+        least=0,
+    )
+    tool_remove_specks: int = _setting(
+        0, "largest area in pixels of parts that are removed from these masks, except their largest part", least=0
+    )
+    tool_keep: str = _setting(
+        "all", "which parts of these masks stay; see docs/http-api.md", choices=("all", "largest", "clicked")
+    )
+    tool_tolerance: float = _setting(
+        0.0,
+        "pixels by which polygons for Label Studio and QuPath may leave the mask's edge; 0: as these tools suit it",
+        least=0,
+        most=1000,
     )
     image_hosts: str = _setting(
         "",
@@ -137,6 +164,13 @@ class Settings:
     )
     job_retries: int = _setting(2, "how often an encoding is tried again after its worker died", least=0)
     failure_ttl: int = _setting(300, "seconds a failed encoding is remembered", least=1)
+    worker_picture_bytes: int = _setting(
+        314_572_800,
+        "bytes of decoded pictures that a worker keeps in memory while regions of them come: 3 for each pixel, so by "
+        "default two of the largest; 0: none",
+        least=0,
+    )
+    worker_picture_ttl: int = _setting(300, "seconds after which a kept picture that nobody used is dropped", least=1)
     worker_metrics_host: str = _setting("127.0.0.1", "address on which a worker serves its `/metrics`")
     worker_metrics_port: int = _setting(
         0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -60,6 +61,10 @@ class EncodeQueue(Protocol):
 
     def forget(self, key: EmbeddingKey) -> None:
         """Drop the job, whether it is waiting, done or failed. A running job goes on, but the queue forgets it."""
+        ...
+
+    def forget_all(self, keys: Sequence[EmbeddingKey]) -> None:
+        """Do what `forget` does for each key that has a job. One look finds which keys have one."""
         ...
 
     def workers_alive(self, queue: str) -> int:

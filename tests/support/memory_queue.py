@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from shared.contract.errors import EncodeFailed, Overloaded, RequestError, SamCacheError
 from shared.contract.keys import EmbeddingKey
@@ -49,6 +49,16 @@ class MemoryEncodeQueue:
             self._states.pop(key, None)
             if key in self._waiting:
                 self._waiting.remove(key)
+
+    def forget_all(self, keys: Sequence[EmbeddingKey]) -> None:
+        for key in keys:
+            self.forget(key)
+
+    @property
+    def waiting(self) -> list[EmbeddingKey]:
+        """The keys of the jobs that wait, the next first."""
+        with self._lock:
+            return list(self._waiting)
 
     def workers_alive(self, queue: str) -> int:
         return self.workers.get(queue, 0)

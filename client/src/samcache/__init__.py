@@ -3,6 +3,7 @@
 `samcache.errors` has every error that they raise.
 """
 
+from samcache.arrays.given_mask import mask_prompt
 from samcache.arrays.rle import mask_of_rle
 from samcache.errors import ConnectionDropped, SamCacheError, ServiceUnreachable, UnexpectedAnswer
 from samcache.predictor.remote import RemoteSamPredictor
@@ -10,17 +11,20 @@ from samcache.predictor.remote_async import AsyncRemoteSamPredictor
 from samcache.predictor.remote_sam2 import RemoteSAM2ImagePredictor
 from samcache.service.clients import AsyncSamCache, SamCache
 from samcache.service.flows import image_id_of
-from samcache.service.resources import ImageInfo, Mask, Masks, ModelInfo, Readiness
+from samcache.service.resources import Finer, ImageInfo, Mask, Masks, ModelInfo, Readiness, RegionInfo, Regions
 
 __all__ = [
     "AsyncRemoteSamPredictor",
     "AsyncSamCache",
     "ConnectionDropped",
+    "Finer",
     "ImageInfo",
     "Mask",
     "Masks",
     "ModelInfo",
     "Readiness",
+    "RegionInfo",
+    "Regions",
     "RemoteSAM2ImagePredictor",
     "RemoteSamPredictor",
     "SamCache",
@@ -29,4 +33,5 @@ __all__ = [
     "UnexpectedAnswer",
     "image_id_of",
     "mask_of_rle",
+    "mask_prompt",
 ]
