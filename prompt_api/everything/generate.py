@@ -14,7 +14,7 @@ from prompt_api.everything.candidates import Candidate, Filter
 from prompt_api.everything.grid import Crop, crops
 from prompt_api.everything.interface import CropImage, MaskRecord, Report, Source
 from prompt_api.everything.options import EverythingOptions, Mode
-from prompt_api.everything.rounds import CONFIDENT, Rounds
+from prompt_api.everything.rounds import Rounds
 from prompt_api.everything.small_regions import without_small_regions
 from prompt_api.everything.suppression import kept_boxes
 from prompt_api.models.interface import POINTS_AT_ONCE
@@ -61,10 +61,15 @@ def generate(
 
 @dataclass(slots=True, eq=False)
 class _Found:
-    """What one batch gave: the good masks, and in fast mode the points (N,) of the grid that they cover."""
+    """What one batch gave.
+
+    Attributes:
+        candidates: the good masks.
+        confidence: (N,) in fast mode, the largest logit of these masks at each point of the grid; otherwise -inf.
+    """
 
     candidates: list[Candidate]
-    covered: NDArray[np.bool_]
+    confidence: NDArray[np.float32]
 
 
 class _Job:
@@ -85,24 +90,24 @@ class _Job:
         points = crop.points()
         chosen = Filter(image, crop.box, self._size, self._options)
         rounds = Rounds(crop.points_per_side, self._options.mode)
-        covered = np.zeros(len(points), dtype=bool)
+        confidence = np.full(len(points), -np.inf, np.float32)
         end = self._done + rounds.most
 
         def decode(numbers: NDArray[np.int64]) -> _Found:
-            found = _Found([], np.zeros(len(points), dtype=bool))
+            found = _Found([], np.full(len(points), -np.inf, np.float32))
             masks = image.decode(points[numbers], self._options.pred_iou_thresh)
             for number, decoded in zip(numbers, masks, strict=True):
                 for candidate, logits in chosen.good(points[number], decoded):
                     found.candidates.append(candidate)
                     if self._options.mode is Mode.FAST:
-                        found.covered |= image.logits_at(logits, points) > np.float32(CONFIDENT)
+                        np.maximum(found.confidence, image.logits_at(logits, points), out=found.confidence)
             return found
 
-        while len(numbers := rounds.next(covered)):
+        while len(numbers := rounds.next(confidence)):
             batches = [numbers[start : start + POINTS_AT_ONCE] for start in range(0, len(numbers), POINTS_AT_ONCE)]
             for batch, found in _in_order(decode, batches, pool, ahead, self._stopped):
                 self._add(found.candidates)
-                covered |= found.covered
+                np.maximum(confidence, found.confidence, out=confidence)
                 self._done += len(batch)
                 self._report(self._done, self._total, self.masks)
             if self._stopped():

@@ -13,21 +13,21 @@ CONFIDENT = 8.5
 MOST = 0.4
 """The part of the points that fast mode decodes at most."""
 
-ROUND = 64
+ROUND = 32
 """Points in each round of fast mode after the first. Fewer points would leave threads without work more often."""
 
 _STEP = 0.7548776662466927, 0.5698402909980532
 """Spreads points evenly: the additive recurrence R2 of M. Roberts (2018), from the plastic number."""
 
-Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
 class Rounds:
     """The rounds of one grid. Points are numbered row by row.
 
-    EXACT has one round with all points. FAST decodes every second point of each side first. Then it decodes points that
-    no mask of the rounds before covers with confidence, spread over the image, up to two fifths of all points.
+    EXACT has one round with all points. FAST decodes every second point of each side first. Then it decodes the points
+    that the masks of the rounds before cover with the least confidence, up to two fifths of all points.
 
     Source: the hierarchical way of TinySAM (arXiv 2312.13789). It decodes all points that are left in one second round.
 
@@ -50,17 +50,19 @@ class Rounds:
             self.most = max(len(self._first), int(MOST * len(numbers)))
         self._left = self.most
 
-    def next(self, covered: Bools) -> Ints:
+    def next(self, confidence: Floats) -> Ints:
         """Return the points of the next round. There are none once the last round is over.
 
         Args:
-            covered: (N,) the points that masks of the rounds before cover with confidence.
+            confidence: (N,) at each point, the largest logit of a mask of the rounds before; -inf if there is none.
         """
         if self._first is not None:
             chosen, self._first = self._first, None
         else:
-            self._later = self._later[~covered[self._later]]
-            count = min(ROUND, self._left)
-            chosen, self._later = self._later[:count], self._later[count:]
+            later = self._later[confidence[self._later] <= CONFIDENT]
+            # Of equally doubtful points, the earlier ones are taken, which are spread over the image.
+            later = later[np.argsort(confidence[later], kind="stable")]
+            chosen = later[: min(ROUND, self._left)]
+            self._later = self._later[~np.isin(self._later, chosen)]
         self._left -= len(chosen)
         return chosen

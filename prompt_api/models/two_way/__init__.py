@@ -2,7 +2,8 @@
 
 Two decoders are built from the same weights. `unsplit` is one plain graph: clients download it, and tests use it as the
 oracle. The split decoder is what the service and its page in a browser run. It has an image side, which runs once per
-image, a mask side, which runs once per mask prompt, and a prompt side, which runs once per prompt.
+image, a mask side, which runs once per mask prompt, and a prompt side, which runs once per prompt. Many prompts of one
+point each have a prompt side of their own, in `points_side`.
 
 The maths of the split decoder
 ------------------------------

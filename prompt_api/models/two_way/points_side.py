@@ -62,9 +62,10 @@ def build_mask_of_point(folded: Folded) -> onnx.ModelProto:
     area = graph.input("area", [2], TensorProto.INT64) if network.padded else None
     details = {name: graph.input(name, shape) for name, shape in details_shapes(network).items()}
 
-    first, second = graph.split(cropped(graph, scales, area, network.grid), [1, 1], axis=0)
-    scaled = graph.op("Mul", cropped(graph, rows, area, network.grid), second)
-    image = graph.op("Mul", upscaled, graph.reshape(graph.op("Mul", first, second), -1, 1))
+    first, second = graph.split(scales, [1, 1], axis=0)
+    scaled = graph.op("Mul", rows, second)
+    scale = cropped(graph, graph.op("Mul", first, second), area, network.grid)
+    image = graph.op("Mul", upscaled, graph.reshape(scale, -1, 1))
     upscaling = Upscaling(graph, folded)
     graph.output(
         "logits",

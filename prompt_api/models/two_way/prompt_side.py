@@ -191,7 +191,7 @@ class _PromptSide:
     def _logits(self, hyper: str, first: Update, second: Update, area: str | None) -> str:
         graph, grid = self._graph, self._network.grid
         details, upscaling = self._source.details(), Upscaling(graph, self._folded)
-        rows = cropped(graph, graph.op("Mul", second.rows, second.scale), area, grid)
+        rows = graph.op("Mul", second.rows, second.scale)
         scale = cropped(graph, graph.op("Mul", first.scale, second.scale), area, grid)
         image = graph.op("Mul", self._source.upscaled(area), graph.reshape(scale, -1, 1))
         return upscaling.logits(hyper, upscaling.pixels(rows, second.columns[-1], image, details, area))

@@ -32,7 +32,7 @@ class Upscaling:
         """Yield the image's channels, upscaled twice, in one or more bands of rows: (16 * places, 32).
 
         Args:
-            rows: (R, places), those of the update, divided by the deviation of the second sum.
+            rows: (R, P), those of the update at all places of the image, divided by the deviation of the second sum.
             columns: (R, 256), what the rows add to the first upscaling.
             image: (places, 256), the image's part of it, divided by the deviations of both sums.
             details: `image_details`, by name; empty if the network has none.
@@ -42,9 +42,9 @@ class Upscaling:
         if details:  # they contain the constants
             image = graph.op("Add", image, details[DETAILS_S1])
         else:
-            ones = graph.floats(np.ones((1, folded.network.places)))
-            rows = graph.op("Concat", rows, cropped(graph, ones, area, folded.network.grid), axis=0)
+            rows = graph.op("Concat", rows, graph.floats(np.ones((1, folded.network.places))), axis=0)
             columns = graph.op("Concat", columns, graph.floats(folded.upscale_shift[None]), axis=0)
+        rows = cropped(graph, rows, area, folded.network.grid)
         value = graph.reshape(graph.op("Gemm", rows, columns, image, transA=1), -1, 64)
         kernel = graph.floats(self._second_kernel())
         if not details:
