@@ -132,15 +132,16 @@ def _clicked_runs(runs: ColumnRuns, clicks: NDArray[np.float64]) -> Ints:
     above = np.searchsorted(runs.x * places + runs.top, at, side="right") - 1
     on_it = (above >= 0) & (at < (runs.x * places + runs.bottom)[above])
     if on_it.any():
-        return above[on_it]
+        clicked: Ints = above[on_it]
+        return clicked
     distances = reduce(np.minimum, (_squared_distances(runs, x, y) for x, y in pixels.tolist()))
     return np.array([np.argmin(distances)])
 
 
 def _squared_distances(runs: ColumnRuns, x: int, y: int) -> Ints:
     """Return the squared distance from pixel (x, y) to the nearest pixel of each run."""
-    down = np.maximum(np.maximum(runs.top - y, y - runs.bottom + 1), 0)
-    distances: Ints = (runs.x - x) ** 2 + down**2
+    across, down = runs.x - x, np.maximum(np.maximum(runs.top - y, y - runs.bottom + 1), 0)
+    distances: Ints = across * across + down * down
     return distances
 
 

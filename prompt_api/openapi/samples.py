@@ -112,6 +112,13 @@ IN_REGION: dict[str, Any] = {
     "multimask": False,
     "region": [744, 444, 1000, 700],
 }
+CLEANED: dict[str, Any] = {
+    "prompts": [{"points": [[905, 600]], "labels": [1]}],
+    "multimask": False,
+    "format": "polygons",
+    "clean": {"fill_holes": 100, "remove_specks": 100, "keep": "clicked"},
+    "tolerance": 1.5,
+}
 REGIONS: dict[str, Any] = {"regions": [[744, 444, 1000, 700]]}
 AROUND: dict[str, Any] = {"around": [[890, 530, 920, 650], [120, 80, 460, 310]]}
 
@@ -120,7 +127,9 @@ REQUESTS = {
     "A box, and a point that is not part of the object": BOX,
     "Refining the mask of an earlier answer": REFINEMENT,
     f"Several prompts at once, up to {MAX_PROMPTS}": BATCH,
+    "A clean mask as polygons with few points": CLEANED,
     "A click on something small, answered from a region": IN_REGION,
+    "A click, answered from the region that suits it once that is encoded": {**CLICK, "region": "auto"},
 }
 
 
@@ -144,6 +153,10 @@ ANSWERS = {
     "format: rle": _mask("rle", {"size": [HEIGHT, WIDTH], "counts": "lVoP1T3\\R1000000000000000000000TS`P1"}),
     "format: polygons": _mask("polygons", [{"outer": [[900, 540], [912, 540], [912, 640], [900, 640]], "holes": []}]),
     "format: png (shortened)": _mask("png", "iVBORw0KGgoAAAANSUhEUgAABwgAAASwAQAAAAD…"),
+    "region: auto, until the region is encoded": {
+        **_mask("rle", {"size": [HEIGHT, WIDTH], "counts": "lVoP1T3\\R1000000000000000000000TS`P1"}),
+        "finer": {"region": (744, 444, 1000, 700), "status": ImageStatus.QUEUED},
+    },
     "format: logits (shortened)": _mask("logits", "TsxPzE/MT8xPzE/MTsxOzE3MTcxNzE3MTcxNzE7M…"),
 }
 """The same mask in each format. It is 12 pixels wide and 100 pixels high."""

@@ -17,8 +17,8 @@ Box = tuple[float, float, float, float]
 SMALLEST = 512
 """Side of the smallest regions, in pixels."""
 
-ROOM = 2.5
-"""Least sides of a region for each side of an object: what is around an object tells where it ends."""
+ROOM = 4
+"""Least sides of a region for each side of an object: what is around it tells where it ends, and what is a part."""
 
 STEPS = 2
 """Places of the lattice for each side of a region."""

@@ -15,6 +15,7 @@ from prompt_api.masks.low_res import low_res_logits
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.models.interface import DecodedMasks, Decoder, Prompt
 from prompt_api.service.auto_region import AutoRegion, unseen
+from prompt_api.service.choices import AskedOf, Choice, Choices
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
 from prompt_api.service.images import Charge, ImageService, ImageState, ImageStatus, free
 from prompt_api.service.mask_prompts import with_known_mask
@@ -165,6 +166,7 @@ class MaskService:
         self._turns = turns
         self._metrics = metrics
         self._clock = clock
+        self._choices = Choices()
 
     def answer(
         self,
@@ -266,14 +268,19 @@ class MaskService:
         prompts = asked.request.prompts
         if tokens or any(prompt.mask_logits is not None for prompt in prompts):
             return None, self._answer(asked, whole, image)
-        frame = asked.model.architecture.frame
-        choice = AutoRegion(prompts, frame, image.original, self._embeddings.regions_of(whole))
+        question = AskedOf(whole, prompts, asked.request.multimask)
+        choice = AutoRegion(prompts, asked.model.architecture.frame, image.original, self._embeddings.regions_of(whole))
         region = choice.of_boxes()
+        known = None if region is not None else self._choices.get(question)
+        if known is not None:
+            region, choice.is_guess = known.region, known.is_guess
         keep: list[_Keep] = []
         written: EmbeddingKey | None = None
         if region is None:
             keep, written = self._answer(asked, whole, image, choice.whole_image), whole
             region = choice.of_masks()
+            if region is not None:
+                self._choices.put(question, Choice(region, choice.is_guess))
         finer = None
         while region is not None:
             key = replace(whole, region=region)
@@ -284,6 +291,8 @@ class MaskService:
             if not choice.is_cut:
                 return None, keep
             region = choice.larger()
+            if region is None:
+                self._choices.drop(question)
         if written != whole:
             keep = self._answer(asked, whole, image)
         return finer, keep
@@ -358,6 +367,7 @@ class MaskService:
         """Drop what this process remembers of the image."""
         self._embeddings.forget(image_id)
         self._refinement.forget(image_id)
+        self._choices.forget(image_id)
 
     def doubt(self) -> None:
         """Have each image in memory checked before its next answer: it may have been deleted, and the event missed."""

@@ -1,7 +1,6 @@
 /** What a person does to the open picture. Each action changes its timeline, shows the change, and asks for masks. */
 
 import { sentenceOf } from "./choices.js";
-import { clean } from "./cleaning.js";
 import { announce, hideAlert } from "./notices.js";
 import * as objects from "./objects.js";
 import * as prompts from "./prompts.js";
@@ -15,7 +14,6 @@ export class Annotator {
   #desk;
   #conversation;
   #classes;
-  #cleaning;
   #hover = null;
 
   /**
@@ -23,14 +21,12 @@ export class Annotator {
    * @param {import("./desk.js").Desk} desk
    * @param {import("./conversation.js").Conversation} conversation
    * @param {import("./class-book.js").ClassBook} classes
-   * @param {() => import("./cleaning.js").Cleaning} cleaning what is cleaned in the masks of answers
    */
-  constructor(gallery, desk, conversation, classes, cleaning) {
+  constructor(gallery, desk, conversation, classes) {
     this.#gallery = gallery;
     this.#desk = desk;
     this.#conversation = conversation;
     this.#classes = classes;
-    this.#cleaning = cleaning;
   }
 
   addPoint(point) {
@@ -150,25 +146,9 @@ export class Annotator {
     this.#conversation.submit({ entry, step, isHover: false, since: performance.now() });
   }
 
-  /** Asks for the masks of the present step anew. A painted mask stays as it is. */
-  askAgain() {
-    const entry = this.#gallery.current;
-    const step = entry?.timeline.now.step;
-    if (!step?.masks || prompts.isBlank(step) || prompts.onlyExcludes(step) || prompts.isByHand(step)) return;
-    entry.timeline = timeline.amend(entry.timeline, step.id, { masks: null, chosen: 0 });
-    this.#desk.render();
-    this.askCurrent();
-  }
-
-  /** The masks of a step's answer, cleaned as the person wants it. */
-  cleaned(masks, { points }) {
-    const cleaning = { ...this.#cleaning(), points };
-    return masks.map((mask) => clean(mask, cleaning));
-  }
-
   /** @param {import("./conversation.js").Job} job @param {import("./decoding.js").Answer} answer */
   receive({ entry, step, isHover, since }, answer) {
-    const masks = this.cleaned(answer.results[0].masks, step);
+    const { masks } = answer.results[0];
     const isCurrent = entry === this.#gallery.current;
     if (isHover) {
       if (isCurrent) this.#showHover(entry, step, masks, since);

@@ -4,7 +4,6 @@ import { Annotator } from "./annotator.js";
 import * as api from "./api.js";
 import { ClassBook } from "./class-book.js";
 import { KEYS } from "./classes.js";
-import { CleanOptions } from "./clean-options.js";
 import { Conversation } from "./conversation.js";
 import { changeToken, hasToken, useDialog } from "./credentials.js";
 import { listenToCursor } from "./cursor.js";
@@ -19,6 +18,7 @@ import { Hands } from "./hands.js";
 import { Importer } from "./importing.js";
 import { Labelling } from "./labelling.js";
 import { LocalSwitch } from "./local-switch.js";
+import { MaskCleaning } from "./mask-cleaning.js";
 import { ModelMenu } from "./model-menu.js";
 import { announce, hideAlert, setText, showAlert, showProgress } from "./notices.js";
 import { Pictures } from "./pictures.js";
@@ -40,13 +40,15 @@ const REVERSE = { include: "exclude", exclude: "include", box: "exclude", brush:
 
 const find = (id) => document.getElementById(id);
 
+const maskCleaning = new MaskCleaning();
 const gallery = new Gallery();
 const stage = new Stage(document, ({ scale }) => {
   setText("zoom-level", `${Math.round(scale * 100)} %`);
   regions.look(gallery.current, stage.visible);
 });
 const conversation = new Conversation(service, {
-  onAnswer: (job, answer) => {
+  onAnswer: (job, given) => {
+    const answer = maskCleaning.applied(given);
     desk.showTimes(answer.times, conversation.decoder !== service);
     if (job.finer) return sharpening.receive(job, answer);
     annotator.receive(job, answer);
@@ -94,8 +96,7 @@ const desk = new Desk(stage, gallery, {
   onStrip: () => keeper.look(),
 });
 const classes = new ClassBook(gallery, () => desk.render());
-const cleanOptions = new CleanOptions(() => annotator.askAgain());
-const annotator = new Annotator(gallery, desk, conversation, classes, () => cleanOptions.cleaning);
+const annotator = new Annotator(gallery, desk, conversation, classes);
 const labelling = new Labelling(gallery, annotator, classes, stage.element);
 const menu = new ModelMenu(() => {
   conversation.forget();
@@ -118,10 +119,7 @@ const importer = new Importer({ gallery, pictures, classes, desk });
 const exportDialog = new ExportDialog(gallery, stage, () => keeper.look());
 const tool = () => document.querySelector('input[name="tool"]:checked').value;
 const hands = new Hands({ gallery, stage, desk, annotator }, tool);
-const sharpening = new Sharpening(gallery, desk, conversation, regions, {
-  cleaned: (masks, step) => annotator.cleaned(masks, step),
-  isDrawing: () => hands.isDrawing,
-});
+const sharpening = new Sharpening(gallery, desk, conversation, regions, () => hands.isDrawing);
 const wishes = {
   tool,
   onPoint: (point) => hands.point(point),

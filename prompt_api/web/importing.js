@@ -33,7 +33,8 @@ export class Importer {
     const pictures = [];
     const annotations = [];
     for (const file of files) ((await isAnnotation(file)) ? annotations : pictures).push(file);
-    if (pictures.length > 0) await this.#pictures.open(pictures);
+    // Also without new pictures: those of the last visit may still be on their way.
+    await this.#pictures.open(pictures);
     if (annotations.length > 0) await this.#read(annotations);
   }
 

@@ -11,7 +11,6 @@ export class Sharpening {
   #desk;
   #conversation;
   #regions;
-  #cleaned;
   #isDrawing;
   /** The step and the region that were asked for last. A region that did not suit a step is not asked again. */
   #tried = { step: 0, region: null };
@@ -21,15 +20,13 @@ export class Sharpening {
    * @param {import("./desk.js").Desk} desk
    * @param {import("./conversation.js").Conversation} conversation
    * @param {import("./regions.js").Regions} regions
-   * @param {{cleaned: (masks: object[], step: object) => object[], isDrawing: () => boolean}} person `cleaned`: the masks
-   *   of a step, cleaned as the person wants it; `isDrawing`: whether the person draws on the picture at this moment
+   * @param {() => boolean} isDrawing whether a person draws on the picture at this moment
    */
-  constructor(gallery, desk, conversation, regions, { cleaned, isDrawing }) {
+  constructor(gallery, desk, conversation, regions, isDrawing) {
     this.#gallery = gallery;
     this.#desk = desk;
     this.#conversation = conversation;
     this.#regions = regions;
-    this.#cleaned = cleaned;
     this.#isDrawing = isDrawing;
   }
 
@@ -63,7 +60,7 @@ export class Sharpening {
     const { now } = entry.timeline;
     if (entry !== this.#gallery.current || now.step.id !== id || now.step.masks !== masks) return;
     if (!isOpen(now) || this.#isDrawing()) return;
-    const fields = finerFields(now.step, this.#cleaned(answer.results[0].masks, now.step), finer);
+    const fields = finerFields(now.step, answer.results[0].masks, finer);
     entry.timeline = amend(entry.timeline, id, fields);
     this.#desk.render();
     announce(`Sharper. ${sentenceOf(entry.timeline.now.step, entry.size)}`);

@@ -1,14 +1,18 @@
 /**
  * Everything a person did to one picture, so that it can be undone and redone.
  *
- * @typedef {{step: import("./prompts.js").Step, objects: import("./objects.js").Kept[], editing: number|null}} State
- *   `editing` is the id of the kept object that the step changes, or null for a new one
+ * @typedef {{step: import("./prompts.js").Step, objects: import("./objects.js").Kept[], editing: number|null,
+ *   weight?: number}} State
+ *   `editing` is the id of the kept object that the step changes, or null for a new one; `weight` is the size of the
+ *   drawn masks that came with this state, in characters
  * @typedef {{past: State[], now: State, future: State[], nextId: number}} Timeline
  */
 
 import { BLANK, isBlank } from "./prompts.js";
 
 const MOST_STATES = 500;
+/** Of the masks that strokes and imports leave behind. The whole timeline is stored after each change. */
+const MOST_CHARACTERS = 4_000_000;
 
 /** @type {Timeline} */
 export const START = Object.freeze({
@@ -23,8 +27,27 @@ export function commit(timeline, changes) {
   const id = timeline.nextId;
   const now = { ...timeline.now, ...changes };
   if (changes.step) now.step = isBlank(changes.step) ? BLANK : { ...changes.step, id };
-  const past = [...timeline.past, timeline.now].slice(-MOST_STATES);
-  return { past, now, future: [], nextId: id + 1 };
+  now.weight = weightOf(changes, timeline.now.objects);
+  return { past: recent([...timeline.past, timeline.now]), now, future: [], nextId: id + 1 };
+}
+
+/** The characters of the drawn masks that a change adds. */
+function weightOf({ step, objects }, before) {
+  const known = new Set(before);
+  const fresh = (objects ?? []).filter((object) => !known.has(object)).map((object) => object.step);
+  return [step, ...fresh].reduce((sum, one) => sum + (one?.drawn?.rle.counts.length ?? 0), 0);
+}
+
+/** The last states, as many as there is room for, but at least one. */
+function recent(past) {
+  let first = past.length - 1;
+  let room = MOST_CHARACTERS - (past[first].weight ?? 0);
+  while (first > 0 && past.length - first < MOST_STATES) {
+    room -= past[first - 1].weight ?? 0;
+    if (room < 0) break;
+    first--;
+  }
+  return past.slice(first);
 }
 
 /** Changes step `id` in every state that has it, for answers and choices. Adds no state. */

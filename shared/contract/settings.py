@@ -96,10 +96,33 @@ class Settings:
         "", "the Label Studio from which task images may be fetched; see docs/label-studio.md"
     )
     label_studio_model: str = _setting("", "model that Label Studio gets, one of the served; empty: `SAM_MODEL`")
+    label_studio_regions_above: int = _setting(
+        2048,
+        "task images whose longer side has more pixels than this are answered from the region that suits the click; 0: "
+        "none",
+        least=0,
+    )
     label_studio_aliases: str = _setting("", "further addresses that tasks have for that Label Studio, comma-separated")
     label_studio_token: str = _setting("", "access token of a user of that Label Studio, personal or legacy")
     label_studio_namespace: str = _setting(
         "", "the only namespace that may use these images; required if `SAM_TOKENS` has several namespaces"
+    )
+    tool_fill_holes: int = _setting(
+        0,
+        "largest area in pixels of holes that are filled in masks for Label Studio, X-AnyLabeling and QuPath",
+        least=0,
+    )
+    tool_remove_specks: int = _setting(
+        0, "largest area in pixels of parts that are removed from these masks, except their largest part", least=0
+    )
+    tool_keep: str = _setting(
+        "all", "which parts of these masks stay; see docs/http-api.md", choices=("all", "largest", "clicked")
+    )
+    tool_tolerance: float = _setting(
+        0.0,
+        "pixels by which polygons for Label Studio and QuPath may leave the mask's edge; 0: as these tools suit it",
+        least=0,
+        most=1000,
     )
     image_hosts: str = _setting(
         "",

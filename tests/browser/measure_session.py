@@ -55,7 +55,8 @@ def answers_of(url: str, photo: Path) -> list[dict[str, Any]]:
     random = np.random.default_rng(0)
     with httpx.Client(base_url=url, timeout=120) as service, Image.open(photo) as image:
         uploaded = service.post("/v1/images", content=photo.read_bytes(), headers={"Content-Type": "image/jpeg"}).json()
-        service.get(f"/v1/images/{uploaded['image_id']}?wait=60")
+        while service.get(f"/v1/images/{uploaded['image_id']}?wait=30").json()["status"] not in {"ready", "failed"}:
+            pass
         answers = []
         for _ in range(CLICKS):
             point = [round(float(random.uniform(0, side)), 1) for side in image.size]
@@ -112,7 +113,7 @@ def main(photo: Path, pictures: int, objects: int) -> None:
                 page.load()
                 store_session(page, count, photo, answers, each)
                 figures = measure(driver, page, min(WALK, count - 1))
-                sys.stdout.write(f"{count} pictures, {each} objects on each: {figures.text()}\n")
+                sys.stdout.write(f"pictures: {count}, objects: {count * each}; {figures.text()}\n")
         finally:
             driver.quit()
 

@@ -35,10 +35,10 @@ def take_pictures(page: Page, folder: Path) -> None:
     page.drag((0.73, 0.0), (0.89, 0.58))
     page.wait_for_masks(3)
     page.keep("shuttle")
-    page.click(0.7, 0.82)
+    page.click(0.7, 0.82, shift=True)  # a plain click on a kept object selects it
     page.wait_for_masks(3)
     page.keep("helmet")
-    page.click(0.08, 0.2)
+    page.click(0.08, 0.2, shift=True)
     page.wait_for_masks(3)
     page.write("label", "flag")
     page.leave()

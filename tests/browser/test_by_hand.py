@@ -267,25 +267,6 @@ def test_one_picture_or_the_view_alone_can_be_exported(page: Page, pictures: Pic
         assert image.convert("RGB").getpixel((image.width // 2, image.height // 5)) != (40, 150, 60)
 
 
-def test_masks_are_cleaned_only_if_a_person_asks_for_it(page: Page, pictures: Pictures, tmp_path: Path) -> None:
-    page.open(pictures.photo(SIZE))
-    page.click(*IN_FIELD)
-    page.wait_for_masks(3)
-    page.keep("field")
-    (plain,) = _masks(_export(page, tmp_path))
-    assert plain[580, 880]
-    assert not plain[300, 450]
-    page.script("document.querySelector('.clean').open = true")
-    page.write("clean-holes", "200000\n")
-    page.click(*IN_FIELD, shift=True)
-    page.wait_for_masks(3)
-    page.keep("field")
-    filled = _masks(_export(page, tmp_path))[1]
-    assert filled[300, 450]
-    assert np.array_equal(filled & ~plain, filled ^ plain)
-    page.write("clean-holes", "0\n")
-
-
 def test_the_export_dialog_and_the_help_are_accessible(page: Page, pictures: Pictures, axe: str) -> None:
     page.open(pictures.photo(SIZE))
     page.choose_tool("brush")

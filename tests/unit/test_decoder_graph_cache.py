@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -13,11 +14,13 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from prompt_api.models.onnx.shared_constants import joined
 from prompt_api.models.sam1.export_form import in_export_form
 from prompt_api.models.sam1.network import NETWORK
 from prompt_api.models.two_way import graph_cache
 from prompt_api.models.two_way.folding import Folded
 from prompt_api.models.two_way.graph_cache import BUILDERS, cached_graphs
+from prompt_api.models.two_way.points_side import build_points_side
 from prompt_api.models.two_way.prompt_side import build_first_prompt
 from shared.contract.errors import WeightsError
 from shared.weights.fetch import fetch_lock
@@ -75,7 +78,7 @@ def test_two_that_start_together_build_once(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_beside_the_graphs(tmp_path: Path) -> None:
-    names = {"decoder", "image_side", "mask_side", "prompt_side", "first_prompt"}
+    names = {"decoder", "image_side", "mask_side", "prompt_side", "first_prompt", "points_side", "mask_of_point"}
     for export_form, more in ((None, set()), (in_export_form, {"export_form"})):
         folder = tmp_path / str(len(more))
         home = cached_graphs(NETWORK, random_weights, DIGEST, folder, export_form=export_form).unsplit.parent
@@ -83,14 +86,27 @@ def test_nothing_is_left_beside_the_graphs(tmp_path: Path) -> None:
         assert {path.name for path in home.iterdir()} == files
 
 
-def test_the_first_prompt_reads_its_constants_from_the_prompt_side(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("build", "name"), [(build_first_prompt, "first_prompt"), (build_points_side, "points_side")])
+def test_other_graphs_read_their_constants_from_the_prompt_side(
+    build: Callable[[Folded], onnx.ModelProto], name: str, tmp_path: Path
+) -> None:
     graphs = cached_graphs(NETWORK, random_weights, DIGEST, tmp_path)
-    whole = build_first_prompt(Folded(NETWORK, random_weights()))
-    read = onnx.load(graphs.first_prompt)
+    whole, path = build(Folded(NETWORK, random_weights())), getattr(graphs, name)
+    read = onnx.load(path)
     assert [one.raw_data for one in read.graph.initializer] == [one.raw_data for one in whole.graph.initializer]
-    assert graphs.first_prompt.stat().st_size < whole.ByteSize() / 3
+    assert path.stat().st_size < whole.ByteSize() / 3
     for path in (graphs.unsplit, *graphs.split.values()):
         assert not [one for one in onnx.load(path, load_external_data=False).graph.initializer if one.external_data]
+
+
+def test_the_export_form_is_joined_from_two_files(tmp_path: Path) -> None:
+    graphs = cached_graphs(NETWORK, random_weights, DIGEST, tmp_path, export_form=in_export_form)
+    assert graphs.export_form is not None
+    assert graphs.export_form.stat().st_size < graphs.unsplit.stat().st_size / 10
+    whole = onnx.load_from_string(in_export_form(graphs.unsplit.read_bytes())).graph
+    read = onnx.load_from_string(joined(graphs.export_form)).graph
+    assert [one.raw_data for one in read.initializer] == [one.raw_data for one in whole.initializer]
+    assert not [one for one in read.initializer if one.external_data]
 
 
 def test_a_folder_that_cannot_be_used_is_a_weights_error(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ SIZES = st.tuples(st.integers(1, 9_000), st.integers(1, 9_000))
 
 
 @st.composite
-def boxes_in(draw: st.DrawFn, original: Size, most: int = 9_000) -> Box:
+def boxes_in(draw: st.DrawFn, original: Size, most: float = 9_000) -> Box:
     """A box that begins inside the image and may reach out of it."""
     height, width = original
     x, y = draw(st.floats(0, width - 0.5)), draw(st.floats(0, height - 0.5))
@@ -37,7 +37,7 @@ def test_a_region_is_one_of_the_image_and_holds_the_object_away_from_its_inner_e
 
 @given(st.data())
 def test_it_is_the_smallest_of_the_sizes_that_leaves_room(data: st.DataObject) -> None:
-    box = data.draw(boxes_in(ORIGINAL, most=800))
+    box = data.draw(boxes_in(ORIGINAL, most=500))
     box = (box[0], box[1], min(box[2], 6000.0), min(box[3], 4000.0))
     largest = max(box[2] - box[0], box[3] - box[1])
     region = region_around([box], ORIGINAL)
@@ -50,7 +50,7 @@ def test_it_is_the_smallest_of_the_sizes_that_leaves_room(data: st.DataObject) -
 
 @given(st.data())
 def test_it_is_on_the_lattice_or_the_object_is_in_its_middle_or_at_the_edge_of_the_image(data: st.DataObject) -> None:
-    x0, y0, x1, y1 = box = data.draw(boxes_in(ORIGINAL, most=800))
+    x0, y0, x1, y1 = box = data.draw(boxes_in(ORIGINAL, most=500))
     assume(x1 <= 6000 and y1 <= 4000)
     region = region_around([box], ORIGINAL)
     assert region is not None
@@ -97,7 +97,7 @@ def test_what_hardly_gains_is_the_whole_image() -> None:
 @given(st.data())
 @example(None)
 def test_a_ready_region_is_taken_if_it_holds_the_object_and_is_not_much_too_large(data: st.DataObject | None) -> None:
-    box: Box = (1000, 1000, 1060, 1050) if data is None else data.draw(boxes_in(ORIGINAL, most=190))
+    box: Box = (1000, 1000, 1060, 1050) if data is None else data.draw(boxes_in(ORIGINAL, most=SMALLEST / ROOM))
     assume(box[2] <= 6000 and box[3] <= 4000)
     for side in (SMALLEST, SHARED * SMALLEST, 4 * SMALLEST):
         x, y = (min(max(0, int(low - side / 2)), whole - side) for low, whole in ((box[0], 6000), (box[1], 4000)))

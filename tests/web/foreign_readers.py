@@ -62,7 +62,7 @@ def ultralytics(folder: Path, masks: list[Mask]) -> None:
 
 
 def datumaro(folder: Path, masks: list[Mask]) -> None:
-    """Import both COCO files with datumaro, the library with which CVAT imports COCO."""
+    """Import both COCO files and CVAT's file with datumaro, the library with which CVAT imports COCO."""
     from datumaro.components.annotation import AnnotationType
     from datumaro.components.dataset import Dataset
 
@@ -85,6 +85,15 @@ def datumaro(folder: Path, masks: list[Mask]) -> None:
             assert all(any(np.array_equal(mask, one) for one in pixels) for mask in masks)
         else:
             assert sum(one.type == AnnotationType.polygon for one in found) == 7  # two masks have two parts each
+    home = folder / "cvat-dataset"
+    (home / "images").mkdir(parents=True)
+    for picture in ("photo.jpg", "other.png"):
+        Image.new("RGB", masks[0].shape[::-1]).save(home / "images" / picture)
+    text = (folder / "cvat" / "annotations.xml").read_text()
+    (home / "annotations.xml").write_text(text.replace('name="photo.png"', 'name="other.png"'))
+    dataset = Dataset.import_from(str(home), "cvat")
+    pixels = [np.asarray(one.image, dtype=bool) for item in dataset for one in item.annotations]
+    assert all(any(np.array_equal(mask, one) for one in pixels) for mask in masks)
 
 
 def pycocotools(folder: Path, masks: list[Mask]) -> None:

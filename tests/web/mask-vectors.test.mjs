@@ -5,7 +5,9 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { changesNothing, clean } from "../../prompt_api/web/cleaning.js";
+import { withoutSmallParts } from "../../prompt_api/web/mask-cleaning.js";
 import { polygons } from "../../prompt_api/web/polygons.js";
+import { encodeRuns } from "../../prompt_api/web/rle.js";
 
 const vectors = JSON.parse(readFileSync(new URL("vectors/masks.json", import.meta.url), "utf8"));
 
@@ -45,4 +47,14 @@ test("without options nothing changes", () => {
 test("runs that do not fill the mask are refused", () => {
   assert.throws(() => clean({ rle: { size: [2, 2], counts: "12" } }, { keep: "largest" }), RangeError);
   assert.throws(() => polygons({ rle: { size: [2, 2], counts: "15" } }), RangeError);
+});
+
+test("the page's switch removes what is small beside the picture", () => {
+  const size = [640, 640]; // small is up to 100 pixels
+  for (const [tall, expected] of [[100, 400], [101, 501]]) {
+    const runs = [10, 400, 640 - 410 + 640 * 3 + 5, tall];
+    const rest = 640 * 640 - runs.reduce((sum, run) => sum + run, 0);
+    const mask = { rle: { size, counts: encodeRuns([...runs, rest]) }, area: 400 + tall };
+    assert.equal(withoutSmallParts(mask).area, expected);
+  }
 });

@@ -29,7 +29,7 @@ function about({ masks = coarse, region = REGION } = {}) {
     { render: () => state.renders++ },
     { submit: (job) => asked.push(job) },
     { finerFor: () => state.region, lookAround: (_entry, bbox) => state.around.push(bbox) },
-    { cleaned: (list) => list.map((mask) => ({ ...mask, cleaned: true })), isDrawing: () => state.drawing },
+    () => state.drawing,
   );
   state.answer = (job, given = fine) => state.sharpening.receive(job, { results: [{ masks: given }] });
   return state;
@@ -42,7 +42,7 @@ test("the masks of the present step are replaced in place, and the best one is c
   const { past } = entry.timeline;
   answer(asked[0]);
   const { masks, chosen, region } = entry.timeline.now.step;
-  assert.deepEqual([masks, chosen, region], [fine.map((mask) => ({ ...mask, cleaned: true })), 2, REGION]);
+  assert.deepEqual([masks, chosen, region], [fine, 2, REGION]);
   assert.equal(entry.timeline.past.length, past.length);
   assert.match(said.textContent, /^Sharper\. 3 masks\. Mask 3, score 0\.95/);
 });

@@ -1,7 +1,7 @@
 """Tests of the page's exports with the tools that read them: pycocotools, Pillow, zipfile and a polygon painter.
 
-`make exports-check` reads the same files with Label Studio's, Ultralytics' and datumaro's own code, which is too heavy
-here.
+`make exports-check` reads the same files with Label Studio's, Ultralytics' and datumaro's own code, which is too
+heavy here.
 """
 
 from __future__ import annotations

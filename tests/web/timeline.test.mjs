@@ -86,3 +86,15 @@ test("no state is ever changed in place", () => {
   clicked(answered(line, 0.9), there);
   assert.deepEqual(line, before);
 });
+
+test("heavy strokes leave fewer past states, and light ones as many as before", () => {
+  const stroke = (size) => ({ ...prompts.BLANK, drawn: { rle: { counts: "0".repeat(size) } }, masks: [{}] });
+  let heavy = START;
+  for (let i = 0; i < 30; i++) heavy = commit(heavy, { step: stroke(500_000) });
+  assert.equal(heavy.past.length, 8);
+  let light = START;
+  for (let i = 0; i < 600; i++) light = commit(light, { step: stroke(100) });
+  assert.equal(light.past.length, 500);
+  const huge = commit(commit(START, { step: stroke(9_000_000) }), { step: stroke(9_000_000) });
+  assert.equal(undo(huge).now.step.drawn.rle.counts.length, 9_000_000);
+});

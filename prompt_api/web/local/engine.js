@@ -7,7 +7,7 @@ import { EMBEDDING_SHAPE } from "./sam1.js";
 import { readFloat16 } from "./npy.js";
 import { checkedPrompts, inPart } from "./prompting.js";
 import { Refinement } from "./refinement.js";
-import { areaOf, boxOf, cutOut, encodeRle, placed } from "./runs.js";
+import { areaOf, boxOf, encodeRle, placed } from "./runs.js";
 
 export class Engine {
   #graphs;
@@ -69,13 +69,9 @@ export class Engine {
   async #decode(image, prompt, multimask, whole) {
     const again = async (earlier, several) => (await this.#decode(image, earlier, several, true)).logits;
     const { prepared, corner } = this.#images.get(image);
-    const mask =
-      prompt.token === null ? given(prompt, corner, prepared.size) : await this.#refinement.resolve(prompt.token, image, again);
+    const { token, given } = prompt;
+    const drawn = given && lowResLogits(columnRuns(given), prepared.size, corner);
+    const mask = token === null ? drawn : await this.#refinement.resolve(token, image, again);
     return this.#graphs.decode(prepared, prompt, { mask, multimask, whole });
   }
-}
-
-/** The logits of the mask that a prompt brings with it, in the part of the image that the embedding shows; or null. */
-function given({ given: rle }, corner, size) {
-  return rle && lowResLogits(cutOut(columnRuns(rle), corner, size));
 }

@@ -11,16 +11,21 @@ const CELL = FRAME_SIDE / LOW_RES_SIDE;
 
 /**
  * @param {import("./runs.js").ColumnRuns} runs of a mask over the whole picture
+ * @param {[number, number]} size [height, width] of what was encoded: the picture, or a region of it
+ * @param {[number, number]} corner [x, y] of its first pixel in the picture
  * @returns {Float32Array} LOW_RES_SIDE * LOW_RES_SIDE, row by row
  */
-export function lowResLogits({ size, x, top, bottom }) {
+export function lowResLogits({ x, top, bottom }, size, [left, above]) {
   const [insideHeight, insideWidth] = resizedSize(size);
   const rows = edges(size[0], insideHeight);
   const columns = edges(size[1], insideWidth);
   const covered = new Float64Array((rows.length - 1) * (columns.length - 1));
   for (let run = 0; run < x.length; run++) {
-    eachCell(columns, x[run], x[run] + 1, (column, width) => {
-      eachCell(rows, top[run], bottom[run], (row, height) => {
+    const across = x[run] - left;
+    const [start, end] = [Math.max(0, top[run] - above), Math.min(size[0], bottom[run] - above)];
+    if (across < 0 || across >= size[1] || start >= end) continue;
+    eachCell(columns, across, across + 1, (column, width) => {
+      eachCell(rows, start, end, (row, height) => {
         covered[row * (columns.length - 1) + column] += width * height;
       });
     });

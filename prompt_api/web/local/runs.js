@@ -41,23 +41,6 @@ export function placed(runs, [x, y], size) {
   return { size, x: runs.x.map((at) => at + x), top: runs.top.map((at) => at + y), bottom: runs.bottom.map((at) => at + y) };
 }
 
-/**
- * The part of a mask in a rectangle of the image.
- * @param {ColumnRuns} runs over the image
- * @param {[number, number]} corner [x, y] of the rectangle's first pixel
- * @param {[number, number]} size [height, width] of the rectangle
- * @returns {ColumnRuns} of the rectangle's size
- */
-export function cutOut({ x, top, bottom }, [left, upper], size) {
-  const [height, width] = size;
-  const within = (row) => Math.min(Math.max(row - upper, 0), height);
-  const kept = [...x.keys()].filter((k) => {
-    return x[k] >= left && x[k] < left + width && within(top[k]) < within(bottom[k]);
-  });
-  const column = (of) => Int32Array.from(kept, of);
-  return { size, x: column((k) => x[k] - left), top: column((k) => within(top[k])), bottom: column((k) => within(bottom[k])) };
-}
-
 /** Pixels covered. */
 export function areaOf({ top, bottom }) {
   return bottom.reduce((sum, end, k) => sum + end - top[k], 0);

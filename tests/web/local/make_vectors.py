@@ -50,6 +50,8 @@ HILLS: tuple[dict[str, int], ...] = (
 )
 """Forms of low-res logits, as whole numbers, so that every language computes the same."""
 
+REGIONS = ((0, 0, 512, 512), (400, 300, 1100, 690), (1600, 1000, 1800, 1200))
+
 PROMPTS: tuple[dict[str, Any], ...] = (
     {"points": [[500, 375]], "labels": [1]},
     {"points": [[0, 0], [17.25, 1199.999], [-3.5, 2000.1]], "labels": [1, 0, 1]},
@@ -74,6 +76,7 @@ def hill(form: dict[str, int]) -> NDArray[np.float32]:
 def vectors() -> dict[str, Any]:
     return {
         "masks": [_mask(size, form) for size in SIZES for form in HILLS],
+        "in_region": [_in_region(form, region) for form in HILLS for region in REGIONS],
         "prompts": [_prompt(size, fields) for size in ((1200, 1800), (1801, 1203)) for fields in PROMPTS],
         "visible": [{"size": list(size), "area": _visible_area(size)} for size in SIZES],
         "arranged": [_arranged(area) for area in ((64, 64), (43, 64), (64, 5))],
@@ -92,6 +95,13 @@ def _mask(size: Size, form: dict[str, int]) -> dict[str, Any]:
         "counts": hashlib.sha256(counts.encode()).hexdigest(),
         "given": _digest(low_res_logits(runs, SAM1.frame, 256, size, (0, 0))),
     }
+
+
+def _in_region(form: dict[str, int], region: tuple[int, int, int, int]) -> dict[str, Any]:
+    x0, y0, x1, y1 = region
+    size = (1200, 1800)
+    logits = low_res_logits(mask_runs(hill(form), size), SAM1.frame, 256, (y1 - y0, x1 - x0), (x0, y0))
+    return {"size": list(size), "hill": form, "region": list(region), "logits": _digest(logits)}
 
 
 def _prompt(size: Size, fields: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,14 @@ for (const { size, hill: form, area, bbox, counts, given } of vectors.masks) {
   });
 
   test(`the mask of ${JSON.stringify(form)} at ${size} as a prompt is the service's too`, () => {
-    assert.equal(digest(lowResLogits(maskRuns(hill(form), size))), given);
+    assert.equal(digest(lowResLogits(maskRuns(hill(form), size), size, [0, 0])), given);
+  });
+}
+
+for (const { size, hill: form, region, logits } of vectors.in_region) {
+  test(`the mask of ${JSON.stringify(form)} at ${size} as a prompt in the region ${region} is the service's`, () => {
+    const [x0, y0, x1, y1] = region;
+    assert.equal(digest(lowResLogits(maskRuns(hill(form), size), [y1 - y0, x1 - x0], [x0, y0])), logits);
   });
 }
 

@@ -20,7 +20,7 @@ from samcache.service.clients import AsyncSamCache
 from samcache.service.resources import Corners, ImageInfo
 
 _TILES_AT_ONCE = 16
-"""Regions of one image that are asked for together. Other clients' images come in between."""
+"""Boxes of one image whose regions are asked for together. Other clients' images come in between."""
 
 
 @dataclass(frozen=True, slots=True)

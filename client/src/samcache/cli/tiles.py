@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-LARGEST_THING = 400
+LARGEST_THING = 256
 """Pixels: things up to this size are seen well, unless the caller names another size."""
 
-MOST_TILES = 256
-"""Regions of one image that a service keeps, unless it is set otherwise. More tiles would push out the first ones."""
+MOST_TILES = 1_024
+"""Boxes of one image. About four of them share a region, and a service keeps 256 regions of an image by default:
+further ones would push out the first."""
 
 Box = tuple[float, float, float, float]
 

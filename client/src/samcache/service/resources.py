@@ -105,7 +105,7 @@ class Finer:
     """A region whose masks will be finer than those of the whole image, which answered.
 
     Attributes:
-        status: `queued`, `encoding` or `failed`.
+        status: `queued`, `encoding`, `ready` (it was a moment too late) or `failed`.
     """
 
     region: Corners
@@ -113,7 +113,8 @@ class Finer:
 
     @property
     def is_coming(self) -> bool:
-        return self.status in ("queued", "encoding")
+        """Whether the same request will be answered from it."""
+        return self.status != "failed"
 
     @classmethod
     def parse(cls, document: Mapping[str, Any] | None) -> Self | None:
