@@ -1,11 +1,15 @@
 /** The switch that cleans the masks of answers: it fills small holes and removes specks. It is off until it is turned on. */
 
 import { clean } from "./cleaning.js";
+import { longSide } from "./region.js";
 import { recall, remember } from "./remembered.js";
 
 const CHOICE = "clean-masks";
 
-/** A hole or part is small up to the square of this share of the picture's longer side: 4x4 cells of SAM's own mask. */
+/**
+ * A hole or part is small up to the square of this share of the longer side of what answered, the picture or a region of
+ * it: 4x4 cells of SAM's own mask.
+ */
 const SMALL = 1 / 64;
 
 export class MaskCleaning {
@@ -19,13 +23,18 @@ export class MaskCleaning {
   /** The answer with clean masks, if the switch is on. @param {import("./decoding.js").Answer} answer */
   applied(answer) {
     if (!this.#input.checked) return answer;
-    const results = answer.results.map((result) => ({ ...result, masks: result.masks.map(withoutSmallParts) }));
+    const cleaned = (mask) => withoutSmallParts(mask, answer.region);
+    const results = answer.results.map((result) => ({ ...result, masks: result.masks.map(cleaned) }));
     return { ...answer, results };
   }
 }
 
-/** @param {import("./prompts.js").Mask} mask */
-export function withoutSmallParts(mask) {
-  const area = Math.floor((Math.max(...mask.rle.size) * SMALL) ** 2);
+/**
+ * @param {import("./prompts.js").Mask} mask
+ * @param {import("./region.js").Region|null} region that gave the mask; null for the whole picture
+ */
+export function withoutSmallParts(mask, region = null) {
+  const side = region ? longSide(region) : Math.max(...mask.rle.size);
+  const area = Math.floor((side * SMALL) ** 2);
   return clean(mask, { fillHoles: area, removeSpecks: area });
 }

@@ -84,7 +84,8 @@ export function isSame(one, other) {
   return one === other || (one !== null && other !== null && one.every((side, index) => side === other[index]));
 }
 
-function longSide([x0, y0, x1, y1]) {
+/** Pixels along the longer side. */
+export function longSide([x0, y0, x1, y1]) {
   return Math.max(x1 - x0, y1 - y0);
 }
 

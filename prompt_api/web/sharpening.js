@@ -37,7 +37,7 @@ export class Sharpening {
     const { step } = entry.timeline.now;
     if (!isOpen(entry.timeline.now) || step.drawn) return;
     const region = this.#regions.finerFor(entry, step);
-    const isTried = this.#tried.step === step.id && isSame(this.#tried.region, region);
+    const isTried = region !== null && this.#tried.step === step.id && isSame(this.#tried.region, region);
     if (region && !isTried && suits(step, region, entry.size)) {
       this.#tried = { step: step.id, region };
       this.#conversation.submit({ entry, step, isHover: false, since: performance.now(), finer: region });
@@ -47,8 +47,8 @@ export class Sharpening {
   }
 
   /** Call this with each answer to a prompt. @param {import("./conversation.js").Job} job */
-  note({ step }, { unfit }) {
-    if (unfit) this.#tried = { step: step.id, region: unfit };
+  note({ step, isHover }, { unfit }) {
+    if (!isHover) this.#tried = { step: step.id, region: unfit };
   }
 
   /**

@@ -56,5 +56,7 @@ test("the page's switch removes what is small beside the picture", () => {
     const rest = 640 * 640 - runs.reduce((sum, run) => sum + run, 0);
     const mask = { rle: { size, counts: encodeRuns([...runs, rest]) }, area: 400 + tall };
     assert.equal(withoutSmallParts(mask).area, expected);
+    assert.equal(withoutSmallParts(mask, [0, 0, 320, 640]).area, expected);
+    assert.equal(withoutSmallParts(mask, [0, 0, 320, 320]).area, 400 + tall);
   }
 });

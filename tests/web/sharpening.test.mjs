@@ -61,6 +61,18 @@ test("a step is asked once for a region", () => {
   assert.equal(asked.length, 1);
 });
 
+test("a step that was asked anew is asked again for its region", () => {
+  const { sharpening, entry, asked } = about();
+  const { step } = entry.timeline.now;
+  for (let k = 0; k < 2; k++) {
+    sharpening.note({ step, isHover: false }, { unfit: null });
+    sharpening.consider();
+    sharpening.note({ step: { ...BLANK }, isHover: true }, { unfit: null });
+    sharpening.consider();
+  }
+  assert.equal(asked.length, 2);
+});
+
 test("a region that has just been found too small is not asked", () => {
   const { sharpening, entry, asked } = about();
   sharpening.note({ step: entry.timeline.now.step }, { unfit: REGION });
