@@ -21,7 +21,6 @@ from encoder_worker.encoding.patient_store import PatientStore
 from encoder_worker.encoding.pipeline import EncodePipeline
 from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.rq.batch_worker import BatchWorker
-from encoder_worker.rq.watchdog import deadline
 from encoder_worker.rq.worker import EncodeWorker
 from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import queue_name
@@ -32,6 +31,7 @@ from shared.images.reading import most_decoding_bytes
 from shared.observe.tracing import NO_TRACER, Tracer
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import cache_client, request_client, worker_client
+from shared.rq_worker.watchdog import deadline
 from shared.store.redis_store import RedisStore
 from shared.weights.catalogue import known_models
 

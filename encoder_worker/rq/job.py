@@ -13,7 +13,6 @@ from rq import Queue
 from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.job import Job
 
-from encoder_worker.rq.watchdog import JobTimedOut
 from shared.contract.errors import EncodeFailed, Overloaded, RequestError, SamCacheError, StoreUnavailable
 from shared.contract.keys import ENCODE_JOB, EVENTS, EmbeddingKey, damaged_job_key
 from shared.events.interface import message_of
@@ -21,6 +20,7 @@ from shared.observe import log_context
 from shared.queue.interface import SHORT_FAILURE_TTL
 from shared.queue.job_origin import JobOrigin
 from shared.queue.rq_queue import ERROR
+from shared.rq_worker.watchdog import JobTimedOut
 
 _log = logging.getLogger(__name__)
 

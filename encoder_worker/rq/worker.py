@@ -25,15 +25,15 @@ from rq.utils import now
 from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.rq.job import EncodeJob, counted_jobs
 from encoder_worker.rq.job_scope import JobScope
-from encoder_worker.rq.pace import Pace
-from encoder_worker.rq.resident import ResidentWorker
-from encoder_worker.rq.tracebacks import release_locals
-from encoder_worker.rq.watchdog import beating, deadline, time_limit
 from shared.contract.errors import SamCacheError
 from shared.contract.keys import EmbeddingKey
 from shared.events.interface import Events
 from shared.observe import log_context, tracing
 from shared.observe.tracing import NO_TRACER, Tracer
+from shared.rq_worker.pace import Pace
+from shared.rq_worker.resident import ResidentWorker
+from shared.rq_worker.tracebacks import release_locals
+from shared.rq_worker.watchdog import beating, deadline, time_limit
 
 Encode = Callable[[EmbeddingKey], None]
 """The use case, see `encoder_worker.encoding.encode.EncodeImage`."""

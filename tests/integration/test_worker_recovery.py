@@ -22,8 +22,6 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from encoder_worker.alive import is_alive
-from encoder_worker.rq.pace import Pace
-from encoder_worker.rq.recovery import RecoveringIntermediateQueue
 from encoder_worker.rq.worker import Encode, EncodeWorker
 from shared.contract.errors import InvalidImage, StoreUnavailable
 from shared.contract.keys import ENCODE_JOB, EVENTS, EmbeddingKey, queue_name
@@ -32,6 +30,8 @@ from shared.contract.settings import Settings
 from shared.queue.interface import ABSENT, JobState, JobStatus
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import worker_client
+from shared.rq_worker.pace import Pace
+from shared.rq_worker.recovery import RecoveringIntermediateQueue
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
 from tests.support.memory_events import MemoryEvents
 

@@ -68,7 +68,7 @@ KEPT_ALIVE = {
         "Runs the encoder. Any error goes to the jobs of the batch: "
         "`tests/unit/test_worker_pipeline.py::test_whatever_the_encoder_does_the_next_images_are_encoded`",
     ],
-    "encoder_worker/rq/watchdog.py": [
+    "shared/rq_worker/watchdog.py": [
         "Renews the lease of a running job. Any error of a beat is logged: "
         "`tests/unit/test_worker_watchdog.py::test_a_beat_that_fails_does_not_stop_the_heart`",
     ],

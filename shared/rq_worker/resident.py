@@ -22,9 +22,9 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker import SimpleWorker
 
-from encoder_worker.rq.pace import Pace
-from encoder_worker.rq.recovery import RecoveringQueue
 from shared.queue.registration import KEPT_SECONDS
+from shared.rq_worker.pace import Pace
+from shared.rq_worker.recovery import RecoveringQueue
 
 _log = logging.getLogger(__name__)
 
