@@ -2,7 +2,7 @@
 
 The lock is held as long as the job's hash exists, as with RQ's `unique=True`. Each resting state has a time to live:
 waiting (`image_ttl`, after which the image's bytes are gone), done (`DONE_TTL`) and failed (`failure_ttl`). While a job
-runs, RQ keeps its hash; the worker's lease and retries (see `encoder_worker.rq.worker`) end that state.
+runs, RQ keeps its hash; the worker's lease and retries (see `shared.rq_worker.worker`) end that state.
 """
 
 from __future__ import annotations
