@@ -50,7 +50,7 @@ from prompt_api.serving.temporary_files import require_room
 from shared.contract.errors import ConfigurationError, ModelNotFound, StoreUnavailable
 from shared.contract.models import Model, find_model
 from shared.contract.settings import Settings
-from shared.events.interface import Events
+from shared.events.interface import Events, Topic
 from shared.events.redis_events import RedisEvents
 from shared.host.cores import usable_cores
 from shared.queue.interface import EncodeQueue
@@ -99,7 +99,7 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
 
     services: Services  # assigned below; no event arrives before `events.start`
 
-    def on_event(topic: tuple[str, str], status: str) -> None:
+    def on_event(topic: Topic, status: str) -> None:
         if status in ("deleted", "released"):
             services.access.owners.forget(topic[0])
         if status == "deleted":

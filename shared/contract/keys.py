@@ -4,6 +4,9 @@ Cache role (may evict):
     sam:image:{<id>}                                the uploaded bytes
     sam:record:{<id>}                               JSON: size of the oriented image; outlives the bytes
     sam:tensors:<model>:<weights>:<prep>:{<id>}     the image embedding, see `shared.tensors.embedding`
+    sam:tensors:…:{<id>}:<x0>-<y0>-<x1>-<y1>        that of a region of the image
+    sam:regions:{<id>}                              the regions of the image that were asked for, as a row, the one
+                                                    that was asked for last at the end
     sam:preview:{<id>}                              a JPEG for browsers, of images that not every browser shows
     sam:owners:{<id>}                               namespaces that uploaded the image, as a set; only if tokens are set
     sam:logits:<token>                              low-res logits of one answer, see `shared.tensors.logits`
@@ -24,12 +27,14 @@ from dataclasses import dataclass
 
 from shared.contract.errors import EncodeFailed, ImageNotFound
 from shared.contract.models import Model
+from shared.contract.region import Region
 
 ENCODE_JOB = "sam.encode"
 """Name of every job in an encode queue. It is only compared: it is not the path of a function that is imported."""
 
 EVENTS = "sam:events"
-"""Pub/sub channel in the queue role. Each change of status is published as `{"image_id", "model", "status"}`."""
+"""Pub/sub channel in the queue role. Each change of status is published as `{"image_id", "model", "status"}`,
+and for a region also `"region"`, its text."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -47,27 +52,31 @@ def parse_image_id(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingKey:
-    """The identity of an image embedding: the image, the model, its weights and the preprocessing.
+    """The identity of an image embedding: the image, the part of it, the model, its weights and the preprocessing.
 
     Attributes:
         image_id: lower-case hex SHA-256 of the uploaded bytes.
         model: the model's name.
         weights_digest: lower-case hex SHA-256 of the weights, 64 characters.
         preprocessing: version of reading + resize + normalise + pad.
+        region: the part of the image that is encoded; None for the whole image. The names and arguments of a whole
+            image do not mention it, so they are those of the releases before there were regions.
     """
 
     image_id: str
     model: str
     weights_digest: str
     preprocessing: str
+    region: Region | None = None
 
     @classmethod
-    def of(cls, image_id: str, model: Model) -> EmbeddingKey:
-        return cls(image_id, model.name, model.weights_digest, model.preprocessing)
+    def of(cls, image_id: str, model: Model, region: Region | None = None) -> EmbeddingKey:
+        return cls(image_id, model.name, model.weights_digest, model.preprocessing, region)
 
     @property
     def redis_key(self) -> str:
-        return f"sam:tensors:{self.model}:{self.weights_digest[:16]}:{self.preprocessing}:{_place(self.image_id)}"
+        image = f"sam:tensors:{self.model}:{self.weights_digest[:16]}:{self.preprocessing}:{_place(self.image_id)}"
+        return image if self.region is None else f"{image}:{self.region.text}"
 
     @property
     def queue(self) -> str:
@@ -80,12 +89,14 @@ class EmbeddingKey:
 
         A dot in the model's name becomes `_`. The digest of the weights depends on the name, so ids stay distinct.
         """
-        return f"{self.queue}-{self.preprocessing}-{self.image_id}".replace(".", "_")
+        image = f"{self.queue}-{self.preprocessing}-{self.image_id}".replace(".", "_")
+        return image if self.region is None else f"{image}-{self.region.text}"
 
     @property
-    def job_arguments(self) -> tuple[str, str, str, str]:
-        """Arguments of the job that makes this embedding. `of_job` reads them."""
-        return self.image_id, self.model, self.weights_digest, self.preprocessing
+    def job_arguments(self) -> tuple[str, ...]:
+        """Arguments of the job that makes this embedding: four, and for a region its text. `of_job` reads them."""
+        image = (self.image_id, self.model, self.weights_digest, self.preprocessing)
+        return image if self.region is None else (*image, self.region.text)
 
     @classmethod
     def of_job(cls, arguments: object) -> EmbeddingKey:
@@ -96,14 +107,18 @@ class EmbeddingKey:
         """
         if (
             not isinstance(arguments, list | tuple)
-            or len(arguments) != 4
+            or len(arguments) not in (4, 5)
             or not all(isinstance(argument, str) for argument in arguments)
         ):
             raise EncodeFailed("the job's arguments name no embedding")
-        image_id, model, weights_digest, preprocessing = arguments
+        image_id, model, weights_digest, preprocessing, *part = arguments
         if not (_SHA256.fullmatch(image_id) and _SHA256.fullmatch(weights_digest)):
             raise EncodeFailed("the job's arguments name no embedding")
-        return cls(image_id, model, weights_digest, preprocessing)
+        try:
+            region = Region.read(part[0]) if part else None
+        except ValueError:
+            raise EncodeFailed("the job's arguments name no embedding: not a region") from None
+        return cls(image_id, model, weights_digest, preprocessing, region)
 
 
 def image_key(image_id: str) -> str:
@@ -116,6 +131,10 @@ def record_key(image_id: str) -> str:
 
 def preview_key(image_id: str) -> str:
     return f"sam:preview:{_place(image_id)}"
+
+
+def regions_key(image_id: str) -> str:
+    return f"sam:regions:{_place(image_id)}"
 
 
 def owners_key(image_id: str) -> str:

@@ -14,20 +14,25 @@ from typing import Literal, Protocol
 from shared.contract.keys import EmbeddingKey
 
 Change = Literal["queued", "encoding", "ready", "failed", "deleted", "released"]
-"""What happened to an image. Clients are told all of these except the last two. `released` means that one of the
-namespaces that uploaded the image deleted it, and others still have it."""
+"""What happened to an image, or to a region of it. Clients are told all of these except the last two. `released` means
+that one of the namespaces that uploaded the image deleted it, and others still have it."""
 
-Topic = tuple[str, str]
-"""(image id, model name)."""
+Topic = tuple[str, str, str]
+"""(image id, model name, text of the region). The text is empty for the whole image."""
+
+
+def topic_of(key: EmbeddingKey) -> Topic:
+    return key.image_id, key.model, "" if key.region is None else key.region.text
 
 
 def message_of(key: EmbeddingKey, status: Change) -> str:
     """Return the message that is published on `EVENTS`."""
-    return json.dumps({"image_id": key.image_id, "model": key.model, "status": status})
+    part = {} if key.region is None else {"region": key.region.text}
+    return json.dumps({"image_id": key.image_id, "model": key.model, **part, "status": status})
 
 
 class Watch:
-    """One waiter for an image. Enter the watch before you read the state of the image."""
+    """One waiter for an image or a region. Enter the watch before you read the state of the image."""
 
     def __init__(self, event: threading.Event) -> None:
         self._event = event

@@ -15,7 +15,7 @@ import redis
 from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import EVENTS, EmbeddingKey
 from shared.events.crowd import Crowd
-from shared.events.interface import Change, Topic, Watch, message_of
+from shared.events.interface import Change, Topic, Watch, message_of, topic_of
 from shared.redis.failures import translated_errors
 
 ASK = 5.0
@@ -75,7 +75,7 @@ class RedisEvents:
 
     def watch(self, key: EmbeddingKey) -> AbstractContextManager[Watch]:
         self.start()
-        return self._crowd.joined((key.image_id, key.model))
+        return self._crowd.joined(topic_of(key))
 
     def start(self) -> None:
         """Start listening. A second call does nothing."""
@@ -174,5 +174,6 @@ def _read(data: object) -> tuple[Topic, Change] | None:
         return None
     match event:
         case {"image_id": str(image_id), "model": str(model), "status": str(status)} if status in get_args(Change):
-            return (image_id, model), cast(Change, status)
+            region = event.get("region", "")
+            return ((image_id, model, region), cast(Change, status)) if isinstance(region, str) else None
     return None

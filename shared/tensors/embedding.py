@@ -32,7 +32,7 @@ class StoredEmbedding:
 
     Attributes:
         tensors: float32, read-only, by name.
-        original: (height, width) of the EXIF-oriented image that it was made from.
+        original: (height, width) of the EXIF-oriented image. An embedding of a region has that of the whole image.
     """
 
     tensors: Mapping[str, NDArray[np.float32]]
@@ -54,7 +54,7 @@ def encode_embedding(
         tensors: float32, or float16 if a GPU rounded them.
         specs: the tensors of the model. `tensors` must have exactly these.
         dtypes: how each tensor is stored, by name.
-        original: (height, width) of the EXIF-oriented image.
+        original: (height, width) of the whole EXIF-oriented image, also for a region.
 
     Raises:
         EncodeFailed: names, shapes or dtypes are wrong, or numbers are not finite or outside the range of float16.
@@ -67,7 +67,7 @@ def encode_embedding(
         {"name": spec.name, "dtype": dtypes[spec.name], "shape": list(spec.shape), "bytes": len(part)}
         for spec, part in zip(specs, parts, strict=True)
     ]
-    header = {**_identity(key), "original": list(original), "tensors": described}
+    header = {**_identity(key), **_part(key), "original": list(original), "tensors": described}
     return seal(ValueKind.EMBEDDING, header, b"".join(parts))
 
 
@@ -80,8 +80,8 @@ def decode_embedding(
         max_pixels: of the largest image that this service accepts. A mask takes memory for each pixel.
 
     Raises:
-        DamagedEmbedding: `data` is cut, changed, of another version, made for another key or other tensors, or from a
-            larger image.
+        DamagedEmbedding: `data` is cut, changed, of another version, made for another key (another region too) or
+            other tensors, or from a larger image.
     """
     original, parts = _open(data, key, specs)
     if not is_image_size(*original, max_pixels):
@@ -133,6 +133,11 @@ def _identity(key: EmbeddingKey) -> dict[str, str]:
     }
 
 
+def _part(key: EmbeddingKey) -> dict[str, str]:
+    """Return what the header says of the region: nothing for the whole image."""
+    return {} if key.region is None else {"region": key.region.text}
+
+
 def _packed(spec: TensorSpec, tensor: NDArray[np.floating], dtype: TensorDtype) -> bytes:
     if tensor.shape != spec.shape or tensor.dtype not in (np.float32, np.float16):
         raise EncodeFailed(f"{spec.name} is float32 or float16 {spec.shape}, not {tensor.dtype} {tensor.shape}")
@@ -154,8 +159,12 @@ def _open(data: bytes, key: EmbeddingKey, specs: Sequence[TensorSpec]) -> tuple[
     for name, value in _identity(key).items():
         if header.get(name) != value:
             raise DamagedEmbedding(f"the stored embedding was made for another {name}")
+    if header.get("region") != _part(key).get("region"):
+        raise DamagedEmbedding("the stored embedding was made for another region")
     match header:
         case {"original": [int(height), int(width)], "tensors": [*described]} if is_image_size(height, width):
+            if key.region is not None and not key.region.lies_in((height, width)):
+                raise DamagedEmbedding("the stored embedding is of a region outside its image")
             return (height, width), _parts(described, specs, payload)
     raise DamagedEmbedding("the stored embedding has no size, or no tensors")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Self, cast
 
@@ -17,8 +19,9 @@ from deploy.local.ports import free_port
 from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import EVENTS, EmbeddingKey
 from shared.contract.models import FAKE, MOBILE_SAM
+from shared.contract.region import Region
 from shared.events.crowd import Crowd
-from shared.events.interface import Change, Events, Topic
+from shared.events.interface import Change, Events, Topic, message_of
 from shared.events.redis_events import DEAF, SILENCE, RedisEvents
 from shared.redis.connections import request_client
 from tests.support.memory_events import MemoryEvents
@@ -30,6 +33,7 @@ FOREIGN = (
     b'{"image_id": [], "model": 1, "status": {}}',
     b"{}",
     b'{"image_id": "a", "model": "fake", "status": "dancing"}',
+    b'{"image_id": "a", "model": "fake", "status": "ready", "region": [0, 0, 16, 16]}',
     b"[" * 2_000,
     b'{"image_id":' * 300,
     b"[" * 100_000,
@@ -99,6 +103,27 @@ def test_news_of_other_images_and_models_wakes_nobody() -> None:
         assert not watch.wait(0)
 
 
+def test_news_of_a_region_wakes_only_those_who_wait_for_it() -> None:
+    events = MemoryEvents()
+    part = replace(key("a"), region=Region(0, 8, 32, 64))
+    with events.watch(key("a")) as whole, events.watch(part) as watch:
+        events.publish(key("a"), "ready")
+        events.publish(replace(key("a"), region=Region(0, 8, 32, 65)), "ready")
+        assert whole.wait(0)
+        assert not watch.wait(0)
+        events.publish(part, "ready")
+        assert watch.wait(0)
+        assert not whole.wait(0)
+
+
+def test_the_message_of_a_whole_image_is_what_it_was_before_there_were_regions() -> None:
+    assert json.loads(message_of(key("a"), "ready")) == {
+        "image_id": key("a").image_id,
+        "model": FAKE.name,
+        "status": "ready",
+    }
+
+
 def test_a_wait_without_news_ends_at_its_timeout() -> None:
     with MemoryEvents().watch(key("a")) as watch:
         assert not watch.wait(0.01)
@@ -107,8 +132,8 @@ def test_a_wait_without_news_ends_at_its_timeout() -> None:
 
 def test_nothing_is_kept_of_those_who_left() -> None:
     crowd = Crowd()
-    with crowd.joined(("image", "model")):
-        assert crowd.topics == {("image", "model")}
+    with crowd.joined(("image", "model", "")):
+        assert crowd.topics == {("image", "model", "")}
     assert crowd.topics == set()
 
 
@@ -132,7 +157,9 @@ def test_each_event_is_told_to_the_callback(valkey_url: str) -> None:
         hearing(client, on_event=lambda topic, status: told.put((topic, status))) as events,
     ):
         events.publish(key("b"), "deleted")
-        assert told.get(timeout=LONG) == ((key("b").image_id, FAKE.name), "deleted")
+        assert told.get(timeout=LONG) == ((key("b").image_id, FAKE.name, ""), "deleted")
+        events.publish(replace(key("b"), region=Region(0, 8, 32, 64)), "ready")
+        assert told.get(timeout=LONG) == ((key("b").image_id, FAKE.name, "0-8-32-64"), "ready")
 
 
 def test_foreign_messages_are_ignored(valkey_url: str) -> None:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 from shared.contract.keys import EmbeddingKey
 from shared.events.crowd import Crowd
-from shared.events.interface import Change, Topic, Watch
+from shared.events.interface import Change, Topic, Watch, topic_of
 
 
 class MemoryEvents:
@@ -21,12 +21,12 @@ class MemoryEvents:
         self._crowd = Crowd()
 
     def publish(self, key: EmbeddingKey, status: Change) -> None:
-        topic = (key.image_id, key.model)
+        topic = topic_of(key)
         self.published.append((topic, status))
         self._crowd.wake(topic)
 
     def watch(self, key: EmbeddingKey) -> AbstractContextManager[Watch]:
-        return self._crowd.joined((key.image_id, key.model))
+        return self._crowd.joined(topic_of(key))
 
     def ping(self) -> None:
         return None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from shared.contract.errors import DamagedEmbedding, EncodeFailed, InvalidPrompt, SamCacheError
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import SAM1, SAM2, TensorDtype, TensorSpec
+from shared.contract.region import Region
 from shared.tensors.embedding import decode_embedding as decode_tensors
 from shared.tensors.embedding import embedding_as_file
 from shared.tensors.embedding import encode_embedding as encode_tensors
@@ -99,6 +100,39 @@ def test_the_array_and_the_original_size_are_ready_to_use(dtype: TensorDtype) ->
     stored = decode_embedding(STORED[dtype], KEY)
     assert (stored.array.shape, stored.array.dtype, stored.original) == (SHAPE, np.float32, ORIGINAL)
     assert not stored.array.flags.writeable
+
+
+PART = Region(100, 0, 612, 500)
+
+
+def test_an_embedding_of_a_region_comes_back_with_the_size_of_the_whole_image() -> None:
+    key = replace(KEY, region=PART)
+    value = encode_embedding(key, EMBEDDING, dtype="float32", original=ORIGINAL)
+    assert decode_embedding(value, key).original == ORIGINAL
+
+
+@pytest.mark.parametrize("other", [None, replace(PART, x1=613), replace(PART, x0=99)])
+def test_an_embedding_of_one_region_is_refused_under_the_key_of_another(other: Region | None) -> None:
+    value = encode_embedding(replace(KEY, region=PART), EMBEDDING, dtype="float32", original=ORIGINAL)
+    for made, asked in ((value, other), (STORED["float32"], PART)):
+        with pytest.raises(DamagedEmbedding, match="another region"):
+            decode_embedding(made, replace(KEY, region=asked))
+
+
+@pytest.mark.parametrize("region", [Region(0, 0, 1800, 1200), Region(0, 0, 1801, 1200), Region(0, 600, 20, 1201)])
+def test_an_embedding_of_a_region_that_its_image_does_not_have_is_refused(region: Region) -> None:
+    key = replace(KEY, region=region)
+    value = encode_embedding(key, EMBEDDING, dtype="float32", original=ORIGINAL)
+    with pytest.raises(DamagedEmbedding, match="outside its image"):
+        decode_embedding(value, key)
+
+
+def test_logits_of_one_region_are_refused_in_another() -> None:
+    whole, part = (encode_logits(key, LOGITS) for key in (KEY, replace(KEY, region=PART)))
+    assert decode_logits(part, replace(KEY, region=PART), side=SIDE).shape == LOGITS.shape
+    for value, region in ((whole, PART), (part, None), (part, replace(PART, x1=613))):
+        with pytest.raises(InvalidPrompt, match="another region"):
+            decode_logits(value, replace(KEY, region=region), side=SIDE)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

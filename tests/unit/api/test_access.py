@@ -210,8 +210,8 @@ def test_a_deletion_by_one_owner_leaves_the_others_image_working(guarded: World,
     assert bob.prompt(image_id).status_code == 200
     assert bob("GET", f"/v1/images/{image_id}/embedding").status_code == 200
     assert guarded.store.exists(image_key(image_id))
-    assert ((image_id, "fake"), "released") in guarded.events.published
-    assert ((image_id, "fake"), "deleted") not in guarded.events.published
+    assert ((image_id, "fake", ""), "released") in guarded.events.published
+    assert ((image_id, "fake", ""), "deleted") not in guarded.events.published
 
 
 def test_a_deletion_by_the_last_owner_removes_everything(guarded: World, alice: Tenant, bob: Tenant) -> None:

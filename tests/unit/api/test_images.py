@@ -179,7 +179,7 @@ def test_a_deleted_image_leaves_nothing(world: World) -> None:
     assert not world.store.exists(image_key(image_id))
     assert not world.store.exists(record_key(image_id))
     assert not world.store.exists(EmbeddingKey.of(image_id, FAKE).redis_key)
-    assert ((image_id, "fake"), "deleted") in world.events.published
+    assert ((image_id, "fake", ""), "deleted") in world.events.published
     for answer in (
         world.client.get(f"/v1/images/{image_id}"),
         world.client.post(f"/v1/images/{image_id}/masks", json=prompt),
