@@ -19,6 +19,11 @@ class JobKey(Protocol):
         ...
 
     @property
+    def part(self) -> str:
+        """What of the image and the model this is, for events: empty for the embedding of the whole image."""
+        ...
+
+    @property
     def queue(self) -> str:
         """Name of the RQ queue for the job."""
         ...

@@ -33,8 +33,8 @@ ENCODE_JOB = "sam.encode"
 """Name of every job in an encode queue. It is only compared: it is not the path of a function that is imported."""
 
 EVENTS = "sam:events"
-"""Pub/sub channel in the queue role. Each change of status is published as `{"image_id", "model", "status"}`,
-and for a region also `"region"`, its text."""
+"""Pub/sub channel in the queue role. Each change of status is published as `{"image_id", "model", "status"}`, and for
+anything but the embedding of the whole image also `"part"`: the text of a region, or the name of an everything job."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -77,6 +77,11 @@ class EmbeddingKey:
     def redis_key(self) -> str:
         image = f"sam:tensors:{self.model}:{self.weights_digest[:16]}:{self.preprocessing}:{_place(self.image_id)}"
         return image if self.region is None else f"{image}:{self.region.text}"
+
+    @property
+    def part(self) -> str:
+        """See `JobKey.part`."""
+        return "" if self.region is None else self.region.text
 
     @property
     def queue(self) -> str:
