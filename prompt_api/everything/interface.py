@@ -1,0 +1,127 @@
+"""What everything mode takes and gives: the image as its decoder sees it, progress, and the records of the masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompt_api.masks.runs import ColumnRuns
+from shared.contract.geometry import Size
+
+CropBox = tuple[int, int, int, int]
+"""A part of the image: x0, y0, x1, y1 in whole pixels of the EXIF-oriented original, half open."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRecord:
+    """One mask, with the members of a record of `SamAutomaticMaskGenerator`.
+
+    Attributes:
+        rle: COCO's compressed run lengths of the mask over the whole image.
+        area: pixels that the mask covers.
+        bbox: (x, y, width, height) of these pixels. Meta's generator gives the last column minus the first as the
+            width, and the height likewise; both are one less than here.
+        predicted_iou: the IoU that the model predicts for the mask.
+        point_coords: ((x, y),), the point that gave the mask, in pixels of the original.
+        stability_score: the area at a higher threshold divided by the area at a lower one, 0 to 1.
+        crop_box: (x, y, width, height) of the crop that the mask comes from.
+    """
+
+    rle: dict[str, Any]
+    area: int
+    bbox: tuple[int, int, int, int]
+    predicted_iou: float
+    point_coords: tuple[tuple[float, float]]
+    stability_score: float
+    crop_box: tuple[int, int, int, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as JSON can carry it."""
+        return {
+            "rle": self.rle,
+            "area": self.area,
+            "bbox": list(self.bbox),
+            "predicted_iou": self.predicted_iou,
+            "point_coords": [list(point) for point in self.point_coords],
+            "stability_score": self.stability_score,
+            "crop_box": list(self.crop_box),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointMasks:
+    """The masks of one point whose predicted IoU is high enough; there may be none.
+
+    Attributes:
+        scores: (K,) float32, the predicted IoU of each.
+        logits: (K, S, S) float32, the low-res logits of each over the model's frame. The padding may be 0.
+    """
+
+    scores: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+
+class CropImage(Protocol):
+    """A decoder, bound to the embedding of one crop. Several threads may use it at once."""
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of the crop in pixels of the original."""
+        ...
+
+    @property
+    def low_res_inside(self) -> Size:
+        """(rows, columns) of the low-res logits that lie in the crop. The others are padding."""
+        ...
+
+    @property
+    def points_at_once(self) -> int:
+        """How many points one call of `decode` should get, so that its working memory stays small."""
+        ...
+
+    def decode(self, points: NDArray[np.float64], least_score: float) -> Iterator[PointMasks]:
+        """Return the masks of each point, in order.
+
+        Args:
+            points: (N, 2) as (x, y), in pixels of the crop. Each is a foreground point of its own prompt.
+            least_score: only masks whose predicted IoU is larger are returned; 0 or less returns all.
+        """
+        ...
+
+    def mask_runs(self, logits: NDArray[np.float32]) -> ColumnRuns:
+        """Return the mask over the crop that the (S, S) low-res logits of one mask stand for."""
+        ...
+
+
+class Source(Protocol):
+    """Gives the embeddings."""
+
+    def __call__(self, crop: CropBox, /) -> CropImage:
+        """Return the image of `crop`. It is asked once for each crop, in the order of `crop_boxes`, the whole first.
+
+        It may block, for instance until a worker has encoded the crop. What it raises ends the job.
+        """
+        ...
+
+
+MasksSoFar = Callable[[], list[MaskRecord]]
+"""Returns the masks that the job would have if it ended now. It costs some milliseconds per hundred masks.
+
+It may be called only while `Report` runs.
+"""
+
+
+class Report(Protocol):
+    """Takes the progress of a job, after each batch of some points."""
+
+    def __call__(self, done: int, total: int, masks: MasksSoFar, /) -> None:
+        """Args:
+        done: points that are decoded, or known to be not needed.
+        total: points of the job, over all crops.
+        masks: makes the masks so far, if they are wanted.
+        """
+        ...
