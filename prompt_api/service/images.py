@@ -249,6 +249,14 @@ class ImageService:
         record = json.dumps({"width": width, "height": height, "preview": has_preview}).encode()
         self._store.put(record_key(image_id), record, record_ttl(self._settings))
 
+    def original(self, image_id: str) -> Size:
+        """Return the (height, width) of the EXIF-oriented original.
+
+        Raises:
+            ImageNotFound: the image was never uploaded, or was deleted or forgotten.
+        """
+        return self._read_record(image_id)
+
     def _read_record(self, image_id: str) -> Size:
         return self._read_whole_record(image_id)[0]
 

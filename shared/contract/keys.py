@@ -11,6 +11,11 @@ Cache role (may evict):
     sam:owners:{<id>}                               namespaces that uploaded the image, as a set; only if tokens are set
     sam:logits:<token>                              low-res logits of one answer, see `shared.tensors.logits`
     sam:logits-row:<namespace>                      names of a namespace's stored logits, the oldest first
+    sam:everything:<job>:{<id>}                     every mask of the image, see `prompt_api.everything.job.stored`
+    sam:everything-progress:<job>:{<id>}            the masks so far, while a worker looks for them
+    sam:everything-asked:<job>:{<id>}               JSON: what the job asks for, and whether it was stopped
+    sam:everything-askers:<job>:{<id>}              namespaces that asked for it, as a set
+    sam:everything-jobs:{<id>}                      the names of the image's everything jobs, as a set
     sam:rate:{…}                                    a client's recent requests, as the `limits` library counts them; in
                                                     the queue role if the cache is a Cluster
 Queue role (must not evict): RQ's own keys, the channel EVENTS, and

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias, TypeVar
 
+from shared.contract import errors
+from shared.contract.errors import SamCacheError
 from shared.contract.job_key import JobKey
 from shared.contract.keys import EmbeddingKey
 
@@ -39,6 +41,33 @@ class JobState:
     error_code: str | None = None
     error_detail: str | None = None
 
+
+    def error(self, otherwise: type[SamCacheError]) -> SamCacheError:
+        """Return the recorded failure as an error of its own class.
+
+        Args:
+            otherwise: the class for a code that no worker of this service records.
+        """
+        kind = _RECORDED.get(self.error_code or "", otherwise)
+        pause = SHORT_FAILURE_TTL if issubclass(kind, errors.Unavailable) else None
+        return kind(self.error_detail or "the job failed", retry_after=pause)
+
+
+_RECORDED: dict[str, type[SamCacheError]] = {
+    kind.code: kind
+    for kind in (
+        errors.InvalidImage,
+        errors.UnsupportedImage,
+        errors.ImageTooLarge,
+        errors.ImageExpired,
+        errors.EmbeddingPending,
+        errors.InvalidParameter,
+        errors.EncodeFailed,
+        errors.EverythingFailed,
+        errors.Overloaded,
+    )
+}
+"""The failures that workers record, by code."""
 
 ABSENT = JobState(JobStatus.ABSENT)
 

@@ -77,7 +77,7 @@ class ResidentWorker(SimpleWorker):
 
     def bootstrap(self, *args: Any, **options: Any) -> None:
         super().bootstrap(*args, **options)
-        _log.info("ready: encoding jobs of %s", ", ".join(self.queue_names()))
+        _log.info("ready: working on jobs of %s", ", ".join(self.queue_names()))
 
     def subscribe(self) -> None:
         """Take no commands over pub/sub: with them, anyone who reaches Redis could stop workers."""
