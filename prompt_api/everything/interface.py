@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.masks.runs import ColumnRuns
-from shared.contract.geometry import Size
+from prompt_api.models.interface import DecodedMasks
+
+Floats = NDArray[np.float64]
 
 CropBox = tuple[int, int, int, int]
 """A part of the image: x0, y0, x1, y1 in whole pixels of the EXIF-oriented original, half open."""
@@ -52,48 +54,28 @@ class MaskRecord:
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PointMasks:
-    """The masks of one point whose predicted IoU is high enough; there may be none.
-
-    Attributes:
-        scores: (K,) float32, the predicted IoU of each.
-        logits: (K, S, S) float32, the low-res logits of each over the model's frame. The padding may be 0.
-    """
-
-    scores: NDArray[np.float32]
-    logits: NDArray[np.float32]
-
-
 class CropImage(Protocol):
     """A decoder, bound to the embedding of one crop. Several threads may use it at once."""
 
-    @property
-    def size(self) -> Size:
-        """(height, width) of the crop in pixels of the original."""
-        ...
-
-    @property
-    def low_res_inside(self) -> Size:
-        """(rows, columns) of the low-res logits that lie in the crop. The others are padding."""
-        ...
-
-    @property
-    def points_at_once(self) -> int:
-        """How many points one call of `decode` should get, so that its working memory stays small."""
-        ...
-
-    def decode(self, points: NDArray[np.float64], least_score: float) -> Iterator[PointMasks]:
-        """Return the masks of each point, in order.
+    def decode(self, points: Floats, least_score: float) -> Iterator[DecodedMasks]:
+        """Return the good masks of each point, in order; see `Decoder.decode_points`.
 
         Args:
-            points: (N, 2) as (x, y), in pixels of the crop. Each is a foreground point of its own prompt.
-            least_score: only masks whose predicted IoU is larger are returned; 0 or less returns all.
+            points: (N, 2) as (x, y), in pixels of the crop.
         """
         ...
 
     def mask_runs(self, logits: NDArray[np.float32]) -> ColumnRuns:
         """Return the mask over the crop that the (S, S) low-res logits of one mask stand for."""
+        ...
+
+    def logits_at(self, logits: NDArray[np.float32], points: Floats) -> NDArray[np.float32]:
+        """Return the low-res logit (N,) nearest to each point.
+
+        Args:
+            logits: (S, S) of one mask.
+            points: (N, 2) as (x, y), in pixels of the crop.
+        """
         ...
 
 

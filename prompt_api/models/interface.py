@@ -15,6 +15,9 @@ from prompt_api.masks.runs import ColumnRuns
 from shared.contract.geometry import Size
 from shared.contract.models import Model
 
+POINTS_AT_ONCE = 4
+"""How many points `Decoder.decode_points` takes in one run. More of them fall out of the processor's cache."""
+
 
 class DecoderForm(StrEnum):
     """The forms in which clients can have the whole decoder as one ONNX graph.
@@ -51,7 +54,7 @@ class DecodedMasks:
 
     Attributes:
         logits: (K, S, S) float32 low-res logits over the model's frame, where S is its architecture's `low_res_side`.
-            K is 3 with multimask, otherwise 1.
+            K is 3 with multimask, otherwise 1; from `Decoder.decode_points` it is 0 to 3.
         scores: (K,) float32, the IoU the model predicts for each mask.
         limit: the largest size of logits that the model's own predictor returns, or None. Masks are made from the
             logits without this limit.
@@ -60,6 +63,13 @@ class DecodedMasks:
     logits: NDArray[np.float32]
     scores: NDArray[np.float32]
     limit: float | None = None
+
+    def above(self, least_score: float) -> DecodedMasks:
+        """Return the masks whose score is larger than `least_score`; all of them if it is 0 or less."""
+        if least_score <= 0:
+            return self
+        good = self.scores > np.float32(least_score)
+        return DecodedMasks(self.logits[good], self.scores[good], self.limit)
 
     def limited(self) -> NDArray[np.float32]:
         """Return the logits as the model's own predictor returns them, and takes them back as a mask prompt."""
@@ -103,6 +113,18 @@ class Decoder(Protocol[P]):
             padding: False leaves the logits in the padding at 0. No mask at the image's own size shows them, and the
                 more padding there is, the faster this is. Such logits must not become a mask prompt, because SAM also
                 reads the padding.
+        """
+        ...
+
+    def decode_points(self, image: P, points: NDArray[np.float32], least_score: float) -> Iterator[DecodedMasks]:
+        """Return the good masks of many points, in order. Each is a prompt of its own: one foreground point, multimask.
+
+        They are the masks that `decode` returns without padding, but each point costs less. The calling thread does all
+        the work; `POINTS_AT_ONCE` points at once cost least. Several threads may decode parts of the points.
+
+        Args:
+            points: (N, 2) as (x, y), in the model's frame.
+            least_score: masks are returned if their score is larger than this; 0 or less returns all.
         """
         ...
 

@@ -57,6 +57,12 @@ class FakeDecoder:
     ) -> Iterator[DecodedMasks]:
         return (_decode(image, prompt, multimask=multimask) for prompt in prompts)
 
+    def decode_points(
+        self, image: FakePrepared, points: NDArray[np.float32], least_score: float
+    ) -> Iterator[DecodedMasks]:
+        foreground = np.ones(1, np.int64)
+        return (_decode(image, Prompt(point[None], foreground), multimask=True).above(least_score) for point in points)
+
     def mask_runs(self, logits: NDArray[np.float32], original: Size) -> ColumnRuns:
         return mask_runs(logits, original)
 

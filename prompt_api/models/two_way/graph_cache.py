@@ -15,7 +15,7 @@ import onnx
 
 from prompt_api.models.interface import DecoderForm
 from prompt_api.models.onnx.shared_constants import share_constants
-from prompt_api.models.two_way import image_side, mask_side, prompt_side, unsplit
+from prompt_api.models.two_way import image_side, mask_side, points_side, prompt_side, unsplit
 from prompt_api.models.two_way.folding import Folded
 from prompt_api.models.two_way.network import Network
 from prompt_api.models.two_way.weights import Weights
@@ -32,16 +32,20 @@ BUILDERS = (
     "two_way/image_update",
     "two_way/mask_side",
     "two_way/network",
+    "two_way/points_side",
     "two_way/prompt_side",
     "two_way/prompt_tokens",
     "two_way/token_side",
     "two_way/unsplit",
+    "two_way/upscaling",
     "two_way/weights",
 )
 """The modules of `prompt_api/models` that decide what a graph is. A change in one makes the kept graphs stale."""
 
 OWN = ("export_form", "network", "weights")
 """The same in the folder of an architecture, where it has them."""
+
+_SPLIT = ("image_side", "mask_side", "prompt_side", "first_prompt", "points_side", "mask_of_point")
 
 _KEPT = 2
 """How many decoders of the same weights are kept: this version's, and the last one used before it, for a rollback."""
@@ -59,6 +63,8 @@ class DecoderGraphs:
         image_side, mask_side, prompt_side: the split decoder, for ONNX Runtime only, which also runs in browsers.
         first_prompt: the prompt side for the first prompt on an image. It reads most of its constants from the file of
             `prompt_side`.
+        points_side, mask_of_point: the prompt side for many prompts of one point each; they read their constants from
+            there too.
     """
 
     unsplit: Path
@@ -67,6 +73,8 @@ class DecoderGraphs:
     mask_side: Path
     prompt_side: Path
     first_prompt: Path
+    points_side: Path
+    mask_of_point: Path
 
     @property
     def files(self) -> dict[DecoderForm, Path]:
@@ -136,7 +144,7 @@ def _graphs_in(home: Path, *, exported: bool) -> DecoderGraphs:
     return DecoderGraphs(
         home / "decoder.onnx",
         home / "export_form.onnx" if exported else None,
-        *(home / f"{name}.onnx" for name in ("image_side", "mask_side", "prompt_side", "first_prompt")),
+        *(home / f"{name}.onnx" for name in _SPLIT),
     )
 
 
@@ -158,14 +166,19 @@ def _build(
     graphs.unsplit.parent.mkdir(parents=True, exist_ok=True)
     whole = unsplit.build_unsplit(network, weights).SerializeToString()
     own = prompt_side.build_prompt_side(folded).SerializeToString()
-    first = prompt_side.build_first_prompt(folded)
-    share_constants(first, own, graphs.prompt_side.name)
+    reading = {
+        graphs.first_prompt: prompt_side.build_first_prompt(folded),
+        graphs.points_side: points_side.build_points_side(folded),
+        graphs.mask_of_point: points_side.build_mask_of_point(folded),
+    }
+    for model in reading.values():
+        share_constants(model, own, graphs.prompt_side.name)
     built = [
         (graphs.unsplit, whole),
         (graphs.image_side, image_side.build_image_side(folded).SerializeToString()),
         (graphs.mask_side, mask_side.build_mask_side(folded).SerializeToString()),
         (graphs.prompt_side, own),
-        (graphs.first_prompt, first.SerializeToString()),
+        *((path, model.SerializeToString()) for path, model in reading.items()),
     ]
     if graphs.export_form is not None and export_form is not None:
         built.append((graphs.export_form, export_form(whole)))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.masks.runs import ColumnRuns
-from prompt_api.models.interface import DecodedMasks, Prompt
+from prompt_api.models.interface import POINTS_AT_ONCE, DecodedMasks, Prompt
 from prompt_api.models.onnx.session import OnnxSession
 from prompt_api.models.two_way.folding import FIRST_COLUMNS
 from prompt_api.models.two_way.graph_cache import DecoderGraphs
@@ -66,6 +66,8 @@ class OnnxDecoder(ABC):
         self._first_prompt = OnnxSession(graphs.first_prompt, cores)
         self._prompt_side = OnnxSession(graphs.prompt_side, threads)
         self._one_of_many = self._prompt_side if threads == 1 else OnnxSession(graphs.prompt_side, 1)
+        self._points_side = OnnxSession(graphs.points_side, 1)
+        self._mask_of_point = OnnxSession(graphs.mask_of_point, 1)
         self._ahead = cores
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
         self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
@@ -129,6 +131,35 @@ class OnnxDecoder(ABC):
             return self._decode(self._one_of_many, image, prompt, multimask, padding)
 
         return self._in_order(one_of_many, prompts)
+
+    def decode_points(self, image: OnnxImage, points: Floats, least_score: float) -> Iterator[DecodedMasks]:
+        side = image.side()
+        own = side.features() | {"norms": side.norms}
+        shared: dict[str, NDArray[Any]] = {"upscaled": side.visible_upscaled, **side.details}
+        if self.network.padded:
+            shared["area"] = np.array(image.visible)
+        for start in range(0, len(points), POINTS_AT_ONCE):
+            given = np.ascontiguousarray(points[start : start + POINTS_AT_ONCE], np.float32)
+            names = ["scores", "hyper", "rows", "columns", "scales"]
+            scores, *others = self._points_side.run(names, own | {"points": given})
+            for index in range(len(given)):
+                mine = dict(zip(names[1:], (part[index] for part in others), strict=True))
+                yield self._masks_of_point(scores[index], mine, shared, image.visible, least_score)
+
+    def _masks_of_point(
+        self,
+        scores: Floats,
+        own: dict[str, Floats],
+        shared: Mapping[str, NDArray[Any]],
+        area: Size,
+        least_score: float,
+    ) -> DecodedMasks:
+        good = scores > np.float32(least_score) if least_score > 0 else np.ones(len(scores), bool)
+        if not good.any():
+            side = self.network.low_res_side
+            return DecodedMasks(np.zeros((0, side, side), np.float32), scores[good], self.network.limit)
+        (logits,) = self._mask_of_point.run(["logits"], own | {"hyper": own["hyper"][good]} | dict(shared))
+        return DecodedMasks(arranged(self.network, logits, area), scores[good], self.network.limit)
 
     def _in_order(self, decode: Callable[[Prompt], DecodedMasks], prompts: Sequence[Prompt]) -> Iterator[DecodedMasks]:
         """Yield the masks of each prompt. At most one prompt for each core is decoded ahead."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx
 from onnx import TensorProto
 
-from prompt_api.models.onnx.graph import FUSED, Graph
+from prompt_api.models.onnx.graph import Graph
 from prompt_api.models.two_way.folding import FIRST_COLUMNS, HEADS, INTERNAL, SECOND_COLUMNS, Array, Folded
-from prompt_api.models.two_way.image_side import DETAILS_S0, DETAILS_S1, Feature
+from prompt_api.models.two_way.image_side import Feature
 from prompt_api.models.two_way.image_source import EmbeddingSource, ImageSource, PreparedImageSource, cropped
 from prompt_api.models.two_way.image_update import ImageUpdate, Update
-from prompt_api.models.two_way.prompt_tokens import layer_norm, output_tokens, sparse_tokens
+from prompt_api.models.two_way.prompt_tokens import output_tokens, sparse_tokens
 from prompt_api.models.two_way.token_side import HEAD, TokenSide
+from prompt_api.models.two_way.upscaling import Upscaling
 from prompt_api.models.two_way.weights import MASKS
 
 
@@ -187,45 +186,15 @@ class _PromptSide:
         pads = graph.op("Concat", start, zero, graph.op("Sub", graph.integers(MASKS), end), zero, axis=0)
         hyper = graph.op("Slice", self._tokens.hyper(graph.op("Pad", mask_tokens, pads)), start, end)
         area = graph.input("area", [2], TensorProto.INT64) if self._network.padded else None
-        bands = [
-            graph.op("FusedMatMul", hyper, pixels, domain=FUSED, transB=1)
-            for pixels in self._pixels(first, second, area)
-        ]
-        graph.output("logits", bands[0] if len(bands) == 1 else graph.op("Concat", *bands, axis=1), ["masks", "pixels"])
+        graph.output("logits", self._logits(hyper, first, second, area), ["masks", "pixels"])
 
-    def _pixels(self, first: Update, second: Update, area: str | None) -> Iterator[str]:
-        """Yield the image's channels, upscaled twice, in one or more bands of rows: (16 * places, 32)."""
-        graph, folded, grid = self._graph, self._folded, self._network.grid
-        details = self._source.details()
-        rows, columns = graph.op("Mul", second.rows, second.scale), second.columns[-1]
-        if not details:  # otherwise they contain the constants
-            rows = graph.op("Concat", rows, graph.floats(np.ones((1, self._places))), axis=0)
-            columns = graph.op("Concat", columns, graph.floats(folded.upscale_shift[None]), axis=0)
+    def _logits(self, hyper: str, first: Update, second: Update, area: str | None) -> str:
+        graph, grid = self._graph, self._network.grid
+        details, upscaling = self._source.details(), Upscaling(graph, self._folded)
+        rows = cropped(graph, graph.op("Mul", second.rows, second.scale), area, grid)
         scale = cropped(graph, graph.op("Mul", first.scale, second.scale), area, grid)
         image = graph.op("Mul", self._source.upscaled(area), graph.reshape(scale, -1, 1))
-        if details:
-            image = graph.op("Add", image, details[DETAILS_S1])
-        value = graph.reshape(graph.op("Gemm", cropped(graph, rows, area, grid), columns, image, transA=1), -1, 64)
-        kernel = graph.floats(self._second_upscaling())
-        if not details:
-            value = graph.op("MatMul", self._activated(value), kernel)
-            bias = graph.floats(np.tile(folded.weights["mask_decoder.output_upscaling.3.bias"], 4))
-            yield graph.reshape(graph.op("BiasGelu", value, bias, domain=FUSED), -1, 32)
-            return
-        rows_each = 4 * self._places // len(DETAILS_S0)
-        for name, band in zip(DETAILS_S0, graph.split(value, [rows_each] * len(DETAILS_S0), axis=0), strict=True):
-            upscaled = graph.op("Gemm", self._activated(band), kernel, details[name])
-            yield graph.reshape(graph.op("Gelu", upscaled, domain=FUSED), -1, 32)
-
-    def _activated(self, value: str) -> str:
-        """Apply what follows the first upscaling."""
-        prefix = "mask_decoder.output_upscaling.1"
-        value = layer_norm(self._graph, self._folded.weights, prefix, value, epsilon=1e-6)
-        return self._graph.op("Gelu", value, domain=FUSED)
-
-    def _second_upscaling(self) -> Array:
-        kernel = self._folded.array("mask_decoder.output_upscaling.3.weight")
-        return kernel.transpose(0, 2, 3, 1).reshape(64, 128)
+        return upscaling.logits(hyper, upscaling.pixels(rows, second.columns[-1], image, details, area))
 
     def _placed(self, queries: str) -> str:
         return self._graph.op("Add", queries, self._positions)

@@ -1,9 +1,12 @@
 """Graph pieces that touch only the prompt's few tokens: attention among them, MLPs, norms, projections to heads.
 
-Tokens are (T, 256), one prompt at a time. ONNX Runtime's fused operators keep the many small steps cheap.
+Tokens are (T, 256) for one prompt, or (n T, 256) for n prompts of T tokens each. ONNX Runtime's fused operators keep
+the many small steps cheap.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,9 +23,13 @@ _EPSILON = 1e-5
 class TokenSide:
     """Adds steps on the tokens to `graph`."""
 
-    def __init__(self, graph: Graph, folded: Folded) -> None:
+    def __init__(self, graph: Graph, folded: Folded, tokens: int | None = None) -> None:
+        """Args:
+        tokens: of each prompt, T, if there are several prompts. None stands for one prompt of any number.
+        """
         self._graph = graph
         self._folded = folded
+        self._each = (1, -1) if tokens is None else (-1, tokens)
 
     def attend(self, layer: int, query: str, value: str) -> str:
         """Return the layer's self-attention (T, 256), without its output bias. `query` also gives the keys."""
@@ -31,7 +38,7 @@ class TokenSide:
             self._linear(f"{prefix}.{name}", given)
             for name, given in (("q_proj", query), ("k_proj", query), ("v_proj", value))
         ]
-        batched = [self._graph.reshape(one, 1, -1, WIDTH) for one in projected]
+        batched = [self._graph.reshape(one, *self._each, WIDTH) for one in projected]
         attended = self._graph.op("MultiHeadAttention", *batched, domain=FUSED, num_heads=HEADS)
         out = self._graph.floats(self._folded.matrix(prefix, "out_proj"))
         return self._graph.op("MatMul", self._graph.reshape(attended, -1, WIDTH), out)
@@ -89,16 +96,23 @@ class TokenSide:
 
     def hyper(self, tokens: str) -> str:
         """Return the weights that each mask token (4, 256) gives to the upscaled channels: (4, 32)."""
-        value = self._graph.reshape(tokens, MASKS, 1, WIDTH)
+        hyper = self._hyper(self._graph.reshape(tokens, MASKS, 1, WIDTH), range(MASKS))
+        return self._graph.reshape(hyper, MASKS, -1)
+
+    def hyper_of_many(self, tokens: str) -> str:
+        """Return the same (3, n, 32) for the tokens (3, n, 256) of the masks of multimask, of n prompts."""
+        return self._hyper(tokens, range(1, MASKS))
+
+    def _hyper(self, value: str, masks: Sequence[int]) -> str:
         for index in range(3):
-            prefixes = [f"mask_decoder.output_hypernetworks_mlps.{mask}.layers.{index}" for mask in range(MASKS)]
+            prefixes = [f"mask_decoder.output_hypernetworks_mlps.{mask}.layers.{index}" for mask in masks]
             weight = np.stack([self._folded.array(f"{prefix}.weight").T for prefix in prefixes])
             bias = np.stack([self._folded.array(f"{prefix}.bias")[None] for prefix in prefixes])
             value = self._graph.op(
                 "Add", self._graph.op("MatMul", value, self._graph.floats(weight)), self._graph.floats(bias)
             )
             value = value if index == 2 else self._graph.op("Relu", value)
-        return self._graph.reshape(value, MASKS, -1)
+        return value
 
     def cut(self, value: str, perm: list[int]) -> str:
         """Cut (T, 128) into heads (T, 8, 16), then permute the axes."""
