@@ -41,6 +41,7 @@ class SearchImage:
         ttl: seconds the masks are kept.
         patience: seconds to wait for each embedding.
         max_pixels: of the largest image that this service accepts.
+        threads: how many batches of points are decoded at once.
     """
 
     loaded: LoadedDecoder
@@ -52,6 +53,7 @@ class SearchImage:
     ttl: int
     patience: float
     max_pixels: int
+    threads: int = 1
     metrics: MaskWorkerMetrics = field(default_factory=MaskWorkerMetrics)
 
     def __call__(self, key: EverythingKey) -> None:
@@ -118,7 +120,7 @@ class SearchImage:
             progress(done, total, masks)
 
         began = time.perf_counter()
-        masks = generate(source, options, size, report=report, stopped=orders.stopped)
+        masks = generate(source, options, size, report=report, stopped=orders.stopped, threads=self.threads)
         seconds = time.perf_counter() - began - waited
         if orders.stopped():
             raise Stopped

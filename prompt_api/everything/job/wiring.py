@@ -31,11 +31,6 @@ _STORE_PATIENCE = 30.0
 """Seconds that a job waits for a cache that is out of reach before it is put back. A failover ends sooner."""
 
 
-def threads_of(settings: Settings) -> int:
-    """Return how many threads the mask worker decodes with."""
-    return settings.everything_threads or usable_cores()
-
-
 def load_model(settings: Settings) -> LoadedDecoder:
     """Return the model that the settings name, with its decoder.
 
@@ -44,7 +39,7 @@ def load_model(settings: Settings) -> LoadedDecoder:
         ModelNotFound: there is no such model.
     """
     model = find_model(settings.model, known_models(settings))
-    return load_decoder(model, replace(settings, decoder_threads=threads_of(settings)))
+    return load_decoder(model, replace(settings, decoder_threads=1))  # it decodes in several threads, one batch in each
 
 
 def serve(
@@ -72,6 +67,7 @@ def serve(
         ttl=settings.everything_ttl,
         patience=settings.everything_wait,
         max_pixels=settings.max_image_pixels,
+        threads=settings.everything_threads or usable_cores(),
         metrics=metrics,
     )
     exit_on_signals()
