@@ -177,6 +177,7 @@ def assemble(
         settings=settings,
         metrics=metrics,
         workers=workers,
+        models=models,
     )
     embeddings = EmbeddingCache(
         store=store,

@@ -13,6 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from encoder_worker.encoding.cut import cut
 from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encoder import Encoder
 from encoder_worker.encoding.stretch import stretched
@@ -63,7 +64,8 @@ class EncodeImage:
         Raises:
             ImageExpired: the bytes are gone, or damaged.
             UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are no image this service takes.
-            EncodeFailed: this worker runs other weights or another preprocessing, or the encoder failed.
+            EncodeFailed: this worker runs other weights or another preprocessing, the region is no part of the image,
+                or the encoder failed.
             StoreUnavailable: the cache is out of reach.
         """
         prepared = self.prepare(key)
@@ -72,7 +74,7 @@ class EncodeImage:
             self.finish(prepared, tensors)
 
     def prepare(self, key: EmbeddingKey) -> Prepared | None:
-        """Read the image and bring it to the encoder's size.
+        """Read the image, cut the region out of it if the key names one, and bring it to the encoder's size.
 
         Returns:
             None if its embedding is there already. Then those who wait for it are woken.
@@ -80,15 +82,16 @@ class EncodeImage:
         Raises:
             ImageExpired: the bytes are gone, or damaged.
             UnsupportedImage, InvalidImage, ImageTooLarge: the bytes are no image this service takes.
-            EncodeFailed: this worker runs other weights or another preprocessing.
+            EncodeFailed: this worker runs other weights or another preprocessing, or the region is no part of the
+                image.
             StoreUnavailable: the cache is out of reach.
         """
-        if key != EmbeddingKey.of(key.image_id, self.encoder.model):
+        if key != EmbeddingKey.of(key.image_id, self.encoder.model, key.region):
             raise EncodeFailed("this worker runs other weights, or another preprocessing, than the job asks for")
         stages = Stages(carried(_log_stage))
         self.events.publish(key, "encoding")
         if self.store.exists(key.redis_key):
-            _log.info("image %s: the %s embedding is there already", key.image_id[:12], key.model)
+            _log.info("%s: the %s embedding is there already", _subject(key), key.model)
             self.events.publish(key, "ready")
             return None
         data = self._bytes_of(key)
@@ -150,22 +153,24 @@ class EncodeImage:
         return data
 
     def _frame(self, key: EmbeddingKey, data: bytes, stages: Stages) -> tuple[NDArray[Any], Size]:
-        """Return the resized image, and the (height, width) it had before. The full-size pixels are freed on return.
+        """Return the resized image or region, and the (height, width) of the whole image before.
 
-        It also stores the image's preview, if it needs one.
+        The full-size pixels are freed on return. The preview of a whole image is stored, if it needs one.
         """
         model = self.encoder.model
         frame_of = model.encoder_frame
         resizing = _RESIZING * 3 * frame_of.side**2 * frame_of.pixels.itemsize
         with self.room.held(decoding_bytes(data) + resizing):
             rgb = decode_image(data, max_pixels=self.max_pixels)
-            preview = preview_of(rgb) if wants_preview(data) else None
+            original = (rgb.shape[0], rgb.shape[1])
+            preview = preview_of(rgb) if key.region is None and wants_preview(data) else None
             stages.lap("decode")
+            if key.region is not None:
+                rgb = cut(rgb, key.region)
             if model.stretch:
                 rgb = stretched(rgb)
             frame = frame_of.resize(rgb)
             stages.lap("resize")
-            original = (rgb.shape[0], rgb.shape[1])
             del rgb  # before the next image gets its room
         if preview is not None:
             self.store.put(preview_key(key.image_id), preview, self.ttl)
@@ -174,12 +179,12 @@ class EncodeImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """An image ready for the encoder.
+    """An image, or a region of one, ready for the encoder.
 
     Attributes:
         key: of its embedding.
         frame: (H, W, 3), resized into the model's frame; uint8 or float32, as the frame gives it.
-        original: (height, width) before it was resized.
+        original: (height, width) of the whole image before anything was resized.
         stages: those it has been through.
     """
 
@@ -187,6 +192,12 @@ class Prepared:
     frame: NDArray[Any]
     original: Size
     stages: Stages
+
+
+def _subject(key: EmbeddingKey) -> str:
+    """For a message: the image, by the start of its id, and the region."""
+    image = f"image {key.image_id[:12]}"
+    return image if key.region is None else f"region {key.region.text} of {image}"
 
 
 def _log_stage(name: str, seconds: float) -> None:
@@ -198,8 +209,8 @@ def _log_stages(prepared: Prepared) -> None:
     height, width = prepared.original
     milliseconds = {stage: 1000 * seconds for stage, seconds in prepared.stages.seconds.items()}
     _log.info(
-        "image %s (%dx%d) encoded by %s: %s ms",
-        prepared.key.image_id[:12],
+        "%s (%dx%d) encoded by %s: %s ms",
+        _subject(prepared.key),
         width,
         height,
         prepared.key.model,

@@ -22,6 +22,12 @@ class EncodeJob(ServiceJob):
         """See `EmbeddingKey.of_job`."""
         return EmbeddingKey.of_job(arguments)
 
+    @property
+    def subject(self) -> str:
+        key = self.known_key
+        region = key.region if isinstance(key, EmbeddingKey) else None
+        return super().subject if region is None else f"region {region.text} of {super().subject}"
+
     def requested_key(self) -> EmbeddingKey:
         """The embedding that the job asks for.
 

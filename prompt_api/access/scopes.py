@@ -21,7 +21,7 @@ class Scope(StrEnum):
     """What a token may allow."""
 
     READ = "read"
-    """See images' states, prompt, ask for every mask and stop that, download embeddings and decoders."""
+    """See images' states, prompt, have regions encoded, ask for every mask, download embeddings and decoders."""
 
     WRITE = "write"
     """Upload and delete."""
@@ -44,7 +44,8 @@ def needed_scope(method: str, route: str) -> Scope | None:
     # Browsers send OPTIONS without a token before the actual request. It shows nothing and changes nothing.
     if method == "OPTIONS" or route in PUBLIC or route.startswith(_PUBLIC_FOLDERS):
         return None
-    return Scope.READ if method in _READING or _prompts(route) or _everything(route) else Scope.WRITE
+    reads = method in _READING or _prompts(route) or _is_for_prompts(route) or _everything(route)
+    return Scope.READ if reads else Scope.WRITE
 
 
 def spent_quota(method: str, route: str) -> Quota | None:
@@ -55,6 +56,11 @@ def spent_quota(method: str, route: str) -> Quota | None:
         return Quota.PROMPTS
     # An everything job waits in a queue and then takes a worker for a while, as an upload does.
     return Quota.UPLOADS if route == "/v1/images" or _everything(route) else None
+
+
+def _is_for_prompts(route: str) -> bool:
+    """Return whether the route has regions encoded. A prompt may do that too, so it needs the same scope."""
+    return route.startswith("/v1/images/") and route.endswith("/regions")
 
 
 def _prompts(route: str) -> bool:

@@ -15,6 +15,7 @@ from prompt_api.http.routes import (
     metrics,
     models,
     page,
+    regions,
     samapi,
     x_anylabeling,
 )
@@ -29,7 +30,7 @@ def create_app(services: Services, tracer: Tracer = NO_TRACER) -> Flask:
     app.extensions["sam"] = services
     middleware.surround(app, middleware.layers(services, tracer))
     problem_answers.register(app)
-    api = (images, masks, models, health, metrics, documentation, page, browser_runtime)
+    api = (images, regions, masks, models, health, metrics, documentation, page, browser_runtime)
     for module in (*api, label_studio, x_anylabeling, samapi):
         app.register_blueprint(module.blueprint)
     return app

@@ -93,6 +93,15 @@ def spend(quota: Quota, cost: int) -> None:
     services().access.rates.spend(quota, g.client, cost)
 
 
+def charge_region() -> None:
+    """Count a region that this request queues as an upload, because it takes a worker as long.
+
+    Raises:
+        RateLimited: the client has used up its uploads.
+    """
+    spend(Quota.UPLOADS, 1)
+
+
 def asker() -> Asker:
     """Return the client of this request, as integrations know it."""
     return Asker(namespace(), client(), spend)

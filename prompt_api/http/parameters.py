@@ -14,6 +14,7 @@ from prompt_api.wire.answers import ImageResource
 from prompt_api.wire.limits import MAX_WAIT
 from shared.contract.errors import InvalidParameter
 from shared.contract.models import Model
+from shared.contract.region import Corners, parse_region
 from shared.observe import log_context
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -44,6 +45,16 @@ def wait() -> float:
     return seconds
 
 
+def region() -> Corners | None:
+    """Return the corners of `?region=x0,y0,x1,y1`, not checked against an image yet; None without it.
+
+    Raises:
+        InvalidParameter: these are not four whole numbers.
+    """
+    text = request.args.get("region")
+    return None if text is None else parse_region(text)
+
+
 def decoder_form() -> DecoderForm:
     """Return the form of the decoder that `?form=` names; `plain` without it.
 
@@ -60,10 +71,12 @@ def decoder_form() -> DecoderForm:
 def resource(state: ImageState) -> ImageResource:
     """Return the image resource for `state`, as the HTTP contract defines it."""
     height, width = state.original
-    image_id, model = state.key.image_id, state.key.model
+    image_id, model, region = state.key.image_id, state.key.model, state.key.region
+    part = None if region is None else ",".join(map(str, region.corners))
     return {
         "image_id": image_id,
         "model": model,
+        "region": None if region is None else region.corners,
         "status": state.status,
         "width": width,
         "height": height,
@@ -71,9 +84,9 @@ def resource(state: ImageState) -> ImageResource:
         "workers": state.workers,
         "error": None if state.error is None else {"code": state.error.code, "detail": state.error.detail},
         "links": {
-            "self": url_for("images.show", image_id=image_id, model=model),
+            "self": url_for("images.show", image_id=image_id, model=model, region=part),
             "masks": url_for("masks.create", image_id=image_id, model=model),
-            "embedding": url_for("images.embedding", image_id=image_id, model=model),
-            "events": url_for("images.events", image_id=image_id, model=model),
+            "embedding": url_for("images.embedding", image_id=image_id, model=model, region=part),
+            "events": url_for("images.events", image_id=image_id, model=model, region=part),
         },
     }

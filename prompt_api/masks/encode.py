@@ -14,8 +14,9 @@ from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.masks.png import encode_png
 from prompt_api.masks.polygons import encode_polygons
 from prompt_api.masks.rle import encode_rle
-from prompt_api.masks.runs import ColumnRuns
+from prompt_api.masks.runs import ColumnRuns, placed
 from shared.contract.geometry import Size
+from shared.contract.region import Region
 
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
@@ -25,6 +26,20 @@ MaskWriter = Callable[[ColumnRuns], Any]
 
 MaskRuns = Callable[[NDArray[np.float32], Size], ColumnRuns]
 """Turns the low-res logits of one mask into the mask at the size of the original. Each model has its own function."""
+
+
+def in_place(mask_runs: MaskRuns, region: Region | None) -> MaskRuns:
+    """Return the function that makes masks of the whole image from logits over a region. Outside they are empty.
+
+    Without a region that is `mask_runs`.
+    """
+    if region is None:
+        return mask_runs
+
+    def runs(logits: NDArray[np.float32], original: Size) -> ColumnRuns:
+        return placed(mask_runs(logits, region.size), region, original)
+
+    return runs
 
 
 def encode_masks(

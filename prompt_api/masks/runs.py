@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contract.geometry import Size
+from shared.contract.region import Region
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +41,16 @@ class ColumnRuns:
             return 0, 0, 0, 0
         x, y = int(self.x[0]), int(self.top.min())
         return x, y, int(self.x[-1]) + 1 - x, int(self.bottom.max()) - y
+
+
+def placed(runs: ColumnRuns, region: Region, original: Size) -> ColumnRuns:
+    """Return the mask over the whole image that has `runs` in the region and nothing around it.
+
+    Args:
+        runs: a mask of the region's size.
+        original: (height, width) of the image.
+    """
+    return ColumnRuns(original, runs.x + region.x0, runs.top + region.y0, runs.bottom + region.y0)
 
 
 def odd_ones(ordered: NDArray[np.int64]) -> NDArray[np.int64]:

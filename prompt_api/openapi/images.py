@@ -129,9 +129,9 @@ OPERATIONS = (
         tag=TAG,
         summary="Get an image",
         description="Returns the image resource. If the chosen model has no embedding of the image, this request also "
-        "queues the encoding. So an embedding that was evicted is made again while the bytes are kept. While `status` "
-        "is `queued` or `encoding`, the answer has a `Retry-After`.",
-        parameters=("image_id", "model", "wait"),
+        "queues the encoding. So an embedding that was evicted is made again while the bytes are kept. With `region`, "
+        "all of this is about that region. While `status` is `queued` or `encoding`, the answer has a `Retry-After`.",
+        parameters=("image_id", "model", "region", "wait"),
         answers={
             200: json_answer(
                 "The image resource.",
@@ -152,7 +152,7 @@ OPERATIONS = (
         tag=TAG,
         summary="Check whether an image is known",
         description="The same as `GET`, without a body. A client that has the file learns whether it must upload it.",
-        parameters=("image_id", "model", "wait"),
+        parameters=("image_id", "model", "region", "wait"),
         answers={200: answer("The image is known.")},
         errors=(*_LOOKING_UP, errors.InvalidParameter),
     ),
@@ -162,8 +162,9 @@ OPERATIONS = (
         name="deleteImage",
         tag=TAG,
         summary="Delete an image",
-        description="Deletes the bytes, the embeddings of every served model, waiting jobs and the logits kept for "
-        "refining, on every replica. If other tenants uploaded the image too, it is deleted only for you.",
+        description="Deletes the bytes, the embeddings of every served model, also of regions, waiting jobs and the "
+        "logits kept for refining, on every replica. If other tenants uploaded the image too, it is deleted only for "
+        "you.",
         parameters=("image_id",),
         answers={204: answer("The image is deleted.")},
         errors=(errors.ImageNotFound, errors.StoreUnavailable),
@@ -179,9 +180,9 @@ OPERATIONS = (
         f"The stream ends after `ready` or `failed`, or after {EVENT_STREAM_SECONDS:.0f} seconds. A comment each "
         "second keeps it open. A busy server ends it after the first event and sets a longer `retry`. Close an "
         "`EventSource` on `ready` and `failed`, because it reconnects otherwise.",
-        parameters=("image_id", "model"),
+        parameters=("image_id", "model", "region"),
         answers={200: answer("The stream. The schema describes one event.", _STREAM)},
-        errors=_LOOKING_UP,
+        errors=(*_LOOKING_UP, errors.InvalidParameter),
     ),
     Operation(
         method="GET",
@@ -203,13 +204,14 @@ OPERATIONS = (
         tag=TAG,
         summary="Download the embedding",
         description="Returns the image embedding in float16, for decoding on the client with the model's "
-        "`decoder.onnx`: an `.npy` file for a model with one tensor, an `.npz` file for several. It does not change "
-        "unless the weights change.",
-        parameters=("image_id", "model", "weights", "If-None-Match"),
+        "`decoder.onnx`: an `.npy` file for a model with one tensor, an `.npz` file for several. With `region` it is "
+        "that of the region, which fills the frame as if it were the image. It does not change unless the weights "
+        "change.",
+        parameters=("image_id", "model", "region", "weights", "If-None-Match"),
         answers={
             200: answer("The file.", _ARRAYS, headers=("ETag", "Cache-Control")),
             304: answer("Your copy is still valid.", headers=("ETag", "Cache-Control")),
         },
-        errors=(*_LOOKING_UP, *_REFUSED, errors.EmbeddingPending),
+        errors=(*_LOOKING_UP, *_REFUSED, errors.EmbeddingPending, errors.InvalidParameter),
     ),
 )

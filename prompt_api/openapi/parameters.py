@@ -66,6 +66,13 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
         "answer earlier, as if it were 0, so always check `status`.",
         "schema": {"type": "number", "minimum": 0, "maximum": int(MAX_WAIT), "default": 0},
     },
+    "region": {
+        "in": "query",
+        "description": "A region of the image, as `x0,y0,x1,y1`: whole pixels, x0 < x1 and y0 < y1, at least 16 a "
+        "side, inside the image. Without it, or with the whole image's corners, the whole image.",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,9},[0-9]{1,9},[0-9]{1,9},[0-9]{1,9}$"},
+        "example": "744,444,1000,700",
+    },
     "weights": {
         "in": "query",
         "description": "`weights_digest` of the model that will decode the embedding. The answer is 404 "

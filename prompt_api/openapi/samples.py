@@ -7,7 +7,14 @@ from typing import Any
 from prompt_api.models.browser_runtime import RUNTIME
 from prompt_api.service.browser import BrowserStatus
 from prompt_api.service.images import ImageStatus
-from prompt_api.wire.answers import BrowserDecoder, ImageResource, Mask, MasksResponse, ModelDescription
+from prompt_api.wire.answers import (
+    BrowserDecoder,
+    ImageResource,
+    Mask,
+    MasksResponse,
+    ModelDescription,
+    RegionsResponse,
+)
 from prompt_api.wire.requests import MAX_PROMPTS
 from shared.contract import errors
 from shared.contract.errors import SamCacheError
@@ -67,6 +74,7 @@ def image(status: ImageStatus) -> ImageResource:
     return {
         "image_id": IMAGE_ID,
         "model": MODEL,
+        "region": None,
         "status": status,
         "width": WIDTH,
         "height": HEIGHT,
@@ -99,11 +107,20 @@ BATCH: dict[str, Any] = {
     "format": "png",
 }
 
+IN_REGION: dict[str, Any] = {
+    "prompts": [{"points": [[905, 600]], "labels": [1]}],
+    "multimask": False,
+    "region": [744, 444, 1000, 700],
+}
+REGIONS: dict[str, Any] = {"regions": [[744, 444, 1000, 700]]}
+AROUND: dict[str, Any] = {"around": [[890, 530, 920, 650], [120, 80, 460, 310]]}
+
 REQUESTS = {
     "One click": CLICK,
     "A box, and a point that is not part of the object": BOX,
     "Refining the mask of an earlier answer": REFINEMENT,
     f"Several prompts at once, up to {MAX_PROMPTS}": BATCH,
+    "A click on something small, answered from a region": IN_REGION,
 }
 
 
@@ -113,6 +130,7 @@ def _answer(mask: Mask) -> MasksResponse:
         "model": MODEL,
         "width": WIDTH,
         "height": HEIGHT,
+        "region": None,
         "results": [{"masks": [mask]}],
     }
 
@@ -129,6 +147,22 @@ ANSWERS = {
     "format: logits (shortened)": _mask("logits", "TsxPzE/MT8xPzE/MTsxOzE3MTcxNzE3MTcxNzE7M…"),
 }
 """The same mask in each format. It is 12 pixels wide and 100 pixels high."""
+
+REGIONS_ANSWER: RegionsResponse = {
+    "image_id": IMAGE_ID,
+    "model": MODEL,
+    "width": WIDTH,
+    "height": HEIGHT,
+    "regions": [
+        {"region": (744, 444, 1000, 700), "status": ImageStatus.READY, "queue_position": None, "error": None},
+        {"region": None, "status": ImageStatus.READY, "queue_position": None, "error": None},
+    ],
+}
+
+QUEUED_REGIONS: RegionsResponse = {
+    **REGIONS_ANSWER,
+    "regions": [{"region": (744, 444, 1000, 700), "status": ImageStatus.QUEUED, "queue_position": 3, "error": None}],
+}
 
 DESCRIPTION: ModelDescription = {
     "name": MODEL,

@@ -13,12 +13,13 @@ from prompt_api.integrations.label_studio import wire
 from prompt_api.integrations.samapi import wire as samapi
 from prompt_api.integrations.x_anylabeling import wire as x_anylabeling
 from prompt_api.wire import answers
-from prompt_api.wire.requests import ImageReference, MasksRequest
+from prompt_api.wire.requests import ImageReference, MasksRequest, RegionsRequest
 from shared.contract.picture_formats import NAMED
 from shared.contract.settings import Settings
 
 _REQUESTS: tuple[type, ...] = (
     MasksRequest,
+    RegionsRequest,
     ImageReference,
     wire.PredictRequest,
     wire.ProjectSetup,
@@ -29,6 +30,7 @@ _REQUESTS: tuple[type, ...] = (
 _ANSWERS: tuple[type, ...] = (
     answers.ImageResource,
     answers.MasksResponse,
+    answers.RegionsResponse,
     answers.ModelDescription,
     answers.ModelList,
     answers.BrowserDecoder,

@@ -15,6 +15,7 @@ from shared.contract import errors
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, record_key
 from shared.contract.models import Architecture, TensorSpec
+from shared.contract.region import Region
 from shared.observe.stages import Stages
 from shared.store.interface import Store
 from shared.tensors.embedding import decode_embedding, embedding_as_file
@@ -33,15 +34,27 @@ class PromptableImage:
 
     Attributes:
         original: (height, width) of the EXIF-oriented original.
-        prepared: what the decoder keeps of the image.
+        region: the part of it that was encoded; None for all of it.
+        prepared: what the decoder keeps of the image or region.
     """
 
     original: Size
+    region: Region | None
     prepared: PreparedImage
 
     @property
     def nbytes(self) -> int:
         return self.prepared.nbytes
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of what was encoded: of the region, if there is one."""
+        return self.original if self.region is None else self.region.size
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """(x, y) of the upper left corner of what was encoded."""
+        return (0, 0) if self.region is None else (self.region.x0, self.region.y0)
 
 
 class EmbeddingCache:
@@ -81,8 +94,9 @@ class EmbeddingCache:
             if stored is None:
                 raise _Absent
             with timings.stage("prepare"):
-                prepared = decoder.prepare(stored.tensors, stored.original)
-            return PromptableImage(stored.original, prepared)
+                size = stored.original if key.region is None else key.region.size
+                prepared = decoder.prepare(stored.tensors, size)
+            return PromptableImage(stored.original, key.region, prepared)
 
         if key in self._doubted:
             self._settle(key)
@@ -115,10 +129,11 @@ class EmbeddingCache:
     ) -> T | None:
         """Return the stored value, decoded, or None.
 
-        A damaged value is deleted and counts as absent, so that the image is encoded again.
+        That of a region counts only while the image is known, because a deletion may have missed it: see
+        `ImageRegions`. A damaged value is deleted and counts as absent, so that the image is encoded again.
         """
         value = self._store.get(key.redis_key)
-        if value is None:
+        if value is None or (key.region is not None and not self._store.exists(record_key(key.image_id))):
             return None
         try:
             return decode(value, key, architecture.tensors)
@@ -129,7 +144,7 @@ class EmbeddingCache:
             return None
 
     def forget(self, image_id: str) -> None:
-        """Drop the image from memory, for every model."""
+        """Drop the image and its regions from memory, for every model."""
         self._lru.discard(lambda key: key.image_id == image_id)
 
     def doubt(self) -> None:

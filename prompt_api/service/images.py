@@ -1,37 +1,52 @@
-"""The life of an image, from its uploaded bytes to its embedding, until it is deleted."""
+"""The life of an image and of its regions, from its uploaded bytes to its embeddings, until it is deleted."""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Lock
 
 from prompt_api.access.owners import UNKNOWN, Owners
 from prompt_api.metrics.counting import ApiMetrics, Taken
+from prompt_api.service.image_regions import ImageRegions
+from prompt_api.service.lattice import Box, region_around
 from prompt_api.service.live_workers import LiveWorkers
 from shared.contract import errors
 from shared.contract.geometry import Size, is_image_size
-from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key
+from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key, regions_key
 from shared.contract.models import Model
+from shared.contract.region import Corners, region_in
 from shared.contract.settings import Settings
 from shared.events.interface import Events
 from shared.images.preview import wants_preview
 from shared.images.reading import inspect_image
 from shared.queue.interface import SHORT_FAILURE_TTL, EncodeQueue, JobState, JobStatus
 from shared.redis import allowance
-from shared.store.interface import Store
+from shared.store.interface import StoreWithSets
 
 POLL = 1.0
 """Seconds after which a waiting request looks again by itself. A lost wake-up costs at most this."""
 
+SIZES = 10_000
+"""Images whose sizes one process remembers."""
+
+Charge = Callable[[], None]
+"""Called before a region that nobody waits for is queued. It may raise `RateLimited`; then nothing is queued."""
+
 _log = logging.getLogger(__name__)
 
 
+def free() -> None:
+    """A `Charge` that charges nothing."""
+
+
 class ImageStatus(StrEnum):
-    """Where an image is on its way to an embedding, for one model."""
+    """Where an image or a region is on its way to an embedding, for one model."""
 
     QUEUED = "queued"
     ENCODING = "encoding"
@@ -41,7 +56,7 @@ class ImageStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageState:
-    """An image as seen by clients, for one model.
+    """An image as seen by clients, for one model, or a region of it if the key has one.
 
     Attributes:
         original: (height, width) of the EXIF-oriented original.
@@ -64,9 +79,10 @@ class ImageState:
     @property
     def pending(self) -> str:
         """What a client is told that needs the embedding before it is there."""
+        what = "image" if self.key.region is None else "region"
         if self.workers == 0:
-            return f"the image is not encoded yet, and no worker of {self.key.model} is alive"
-        return "the image is not encoded yet"
+            return f"the {what} is not encoded yet, and no worker of {self.key.model} is alive"
+        return f"the {what} is not encoded yet"
 
 
 class ImageService:
@@ -75,15 +91,19 @@ class ImageService:
     def __init__(
         self,
         *,
-        store: Store,
+        store: StoreWithSets,
         queue: EncodeQueue,
         events: Events,
         owners: Owners,
         settings: Settings,
         metrics: ApiMetrics,
         workers: LiveWorkers,
+        models: Sequence[Model] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Args:
+        models: the served models. A region that makes way is dropped for all of them.
+        """
         self._store = store
         self._queue = queue
         self._events = events
@@ -91,7 +111,11 @@ class ImageService:
         self._settings = settings
         self._metrics = metrics
         self._workers = workers
+        self._models = tuple(models)
         self._clock = clock
+        self._regions = ImageRegions(rows=store, most=settings.max_regions, ttl=record_ttl(settings))
+        self._sizes: OrderedDict[str, Size] = OrderedDict()
+        self._sizes_lock = Lock()
 
     def upload(self, image_id: str, data: bytes, model: Model, *, namespace: str = "") -> ImageState:
         """Keep an image's bytes, and queue its encoding unless its embedding is there.
@@ -125,18 +149,83 @@ class ImageService:
         self._metrics.taken(Taken.QUEUED if queued else Taken.JOINED, len(data))
         return self._from_queue(key, info.original)
 
-    def state(self, image_id: str, model: Model) -> ImageState:
-        """Return the state of the image. If its embedding was lost, queue its encoding again from the kept bytes.
+    def original(self, image_id: str) -> Size:
+        """Return the (height, width) of the image. A process asks the store once, because an id has one image.
+
+        Raises:
+            ImageNotFound: the image was never uploaded, or was deleted or forgotten. It may also be told by what comes
+                next, if this process knows the size from before.
+        """
+        with self._sizes_lock:
+            known = self._sizes.get(image_id)
+            if known is not None:
+                self._sizes.move_to_end(image_id)
+                return known
+        original = self._read_record(image_id)
+        with self._sizes_lock:
+            self._sizes[image_id] = original
+            while len(self._sizes) > SIZES:
+                self._sizes.popitem(last=False)
+        return original
+
+    def key(self, image_id: str, model: Model, corners: Corners | None = None) -> EmbeddingKey:
+        """Return the key of an image's embedding, or of that of a part of it.
+
+        Args:
+            corners: of the part; None, or those of the whole image, for the whole image.
+
+        Raises:
+            InvalidParameter: the image has no such region.
+            ImageNotFound: the image is not known, so it has no regions.
+        """
+        if corners is None:
+            return EmbeddingKey.of(image_id, model)
+        return EmbeddingKey.of(image_id, model, region_in(corners, self.original(image_id)))
+
+    def around(self, image_id: str, box: Box) -> Corners | None:
+        """Return the corners of the region that suits an object with this box; None if the whole image suits better.
+
+        Raises:
+            InvalidParameter: the box lies outside the image.
+            ImageNotFound: the image is not known.
+        """
+        height, width = original = self.original(image_id)
+        x0, y0, x1, y1 = box
+        if not (x0 < width and y0 < height and x1 > 0 and y1 > 0):
+            raise errors.InvalidParameter(
+                f"the box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] lies outside the {width}x{height} image",
+                width=width,
+                height=height,
+            )
+        region = region_around(box, original)
+        return None if region is None else region.corners
+
+    def state(self, key: EmbeddingKey, *, charge: Charge = free) -> ImageState:
+        """Return the state of the image or region. If its embedding is not there, queue its encoding from the kept
+        bytes: it was lost, or nobody has asked for this region yet.
+
+        Args:
+            charge: called before a region is queued.
 
         Raises:
             ImageNotFound: the image was never uploaded, or was deleted or forgotten.
             ImageExpired: its embedding and its bytes are gone.
+            RateLimited: `charge` raised it.
         """
-        original = self._read_record(image_id)
-        key = EmbeddingKey.of(image_id, model)
+        original = self._read_record(key.image_id)
         if self._store.exists(key.redis_key):
             return ImageState(key, ImageStatus.READY, original)
-        return self._from_queue(key, original)
+        return self._from_queue(key, original, charge)
+
+    def ask(self, key: EmbeddingKey, *, charge: Charge = free) -> ImageState:
+        """Return `state`, and encode a region again that the workers have failed at, as another upload does."""
+        state = self.state(key, charge=charge)
+        if isinstance(state.error, errors.EncodeFailed | errors.Unavailable):
+            self._queue.forget(key)
+            state = self.state(key, charge=charge)
+        if key.region is not None and state.status is ImageStatus.READY:
+            self._note(key)
+        return state
 
     def preview(self, image_id: str, model: Model) -> bytes:
         """Return a JPEG of an image that not every browser shows. A worker makes it when it encodes the image.
@@ -162,13 +251,13 @@ class ImageService:
             raise state.error
         raise errors.EmbeddingPending("the image is not encoded yet", retry_after=1)
 
-    def wait(self, image_id: str, model: Model, seconds: float) -> ImageState:
+    def wait(self, key: EmbeddingKey, seconds: float, *, charge: Charge = free) -> ImageState:
         """Return `state` as soon as it is settled, or after `seconds`."""
         if seconds <= 0:
-            return self.state(image_id, model)
+            return self.state(key, charge=charge)
         deadline = self._clock() + seconds
-        with self._events.watch(EmbeddingKey.of(image_id, model)) as watch:
-            while not (state := self.state(image_id, model)).settled:
+        with self._events.watch(key) as watch:
+            while not (state := self.state(key, charge=charge)).settled:
                 left = deadline - self._clock()
                 if left <= 0:
                     break
@@ -176,24 +265,40 @@ class ImageService:
                 allowance.renew()
         return state
 
-    def follow(self, image_id: str, model: Model, seconds: float) -> Iterator[ImageState | None]:
+    def ask_all(self, keys: Sequence[EmbeddingKey], seconds: float, *, charge: Charge = free) -> list[ImageState]:
+        """Return `ask` for each key, as soon as all are settled, or after `seconds`.
+
+        Raises:
+            InvalidParameter: these are more regions than are kept of an image.
+        """
+        if len({key.region for key in keys}) > self._settings.max_regions:
+            raise errors.InvalidParameter(f"at most {self._settings.max_regions} regions of an image are kept")
+        deadline = self._clock() + seconds
+        states = {key: self.ask(key, charge=charge) for key in dict.fromkeys(keys)}
+        for key, state in states.items():
+            left = deadline - self._clock()
+            if not state.settled and left > 0:
+                states[key] = self.wait(key, left, charge=charge)
+        return [states[key] for key in keys]
+
+    def follow(self, key: EmbeddingKey, seconds: float, *, charge: Charge = free) -> Iterator[ImageState | None]:
         """Yield the current `state`, then each change, until it is settled or `seconds` have passed.
 
         About once a second without a change, yield None, so that the sender can notice that its client is gone.
         """
         deadline = self._clock() + seconds
-        state = self.state(image_id, model)
-        with self._events.watch(state.key) as watch:
+        state = self.state(key, charge=charge)
+        with self._events.watch(key) as watch:
             yield state
             while not state.settled and (left := deadline - self._clock()) > 0:
                 watch.wait(min(left, POLL))
                 allowance.renew()
-                before, state = state, self.state(image_id, model)
+                before, state = state, self.state(key, charge=charge)
                 yield state if state != before else None
 
     def delete(self, image_id: str, models: tuple[Model, ...], *, namespace: str = "") -> bool:
-        """Take the image from `namespace`. If no owner is left, delete its bytes, embeddings and jobs, here and on
-        every replica.
+        """Take the image from `namespace`. If no owner is left, delete its bytes, embeddings and jobs, those of its
+        regions too, here and on every replica.
 
         An upload of the same bytes at the same moment may lose them too. Its client then gets `ImageNotFound` or
         `ImageExpired`, never a wrong answer.
@@ -210,20 +315,18 @@ class ImageService:
             return False
         # The record is deleted first: a worker that stores an embedding and then finds no record deletes the embedding.
         known = self._store.delete(record_key(image_id))
-        for key in keys:
-            self._queue.forget(key)
-            self._store.delete(key.redis_key)
-        self._store.delete(image_key(image_id))
-        self._store.delete(preview_key(image_id))
+        parts = [EmbeddingKey.of(image_id, model, region) for region in self._regions.of(image_id) for model in models]
+        self._drop([*keys, *parts])
+        self._store.delete_together([image_key(image_id), preview_key(image_id), regions_key(image_id)])
         self._owners.remove(image_id, namespace)
         for key in keys:
-            self._events.publish(key, "deleted")
+            self._events.publish(key, "deleted")  # wakes those who wait for a region too
         if not known:
             raise errors.ImageNotFound(UNKNOWN)
         return True
 
-    def _from_queue(self, key: EmbeddingKey, original: Size) -> ImageState:
-        """Return the state of an image that had no embedding a moment ago."""
+    def _from_queue(self, key: EmbeddingKey, original: Size, charge: Charge = free) -> ImageState:
+        """Return the state of an image or region that had no embedding a moment ago."""
         job, workers = self._queue.state(key), self._workers.alive(key.queue)
         match job.status:
             case JobStatus.QUEUED:
@@ -234,15 +337,36 @@ class ImageService:
                 raise errors.ImageExpired("the image's bytes were gone before it was encoded; upload it again")
             case JobStatus.FAILED:
                 return ImageState(key, ImageStatus.FAILED, original, error=_failure(job))
-        # Done or absent: the embedding came after we looked, or was lost.
+        # Done or absent: the embedding came after we looked, or was lost, or this region is new.
         if self._store.exists(key.redis_key):
             return ImageState(key, ImageStatus.READY, original)
         if not self._store.exists(image_key(key.image_id)):
             raise errors.ImageExpired("the image's bytes are no longer kept; upload it again")
-        if job.status is JobStatus.ABSENT and self._queue.submit(key):
+        if job.status is JobStatus.ABSENT:
+            self._submit(key, charge)
+        return ImageState(key, ImageStatus.QUEUED, original, workers=workers)
+
+    def _submit(self, key: EmbeddingKey, charge: Charge) -> None:
+        if key.region is not None:
+            charge()
+            self._note(key)
+            self._queue.submit(key)
+        elif self._queue.submit(key):
             _log.info("image %s has no %s embedding (any more): encoding it again", key.image_id[:12], key.model)
             self._metrics.lost()
-        return ImageState(key, ImageStatus.QUEUED, original, workers=workers)
+
+    def _note(self, key: EmbeddingKey) -> None:
+        """Note that the region of `key` was asked for, and drop those that must make way for it."""
+        assert key.region is not None
+        gone = self._regions.note(key.image_id, key.region)
+        if gone:
+            _log.info("image %s: %d regions make way for another", key.image_id[:12], len(gone))
+            self._drop([EmbeddingKey.of(key.image_id, model, region) for region in gone for model in self._models])
+
+    def _drop(self, keys: Sequence[EmbeddingKey]) -> None:
+        """Delete the embeddings of one image, and the jobs that make them. Who still asks for one queues it again."""
+        self._queue.forget_all(keys)
+        self._store.delete_together([key.redis_key for key in keys])
 
     def _write_record(self, image_id: str, original: Size, *, has_preview: bool) -> None:
         height, width = original

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from prompt_api.masks.encode import MaskWriter, base64_logits, encode_mask
+from prompt_api.masks.encode import MaskWriter, base64_logits, encode_mask, in_place
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.models.interface import DecodedMasks, Decoder, Prompt
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
-from prompt_api.service.images import ImageService, ImageStatus
+from prompt_api.service.images import Charge, ImageService, ImageStatus, free
 from prompt_api.service.prompts import ImagePrompt, MasksQuery, check_position, to_decoder_frame
 from prompt_api.service.refinement import Refinement, must_be_whole
 from prompt_api.service.tokens import MAX_NESTING
@@ -105,7 +105,7 @@ class _Subject:
 
 
 class MaskService:
-    """Answers prompts on images that have an embedding."""
+    """Answers prompts on images and regions that have an embedding."""
 
     def __init__(
         self,
@@ -139,6 +139,7 @@ class MaskService:
         namespace: str = "",
         client: str = "",
         write: MaskWriter | None = None,
+        charge: Charge = free,
     ) -> MasksAnswer:
         """Return the masks for each prompt of `request`. The arguments and errors are those of `write_answer`."""
         collected = _Collected()
@@ -152,6 +153,7 @@ class MaskService:
             namespace=namespace,
             client=client,
             write=write,
+            charge=charge,
         )
         return collected.answer
 
@@ -167,6 +169,7 @@ class MaskService:
         namespace: str = "",
         client: str = "",
         write: MaskWriter | None = None,
+        charge: Charge = free,
     ) -> None:
         """Write the masks for each prompt of `request`, one by one. If it raises, what was written is not an answer.
 
@@ -177,8 +180,11 @@ class MaskService:
                 refused.
             client: name of the client. Turns are shared between clients.
             write: makes each mask's payload, instead of the format in `request`.
+            charge: called before a region is queued that nobody has asked for yet.
 
         Raises:
+            InvalidParameter: the image has no such region.
+            RateLimited: `charge` raised it.
             ImageNotFound, ImageExpired, EmbeddingPending: there is no embedding, or not yet.
             EncodeFailed, InvalidImage, UnsupportedImage, ImageTooLarge: the recorded reason why there is no embedding.
             InvalidPrompt: a prompt makes no sense for this image.
@@ -186,8 +192,8 @@ class MaskService:
                 that were decoded are remembered.
             StoreUnavailable: nothing is wrong with the request; try again.
         """
-        key = EmbeddingKey.of(image_id, model)
-        image = self._promptable(key, model, wait, timings)
+        key = self._images.key(image_id, model, request.region)
+        image = self._promptable(key, model, wait, timings, charge)
         for number, prompt in enumerate(request.prompts):
             check_position(prompt, image.original, f"prompts/{number}")
         whole = request.logits or request.format is MaskFormat.LOGITS or any(map(must_be_whole, request.prompts))
@@ -225,13 +231,15 @@ class MaskService:
         """Have each image in memory checked before its next answer: it may have been deleted, and the event missed."""
         self._embeddings.doubt()
 
-    def _promptable(self, key: EmbeddingKey, model: Model, wait: float, timings: Stages) -> PromptableImage:
+    def _promptable(
+        self, key: EmbeddingKey, model: Model, wait: float, timings: Stages, charge: Charge
+    ) -> PromptableImage:
         decoder = self._decoders[model.name]
         image = self._embeddings.get(key, model.architecture, decoder, timings)
         if image is not None:
             return image
         with timings.stage("wait"):
-            state = self._images.wait(key.image_id, model, wait)
+            state = self._images.wait(key, wait, charge=charge)
         if state.error is not None:
             raise state.error
         if state.status is ImageStatus.READY:
@@ -278,7 +286,7 @@ class MaskService:
                 nesting=nesting,
                 namespace=subject.namespace,
             )
-        return to_decoder_frame(prompt, architecture.frame, image.original, mask)
+        return to_decoder_frame(prompt, architecture.frame, image.size, mask, corner=image.corner)
 
     def _encode(
         self,
@@ -302,8 +310,10 @@ class MaskService:
             namespace=subject.namespace,
         )
         returned = answer.limited() if whole else answer.logits
+        image = subject.image
+        runs_of = in_place(subject.decoder.mask_runs, image.region)
         for score, token, logits, low_res in zip(answer.scores, issued.tokens, answer.logits, returned, strict=True):
-            mask = encode_mask(subject.decoder.mask_runs, logits, subject.image.original, form, low_res)
+            mask = encode_mask(runs_of, logits, image.original, form, low_res)
             more = base64_logits(low_res) if request.logits else None
             into.add(number, MaskAnswer(float(score), mask, token, more))
         return issued.keep

@@ -15,6 +15,7 @@ from prompt_api.models.interface import Prompt
 from shared.contract.errors import InvalidPrompt
 from shared.contract.frames import Frame
 from shared.contract.geometry import Size
+from shared.contract.region import Corners
 
 Point = tuple[float, float]
 """(x, y)."""
@@ -57,12 +58,14 @@ class MasksQuery:
         multimask: True asks for SAM's three masks for each prompt, False for its single mask.
         format: how each mask is written.
         logits: True adds each mask's low-res logits to any format.
+        region: the corners of the part of the image that answers, not checked yet; None for the whole image.
     """
 
     prompts: tuple[ImagePrompt, ...]
     multimask: bool = True
     format: MaskFormat = MaskFormat.RLE
     logits: bool = False
+    region: Corners | None = None
 
 
 def check_position(prompt: ImagePrompt, original: Size, where: str) -> None:
@@ -86,17 +89,25 @@ def check_position(prompt: ImagePrompt, original: Size, where: str) -> None:
             )
 
 
-def to_decoder_frame(prompt: ImagePrompt, frame: Frame, original: Size, mask: NDArray[np.float32] | None) -> Prompt:
+def to_decoder_frame(
+    prompt: ImagePrompt,
+    frame: Frame,
+    size: Size,
+    mask: NDArray[np.float32] | None,
+    *,
+    corner: tuple[int, int] = (0, 0),
+) -> Prompt:
     """Return `prompt` for the decoder, with pixels of the original moved to pixels of the model's frame.
 
     Args:
-        original: (height, width).
-        mask: (S, S) float32 low-res logits to refine, or None.
+        size: (height, width) of what was encoded, the image or a region of it.
+        mask: (S, S) float32 low-res logits to refine, over the same, or None.
+        corner: (x, y) of its upper left corner in the original.
     """
-    points = np.array(prompt.points, dtype=np.float64).reshape(-1, 2)
-    box = None if prompt.box is None else frame.points(np.array(prompt.box).reshape(2, 2), original).reshape(4)
+    points = np.array(prompt.points, dtype=np.float64).reshape(-1, 2) - corner
+    box = None if prompt.box is None else frame.points(np.array(prompt.box).reshape(2, 2) - corner, size).reshape(4)
     return Prompt(
-        points=frame.points(points, original),
+        points=frame.points(points, size),
         labels=np.array(prompt.labels, dtype=np.int64),
         box=box,
         mask=mask,

@@ -6,8 +6,8 @@ of the mask. The process that receives the token takes the logits from memory, o
 same logits, except for rounding. Only if the recipe would be large (a prompt with `mask_logits`, a long chain of
 refinements) are the logits stored in Redis under a TTL.
 
-A token is bound to its image, model and weights, and to the namespace that it was issued to. It allows nothing that
-sending its prompt would not allow.
+A token is bound to its image or region, model and weights, and to the namespace that it was issued to. It allows
+nothing that sending its prompt would not allow.
 """
 
 from __future__ import annotations
@@ -59,8 +59,12 @@ class Stored:
 
 
 def binding(key: EmbeddingKey, namespace: str = "") -> str:
-    """Return the text that ties a token to its image, model and weights (32 characters) and to its namespace."""
-    return f"{key.image_id[:16]}{key.weights_digest[:16]}{namespace}"
+    """Return the text that ties a token to its image, model and weights (32 characters), its namespace and its region.
+
+    No namespace has an `@`.
+    """
+    part = "" if key.region is None else f"@{key.region.text}"
+    return f"{key.image_id[:16]}{key.weights_digest[:16]}{namespace}{part}"
 
 
 def depth_of(prompt: ImagePrompt, key: EmbeddingKey, namespace: str = "") -> int:
@@ -98,12 +102,14 @@ def parse(token: str, key: EmbeddingKey, namespace: str = "") -> Recipe | Stored
     """Return the recipe, or the name of the stored logits, that `token` carries.
 
     Raises:
-        InvalidPrompt: the token is malformed, or belongs to another image, model, weights or namespace.
+        InvalidPrompt: the token is malformed, or belongs to another image, region, model, weights or namespace.
     """
     try:
         kind, fields = unpack(token)
         owner, *rest = fields
-        if owner != binding(key, namespace):
+        if owner != (expected := binding(key, namespace)):
+            if isinstance(owner, str) and owner.partition("@")[0] == expected.partition("@")[0]:
+                raise InvalidPrompt("mask_token belongs to another region of this image")
             raise InvalidPrompt("mask_token belongs to another image or model")
         if kind == _STORED:
             name, index = rest

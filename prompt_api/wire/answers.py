@@ -19,6 +19,7 @@ from prompt_api.service.images import ImageStatus
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Pixels = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+RegionCorners = tuple[Count, Count, Count, Count]
 
 
 class RecordedError(TypedDict):
@@ -50,11 +51,12 @@ class ImageLinks(TypedDict):
 
 
 class ImageResource(TypedDict):
-    """The state of an image for one model.
+    """The state of an image for one model, or of a region of it.
 
     Attributes:
         image_id: lower-case hex SHA-256 of the uploaded bytes.
         model: the model that encodes the image.
+        region: `[x0, y0, x1, y1]` of the region in pixels of the original; null for the whole image.
         status: how far the encoding is.
         width: width of the EXIF-oriented original in pixels.
         height: height of the EXIF-oriented original in pixels.
@@ -67,6 +69,7 @@ class ImageResource(TypedDict):
 
     image_id: Sha256
     model: str
+    region: RegionCorners | None
     status: ImageStatus
     width: Pixels
     height: Pixels
@@ -74,6 +77,40 @@ class ImageResource(TypedDict):
     workers: Count | None
     error: RecordedError | None
     links: ImageLinks
+
+
+class RegionState(TypedDict):
+    """A region that was asked for.
+
+    Attributes:
+        region: `[x0, y0, x1, y1]` in pixels of the original; null if the whole image suits better.
+        status: how far its encoding is.
+        queue_position: number of encodings before this one; null if it is not known or `status` is not `queued`.
+        error: why the encoding failed; null unless `status` is `failed`.
+    """
+
+    region: RegionCorners | None
+    status: ImageStatus
+    queue_position: Count | None
+    error: RecordedError | None
+
+
+class RegionsResponse(TypedDict):
+    """The answer to a `RegionsRequest`.
+
+    Attributes:
+        image_id: lower-case hex SHA-256 of the uploaded bytes.
+        model: the model that encodes the regions.
+        width: width of the EXIF-oriented original in pixels.
+        height: height of the EXIF-oriented original in pixels.
+        regions: one for each rectangle of the request, in its order. Two may be the same.
+    """
+
+    image_id: Sha256
+    model: str
+    width: Pixels
+    height: Pixels
+    regions: list[RegionState]
 
 
 class Rle(TypedDict):
@@ -112,7 +149,8 @@ class Mask(TypedDict):
         png: base64 of a 1-bit greyscale PNG of the original's size; the mask is white.
         polygons: the mask's parts as rings along pixel edges, without loss.
         logits: base64 of the low-res logits: 256x256 little-endian float16, row by row, over the zero-padded
-            1024x1024 frame. Resize them and cut at 0 to get the mask, or send them as `mask_logits` to refine it.
+            1024x1024 frame of the image or region. Resize them and cut at 0 to get the mask, or send them as
+            `mask_logits` to refine it.
         mask_token: send it in a later prompt to refine this mask.
     """
 
@@ -144,6 +182,8 @@ class MasksResponse(TypedDict):
         model: the model that answered.
         width: width of the EXIF-oriented original in pixels.
         height: height of the EXIF-oriented original in pixels.
+        region: `[x0, y0, x1, y1]` of the part of the image that the masks come from; null for the whole image. The
+            masks are at the size of the whole image all the same.
         results: one per prompt, in the order of the request.
     """
 
@@ -151,6 +191,7 @@ class MasksResponse(TypedDict):
     model: str
     width: Pixels
     height: Pixels
+    region: RegionCorners | None
     results: list[PromptResult]
 
 

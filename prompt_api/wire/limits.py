@@ -13,3 +13,6 @@ UPLOAD_FIELD = "image"
 
 MAX_PROMPT_BODY = 16 * 1024 * 1024
 """Most bytes of a prompt request. 64 prompts with `mask_logits` in base64 fit in, with room to spare."""
+
+MAX_REGIONS_BODY = 64 * 1024
+"""Most bytes of a request for regions."""

@@ -15,6 +15,7 @@ from prompt_api.service.prompts import MAX_TOKEN, ImagePrompt, MasksQuery
 from prompt_api.wire.json_body import parse_json, refused_as_invalid_prompt
 from shared.contract.errors import InvalidParameter, InvalidPrompt
 from shared.contract.models import REGISTRY
+from shared.contract.region import Corners
 
 MAX_PROMPTS = 64
 MAX_POINTS = 64
@@ -22,6 +23,9 @@ MAX_POINTS = 64
 points as much as 200."""
 MAX_REQUEST_POINTS = 1024
 """Most points of all prompts of a request together."""
+
+MAX_REGIONS = 64
+"""Most regions of one request."""
 
 _MAX_LOGITS = 4 * max(model.architecture.low_res_side for model in REGISTRY.values()) ** 2
 """Most characters of `mask_logits`. Each number is two bytes, which take less than three characters in base64."""
@@ -32,10 +36,16 @@ MAX_REFERENCE_BODY = 16 * 1024
 _MAX_VALUES = MAX_PROMPTS * (3 * MAX_POINTS + 16)
 """Most values in a request's JSON: three per point, 16 for the other members of a prompt, and room to spare."""
 
+_FAR = 1_000_000_000
+"""A pixel that no image has. Corners between this and the image are numbers, but no region."""
+
 Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Label = Annotated[int, Field(strict=True, ge=-1, le=3)]
 Point = Annotated[list[Coordinate], Field(min_length=2, max_length=2)]
 Box = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
+WholePixel = Annotated[int, Field(strict=True, ge=-_FAR, le=_FAR)]
+CornersInput = Annotated[list[WholePixel], Field(min_length=4, max_length=4)]
+"""`[x0, y0, x1, y1]` of a region. Whether it is a region of the image is checked later."""
 
 
 _GIVES_A_PROMPT: dict[str, Any] = {
@@ -54,6 +64,19 @@ _GIVES_A_PROMPT: dict[str, Any] = {
     },
 }
 """The checks of `_is_a_prompt` that JSON Schema can express."""
+
+
+_ONE_OF_BOTH: dict[str, Any] = {
+    "oneOf": [
+        {
+            "properties": {name: {"type": "array"}},
+            "required": [name],
+            "not": {"properties": {other: {"type": "array"}}, "required": [other]},
+        }
+        for name, other in (("regions", "around"), ("around", "regions"))
+    ]
+}
+"""The checks of `_is_one_of_both` that JSON Schema can express."""
 
 
 class PromptInput(BaseModel):
@@ -117,6 +140,42 @@ def parse_image_reference(body: bytes) -> ImageReference:
         raise InvalidParameter(f'the JSON of an upload is {{"url": "…"}}: {error.detail}') from None
 
 
+class RegionsRequest(BaseModel):
+    """Body of `POST /v1/images/{id}/regions`: exactly one of its members.
+
+    Attributes:
+        regions: `[x0, y0, x1, y1]` for each region, whole pixels inside the image, at least 16 a side. The whole image
+            is no region, but may be asked for.
+        around: `[x0, y0, x1, y1]` of objects, with x0 < x1 and y0 < y1. The service takes the region that suits each.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_ONE_OF_BOTH)
+
+    regions: Annotated[list[CornersInput], Field(min_length=1, max_length=MAX_REGIONS)] | None = None
+    around: Annotated[list[Box], Field(min_length=1, max_length=MAX_REGIONS)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> RegionsRequest:
+        if (self.regions is None) == (self.around is None):
+            raise ValueError("give either regions or around")
+        for number, box in enumerate(self.around or ()):
+            if not (box[0] < box[2] and box[1] < box[3]):
+                raise ValueError(f"around/{number} is [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
+        return self
+
+
+def parse_regions_request(body: bytes) -> RegionsRequest:
+    """Parse the body of a request for regions.
+
+    Raises:
+        InvalidParameter: it is not a `RegionsRequest`.
+    """
+    try:
+        return parse_json(RegionsRequest, body, max_values=_MAX_VALUES, max_containers=_MAX_VALUES)
+    except InvalidPrompt as error:
+        raise InvalidParameter(f'the body is {{"regions": […]}} or {{"around": […]}}: {error.detail}') from None
+
+
 class MasksRequest(BaseModel):
     """Body of `POST /v1/images/{id}/masks`.
 
@@ -125,6 +184,8 @@ class MasksRequest(BaseModel):
         multimask: `true` returns SAM's three masks for each prompt, `false` its single mask.
         format: the format of each mask. The mask is in the member of this name.
         logits: `true` adds each mask's low-res logits, with any format.
+        region: `[x0, y0, x1, y1]`, whole pixels inside the image: the prompts are answered from this part of it alone.
+            Without it, from the whole image.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -133,6 +194,7 @@ class MasksRequest(BaseModel):
     multimask: Annotated[bool, Field(strict=True)] = True
     format: MaskFormat = MaskFormat.RLE
     logits: Annotated[bool, Field(strict=True)] = False
+    region: CornersInput | None = None
 
     @model_validator(mode="after")
     def _is_affordable(self) -> MasksRequest:
@@ -163,7 +225,17 @@ def as_query(asked: MasksRequest, *, low_res_side: int) -> MasksQuery:
         as_prompt(prompt, _logits_of(prompt, f"prompts/{number}", low_res_side))
         for number, prompt in enumerate(asked.prompts)
     )
-    return MasksQuery(prompts, multimask=asked.multimask, format=asked.format, logits=asked.logits)
+    return MasksQuery(
+        prompts, multimask=asked.multimask, format=asked.format, logits=asked.logits, region=as_corners(asked.region)
+    )
+
+
+def as_corners(asked: list[int] | None) -> Corners | None:
+    return None if asked is None else (asked[0], asked[1], asked[2], asked[3])
+
+
+def as_box(asked: list[float]) -> tuple[float, float, float, float]:
+    return asked[0], asked[1], asked[2], asked[3]
 
 
 def as_prompt(asked: PromptInput, mask_logits: NDArray[np.float32] | None = None) -> ImagePrompt:
@@ -175,7 +247,7 @@ def as_prompt(asked: PromptInput, mask_logits: NDArray[np.float32] | None = None
     return ImagePrompt(
         points=tuple((x, y) for x, y in asked.points or ()),
         labels=tuple(asked.labels or ()),
-        box=None if asked.box is None else (asked.box[0], asked.box[1], asked.box[2], asked.box[3]),
+        box=None if asked.box is None else as_box(asked.box),
         mask_token=asked.mask_token,
         mask_logits=mask_logits,
     )

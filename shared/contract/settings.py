@@ -67,6 +67,10 @@ class Settings:
     max_upload_bytes: int = _setting(33_554_432, "largest upload, in bytes", least=1)
     max_image_pixels: int = _setting(50_000_000, "largest image, in pixels (width times height)", least=1)
 
+    max_regions: int = _setting(
+        256, "regions of one image that are kept; beyond, the one asked for longest ago makes way", least=1, most=4_096
+    )
+
     host: str = _setting("127.0.0.1", "address the API listens on")
     port: int = _setting(8000, "port the API listens on; 0 picks a free one", least=0, most=65_535)
     tokens: str = _setting(

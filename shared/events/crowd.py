@@ -41,6 +41,14 @@ class Crowd:
             for event in self._waiting.get(topic, ()):
                 event.set()
 
+    def wake_parts(self, topic: Topic) -> None:
+        """Wake those who wait for the image of `topic` or for a region of it, for the same model."""
+        with self._lock:
+            for known, events in self._waiting.items():
+                if known[:2] == topic[:2]:
+                    for event in events:
+                        event.set()
+
     def wake_all(self) -> None:
         with self._lock:
             for events in self._waiting.values():

@@ -16,7 +16,7 @@ from shared.contract.job_key import JobKey
 Change = Literal["queued", "encoding", "ready", "failed", "deleted", "released", "progress", "stopped"]
 """What happened to an image, to a region of it, or to an everything job. Clients are not told of `deleted` and
 `released`. `released` means that one of the namespaces that uploaded the image deleted it, and others still have it.
-Only everything jobs know `progress` and `stopped`."""
+`deleted` of an image is for its regions and its jobs too. Only everything jobs know `progress` and `stopped`."""
 
 Topic = tuple[str, str, str]
 """(image id, model name, `JobKey.part`)."""

@@ -160,7 +160,10 @@ class RedisEvents:
             _log.warning("events: ignored a foreign message on %s", EVENTS)
             return
         topic, status = event
-        self._crowd.wake(topic)
+        if status == "deleted":
+            self._crowd.wake_parts(topic)
+        else:
+            self._crowd.wake(topic)
         if self._on_event is not None:
             self._on_event(topic, status)
 

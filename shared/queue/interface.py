@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias, TypeVar
@@ -93,6 +94,10 @@ class JobQueue(Protocol[K_contra]):
 
     def forget(self, key: K_contra) -> None:
         """Drop the job, whether it is waiting, done or failed. A running job goes on, but the queue forgets it."""
+        ...
+
+    def forget_all(self, keys: Sequence[K_contra]) -> None:
+        """Do what `forget` does for each key that has a job. One look finds which keys have one."""
         ...
 
     def workers_alive(self, queue: str) -> int:

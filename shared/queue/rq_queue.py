@@ -225,6 +225,15 @@ class RqJobQueue(Generic[K]):
                 )
                 pipeline.execute()
 
+    def forget_all(self, keys: Sequence[K]) -> None:
+        with translated_errors(self._client), self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.exists(Job.key_for(key.job_id))
+            there = pipeline.execute()
+        for key, exists in zip(keys, there, strict=True):
+            if exists:
+                self.forget(key)
+
     def workers_alive(self, queue: str) -> int:
         return workers_alive(self._client, queue)
 

@@ -64,6 +64,18 @@ class Rows(Protocol):
         """
         ...
 
+    def renew_in_row(self, key: str, entry: str, most: int, ttl: int) -> list[str]:
+        """Do what `append_to_row` does with one entry, which is in the row only once: an older one is taken out."""
+        ...
+
+    def row(self, key: str) -> list[str]:
+        """Return the entries, the oldest first; empty if there is no row (any more)."""
+        ...
+
 
 class StoreWithSets(Store, Sets, Rows, Protocol):
     """A store of bytes, sets and rows."""
+
+    def delete_together(self, keys: Sequence[str]) -> None:
+        """Delete values, sets and rows of one image, in one step. A Cluster has all of them on one node."""
+        ...

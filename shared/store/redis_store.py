@@ -22,6 +22,7 @@ local out = redis.call("LRANGE", KEYS[1], 0, over - 1)
 redis.call("LTRIM", KEYS[1], over, -1)
 return out
 """
+_RENEW = 'redis.call("LREM", KEYS[1], 0, ARGV[3])' + _APPEND
 
 T = TypeVar("T")
 
@@ -47,6 +48,10 @@ class RedisStore:
     def delete(self, key: str) -> bool:
         return self._run(key, lambda client: _count(client.unlink(key))) > 0
 
+    def delete_together(self, keys: Sequence[str]) -> None:
+        if keys:
+            self._run(keys[0], lambda client: _count(client.unlink(*keys)))
+
     def ping(self) -> None:
         with translated_errors(self._client):
             self._client.ping()
@@ -62,6 +67,12 @@ class RedisStore:
 
     def append_to_row(self, key: str, entries: Sequence[str], most: int, ttl: int) -> list[str]:
         return self._run(key, lambda client: _row(client.eval(_APPEND, 1, key, str(most), str(ttl), *entries)))
+
+    def renew_in_row(self, key: str, entry: str, most: int, ttl: int) -> list[str]:
+        return self._run(key, lambda client: _row(client.eval(_RENEW, 1, key, str(most), str(ttl), entry)))
+
+    def row(self, key: str) -> list[str]:
+        return self._run(key, lambda client: _row(client.lrange(key, 0, -1)))
 
     def _run(self, key: str, command: Callable[[redis.Redis], T]) -> T:
         with translated_errors(self._client):

@@ -116,6 +116,18 @@ def test_news_of_a_region_wakes_only_those_who_wait_for_it() -> None:
         assert not whole.wait(0)
 
 
+def test_the_deletion_of_an_image_wakes_those_who_wait_for_a_region_of_it(valkey_url: str) -> None:
+    part = replace(key("a"), region=Region(0, 8, 32, 64))
+    memory = MemoryEvents()
+    with memory.watch(part) as watch, memory.watch(replace(part, model="other")) as other:
+        memory.publish(key("a"), "deleted")
+        assert watch.wait(0)
+        assert not other.wait(0)
+    with request_client(valkey_url, timeout=LONG) as client, hearing(client) as events, events.watch(part) as watch:
+        events.publish(key("a"), "deleted")
+        assert watch.wait(LONG)
+
+
 def test_the_message_of_a_whole_image_is_what_it_was_before_there_were_regions() -> None:
     assert json.loads(message_of(key("a"), "ready")) == {
         "image_id": key("a").image_id,

@@ -242,6 +242,15 @@ def test_a_forgotten_waiting_job_makes_room_for_those_behind_it(bench: Bench) ->
     assert bench.queue.state(key("b")).position == 0
 
 
+def test_several_jobs_are_forgotten_together_whether_they_exist_or_not(bench: Bench) -> None:
+    for name in "abc":
+        bench.queue.submit(key(name))
+    bench.queue.forget_all([key("a"), key("missing"), key("c")])
+    bench.queue.forget_all([])
+    assert [bench.queue.state(key(name)).status for name in "abc"] == ["absent", "queued", "absent"]
+    assert bench.queue.state(key("b")).position == 0
+
+
 @pytest.mark.parametrize("encode", [succeed, fail_with(InvalidImage("text"))], ids=["done", "failed"])
 def test_a_forgotten_ended_job_can_be_submitted_again(bench: Bench, encode: Encode) -> None:
     bench.queue.submit(key("a"))

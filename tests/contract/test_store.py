@@ -171,6 +171,26 @@ def test_a_row_gives_out_the_oldest_beyond_its_most(store: StoreWithSets) -> Non
     assert store.append_to_row("r", ["e", "f"], most=0, ttl=60) == ["d", "e", "f"]
 
 
+def test_an_entry_that_is_renewed_is_the_youngest_and_is_there_once(store: StoreWithSets) -> None:
+    for entry in ("a", "b", "c"):
+        assert store.renew_in_row("regions", entry, most=3, ttl=60) == []
+    assert store.renew_in_row("regions", "a", most=3, ttl=60) == []
+    assert store.row("regions") == ["b", "c", "a"]
+    assert store.renew_in_row("regions", "d", most=3, ttl=60) == ["b"]
+    assert store.renew_in_row("regions", "d", most=1, ttl=60) == ["c", "a"]
+    assert store.row("regions") == ["d"]
+    assert store.row("nothing") == []
+
+
+def test_values_and_rows_are_deleted_together(store: StoreWithSets) -> None:
+    store.put("{i}a", b"1", ttl=60)
+    store.put("{i}b", b"2", ttl=60)
+    store.renew_in_row("{i}row", "a", most=3, ttl=60)
+    store.delete_together(["{i}a", "{i}row", "{i}missing"])
+    store.delete_together([])
+    assert (store.get("{i}a"), store.get("{i}b"), store.row("{i}row")) == (None, b"2", [])
+
+
 def test_a_row_ends_with_its_time_to_live_which_each_addition_starts_again(subject: Subject) -> None:
     subject.store.append_to_row("short", ["a"], most=9, ttl=1)
     subject.store.append_to_row("long", ["a"], most=9, ttl=1)

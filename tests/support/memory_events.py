@@ -23,7 +23,10 @@ class MemoryEvents:
     def publish(self, key: JobKey, status: Change) -> None:
         topic = topic_of(key)
         self.published.append((topic, status))
-        self._crowd.wake(topic)
+        if status == "deleted":
+            self._crowd.wake_parts(topic)
+        else:
+            self._crowd.wake(topic)
 
     def watch(self, key: JobKey) -> AbstractContextManager[Watch]:
         return self._crowd.joined(topic_of(key))

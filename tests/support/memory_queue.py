@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from shared.contract.errors import EncodeFailed, Overloaded, RequestError, SamCacheError
@@ -53,6 +53,10 @@ class MemoryJobQueue(Generic[K]):
             self._states.pop(key, None)
             if key in self._waiting:
                 self._waiting.remove(key)
+
+    def forget_all(self, keys: Sequence[K]) -> None:
+        for key in keys:
+            self.forget(key)
 
     def workers_alive(self, queue: str) -> int:
         return self.workers.get(queue, 0)

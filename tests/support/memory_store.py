@@ -37,6 +37,12 @@ class MemoryStore:
             value, expires = self._values.pop(key, (None, 0.0))
             return value is not None and self._clock() < expires
 
+    def delete_together(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.delete(key)
+            with self._lock:
+                self._rows.pop(key, None)
+
     def ping(self) -> None:
         return None
 
@@ -64,6 +70,18 @@ class MemoryStore:
             over = max(0, len(row) - most)
             self._rows[key] = (row[over:], self._clock() + ttl)
             return row[:over]
+
+    def renew_in_row(self, key: str, entry: str, most: int, ttl: int) -> list[str]:
+        with self._lock:
+            if key in self._rows:
+                row, expires = self._rows[key]
+                self._rows[key] = ([kept for kept in row if kept != entry], expires)
+        return self.append_to_row(key, [entry], most, ttl)
+
+    def row(self, key: str) -> list[str]:
+        with self._lock:
+            row, expires = self._rows.get(key, ([], 0.0))
+            return list(row) if self._clock() < expires else []
 
     def _living(self, key: str) -> frozenset[str]:
         members, expires = self._sets.get(key, (frozenset(), 0.0))

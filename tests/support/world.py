@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from encoder_worker.backends.fake.encoder import FakeEncoder
+from encoder_worker.encoding.cut import cut
 from prompt_api.http.app import create_app
 from prompt_api.http.services import Services
 from prompt_api.models.fake.decoder import FakeDecoder
@@ -50,7 +51,8 @@ class World:
             data = self.store.get(image_key(key.image_id))
             assert data is not None
             rgb = decode_image(data, max_pixels=50_000_000)
-            (tensors,) = FakeEncoder().encode([SAM1.frame.resize(rgb)])
+            pixels = rgb if key.region is None else cut(rgb, key.region)
+            (tensors,) = FakeEncoder().encode([SAM1.frame.resize(pixels)])
             value = encode_embedding(
                 key, tensors, specs=SAM1.tensors, dtypes={"embedding": "float16"}, original=rgb.shape[:2]
             )

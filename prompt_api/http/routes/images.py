@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from flask import Blueprint, Response, jsonify, request, stream_with_context
 
 from prompt_api.http import measured
-from prompt_api.http.gate import namespace
-from prompt_api.http.parameters import model, resource, wait
+from prompt_api.http.gate import charge_region, namespace
+from prompt_api.http.parameters import model, region, resource, wait
 from prompt_api.http.services import services
 from prompt_api.http.uploads import Upload, read_upload, upload_slot
 from prompt_api.service.images import ImageState
@@ -43,7 +43,7 @@ def upload() -> Response:
         state = _take_in_from(url, chosen, timings)
     if not state.settled and seconds > 0:
         with timings.stage("wait"):
-            state = _wait(state.key.image_id, chosen, seconds)
+            state = _wait(state.key, seconds)
     if state.error is not None:
         raise state.error
     return _answer(state, pending_status=202)
@@ -51,7 +51,7 @@ def upload() -> Response:
 
 @blueprint.get("/<image_id>")
 def show(image_id: str) -> Response:
-    return _answer(_wait(parse_image_id(image_id), model(), wait()), pending_status=200)
+    return _answer(_wait(_key(image_id, model()), wait()), pending_status=200)
 
 
 @blueprint.delete("/<image_id>")
@@ -64,7 +64,7 @@ def delete(image_id: str) -> Response:
 
 @blueprint.get("/<image_id>/events")
 def events(image_id: str) -> Response:
-    states = services().images.follow(parse_image_id(image_id), model(), EVENT_STREAM_SECONDS)
+    states = services().images.follow(_key(image_id, model()), EVENT_STREAM_SECONDS, charge=charge_region)
     first = next(states)  # raises before the stream starts, while a problem document can still be sent
     assert first is not None
     gone = request.environ.get("waitress.client_disconnected", lambda: False)
@@ -93,10 +93,10 @@ def embedding(image_id: str) -> Response:
     chosen, api = model(), services()
     if request.args.get("weights", chosen.weights_digest) != chosen.weights_digest:
         raise ModelNotFound(f"model {chosen.name!r} has other weights now")
-    key = EmbeddingKey.of(parse_image_id(image_id), chosen)
+    key = _key(image_id, chosen)
     body = api.embeddings.file(key, chosen.architecture)
     if body is None:
-        state = api.images.state(image_id, chosen)
+        state = api.images.state(key, charge=charge_region)
         if state.error is not None:
             raise state.error
         raise EmbeddingPending(state.pending, retry_after=1)
@@ -144,10 +144,15 @@ def _take_in(received: Upload, chosen: Model, timings: Stages) -> ImageState:
         return services().images.upload(received.image_id, received.data, chosen, namespace=namespace())
 
 
-def _wait(image_id: str, chosen: Model, seconds: float) -> ImageState:
+def _key(image_id: str, chosen: Model) -> EmbeddingKey:
+    """Return the key of the image, or of the part of it that `?region=` names."""
+    return services().images.key(parse_image_id(image_id), chosen, region())
+
+
+def _wait(key: EmbeddingKey, seconds: float) -> ImageState:
     """Wait if a waiting slot is free. Otherwise return the current state, as if `wait` were 0."""
     with _thread_to_wait(needed=seconds > 0) as granted:
-        return services().images.wait(image_id, chosen, seconds if granted else 0.0)
+        return services().images.wait(key, seconds if granted else 0.0, charge=charge_region)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 
 from prompt_api.access.scopes import Quota
 from prompt_api.http import held_answers, measured
-from prompt_api.http.gate import client, malformed_counted, namespace, spend
+from prompt_api.http.gate import charge_region, client, malformed_counted, namespace, spend
 from prompt_api.http.parameters import model, wait
 from prompt_api.http.routes.body import read_body
 from prompt_api.http.services import services
@@ -51,6 +51,7 @@ def create(image_id: str) -> Response:
                 timings=timings,
                 namespace=namespace(),
                 client=client(),
+                charge=charge_region,
             )
         finally:
             if granted:
@@ -83,7 +84,8 @@ class _JsonAnswer:
 
     def begin(self, key: EmbeddingKey, original: Size) -> None:
         height, width = original
-        head = {"image_id": key.image_id, "model": key.model, "width": width, "height": height}
+        region = None if key.region is None else key.region.corners
+        head = {"image_id": key.image_id, "model": key.model, "width": width, "height": height, "region": region}
         self._write(_as_json(head).removesuffix("}") + ',"results":[')
 
     def add(self, prompt: int, mask: MaskAnswer) -> None:

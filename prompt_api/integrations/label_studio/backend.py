@@ -18,6 +18,7 @@ from prompt_api.service.images import ImageService, ImageState, ImageStatus
 from prompt_api.service.masks import MaskAnswer, MaskService
 from prompt_api.service.prompts import ImagePrompt, MasksQuery
 from shared.contract.errors import EmbeddingPending, ImageExpired, ImageNotFound, InvalidPrompt
+from shared.contract.keys import EmbeddingKey
 from shared.contract.models import Model
 from shared.observe.stages import Stages
 
@@ -110,10 +111,10 @@ class LabelStudioBackend:
             try:
                 image_id = self._pictures.image_id(reference, asker, may_fetch=granted)
                 self._owners.require(image_id, asker.namespace)
-                return self._images.wait(image_id, self._model, seconds)
+                return self._images.wait(EmbeddingKey.of(image_id, self._model), seconds)
             except (ImageNotFound, ImageExpired):
                 image_id = self._pictures.image_id(reference, asker, may_fetch=granted, fresh=True)
-                return self._images.wait(image_id, self._model, seconds)
+                return self._images.wait(EmbeddingKey.of(image_id, self._model), seconds)
         finally:
             if granted:
                 self._waiters.release()

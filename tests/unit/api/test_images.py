@@ -26,6 +26,7 @@ def test_an_upload_is_named_after_its_hash_and_queued(world: World) -> None:
     assert answer.json == {
         "image_id": image_id,
         "model": "fake",
+        "region": None,
         "status": "queued",
         "width": 120,
         "height": 80,

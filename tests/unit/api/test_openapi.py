@@ -227,6 +227,7 @@ def answers_of_every_route(world: World) -> Iterator[tuple[str, str, TestRespons
     for bad in ({"prompts": []}, {"prompts": [{"points": [[900, 1]], "labels": [1]}]}, {"prompts": [{}] * 20}):
         yield "POST", f"{image}/masks", call(f"{url}/masks", method="POST", json=bad)
     yield "GET", image, call(f"{url}?wait=31")
+    yield from _answers_about_regions(world, url)
     yield "GET", image, call("/v1/images/unknown")
     yield "GET", f"{image}/events", call("/v1/images/unknown/events")
     yield "DELETE", image, call("/v1/images/unknown", method="DELETE")
@@ -269,6 +270,18 @@ def answers_of_every_route(world: World) -> Iterator[tuple[str, str, TestRespons
     yield "GET", "/healthz", call("/healthz")
     yield "GET", "/readyz", call("/readyz")
     yield "GET", "/openapi.json", call("/openapi.json")
+
+
+def _answers_about_regions(world: World, url: str) -> Iterator[tuple[str, str, TestResponse]]:
+    image, call = "/v1/images/{image_id}", world.client.open
+    for asked in ({"regions": [[4, 4, 40, 30]]}, {"around": [[0, 0, 10, 10]]}, {"regions": [[0, 0, 99, 99]]}, {}):
+        yield "POST", f"{image}/regions", call(f"{url}/regions", method="POST", json=asked)
+    world.encode_next()
+    yield "POST", f"{image}/regions", call(f"{url}/regions", method="POST", json={"regions": [[4, 4, 40, 30]]})
+    yield "GET", image, call(f"{url}?region=4,4,40,30")
+    yield "GET", f"{image}/embedding", call(f"{url}/embedding?region=4,4,99,30")
+    body = {"prompts": [CLICK], "region": [4, 4, 40, 30]}
+    yield "POST", f"{image}/masks", call(f"{url}/masks", method="POST", json=body)
 
 
 def test_real_answers_are_what_the_document_says(world: World, document: dict[str, Any]) -> None:
