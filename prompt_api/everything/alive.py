@@ -1,7 +1,7 @@
 """`python -m prompt_api.everything.alive`: whether a mask worker on this host still works, for probes.
 
-Exit status 0: a mask worker of `SAM_MODEL` renewed its registration in the queue within the last minute, or the queue is
-out of reach, which a worker deals with itself. Exit status 1: none did.
+Exit status 0: a mask worker of `SAM_MODEL` renewed its registration in the queue within the last minute, or the queue
+is out of reach, which a worker deals with itself. Exit status 1: none did.
 """
 
 from __future__ import annotations

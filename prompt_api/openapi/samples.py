@@ -179,6 +179,7 @@ DESCRIPTION: ModelDescription = {
         for spec in SAM1.tensors
     ],
     "workers": 2,
+    "mask_workers": 1,
     "links": {"decoder": f"/v1/models/{MODEL}/decoder.onnx"},
 }
 

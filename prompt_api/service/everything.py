@@ -14,12 +14,11 @@ from prompt_api.everything.job.key import EverythingKey, asked_key, jobs_key, pa
 from prompt_api.everything.job.queue import EverythingQueue
 from prompt_api.everything.job.stored import StoredMasks, unpack_masks
 from prompt_api.everything.options import EverythingOptions
-from prompt_api.service.images import POLL, ImageService
+from prompt_api.service.images import POLL, Charge, ImageService, free
 from prompt_api.service.live_workers import LiveWorkers
 from shared.contract.errors import DamagedEmbedding, EverythingFailed, JobNotFound, RequestError, SamCacheError
 from shared.contract.geometry import Size
 from shared.contract.models import Model
-from shared.contract.region import region_in
 from shared.contract.settings import Settings
 from shared.events.interface import Events
 from shared.queue.interface import JobStatus
@@ -101,12 +100,19 @@ class EverythingService:
         self._ttl = settings.everything_ttl + settings.image_ttl
 
     def ask(
-        self, image_id: str, model: Model, options: EverythingOptions, *, namespace: str = ""
+        self,
+        image_id: str,
+        model: Model,
+        options: EverythingOptions,
+        *,
+        namespace: str = "",
+        charge: Charge = free,
     ) -> EverythingState:
         """Queue the job unless its masks are there, or join it. A job that failed or was stopped is tried again.
 
         Args:
             namespace: the job goes on until every namespace that asked for it has stopped it.
+            charge: called before a crop is queued as a region.
 
         Raises:
             ImageNotFound: the image was never uploaded, or was deleted or forgotten.
@@ -114,11 +120,11 @@ class EverythingService:
             InvalidParameter: the image is too small for so many layers of crops.
             EncodeFailed, InvalidImage, UnsupportedImage, ImageTooLarge: the recorded reason why it is not encoded.
             Overloaded: the queue is full. Nothing is queued.
+            RateLimited: `charge` raised it.
             StoreUnavailable: nothing was acknowledged; asking again is safe.
         """
-        original = self._images.original(image_id)
-        for box in crop_boxes(options, original):
-            region_in(box, original)
+        original = self._images.known_size(image_id)
+        parts = [self._images.key(image_id, model, box) for box in crop_boxes(options, original)]
         key = EverythingKey.of(image_id, model, options)
         self._store.add_member(jobs_key(image_id), key.name, self._ttl)
         self._store.add_member(key.askers_key, namespace, self._ttl)
@@ -126,9 +132,9 @@ class EverythingService:
         done = self._done(key, original)
         if done is not None:
             return done
-        image = self._images.state(image_id, model)  # has the image encoded, if it is not
-        if image.error is not None:
-            raise image.error
+        for image in self._images.ask_all(parts, 0.0, charge=charge):  # has encoded what is not
+            if image.error is not None:
+                raise image.error
         if not self._queue.submit(key) and self._queue.state(key).status is JobStatus.FAILED:
             self._queue.forget(key)
             self._queue.submit(key)
@@ -142,7 +148,7 @@ class EverythingService:
             JobNotFound: the job is not known.
             StoreUnavailable: Redis does not answer.
         """
-        original = self._images.original(image_id)
+        original = self._images.known_size(image_id)
         return self._state(self._asked(image_id, name).key, original)
 
     def wait(self, image_id: str, name: str, seconds: float) -> EverythingState:
@@ -183,7 +189,7 @@ class EverythingService:
             JobNotFound: the job is not known.
             StoreUnavailable: Redis does not answer.
         """
-        self._images.original(image_id)
+        self._images.known_size(image_id)
         key = self._asked(image_id, name).key
         if self._store.remove_member(key.askers_key, namespace) > 0:
             return
@@ -229,9 +235,7 @@ class EverythingService:
                 if so_far is None:
                     return EverythingState(key, EverythingStatus.RUNNING, original)
                 progress = round(so_far.done / so_far.total, 4)
-                return EverythingState(
-                    key, EverythingStatus.RUNNING, original, progress, so_far.count, masks=so_far
-                )
+                return EverythingState(key, EverythingStatus.RUNNING, original, progress, so_far.count, masks=so_far)
             case JobStatus.FAILED:
                 return EverythingState(key, EverythingStatus.FAILED, original, error=job.error(EverythingFailed))
         # Finished or absent: the masks came after we looked, or were lost.

@@ -1,4 +1,7 @@
-"""How many encode workers and mask workers of each served model are alive. A thread looks at the queue, so that no request waits for it."""
+"""How many workers of each served model are alive, and how many mask workers.
+
+A thread looks at the queue, so that no request waits for it.
+"""
 
 from __future__ import annotations
 

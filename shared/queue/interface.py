@@ -42,7 +42,6 @@ class JobState:
     error_code: str | None = None
     error_detail: str | None = None
 
-
     def error(self, otherwise: type[SamCacheError]) -> SamCacheError:
         """Return the recorded failure as an error of its own class.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from prompt_api.everything.job.key import EverythingKey
 from prompt_api.everything.job.queue import EverythingQueue
@@ -45,10 +46,8 @@ class Orders:
         """Return whether the job was stopped or its image was deleted. If Redis does not answer, it goes on."""
         if not self._stopped and (self._watch.wait(0) or self._clock() >= self._next):
             self._next = self._clock() + LOOK
-            try:
+            with suppress(StoreUnavailable):
                 self._stopped = self.forgotten()
-            except StoreUnavailable:
-                pass
         return self._stopped
 
     def forgotten(self) -> bool:

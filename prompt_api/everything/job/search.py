@@ -30,6 +30,7 @@ from shared.store.interface import Store
 
 _log = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchImage:
     """Finds and stores every mask of an image, for jobs of one model.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from prompt_api.everything.embedding import EmbeddedCrop
 from prompt_api.everything.job.key import everything_queue
 from prompt_api.everything.job.queue import RqEverythingQueue
 from prompt_api.everything.job.search import SearchImage

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from flask import Blueprint, Response, request, stream_with_context, url_for
 
 from prompt_api.http import held_answers
-from prompt_api.http.gate import namespace
+from prompt_api.http.gate import charge_region, namespace
 from prompt_api.http.parameters import model, wait
 from prompt_api.http.routes.body import read_body
 from prompt_api.http.services import services
@@ -29,7 +29,7 @@ RETRY_AFTER = "1"
 def create(image_id: str) -> Response:
     chosen, seconds, api = model(), wait(), services()
     options = parse_options(read_body(MAX_BODY))
-    state = api.everything.ask(parse_image_id(image_id), chosen, options, namespace=namespace())
+    state = api.everything.ask(parse_image_id(image_id), chosen, options, namespace=namespace(), charge=charge_region)
     log_context.add(job=state.key.name)
     if not state.settled and seconds > 0:
         state = _wait(image_id, state.key.name, seconds)
