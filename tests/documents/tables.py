@@ -13,6 +13,7 @@ from bench.shown import ROOT, shown
 from bench.sizing.__main__ import tables as plans
 from encoder_worker.metrics.catalogue import METRICS as WORKER_METRICS
 from prompt_api.metrics.catalogue import METRICS as API_METRICS
+from prompt_api.metrics.mask_worker import METRICS as MASK_WORKER_METRICS
 from shared.contract.settings import settings_table
 from shared.observe.metric import metrics_table
 from tests.chaos import report
@@ -83,6 +84,7 @@ TABLES = (
     Table("docs/models.md", "gpu", _gpu),
     Table("docs/observability.md", "api", partial(metrics_table, API_METRICS)),
     Table("docs/observability.md", "worker", partial(metrics_table, WORKER_METRICS)),
+    Table("docs/observability.md", "mask worker", partial(metrics_table, MASK_WORKER_METRICS)),
     *(Table("docs/scaling.md", mark, partial(_plan, mark)) for mark in ("measured", "misses", "costs", "plans")),
 )
 
