@@ -5,22 +5,26 @@
 
 from samcache.arrays.rle import mask_of_rle
 from samcache.errors import ConnectionDropped, SamCacheError, ServiceUnreachable, UnexpectedAnswer
+from samcache.predictor.automatic import RemoteAutomaticMaskGenerator
 from samcache.predictor.remote import RemoteSamPredictor
 from samcache.predictor.remote_async import AsyncRemoteSamPredictor
 from samcache.predictor.remote_sam2 import RemoteSAM2ImagePredictor
 from samcache.service.clients import AsyncSamCache, SamCache
 from samcache.service.flows import image_id_of
-from samcache.service.resources import ImageInfo, Mask, Masks, ModelInfo, Readiness
+from samcache.service.resources import Everything, FoundMask, ImageInfo, Mask, Masks, ModelInfo, Readiness
 
 __all__ = [
     "AsyncRemoteSamPredictor",
     "AsyncSamCache",
     "ConnectionDropped",
+    "Everything",
+    "FoundMask",
     "ImageInfo",
     "Mask",
     "Masks",
     "ModelInfo",
     "Readiness",
+    "RemoteAutomaticMaskGenerator",
     "RemoteSAM2ImagePredictor",
     "RemoteSamPredictor",
     "SamCache",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from samcache.http.endpoint import Endpoint
 from samcache.http.wire import Deadline
 from samcache.service import flows
 from samcache.service.flows import Prompt
-from samcache.service.resources import ImageInfo, Masks, ModelInfo, Readiness
+from samcache.service.resources import Everything, ImageInfo, Masks, ModelInfo, Readiness
 
 if TYPE_CHECKING:
     import httpx
@@ -126,6 +126,38 @@ class SamCache(Connected):
         flow = flows.masks(image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data)
         return self._run(flow)
 
+    def everything(
+        self,
+        image_id: str,
+        data: bytes | None = None,
+        *,
+        on_progress: Callable[[Everything], None] | None = None,
+        **options: Any,
+    ) -> Everything:
+        """Every mask of the image, as `SamAutomaticMaskGenerator` finds them. The service computes them once.
+
+        Args:
+            data: the file's bytes, to upload if the service does not have the image.
+            on_progress: called every few seconds with the job that has not ended; its `masks` are those so far.
+            options: those of `SamAutomaticMaskGenerator`, and `mode`; docs/http-api.md has them.
+
+        Raises:
+            InvalidParameter: an option is unknown or out of range.
+            EverythingFailed: the job failed, or somebody stopped it.
+            EncodeFailed: the image cannot be encoded.
+            EmbeddingPending: the masks were not there in time.
+        """
+        flow = flows.everything(image_id, options, self.model, self._deadline(), data=data, on_progress=on_progress)
+        return self._run(flow)
+
+    def stop(self, job: Everything) -> None:
+        """Stop an everything job, and have its masks deleted.
+
+        Raises:
+            JobNotFound: the service does not know it.
+        """
+        self._run(flows.stop_everything(job.path, self._deadline()))
+
     def embedding(self, image_id: str, data: bytes | None = None) -> NDArray[np.float32]:
         """The image embedding, (1, 256, 64, 64) float32. It travels as float16."""
         flow = flows.embedding(image_id, self.model, self._deadline(), data)
@@ -195,6 +227,22 @@ class AsyncSamCache(AsyncConnected):
         deadline = self._deadline()
         flow = flows.masks(image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data)
         return await self._run(flow)
+
+    async def everything(
+        self,
+        image_id: str,
+        data: bytes | None = None,
+        *,
+        on_progress: Callable[[Everything], None] | None = None,
+        **options: Any,
+    ) -> Everything:
+        """As `SamCache.everything`."""
+        flow = flows.everything(image_id, options, self.model, self._deadline(), data=data, on_progress=on_progress)
+        return await self._run(flow)
+
+    async def stop(self, job: Everything) -> None:
+        """As `SamCache.stop`."""
+        await self._run(flows.stop_everything(job.path, self._deadline()))
 
     async def embedding(self, image_id: str, data: bytes | None = None) -> NDArray[np.float32]:
         """As `SamCache.embedding`."""
