@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _DECIMALS = {
-    **dict.fromkeys(("images", "prompts", "pixels"), 0),
+    **dict.fromkeys(("images", "prompts", "pixels", "masks"), 0),
     **dict.fromkeys(("ms", "s", "MB", "kB", "prompts/s", "%", "points"), 1),
     "x": 2,
     "MiB": 3,

@@ -116,8 +116,8 @@ class Filter:
         Source: SamAutomaticMaskGenerator._process_batch.
         """
         x, y = (float(value) for value in point + np.array(self._crop[:2]))
-        for score, logits in zip(masks.scores, masks.logits, strict=True):
-            stability = self._stability(logits)
+        stabilities = self._stabilities(masks.logits)
+        for score, logits, stability in zip(masks.scores, masks.logits, stabilities, strict=True):
             if self._least_stability > 0 and stability < np.float32(self._least_stability):
                 continue
             runs = self._image.mask_runs(logits)
@@ -128,18 +128,14 @@ class Filter:
             if not self._is_cut_off(candidate.box):
                 yield candidate, logits
 
-    def _stability(self, logits: NDArray[np.float32]) -> np.float32:
-        """Return the area at the higher threshold divided by the area at the lower one; 0 if both are 0.
-
-        The resize is linear. So a threshold for the resized logits is the threshold 0 for logits that are moved before.
+    def _stabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the area at the higher threshold divided by the area at the lower one, (K,); 0 if both are 0.
 
         Source: segment_anything.utils.amg.calculate_stability_score.
         """
-        around = self._image.mask_runs(logits + self._offset).area
-        if not around:
-            return np.float32(0)
-        inside = self._image.mask_runs(logits - self._offset).area
-        return np.float32(inside) / np.float32(around)
+        areas = self._image.areas_above(logits, np.array([self._offset, -self._offset]))
+        inside, around = areas.astype(np.float32).T
+        return inside / np.maximum(around, 1)
 
     def _is_cut_off(self, box: Box) -> bool:
         """Return True if the box is near an edge of the crop that is not near the same edge of the image.

@@ -33,6 +33,9 @@ class EmbeddedCrop:
     def mask_runs(self, logits: NDArray[np.float32]) -> ColumnRuns:
         return self._decoder.mask_runs(logits, self._size)
 
+    def areas_above(self, logits: NDArray[np.float32], thresholds: NDArray[np.float32]) -> NDArray[np.int64]:
+        return self._decoder.areas_above(logits, thresholds, self._size)
+
     def logits_at(self, logits: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np.float32]:
         side = self._architecture.low_res_side
         scaled = self._in_frame(points) * (side / self._architecture.frame.side)

@@ -14,7 +14,7 @@ from prompt_api.everything.candidates import Candidate, Filter
 from prompt_api.everything.grid import Crop, crops
 from prompt_api.everything.interface import CropImage, MaskRecord, Report, Source
 from prompt_api.everything.options import EverythingOptions, Mode
-from prompt_api.everything.rounds import Covered, rounds
+from prompt_api.everything.rounds import CONFIDENT, Rounds
 from prompt_api.everything.small_regions import without_small_regions
 from prompt_api.everything.suppression import kept_boxes
 from prompt_api.models.interface import POINTS_AT_ONCE
@@ -59,12 +59,12 @@ def generate(
     return job.masks()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Found:
-    """What one batch gave: the good masks, and the points (N,) of the grid that each covers with confidence."""
+    """What one batch gave: the good masks, and in fast mode the points (N,) of the grid that they cover."""
 
     candidates: list[Candidate]
-    covered: list[NDArray[np.bool_]]
+    covered: NDArray[np.bool_]
 
 
 class _Job:
@@ -75,7 +75,7 @@ class _Job:
         self._report = report
         self._stopped = stopped
         self._done = 0
-        self._total = sum(crop.points_per_side**2 for crop in self.crops)
+        self._total = sum(Rounds(crop.points_per_side, options.mode).most for crop in self.crops)
         self._of_crops: list[Candidate] = []
         self._of_this_crop: list[Candidate] = []
         self._held = 0  # bytes
@@ -84,31 +84,40 @@ class _Job:
         """Find the masks of one crop."""
         points = crop.points()
         chosen = Filter(image, crop.box, self._size, self._options)
-        covered = Covered(image, points)
-        hierarchical = self._options.mode is Mode.FAST
+        rounds = Rounds(crop.points_per_side, self._options.mode)
+        covered = np.zeros(len(points), dtype=bool)
+        end = self._done + rounds.most
 
         def decode(numbers: NDArray[np.int64]) -> _Found:
-            found = _Found([], [])
+            found = _Found([], np.zeros(len(points), dtype=bool))
             masks = image.decode(points[numbers], self._options.pred_iou_thresh)
             for number, decoded in zip(numbers, masks, strict=True):
                 for candidate, logits in chosen.good(points[number], decoded):
                     found.candidates.append(candidate)
-                    if hierarchical:
-                        found.covered.append(covered.by(logits))
+                    if self._options.mode is Mode.FAST:
+                        found.covered |= image.logits_at(logits, points) > np.float32(CONFIDENT)
             return found
 
-        for numbers in rounds(crop.points_per_side, self._options.mode):
-            left = covered.left(numbers)
-            self._done += len(numbers) - len(left)
-            batches = [left[start : start + POINTS_AT_ONCE] for start in range(0, len(left), POINTS_AT_ONCE)]
+        while len(numbers := rounds.next(covered)):
+            batches = [numbers[start : start + POINTS_AT_ONCE] for start in range(0, len(numbers), POINTS_AT_ONCE)]
             for batch, found in _in_order(decode, batches, pool, ahead, self._stopped):
                 self._add(found.candidates)
-                covered.add(found.covered)
+                covered |= found.covered
                 self._done += len(batch)
                 self._report(self._done, self._total, self.masks)
+            if self._stopped():
+                break
+        else:
+            self._skip_to(end)
         self._of_crops += self._without_duplicates(self._of_this_crop)
         self._of_this_crop = []
         self._held = sum(candidate.nbytes for candidate in self._of_crops)
+
+    def _skip_to(self, done: int) -> None:
+        """Count the points that turned out not to be needed."""
+        if done > self._done:
+            self._done = done
+            self._report(self._done, self._total, self.masks)
 
     def masks(self) -> list[MaskRecord]:
         """Return the masks that the job would have if it ended now."""

@@ -69,6 +69,10 @@ class CropImage(Protocol):
         """Return the mask over the crop that the (S, S) low-res logits of one mask stand for."""
         ...
 
+    def areas_above(self, logits: NDArray[np.float32], thresholds: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the pixels (K, M) of the crop whose logits are above each threshold; see `Decoder.areas_above`."""
+        ...
+
     def logits_at(self, logits: NDArray[np.float32], points: Floats) -> NDArray[np.float32]:
         """Return the low-res logit (N,) nearest to each point.
 
@@ -102,8 +106,8 @@ class Report(Protocol):
 
     def __call__(self, done: int, total: int, masks: MasksSoFar, /) -> None:
         """Args:
-        done: points that are decoded, or known to be not needed.
-        total: points of the job, over all crops.
+        done: points that are decoded, or that turned out not to be needed.
+        total: points of the job, over all crops; in fast mode the most that it may decode.
         masks: makes the masks so far, if they are wanted.
         """
         ...

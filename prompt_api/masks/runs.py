@@ -58,8 +58,9 @@ def odd_ones(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
 
     If `ordered` holds the places where a mask changes, two changes in one place cancel.
     """
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    if starts.size == ordered.size:
+    same = ordered[1:] == ordered[:-1]
+    if not same.any():
         return ordered
+    starts = np.concatenate([[0], np.flatnonzero(~same) + 1])
     times = np.diff(starts, append=ordered.size)
-    return np.asarray(ordered[starts[times % 2 == 1]])
+    return np.asarray(ordered.take(starts[times % 2 == 1]))

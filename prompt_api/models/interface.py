@@ -137,6 +137,18 @@ class Decoder(Protocol[P]):
         """
         ...
 
+    def areas_above(
+        self, logits: NDArray[np.float32], thresholds: NDArray[np.float32], original: Size
+    ) -> NDArray[np.int64]:
+        """Return the pixels (K, M) of the original where the resized logits of each mask are above each threshold.
+
+        Args:
+            logits: (K, S, S) float32, finite. Not changed.
+            thresholds: (M,) float32.
+            original: (height, width) of the EXIF-oriented original.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SplitDecoder:

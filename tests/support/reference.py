@@ -16,7 +16,7 @@ from shared.contract.models import SAM1
 
 ensure_torchvision_imports()
 
-from segment_anything import SamAutomaticMaskGenerator, SamPredictor  # noqa: E402  # needs the lines above
+from segment_anything import SamPredictor  # noqa: E402  # needs the lines above
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer  # noqa: E402
 from segment_anything.utils.onnx import SamOnnxModel  # noqa: E402
 
@@ -99,8 +99,3 @@ class Reference:
         with torch.no_grad():
             full = self.sam.postprocess_masks(torch.tensor(logits)[None], *sizes)
         return np.asarray((full[0] > self.sam.mask_threshold).numpy())
-
-
-def automatic_mask_generator() -> type[Any]:
-    """Meta's `SamAutomaticMaskGenerator`, where torchvision may have no compiled operators."""
-    return SamAutomaticMaskGenerator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -18,6 +19,7 @@ from prompt_api.models.sam1.network import NETWORK
 from prompt_api.models.two_way import graph_cache
 from prompt_api.models.two_way.folding import Folded
 from prompt_api.models.two_way.graph_cache import BUILDERS, cached_graphs
+from prompt_api.models.two_way.points_side import build_points_side
 from prompt_api.models.two_way.prompt_side import build_first_prompt
 from shared.contract.errors import WeightsError
 from shared.weights.fetch import fetch_lock
@@ -75,7 +77,7 @@ def test_two_that_start_together_build_once(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_beside_the_graphs(tmp_path: Path) -> None:
-    names = {"decoder", "image_side", "mask_side", "prompt_side", "first_prompt"}
+    names = {"decoder", "image_side", "mask_side", "prompt_side", "first_prompt", "points_side", "mask_of_point"}
     for export_form, more in ((None, set()), (in_export_form, {"export_form"})):
         folder = tmp_path / str(len(more))
         home = cached_graphs(NETWORK, random_weights, DIGEST, folder, export_form=export_form).unsplit.parent
@@ -83,12 +85,15 @@ def test_nothing_is_left_beside_the_graphs(tmp_path: Path) -> None:
         assert {path.name for path in home.iterdir()} == files
 
 
-def test_the_first_prompt_reads_its_constants_from_the_prompt_side(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("build", "name"), [(build_first_prompt, "first_prompt"), (build_points_side, "points_side")])
+def test_other_graphs_read_their_constants_from_the_prompt_side(
+    build: Callable[[Folded], onnx.ModelProto], name: str, tmp_path: Path
+) -> None:
     graphs = cached_graphs(NETWORK, random_weights, DIGEST, tmp_path)
-    whole = build_first_prompt(Folded(NETWORK, random_weights()))
-    read = onnx.load(graphs.first_prompt)
+    whole, path = build(Folded(NETWORK, random_weights())), getattr(graphs, name)
+    read = onnx.load(path)
     assert [one.raw_data for one in read.graph.initializer] == [one.raw_data for one in whole.graph.initializer]
-    assert graphs.first_prompt.stat().st_size < whole.ByteSize() / 3
+    assert path.stat().st_size < whole.ByteSize() / 3
     for path in (graphs.unsplit, *graphs.split.values()):
         assert not [one for one in onnx.load(path, load_external_data=False).graph.initializer if one.external_data]
 

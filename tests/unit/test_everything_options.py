@@ -10,11 +10,11 @@ import pytest
 
 from prompt_api.everything.options import EverythingOptions, Mode
 from shared.contract.errors import InvalidParameter
-from tests.support.reference import automatic_mask_generator
+from tests.support.automatic import SamAutomaticMaskGenerator
 
 
 def test_the_defaults_are_those_of_segment_anything() -> None:
-    theirs = inspect.signature(automatic_mask_generator().__init__).parameters
+    theirs = inspect.signature(SamAutomaticMaskGenerator).parameters
     ours = json.loads(EverythingOptions().canonical)
     assert ours.pop("mode") == "exact"
     assert ours == {name: theirs[name].default for name in ours}

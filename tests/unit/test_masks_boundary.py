@@ -33,6 +33,7 @@ class Geometry:
     """A model's own way from low-res logits to logits at full size, and the module under test."""
 
     mask_runs: Callable[[Floats, Size], ColumnRuns]
+    areas_above: Callable[[Floats, Floats, Size], NDArray[np.int64]]
     logits: Callable[[Floats, Size], Floats]
 
     def assert_same_mask(self, logits: Floats, original: Size) -> ColumnRuns:
@@ -44,7 +45,10 @@ class Geometry:
         return runs
 
 
-GEOMETRIES = [Geometry(sam1.mask_runs, logits_of_sam), Geometry(sam2.mask_runs, logits_of_sam2)]
+GEOMETRIES = [
+    Geometry(sam1.mask_runs, sam1.areas_above, logits_of_sam),
+    Geometry(sam2.mask_runs, sam2.areas_above, logits_of_sam2),
+]
 
 
 @pytest.fixture(params=GEOMETRIES, ids=["sam1", "sam2"])
@@ -128,3 +132,21 @@ def test_fifty_megapixels_take_less_memory_than_a_byte_a_pixel(geometry: Geometr
     finally:
         tracemalloc.stop()
     assert peak < FIFTY_MEGAPIXELS[0] * FIFTY_MEGAPIXELS[1]
+
+
+@pytest.mark.parametrize("original", [*SIZES, (2, 7000)])
+def test_areas_above_thresholds_are_those_of_sams_logits(geometry: Geometry, original: Size) -> None:
+    logits = np.stack([smooth_logits(1, 3), smooth_logits(2, 30), noisy_logits(3), np.full((256, 256), 2, np.float32)])
+    thresholds = np.array([1, 0, -1, 2.5], np.float32)
+    areas = geometry.areas_above(logits, thresholds, original)
+    assert areas.shape == (4, 4)
+    for mask, counted in zip(logits, areas, strict=True):
+        full = geometry.logits(mask, original)
+        assert counted[1] == geometry.mask_runs(mask, original).area
+        for threshold, area in zip(thresholds, counted, strict=True):
+            certain = np.count_nonzero(full > threshold + 1e-5), np.count_nonzero(full > threshold - 1e-5)
+            assert certain[0] <= area <= certain[1]
+
+
+def test_no_masks_have_no_areas(geometry: Geometry) -> None:
+    assert geometry.areas_above(np.zeros((0, 256, 256), np.float32), np.ones(2, np.float32), (50, 60)).shape == (0, 2)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prompt_api.masks.runs import ColumnRuns
 from prompt_api.models.interface import DecodedMasks, Prompt
-from prompt_api.models.sam1.boundary import mask_runs
+from prompt_api.models.sam1.boundary import areas_above, mask_runs
 from shared.contract.geometry import Size
 from shared.contract.models import EMBEDDING, FAKE
 
@@ -65,6 +65,11 @@ class FakeDecoder:
 
     def mask_runs(self, logits: NDArray[np.float32], original: Size) -> ColumnRuns:
         return mask_runs(logits, original)
+
+    def areas_above(
+        self, logits: NDArray[np.float32], thresholds: NDArray[np.float32], original: Size
+    ) -> NDArray[np.int64]:
+        return areas_above(logits, thresholds, original)
 
 
 def _decode(image: FakePrepared, prompt: Prompt, *, multimask: bool) -> DecodedMasks:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.masks.axis import Axis, resize_axis
-from prompt_api.masks.crossings import TINIEST, Cells, mix, mixed, resized_row, runs_of_cells
+from prompt_api.masks.crossings import TINIEST, Cells, area_in_cells, mix, mixed, resized_row, runs_of_cells
 from prompt_api.masks.runs import ColumnRuns
 from shared.contract.geometry import Size
 from shared.contract.models import SAM1
@@ -54,23 +54,60 @@ def mask_runs(logits: Floats, original: Size) -> ColumnRuns:
     return runs_of_cells(rows, columns, top, bottom, _mixed_cells(padded, frame, columns))
 
 
+def areas_above(logits: Floats, thresholds: Floats, original: Size) -> Ints:
+    """Return the pixels (K, M) of each mask's resized logits that are above each threshold.
+
+    For the threshold 0, this is the area of `mask_runs`. It costs less, because no runs are made.
+
+    Args:
+        logits: (K, 256, 256) float32, finite, over the zero-padded 1024 frame. Not changed.
+        thresholds: (M,) float32.
+        original: (height, width) of the original image.
+    """
+    height, width = original
+    frame = SAM1.frame.inside(original)
+    rows, columns = resize_axis(frame[0], height), resize_axis(frame[1], width)
+    padded = _padded(logits, frame)
+    bottom = _profile(padded, frame[0] - 1, columns)
+    areas = height * np.count_nonzero(bottom[:, None] > thresholds[:, None], axis=-1)
+
+    positive = padded[:, None] > thresholds[:, None, None]
+    seen = mixed(positive.reshape(-1, *padded.shape[1:]).transpose(1, 2, 0), 3).transpose(2, 0, 1)
+    windows: Ints = np.flatnonzero(seen)
+    step = _windows_at_once(columns)
+    for start in range(0, len(windows), step):
+        chosen = windows[start : start + step]
+        row = chosen // seen.shape[2]  # of all planes, one below the other
+        plane, j = row // seen.shape[1], chosen - row * seen.shape[2]
+        i, mask = row - plane * seen.shape[1], plane // len(thresholds)
+        samples = _window_samples(padded.reshape(-1, padded.shape[2]), i + mask * padded.shape[1], j)
+        samples -= thresholds.take(plane - mask * len(thresholds))
+        cells, window = _cells_in(samples, i, j, frame)
+        cell, part = area_in_cells(rows, columns, cells)
+        # Sums of floats are exact up to 2**53.
+        sums = np.bincount(plane.take(window.take(cell)), weights=part, minlength=areas.size)
+        areas += sums.astype(np.int64).reshape(areas.shape)
+    return areas
+
+
 def _padded(logits: Floats, frame: Size) -> Floats:
-    """Return the logits that the crop can read, with edges repeated so that every window is complete.
+    """Return the logits (…, 256, 256) that the crop can read, with edges repeated so that every window is complete.
 
     Entry (i, j) is low-res sample (i - 1, j - 1), and window (i, j) starts there.
     """
     rows, columns = (np.arange(-1, (side + 1) // STEP + 2).clip(0, LOW_RES_SIDE - 1) for side in frame)
-    padded = logits.take(rows, axis=0).take(columns, axis=1)
+    padded = logits.take(rows, axis=-2).take(columns, axis=-1)
     padded[np.abs(padded) < TINIEST] = 0
     return padded
 
 
 def _profile(padded: Floats, row: int, columns: Axis) -> Floats:
-    """Return the values at row `row` of the 1024 frame, resized along x to the original's columns: (width,)."""
+    """Return the values at row `row` of the 1024 frame, resized along x to the original's columns: (…, width)."""
     window, place = divmod(row + _SHIFT, STEP)
     across, places = np.divmod(np.arange(len(columns.first)) + _SHIFT, STEP)
     weight = _WEIGHT[places]
-    upper, lower = (mix(line[across], line[across + 1], weight) for line in padded[window : window + 2])
+    lines = padded[..., window, :], padded[..., window + 1, :]
+    upper, lower = (mix(line[..., across], line[..., across + 1], weight) for line in lines)
     return resized_row(mix(upper, lower, _WEIGHT[place]), columns)
 
 
@@ -78,21 +115,34 @@ def _mixed_cells(padded: Floats, frame: Size, columns: Axis) -> Iterator[Cells]:
     """Yield the cells of the 1024 frame that have corners of both signs."""
     across = padded.shape[1] - 2
     windows: Ints = np.flatnonzero(mixed(padded > 0, 3))
-    per_window = STEP * STEP * int(np.diff(columns.first).max())
-    step = max(1, _CHUNK // per_window)
+    step = _windows_at_once(columns)
     for start in range(0, len(windows), step):
         i, j = np.divmod(windows[start : start + step], across)
-        samples = _window_samples(padded, i, j)
-        cells = np.flatnonzero(mixed(samples > 0, 2))
-        place, k = np.divmod(cells, len(i))
-        p = place // STEP
-        row, column = STEP * i[k] + p - _SHIFT, STEP * j[k] + place % STEP - _SHIFT
-        seen = (row >= 0) & (row < frame[0] - 1) & (column >= 0) & (column < frame[1])
-        corner = (cells + p * len(i))[seen]  # each row of a window has one more sample than cells
-        lower = corner + _SAMPLES * len(i)
-        flat = samples.reshape(-1)
-        corners = (flat[corner], flat[corner + len(i)], flat[lower], flat[lower + len(i)])
-        yield Cells(row[seen], column[seen], corners)
+        cells, _ = _cells_in(_window_samples(padded, i, j), i, j, frame)
+        yield cells
+
+
+def _windows_at_once(columns: Axis) -> int:
+    per_window = STEP * STEP * int(np.diff(columns.first).max())
+    return max(1, _CHUNK // per_window)
+
+
+def _cells_in(samples: Floats, i: Ints, j: Ints, frame: Size) -> tuple[Cells, Ints]:
+    """Return the cells of the 1024 frame that have corners of both signs, and the number of the window of each.
+
+    Args:
+        samples: (5, 5, N), those of windows that start at (i, j).
+    """
+    cells = np.flatnonzero(mixed(samples > 0, 2))
+    place, k = np.divmod(cells, len(i))
+    p = place // STEP
+    row, column = STEP * i[k] + p - _SHIFT, STEP * j[k] + place % STEP - _SHIFT
+    seen = (row >= 0) & (row < frame[0] - 1) & (column >= 0) & (column < frame[1])
+    corner = (cells + p * len(i))[seen]  # each row of a window has one more sample than cells
+    lower = corner + _SAMPLES * len(i)
+    flat = samples.reshape(-1)
+    corners = (flat[corner], flat[corner + len(i)], flat[lower], flat[lower + len(i)])
+    return Cells(row[seen], column[seen], corners), k[seen]
 
 
 def _window_samples(padded: Floats, i: Ints, j: Ints) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.masks.axis import Axis, resize_axis
-from prompt_api.masks.crossings import TINIEST, Cells, mixed, resized_row, runs_of_cells
+from prompt_api.masks.crossings import TINIEST, Cells, area_in_cells, mixed, resized_row, runs_of_cells
 from prompt_api.masks.runs import ColumnRuns
 from shared.contract.geometry import Size
 from shared.contract.models import SAM2
@@ -40,6 +40,31 @@ def mask_runs(logits: Floats, original: Size) -> ColumnRuns:
     samples[np.abs(samples) < TINIEST] = 0
     top, bottom = (resized_row(samples[row], columns) for row in (0, -1))
     return runs_of_cells(rows, columns, top, bottom, _mixed_cells(samples, columns))
+
+
+def areas_above(logits: Floats, thresholds: Floats, original: Size) -> NDArray[np.int64]:
+    """Return the pixels (K, M) of each mask's resized logits that are above each threshold.
+
+    For the threshold 0, this is the area of `mask_runs`. It costs less, because no runs are made.
+
+    Args:
+        logits: (K, 256, 256) float32, finite, over the whole image, without the limit of +-32. Not changed.
+        thresholds: (M,) float32.
+        original: (height, width) of the original image.
+    """
+    height, _ = original
+    rows, columns = (resize_axis(SIDE, side) for side in original)
+    # One more column repeats the last, for the outputs beyond the last sample.
+    samples = np.concatenate([logits, logits[..., -1:]], axis=-1)
+    samples[np.abs(samples) < TINIEST] = 0
+    bottom = resized_row(samples[:, -1], columns)
+    areas = height * np.count_nonzero(bottom[:, None] > thresholds[:, None], axis=-1)
+    for mask, sums in zip(samples, areas, strict=True):
+        for index, threshold in enumerate(thresholds):
+            for cells in _mixed_cells(mask - threshold, columns):
+                _, part = area_in_cells(rows, columns, cells)
+                sums[index] += part.sum()
+    return areas
 
 
 def _mixed_cells(samples: Floats, columns: Axis) -> Iterator[Cells]:

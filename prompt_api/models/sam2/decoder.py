@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from prompt_api.masks.runs import ColumnRuns
 from prompt_api.models.interface import Prompt
-from prompt_api.models.sam2.boundary import mask_runs
+from prompt_api.models.sam2.boundary import areas_above, mask_runs
 from prompt_api.models.sam2.network import NETWORK
 from prompt_api.models.two_way.onnx_decoder import CORNER_LABELS, PADDING_LABEL, OnnxDecoder, Range
 from shared.contract.geometry import Size
@@ -25,6 +25,9 @@ class Sam2Decoder(OnnxDecoder):
 
     def mask_runs(self, logits: Floats, original: Size) -> ColumnRuns:
         return mask_runs(logits, original)
+
+    def areas_above(self, logits: Floats, thresholds: Floats, original: Size) -> NDArray[np.int64]:
+        return areas_above(logits, thresholds, original)
 
     def sparse_prompt(self, prompt: Prompt) -> tuple[Floats, Floats]:
         return sparse_prompt(prompt)

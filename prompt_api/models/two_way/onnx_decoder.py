@@ -92,6 +92,10 @@ class OnnxDecoder(ABC):
         """See `Decoder.mask_runs`."""
 
     @abstractmethod
+    def areas_above(self, logits: Floats, thresholds: Floats, original: Size) -> NDArray[np.int64]:
+        """See `Decoder.areas_above`."""
+
+    @abstractmethod
     def sparse_prompt(self, prompt: Prompt) -> tuple[Floats, Floats]:
         """Return points (N, 2) and labels (N,) of all sparse tokens, in the order of the network's own predictor.
 
