@@ -91,6 +91,8 @@ OPERATIONS = (
         "- With `region`, the prompts are answered from that part of the image, which the encoder sees at a larger "
         "scale: small things in a large picture get their true outline. Coordinates and masks stay those of the whole "
         "image, and points may lie outside the region. A region that is not encoded yet is queued.\n"
+        '- With `"region": "auto"` the service chooses a region that suits the prompts. Until it is encoded, the whole '
+        "image answers and `finer` names the region; `wait` covers it. It never makes an answer wait otherwise.\n"
         "- To refine a mask, send its `mask_token` with more points. A token is valid only for its own image, region "
         "and model. Otherwise the answer is `invalid-prompt`.\n"
         "- With `wait`, the request is held until a pending embedding is there. Without it, the answer is 409 "

@@ -126,6 +126,7 @@ REQUESTS = {
     "Refining the mask of an earlier answer": REFINEMENT,
     f"Several prompts at once, up to {MAX_PROMPTS}": BATCH,
     "A click on something small, answered from a region": IN_REGION,
+    "A click, answered from the region that suits it once that is encoded": {**CLICK, "region": "auto"},
 }
 
 
@@ -149,6 +150,10 @@ ANSWERS = {
     "format: rle": _mask("rle", {"size": [HEIGHT, WIDTH], "counts": "lVoP1T3\\R1000000000000000000000TS`P1"}),
     "format: polygons": _mask("polygons", [{"outer": [[900, 540], [912, 540], [912, 640], [900, 640]], "holes": []}]),
     "format: png (shortened)": _mask("png", "iVBORw0KGgoAAAANSUhEUgAABwgAAASwAQAAAAD…"),
+    "region: auto, until the region is encoded": {
+        **_mask("rle", {"size": [HEIGHT, WIDTH], "counts": "lVoP1T3\\R1000000000000000000000TS`P1"}),
+        "finer": {"region": (744, 444, 1000, 700), "status": ImageStatus.QUEUED},
+    },
     "format: logits (shortened)": _mask("logits", "TsxPzE/MT8xPzE/MTsxOzE3MTcxNzE3MTcxNzE7M…"),
 }
 """The same mask in each format. It is 12 pixels wide and 100 pixels high."""

@@ -143,6 +143,15 @@ class EmbeddingCache:
             self._store.delete(key.redis_key)
             return None
 
+    def regions_of(self, key: EmbeddingKey) -> list[Region]:
+        """Return the regions of an image that are in memory, for the model of `key`."""
+        kept = self._lru.keys()
+        return [
+            other.region
+            for other in kept
+            if other.region is not None and other.image_id == key.image_id and other.model == key.model
+        ]
+
     def forget(self, image_id: str) -> None:
         """Drop the image and its regions from memory, for every model."""
         self._lru.discard(lambda key: key.image_id == image_id)

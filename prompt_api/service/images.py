@@ -197,7 +197,7 @@ class ImageService:
                 width=width,
                 height=height,
             )
-        region = region_around(box, original)
+        region = region_around([box], original)
         return None if region is None else region.corners
 
     def state(self, key: EmbeddingKey, *, charge: Charge = free) -> ImageState:
@@ -264,6 +264,16 @@ class ImageService:
                 watch.wait(min(left, POLL))
                 allowance.renew()
         return state
+
+    def begin(self, key: EmbeddingKey, original: Size, *, charge: Charge = free) -> ImageState:
+        """Return the state of a region whose embedding was not there a moment ago, and queue it if nobody has.
+
+        The image is known, so this takes fewer looks than `state`. It raises what `state` raises.
+
+        Args:
+            original: (height, width) of the image.
+        """
+        return self._from_queue(key, original, charge)
 
     def ask_all(self, keys: Sequence[EmbeddingKey], seconds: float, *, charge: Charge = free) -> list[ImageState]:
         """Return `ask` for each key, as soon as all are settled, or after `seconds`.

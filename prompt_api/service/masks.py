@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from prompt_api.masks.encode import MaskWriter, base64_logits, encode_mask, in_place
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.models.interface import DecodedMasks, Decoder, Prompt
+from prompt_api.service.auto_region import AutoRegion, unseen
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
-from prompt_api.service.images import Charge, ImageService, ImageStatus, free
-from prompt_api.service.prompts import ImagePrompt, MasksQuery, check_position, to_decoder_frame
+from prompt_api.service.images import Charge, ImageService, ImageState, ImageStatus, free
+from prompt_api.service.prompts import AUTO, ImagePrompt, MasksQuery, check_position, to_decoder_frame
 from prompt_api.service.refinement import Refinement, must_be_whole
-from prompt_api.service.tokens import MAX_NESTING
+from prompt_api.service.tokens import MAX_NESTING, region_of
 from prompt_api.service.turns import Turn, Turns
 from shared.contract import errors
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import Model
 from shared.observe.stages import Stages
+from shared.redis import allowance
 
 LONGEST_TURN = 10.0
 """Seconds of its turn after which a request decodes no more mask tokens. 64 deep ones take most of a minute."""
 
 PENDING_RETRY = 1.0
 """Seconds after which a client should ask again for a pending embedding."""
+
+LOOK_SECONDS = 0.1
+"""Seconds that looks for a finer region may wait for Redis, if the request itself does not wait for the region."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +55,30 @@ class MaskAnswer:
     logits: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MasksAnswer:
     """The masks of every prompt, in the order of the prompts.
 
     Attributes:
+        key: that of the embedding that the masks come from. It names the region, if there is one.
         original: (height, width) of the EXIF-oriented original.
+        finer: the region that would give finer masks and is not encoded yet, if the request left the choice.
     """
 
     key: EmbeddingKey
     original: Size
     results: list[list[MaskAnswer]]
+    finer: ImageState | None = None
 
 
 class AnswerWriter(Protocol):
     """Takes the masks of a request one by one, so that they are not all in memory at once."""
 
     def begin(self, key: EmbeddingKey, original: Size) -> None:
-        """Begin the answer. `original` is the (height, width) of the EXIF-oriented original."""
+        """Begin the answer. `original` is the (height, width) of the EXIF-oriented original.
+
+        A second call begins it again: what was written before is dropped.
+        """
         ...
 
     def add(self, prompt: int, mask: MaskAnswer) -> None:
@@ -104,6 +119,23 @@ class _Subject:
     turn: Turn
 
 
+_Keep = Callable[[], None]
+"""Stores the logits of one prompt's masks."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A request, and where its answer goes. The members are the arguments of `MaskService.write_answer`."""
+
+    into: AnswerWriter
+    model: Model
+    request: MasksQuery
+    timings: Stages
+    namespace: str
+    client: str
+    write: MaskWriter | None
+
+
 class MaskService:
     """Answers prompts on images and regions that have an embedding."""
 
@@ -116,10 +148,12 @@ class MaskService:
         decoders: Mapping[str, Decoder[Any]],
         turns: Turns,
         metrics: ApiMetrics,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
         decoders: one per served model, by model name.
         turns: the turns to decode.
+        clock: returns monotonic seconds.
         """
         self._images = images
         self._embeddings = embeddings
@@ -127,6 +161,7 @@ class MaskService:
         self._decoders = decoders
         self._turns = turns
         self._metrics = metrics
+        self._clock = clock
 
     def answer(
         self,
@@ -143,7 +178,7 @@ class MaskService:
     ) -> MasksAnswer:
         """Return the masks for each prompt of `request`. The arguments and errors are those of `write_answer`."""
         collected = _Collected()
-        self.write_answer(
+        finer = self.write_answer(
             collected,
             image_id,
             model,
@@ -155,6 +190,7 @@ class MaskService:
             write=write,
             charge=charge,
         )
+        collected.answer.finer = finer
         return collected.answer
 
     def write_answer(
@@ -170,8 +206,11 @@ class MaskService:
         client: str = "",
         write: MaskWriter | None = None,
         charge: Charge = free,
-    ) -> None:
+    ) -> ImageState | None:
         """Write the masks for each prompt of `request`, one by one. If it raises, what was written is not an answer.
+
+        If the request leaves the region to the service, the masks are those of the whole image until the region that
+        suits the prompts is encoded. `AutoRegion` chooses it.
 
         Args:
             into: gets the masks. Its errors end the request.
@@ -181,6 +220,10 @@ class MaskService:
             client: name of the client. Turns are shared between clients.
             write: makes each mask's payload, instead of the format in `request`.
             charge: called before a region is queued that nobody has asked for yet.
+
+        Returns:
+            The state of the region that would give finer masks, if the request left the choice and the region is not
+            encoded; otherwise None.
 
         Raises:
             InvalidParameter: the image has no such region.
@@ -192,15 +235,102 @@ class MaskService:
                 that were decoded are remembered.
             StoreUnavailable: nothing is wrong with the request; try again.
         """
-        key = self._images.key(image_id, model, request.region)
-        image = self._promptable(key, model, wait, timings, charge)
+        asked = _Asked(into, model, request, timings, namespace, client, write)
+        if request.region == AUTO:
+            finer, keep = self._answer_auto(asked, image_id, wait, charge)
+        else:
+            key = self._images.key(image_id, model, request.region)
+            finer, keep = None, self._answer(asked, key, self._promptable(key, model, wait, timings, charge))
+        # This comes after the turn, so that other requests decode while this one waits for the store.
+        with timings.stage("keep"):
+            for kept in keep:
+                kept()
+        self._metrics.prompted(len(request.prompts))
+        return finer
+
+    def _answer_auto(
+        self, asked: _Asked, image_id: str, wait: float, charge: Charge
+    ) -> tuple[ImageState | None, list[_Keep]]:
+        """Answer from the region that suits the prompts, or from the whole image until that is encoded."""
+        whole = EmbeddingKey.of(image_id, asked.model)
+        prompts = asked.request.prompts
+        deadline = self._clock() + wait
+        tokens = [prompt.mask_token for prompt in prompts if prompt.mask_token is not None]
+        if tokens:  # a token is an answer of one region, and only that can refine it
+            whole = replace(whole, region=region_of(tokens[0]))
+        image = self._promptable(whole, asked.model, wait, asked.timings, charge)
+        if tokens or any(prompt.mask_logits is not None for prompt in prompts):
+            return None, self._answer(asked, whole, image)
+        frame = asked.model.architecture.frame
+        choice = AutoRegion(prompts, frame, image.original, self._embeddings.regions_of(whole))
+        region = choice.of_boxes()
+        keep: list[_Keep] = []
+        written: EmbeddingKey | None = None
+        if region is None:
+            keep, written = self._answer(asked, whole, image, choice.whole_image), whole
+            region = choice.of_masks()
+        finer = None
+        while region is not None:
+            key = replace(whole, region=region)
+            part, finer = self._finer(asked, key, image.original, deadline, charge)
+            if part is None:
+                break
+            keep, written = self._answer(asked, key, part, choice.in_region(region)), key
+            if not choice.is_cut:
+                return None, keep
+            region = choice.larger()
+        if written != whole:
+            keep = self._answer(asked, whole, image)
+        return finer, keep
+
+    def _finer(
+        self, asked: _Asked, key: EmbeddingKey, original: Size, deadline: float, charge: Charge
+    ) -> tuple[PromptableImage | None, ImageState | None]:
+        """Return the region that `key` names if it is encoded, or is before `deadline`; otherwise its state.
+
+        The answer of the whole image is at hand, so nothing that goes wrong here is an error. Both are None then. The
+        looks at Redis may take `LOOK_SECONDS`, because a request that does not wait shall not begin to.
+        """
+        model, timings = asked.model, asked.timings
+        decoder = self._decoders[model.name]
+        try:
+            with allowance.at_most(LOOK_SECONDS):
+                part = self._embeddings.get(key, model.architecture, decoder, timings)
+                if part is not None:
+                    return part, None
+                with timings.stage("finer"):
+                    state = self._images.begin(key, original, charge=charge)
+            left = deadline - self._clock()
+            if not state.settled and left > 0:
+                with timings.stage("wait"):
+                    state = self._images.wait(key, left, charge=charge)
+            if state.status is ImageStatus.READY:
+                part = self._embeddings.get(key, model.architecture, decoder, timings)
+        except errors.SamCacheError as error:
+            _log.info("image %s: no finer answer: %s", key.image_id[:12], error.detail)
+            return None, None
+        return part, None if part is not None else state
+
+    def _answer(
+        self,
+        asked: _Asked,
+        key: EmbeddingKey,
+        image: PromptableImage,
+        see: Callable[[int, DecodedMasks], None] = unseen,
+    ) -> list[_Keep]:
+        """Write the masks from one embedding. Return what stores their logits; the caller must call it.
+
+        Args:
+            see: gets the number of each prompt and its masks, before they are written.
+        """
+        request, timings = asked.request, asked.timings
         for number, prompt in enumerate(request.prompts):
             check_position(prompt, image.original, f"prompts/{number}")
         whole = request.logits or request.format is MaskFormat.LOGITS or any(map(must_be_whole, request.prompts))
-        unkept: list[Callable[[], None]] = []
-        into.begin(key, image.original)
-        with self._turns.turn(client, len(request.prompts), timings) as turn:
-            subject = _Subject(key, model, self._decoders[model.name], image, namespace, turn)
+        keep: list[_Keep] = []
+        asked.into.begin(key, image.original)
+        with self._turns.turn(asked.client, len(request.prompts), timings) as turn:
+            subject = _Subject(key, asked.model, self._decoders[asked.model.name], image, asked.namespace, turn)
             resolved = self._resolve_all(subject, request.prompts, timings)
             with timings.stage("decode"):
                 answers = subject.decoder.decode(image.prepared, resolved, multimask=request.multimask, padding=whole)
@@ -209,13 +339,10 @@ class MaskService:
                     turn.give_way()
                 with timings.stage("decode"):  # in a batch, this waits until the prompt is decoded
                     answer = next(answers)
+                see(number, answer)
                 with timings.stage("encode"):
-                    unkept.append(self._encode(subject, number, answer, request, into=into, whole=whole, write=write))
-        # This comes after the turn, so that other requests decode while this one waits for the store.
-        with timings.stage("keep"):
-            for keep in unkept:
-                keep()
-        self._metrics.prompted(len(request.prompts))
+                    keep.append(self._encode(asked, subject, number, answer, whole=whole))
+        return keep
 
     @property
     def waiting(self) -> int:
@@ -288,19 +415,10 @@ class MaskService:
             )
         return to_decoder_frame(prompt, architecture.frame, image.size, mask, corner=image.corner)
 
-    def _encode(
-        self,
-        subject: _Subject,
-        number: int,
-        answer: DecodedMasks,
-        request: MasksQuery,
-        *,
-        into: AnswerWriter,
-        whole: bool,
-        write: MaskWriter | None,
-    ) -> Callable[[], None]:
+    def _encode(self, asked: _Asked, subject: _Subject, number: int, answer: DecodedMasks, *, whole: bool) -> _Keep:
         """Write the masks of prompt number `number`. Return what stores their logits; the caller must call it."""
-        form = write or request.format
+        request = asked.request
+        form = asked.write or request.format
         issued = self._refinement.issue(
             request.prompts[number],
             subject.key,
@@ -315,5 +433,5 @@ class MaskService:
         for score, token, logits, low_res in zip(answer.scores, issued.tokens, answer.logits, returned, strict=True):
             mask = encode_mask(runs_of, logits, image.original, form, low_res)
             more = base64_logits(low_res) if request.logits else None
-            into.add(number, MaskAnswer(float(score), mask, token, more))
+            asked.into.add(number, MaskAnswer(float(score), mask, token, more))
         return issued.keep

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1) with x0 < x1 and y0 < y1."""
 
+
+AUTO: Literal["auto"] = "auto"
+"""The region of a request that leaves it to the service."""
 
 MAX_TOKEN = 8192
 """Characters of a mask token."""
@@ -58,14 +61,15 @@ class MasksQuery:
         multimask: True asks for SAM's three masks for each prompt, False for its single mask.
         format: how each mask is written.
         logits: True adds each mask's low-res logits to any format.
-        region: the corners of the part of the image that answers, not checked yet; None for the whole image.
+        region: the corners of the part of the image that answers, not checked yet; None for the whole image; `auto` for
+            the part that suits the prompts.
     """
 
     prompts: tuple[ImagePrompt, ...]
     multimask: bool = True
     format: MaskFormat = MaskFormat.RLE
     logits: bool = False
-    region: Corners | None = None
+    region: Corners | Literal["auto"] | None = None
 
 
 def check_position(prompt: ImagePrompt, original: Size, where: str) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 from prompt_api.service.prompts import ImagePrompt, as_fields, from_fields
 from shared.contract.errors import InvalidPrompt
 from shared.contract.keys import EmbeddingKey
+from shared.contract.region import Region
 
 MAX_NESTING = 4
 """Refinements that a recipe may nest. This limits how often a replica with nothing in memory decodes for one token."""
@@ -120,6 +121,20 @@ def parse(token: str, key: EmbeddingKey, namespace: str = "") -> Recipe | Stored
             raise ValueError(multimask)  # noqa: TRY301 - one exception type for every malformed token
         return Recipe(_prompt(prompt, depth), multimask, _at_most(MAX_INDEX, index), depth)
     except (ValueError, TypeError, OverflowError, RecursionError):
+        raise InvalidPrompt("mask_token is not a token of this service") from None
+
+
+def region_of(token: str) -> Region | None:
+    """Return the region that `token` says it belongs to; None for the whole image. `parse` checks the rest.
+
+    Raises:
+        InvalidPrompt: the token is malformed.
+    """
+    try:
+        _, fields = unpack(token)
+        _, part, text = str(fields[0]).partition("@")
+        return Region.read(text) if part else None
+    except (ValueError, LookupError, RecursionError):
         raise InvalidPrompt("mask_token is not a token of this service") from None
 
 

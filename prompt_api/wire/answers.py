@@ -174,6 +174,18 @@ class PromptResult(TypedDict):
     masks: Annotated[list[Mask], Field(min_length=1, max_length=3)]
 
 
+class FinerRegion(TypedDict):
+    """A region that would give finer masks than the answer has.
+
+    Attributes:
+        region: `[x0, y0, x1, y1]` in pixels of the original.
+        status: how far its encoding is. Once it is `ready`, the same request is answered from it.
+    """
+
+    region: RegionCorners
+    status: ImageStatus
+
+
 class MasksResponse(TypedDict):
     """The answer to a `MasksRequest`.
 
@@ -185,6 +197,7 @@ class MasksResponse(TypedDict):
         region: `[x0, y0, x1, y1]` of the part of the image that the masks come from; null for the whole image. The
             masks are at the size of the whole image all the same.
         results: one per prompt, in the order of the request.
+        finer: only with `"region": "auto"`: the region that is being encoded for a finer answer; null if there is none.
     """
 
     image_id: Sha256
@@ -193,6 +206,7 @@ class MasksResponse(TypedDict):
     height: Pixels
     region: RegionCorners | None
     results: list[PromptResult]
+    finer: NotRequired[FinerRegion | None]
 
 
 class EmbeddingDescription(TypedDict):

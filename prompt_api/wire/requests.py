@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.remote_images.fetch import MAX_URL
-from prompt_api.service.prompts import MAX_TOKEN, ImagePrompt, MasksQuery
+from prompt_api.service.prompts import AUTO, MAX_TOKEN, ImagePrompt, MasksQuery
 from prompt_api.wire.json_body import parse_json, refused_as_invalid_prompt
 from shared.contract.errors import InvalidParameter, InvalidPrompt
 from shared.contract.models import REGISTRY
@@ -185,7 +185,7 @@ class MasksRequest(BaseModel):
         format: the format of each mask. The mask is in the member of this name.
         logits: `true` adds each mask's low-res logits, with any format.
         region: `[x0, y0, x1, y1]`, whole pixels inside the image: the prompts are answered from this part of it alone.
-            Without it, from the whole image.
+            `auto`: from the part that suits them, once that is encoded. Without it, from the whole image.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -194,7 +194,7 @@ class MasksRequest(BaseModel):
     multimask: Annotated[bool, Field(strict=True)] = True
     format: MaskFormat = MaskFormat.RLE
     logits: Annotated[bool, Field(strict=True)] = False
-    region: CornersInput | None = None
+    region: CornersInput | Literal["auto"] | None = None
 
     @model_validator(mode="after")
     def _is_affordable(self) -> MasksRequest:
@@ -226,7 +226,11 @@ def as_query(asked: MasksRequest, *, low_res_side: int) -> MasksQuery:
         for number, prompt in enumerate(asked.prompts)
     )
     return MasksQuery(
-        prompts, multimask=asked.multimask, format=asked.format, logits=asked.logits, region=as_corners(asked.region)
+        prompts,
+        multimask=asked.multimask,
+        format=asked.format,
+        logits=asked.logits,
+        region=asked.region if asked.region == AUTO else as_corners(asked.region),
     )
 
 

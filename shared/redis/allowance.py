@@ -7,6 +7,8 @@ arrives slowly. So each request gets an allowance, and `shared.redis.guarded` sp
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 _current: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
@@ -43,6 +45,24 @@ class Allowance:
 def grant(seconds: float) -> None:
     """Give this context an allowance. It replaces an earlier one."""
     _current.set(Allowance(seconds))
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Let this context wait at most so long for Redis inside the block, and never longer than is left to it.
+
+    What is waited inside the block is spent from the outer allowance too. Without one, it is the only bound.
+    """
+    outer = _current.get()
+    inner = Allowance(seconds if outer is None else min(seconds, outer.left))
+    granted = inner.left
+    before = _current.set(inner)
+    try:
+        yield
+    finally:
+        _current.reset(before)
+        if outer is not None:
+            outer.left = max(0.0, outer.left - (granted - inner.left))
 
 
 def revoke() -> None:

@@ -58,6 +58,12 @@ class MemoryJobQueue(Generic[K]):
         for key in keys:
             self.forget(key)
 
+    @property
+    def waiting(self) -> list[EmbeddingKey]:
+        """The keys of the jobs that wait, the next first."""
+        with self._lock:
+            return list(self._waiting)
+
     def workers_alive(self, queue: str) -> int:
         return self.workers.get(queue, 0)
 

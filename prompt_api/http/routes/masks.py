@@ -15,8 +15,10 @@ from prompt_api.http.routes.body import read_body
 from prompt_api.http.services import services
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.metrics.timing import server_timing
+from prompt_api.service.images import ImageState
 from prompt_api.service.masks import MaskAnswer
-from prompt_api.wire.answers import Mask
+from prompt_api.service.prompts import AUTO
+from prompt_api.wire.answers import FinerRegion, Mask
 from prompt_api.wire.limits import MAX_PROMPT_BODY
 from prompt_api.wire.requests import as_query, parse_request
 from shared.contract.errors import InvalidPrompt
@@ -42,7 +44,7 @@ def create(image_id: str) -> Response:
     try:
         written = _JsonAnswer(held, query.format)
         try:
-            api.masks.write_answer(
+            finer = api.masks.write_answer(
                 written,
                 parse_image_id(image_id),
                 chosen,
@@ -57,7 +59,7 @@ def create(image_id: str) -> Response:
             if granted:
                 api.waiters.release()
         with timings.stage("serialise"):
-            written.end()
+            written.end(finer, is_auto=query.region == AUTO)
             response = held_answers.response(held, "application/json")
     except BaseException:
         held.close()
@@ -83,6 +85,9 @@ class _JsonAnswer:
         self._prompt = -1
 
     def begin(self, key: EmbeddingKey, original: Size) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._prompt = -1
         height, width = original
         region = None if key.region is None else key.region.corners
         head = {"image_id": key.image_id, "model": key.model, "width": width, "height": height, "region": region}
@@ -95,11 +100,20 @@ class _JsonAnswer:
             self._prompt = prompt
         self._write(before + _as_json(_mask(mask, self._form)))
 
-    def end(self) -> None:
-        self._write("]}]}")
+    def end(self, finer: ImageState | None, *, is_auto: bool) -> None:
+        self._write("]}]")
+        if is_auto:
+            self._write(f',"finer":{_as_json(_finer(finer))}')
+        self._write("}")
 
     def _write(self, text: str) -> None:
         self._file.write(text.encode("ascii"))
+
+
+def _finer(state: ImageState | None) -> FinerRegion | None:
+    if state is None or state.key.region is None:
+        return None
+    return {"region": state.key.region.corners, "status": state.status}
 
 
 def _mask(answer: MaskAnswer, form: MaskFormat) -> Mask:
