@@ -71,14 +71,19 @@ class Builder:
         self._containers: list[str] = []
         folder.mkdir(parents=True, exist_ok=True)
 
-    def build(self, dockerfile: str, name: str) -> BuiltImage:
+    def build(self, dockerfile: str, name: str, **arguments: str) -> BuiltImage:
         """Build a Dockerfile of the checkout and mount its image.
+
+        Args:
+            arguments: values of the Dockerfile's build arguments.
 
         Raises:
             StackError: a build step failed. The message ends with its last lines of output.
         """
         self._ensure_base()
-        command = ["build", "--format", "docker", "--isolation", "chroot", "--layers", "--build-arg", f"BASE={_BASE}"]
+        command = ["build", "--format", "docker", "--isolation", "chroot", "--layers"]
+        for argument, value in {"BASE": _BASE, **arguments}.items():
+            command += ["--build-arg", f"{argument}={value}"]
         if bundle := os.environ.get("SSL_CERT_FILE"):  # a network with its own certificate authority
             command += ["--volume", f"{bundle}:{_CERTIFICATES}:ro"]
         self._buildah(*command, "--file", str(ROOT / dockerfile), "--tag", name, str(ROOT))

@@ -1,17 +1,24 @@
-"""`make images-check` (`python -m deploy.images.check`): build and start both images, and send a photo through them."""
+"""`make images-check` (`python -m deploy.images.check`): build and start the images, and send a photo through them.
+
+MobileSAM goes through the API and the worker's `cpu` variant; a ViT-B with random weights, from a volume, through the
+API and the `cuda` variant, on the CPU.
+"""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.images.build import Builder, BuiltImage
 from deploy.images.container import run, start
+from deploy.images.random_vit import write_random_vit_b
 from deploy.local.embedded_valkey import start_valkey
 from deploy.local.photo import PHOTO, POINT
 from deploy.local.process import ROOT, ProcessGroup, StackError, stop_all
@@ -20,6 +27,8 @@ from deploy.local.stack import LocalStack
 from samcache import Mask, SamCache, SamCacheError
 
 _START_SECONDS = 60.0
+_TORCH_START_SECONDS = 300.0
+_ENCODE_SECONDS = 300.0
 _STOP_SECONDS = 10.0
 _API_MEGABYTES = 350
 _READY = re.compile(r"\bready:")
@@ -61,10 +70,34 @@ def _check(folder: Path, report: Report) -> None:
         encoder = builder.build("Dockerfile.encoder", "localhost/sam-encoder-worker")
         say(f"built in {time.monotonic() - started:.0f} s")
         _declarations(api, encoder, report)
-        masks = _masks_from(api, encoder, report)
+        _compare(_masks_from(api, encoder, report), {}, report)
+
+        started = time.monotonic()
+        torch_encoder = builder.build(
+            "Dockerfile.encoder", "localhost/sam-encoder-worker-cuda", VARIANT="cuda", SAM_MODEL="none"
+        )
+        say(f"built in {time.monotonic() - started:.0f} s")
+        report.check("the cuda variant's size in MB", True, f"{torch_encoder.megabytes:.0f}")
+        _vit_from(api, torch_encoder, folder / "data", report)
     finally:
         builder.close()
-    with LocalStack() as stack, SamCache(stack.url) as service:
+
+
+def _vit_from(api: BuiltImage, encoder: BuiltImage, data: Path, report: Report) -> None:
+    """Send a photo through a ViT-B with random weights. The worker and the API share its volume."""
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir()
+    write_random_vit_b(data / "random_vit_b.pth")
+    user, group = (int(number) for number in api.config["User"].split(":"))
+    os.chown(data, user, group)
+    model = {"SAM_MODEL": "vit_b", "SAM_MODELS": "vit_b"}
+    masks = _masks_from(api, encoder, report, {**model, "SAM_WEIGHTS_PATH": "/data/random_vit_b.pth"}, data)
+    here = {"SAM_WEIGHTS_DIR": str(data), "SAM_WEIGHTS_PATH": str(data / "random_vit_b.pth")}
+    _compare(masks, {**model, **here}, report)
+
+
+def _compare(masks: list[Mask], environ: Mapping[str, str], report: Report) -> None:
+    with LocalStack(environ) as stack, SamCache(stack.url, timeout=_ENCODE_SECONDS) as service:
         expected = _masks(service)
     same = [mask.payload for mask in masks] == [mask.payload for mask in expected]
     report.check("the masks are those of this checkout", same, [mask.area for mask in masks])
@@ -90,18 +123,30 @@ def _declarations(api: BuiltImage, encoder: BuiltImage, report: Report) -> None:
         report.check(f"the API image has no {module}", "ModuleNotFoundError" in found.stderr)
 
 
-def _masks_from(api: BuiltImage, encoder: BuiltImage, report: Report) -> list[Mask]:
+def _masks_from(
+    api: BuiltImage,
+    encoder: BuiltImage,
+    report: Report,
+    model: Mapping[str, str] | None = None,
+    data: Path | None = None,
+) -> list[Mask]:
+    """Return the masks that both images give, after some checks on their processes.
+
+    Args:
+        model: the variables that choose the model; MobileSAM is built in.
+        data: the folder that both get as their volume /data.
+    """
     with _running_group() as group:
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + (_START_SECONDS if data is None else _TORCH_START_SECONDS)
         _, url = start_valkey(group, _nobody, deadline)
-        environ = {"SAM_CACHE_URL": url, "SAM_QUEUE_URL": url}
-        worker = start(encoder, "encoder", environ=environ, group=group, sink=_nobody)
+        environ = {"SAM_CACHE_URL": url, "SAM_QUEUE_URL": url, **(model or {})}
+        worker = start(encoder, "encoder", environ=environ, group=group, sink=_nobody, data=data)
+        worker.wait_for_line(_READY, deadline)  # by then it has handed over the decoder that the API may need
         # Only for this check: the API listens on an address that only this machine can reach.
         serving = {**environ, "SAM_HOST": "127.0.0.1", "SAM_PORT": "0"}
-        server = start(api, "api", environ=serving, group=group, sink=_nobody)
-        worker.wait_for_line(_READY, deadline)
+        server = start(api, "api", environ=serving, group=group, sink=_nobody, data=data)
         port = server.wait_for_line(_URL, deadline)[1]
-        with SamCache(f"http://127.0.0.1:{port}") as service:
+        with SamCache(f"http://127.0.0.1:{port}", timeout=_ENCODE_SECONDS) as service:
             masks = _masks(service)
         report.check("a photo goes through both images", True, f"score {max(mask.score for mask in masks):.3f}")
         health = run(api, api.config["Healthcheck"]["Test"][1:], {"SAM_PORT": port})

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from deploy.images.build import BuiltImage
 from deploy.local.process import Child, ProcessGroup
 
 _ENTER = """
 set -e
-root=$1 user=$2
-shift 2
+root=$1 user=$2 data=$3
+shift 3
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
 mount -t tmpfs -o size=64m tmpfs "$root/tmp"
+[ -z "$data" ] || mount --bind "$data" "$root/data"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 exec chroot --userspec="$user" "$root" "$@"
@@ -28,9 +30,15 @@ def start(
     environ: Mapping[str, str],
     group: ProcessGroup,
     sink: Callable[[str], None],
+    data: Path | None = None,
 ) -> Child:
-    """Start the image's own command on this machine's network. `environ` overrides the image's variables."""
-    command = _entered(image, image.config["Cmd"])
+    """Start the image's own command on this machine's network. `environ` overrides the image's variables.
+
+    Args:
+        data: the folder that is mounted as the volume /data, if there is one. The image's user must be able to
+            write it.
+    """
+    command = _entered(image, image.config["Cmd"], data)
     return Child(name, command, environ={**image.environ, **environ}, group=group, sink=sink)
 
 
@@ -46,6 +54,6 @@ def run(image: BuiltImage, command: Sequence[str], environ: Mapping[str, str]) -
     )
 
 
-def _entered(image: BuiltImage, command: Sequence[str]) -> list[str]:
+def _entered(image: BuiltImage, command: Sequence[str], data: Path | None = None) -> list[str]:
     prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, "sh"]
-    return [*prefix, str(image.root), image.config["User"], *command]
+    return [*prefix, str(image.root), image.config["User"], str(data or ""), *command]

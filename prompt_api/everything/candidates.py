@@ -135,7 +135,7 @@ class Filter:
         """
         areas = self._image.areas_above(logits, np.array([self._offset, -self._offset]))
         inside, around = areas.astype(np.float32).T
-        return inside / np.maximum(around, 1)
+        return np.asarray(inside / np.maximum(around, 1))
 
     def _is_cut_off(self, box: Box) -> bool:
         """Return True if the box is near an edge of the crop that is not near the same edge of the image.

@@ -40,7 +40,7 @@ class EmbeddedCrop:
         side = self._architecture.low_res_side
         scaled = self._in_frame(points) * (side / self._architecture.frame.side)
         x, y = np.floor(scaled).astype(np.int64).clip(0, side - 1).T
-        return logits[y, x]
+        return np.asarray(logits[y, x])
 
     def _in_frame(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
         return self._architecture.frame.points(points, self._size)

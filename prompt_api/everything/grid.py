@@ -36,7 +36,7 @@ class Crop:
     def points(self) -> NDArray[np.float64]:
         """Return the points (N, 2) as (x, y) in pixels of the crop, row by row."""
         height, width = self.size
-        return point_grid(self.points_per_side) * np.array([width, height])
+        return np.asarray(point_grid(self.points_per_side) * np.array([width, height]))
 
 
 def crops(options: EverythingOptions, size: Size) -> list[Crop]:

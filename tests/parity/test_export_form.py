@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from prompt_api.models.onnx.shared_constants import joined
 from prompt_api.models.sam1.weights import read_export
 from prompt_api.models.two_way.graph_cache import DecoderGraphs
 from shared.contract.models import SAM1
@@ -27,7 +28,7 @@ OUTPUTS = ["masks", "iou_predictions", "low_res_masks"]
 @pytest.fixture(scope="module")
 def exported(graphs: DecoderGraphs) -> bytes:
     assert graphs.export_form is not None
-    return graphs.export_form.read_bytes()
+    return joined(graphs.export_form)
 
 
 @pytest.fixture(scope="module")

@@ -109,7 +109,7 @@ def _as_bytes(rle: Mapping[str, Any]) -> dict[str, Any]:
 def _alike(mask: MaskRecord, one: Mapping[str, Any]) -> bool:
     """Return whether point, crop and box are the same. Meta's boxes end at the last column and row."""
     x, y, width, height = mask.bbox
-    return (
+    return bool(
         [list(point) for point in mask.point_coords] == one["point_coords"]
         and list(mask.crop_box) == one["crop_box"]
         and [x, y, width - 1, height - 1] == one["bbox"]
@@ -132,7 +132,7 @@ class _EmbeddedPredictor(SamPredictor):  # type: ignore[misc]  # segment_anythin
 @contextmanager
 def _suppression() -> Iterator[None]:
     """Offer torchvision's suppression, if its compiled operators are missing; see `ensure_torchvision_imports`."""
-    module = import_module("segment_anything.automatic_mask_generator")
+    module: Any = import_module("segment_anything.automatic_mask_generator")
     original = module.batched_nms
     if not _has_ops():
         module.batched_nms = batched_nms
@@ -170,7 +170,7 @@ def remove_small_regions(mask: NDArray[np.bool_], least: int, mode: str) -> tupl
 def _opencv() -> Iterator[None]:
     """Offer the one function of OpenCV that the generator calls, if OpenCV is not installed."""
     try:
-        import cv2  # noqa: F401
+        import_module("cv2")
     except ImportError:
         stand_in: Any = ModuleType("cv2")
         stand_in.connectedComponentsWithStats = _components
@@ -185,5 +185,5 @@ def _opencv() -> Iterator[None]:
 
 def _components(mask: NDArray[np.uint8], connectivity: int) -> tuple[int, NDArray[np.int64], NDArray[np.int64], None]:
     assert connectivity == 8
-    labels, count = skimage.measure.label(mask, connectivity=2, return_num=True)
+    labels, count = skimage.measure.label(mask, connectivity=2, return_num=True)  # type: ignore[no-untyped-call]
     return count + 1, labels, np.bincount(labels.reshape(-1), minlength=count + 1)[:, None], None

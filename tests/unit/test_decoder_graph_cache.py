@@ -14,6 +14,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from prompt_api.models.onnx.shared_constants import joined
 from prompt_api.models.sam1.export_form import in_export_form
 from prompt_api.models.sam1.network import NETWORK
 from prompt_api.models.two_way import graph_cache
@@ -96,6 +97,16 @@ def test_other_graphs_read_their_constants_from_the_prompt_side(
     assert path.stat().st_size < whole.ByteSize() / 3
     for path in (graphs.unsplit, *graphs.split.values()):
         assert not [one for one in onnx.load(path, load_external_data=False).graph.initializer if one.external_data]
+
+
+def test_the_export_form_is_joined_from_two_files(tmp_path: Path) -> None:
+    graphs = cached_graphs(NETWORK, random_weights, DIGEST, tmp_path, export_form=in_export_form)
+    assert graphs.export_form is not None
+    assert graphs.export_form.stat().st_size < graphs.unsplit.stat().st_size / 10
+    whole = onnx.load_from_string(in_export_form(graphs.unsplit.read_bytes())).graph
+    read = onnx.load_from_string(joined(graphs.export_form)).graph
+    assert [one.raw_data for one in read.initializer] == [one.raw_data for one in whole.initializer]
+    assert not [one for one in read.initializer if one.external_data]
 
 
 def test_a_folder_that_cannot_be_used_is_a_weights_error(tmp_path: Path) -> None:

@@ -34,6 +34,10 @@ KEPT_ALIVE = {
         POOL + "The request that asked gets the error.",
         POOL + "It prepares images ahead of their next prompt, which prepares what is not ready.",
     ],
+    "prompt_api/everything/generate.py": [
+        POOL + "The job gets the error: "
+        "`tests/unit/test_everything_generate.py::test_an_error_of_the_decoder_ends_the_job`",
+    ],
     "prompt_api/integrations/label_studio/pictures.py": [
         POOL + "It fetches images ahead of the first click, which fetches what is not there.",
     ],

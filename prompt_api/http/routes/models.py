@@ -10,6 +10,7 @@ from prompt_api.http import parameters
 from prompt_api.http.services import services
 from prompt_api.models.browser_runtime import RUNTIME
 from prompt_api.models.interface import DecoderForm
+from prompt_api.models.onnx.shared_constants import joined
 from prompt_api.wire.answers import BrowserDecoder, ModelDescription
 from shared.contract.errors import ModelNotFound
 from shared.contract.models import SAM1, Model, StoredAs
@@ -39,11 +40,15 @@ def decoder(name: str) -> Response:
         raise ModelNotFound(f"model {name!r} has no decoder graph in the form of segment_anything's export")
     # The graph never changes while its weights do not, so the digest of the weights is its strong ETag.
     etag = model.weights_digest[:32]
-    if form is not DecoderForm.PLAIN:
+    if form is DecoderForm.PLAIN:
+        answer = send_file(files[form], mimetype="application/octet-stream", etag=etag, conditional=True)
+    else:
         etag = f"{etag}-{form}"
-    answer = send_file(files[form], mimetype="application/octet-stream", etag=etag, conditional=True)
+        known = request.if_none_match.contains(etag)  # then the body is not sent, and need not be made
+        answer = Response(b"" if known else joined(files[form]), content_type="application/octet-stream")
+        answer.set_etag(etag)
+        answer.make_conditional(request, accept_ranges=True, complete_length=answer.content_length)
     answer.headers["Cache-Control"] = "public, max-age=3600"
-    answer.make_conditional(request)
     return answer
 
 

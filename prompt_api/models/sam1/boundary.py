@@ -69,7 +69,7 @@ def areas_above(logits: Floats, thresholds: Floats, original: Size) -> Ints:
     rows, columns = resize_axis(frame[0], height), resize_axis(frame[1], width)
     padded = _padded(logits, frame)
     bottom = _profile(padded, frame[0] - 1, columns)
-    areas = height * np.count_nonzero(bottom[:, None] > thresholds[:, None], axis=-1)
+    areas: Ints = height * np.count_nonzero(bottom[:, None] > thresholds[:, None], axis=-1)
 
     positive = padded[:, None] > thresholds[:, None, None]
     seen = mixed(positive.reshape(-1, *padded.shape[1:]).transpose(1, 2, 0), 3).transpose(2, 0, 1)

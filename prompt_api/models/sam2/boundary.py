@@ -58,7 +58,7 @@ def areas_above(logits: Floats, thresholds: Floats, original: Size) -> NDArray[n
     samples = np.concatenate([logits, logits[..., -1:]], axis=-1)
     samples[np.abs(samples) < TINIEST] = 0
     bottom = resized_row(samples[:, -1], columns)
-    areas = height * np.count_nonzero(bottom[:, None] > thresholds[:, None], axis=-1)
+    areas: NDArray[np.int64] = height * np.count_nonzero(bottom[:, None] > thresholds[:, None], axis=-1)
     for mask, sums in zip(samples, areas, strict=True):
         for index, threshold in enumerate(thresholds):
             for cells in _mixed_cells(mask - threshold, columns):

@@ -59,7 +59,8 @@ class DecoderGraphs:
 
     Attributes:
         unsplit: the whole decoder in standard operators, for clients, and as the oracle of the tests.
-        export_form: the same in the form of segment_anything's own ONNX export; None if there is no such form.
+        export_form: the same in the form of segment_anything's own ONNX export; None if there is no such form. It reads
+            most of its constants from the file of `unsplit`: see `shared_constants.joined`.
         image_side, mask_side, prompt_side: the split decoder, for ONNX Runtime only, which also runs in browsers.
         first_prompt: the prompt side for the first prompt on an image. It reads most of its constants from the file of
             `prompt_side`.
@@ -181,7 +182,9 @@ def _build(
         *((path, model.SerializeToString()) for path, model in reading.items()),
     ]
     if graphs.export_form is not None and export_form is not None:
-        built.append((graphs.export_form, export_form(whole)))
+        exported = onnx.load_from_string(export_form(whole))
+        share_constants(exported, whole, graphs.unsplit.name)
+        built.append((graphs.export_form, exported.SerializeToString()))
     for path, content in built:
         with replacing(_record(path)) as record:
             record.write(hashlib.sha256(content).hexdigest().encode())
