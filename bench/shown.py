@@ -12,6 +12,7 @@ FILE = ROOT / "bench/results/shown.json"
 PATTERNS = {
     "prompt": "bench/results/*-prompt.json",
     "scale": "bench/results/*-scale.json",
+    "regions": "bench/results/*-regions.json",
     "encode": "bench/results/*-encode-vit_h-*.json",
     "chaos": "tests/chaos/results/*-chaos.json",
 }

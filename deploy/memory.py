@@ -99,7 +99,7 @@ def worker_memory(settings: Settings, cores: int) -> int:
     weights = LOADING * model.checkpoint.size if model.checkpoint else 0
     without_gpu = SAM2_WORKER_BASE if model.architecture.name == SAM2.name else WORKER_BASE
     base = GPU_WORKER_BASE if settings.device == "cuda" else without_gpu
-    return _rounded(HEADROOM * (base + weights + decoding + loading))
+    return _rounded(HEADROOM * (base + weights + decoding + loading + settings.worker_picture_bytes))
 
 
 def mask_worker_memory(settings: Settings, cores: int) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import cast
 
 from encoder_worker.backends.load import load_encoder
 from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.encoding.pictures import DecodedPictures
 from encoder_worker.encoding.pipeline import EncodePipeline
 from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.rq.batch_worker import BatchWorker
@@ -59,6 +60,8 @@ def serve(
     store = RedisStore(cache_client(settings.cache_url, _STORE_TIMEOUT))
     queue = request_client(settings.effective_queue_url, settings.redis_timeout)
     events = RedisEvents(queue)
+    metrics = metrics or WorkerMetrics()
+    pictures = DecodedPictures(settings.worker_picture_bytes, settings.worker_picture_ttl, metrics=metrics)
     encode = EncodeImage(
         store=PatientStore(store, _STORE_PATIENCE),
         encoder=encoder,
@@ -66,11 +69,12 @@ def serve(
         dtype=cast(StoredAs, settings.embedding_dtype),
         ttl=settings.embedding_ttl,
         max_pixels=settings.max_image_pixels,
-        metrics=metrics or WorkerMetrics(),
+        metrics=metrics,
         room=DecodeRoom(most_decoding_bytes(settings.max_image_pixels, settings.max_upload_bytes)),
+        pictures=pictures,
     )
     exit_on_signals()
-    with _worker_maker(encode, settings, tracer) as make_worker:
+    with closing(pictures), _worker_maker(encode, settings, tracer) as make_worker:
         keep_working(make_worker, {"cache": store.ping, "queue": RqEncodeQueue(queue, settings).ping})
 
 

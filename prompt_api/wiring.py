@@ -286,7 +286,13 @@ def _label_studio(
         background=background,
     )
     return LabelStudioBackend(
-        images=images, masks=masks, owners=owners, pictures=pictures, model=model, waiters=waiters
+        images=images,
+        masks=masks,
+        owners=owners,
+        pictures=pictures,
+        model=model,
+        waiters=waiters,
+        regions_above=settings.label_studio_regions_above,
     )
 
 

@@ -22,8 +22,18 @@ WAIT = 25
 
 TIMEOUT = 40.0
 
+REGIONS_ABOVE = 2048
+"""Pixels: frames with a longer side are answered from the region that suits the click. It shows small things better."""
+
+MOST_SIZES = 1_000
+"""Frames whose sizes a worker remembers."""
+
 NOTHING: dict[str, Any] = {"mask": [[0]], "bounds": [0, 0, 0, 0], "points": [], "shapes": []}
 """The answer where nothing is selected."""
+
+
+_FORGOTTEN = (404, 410)
+"""The statuses with which the API says that it does not have an image (any more)."""
 
 
 class Refused(Exception):
@@ -37,15 +47,18 @@ class Refused(Exception):
 class MaskService:
     """The API of one sam-embedding-cache."""
 
-    def __init__(self, url: str, token: str = "", model: str = "") -> None:
+    def __init__(self, url: str, token: str = "", model: str = "", regions_above: int = REGIONS_ABOVE) -> None:
         """Args:
         url: address of the API.
         token: access token for the API; empty for none.
         model: a model that the API serves; empty for its default.
+        regions_above: frames whose longer side has more pixels are answered from the region that suits; 0: none are.
         """
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._model = f"&model={quote(model)}" if model else ""
+        self._regions_above = regions_above
+        self._longer_sides: dict[str, int] = {}
 
     def mask(self, image: bytes, prompt: dict[str, Any]) -> dict[str, Any]:
         """Return the best mask for `prompt`, as the API sends it.
@@ -56,20 +69,43 @@ class MaskService:
         image_id = hashlib.sha256(image).hexdigest()
         # As SAM's authors advise: ask for three masks if one point may mean a part or the whole object.
         ambiguous = len(prompt.get("points", ())) == 1 and "box" not in prompt
-        body = json.dumps({"prompts": [prompt], "multimask": ambiguous}).encode()
+        request: dict[str, Any] = {"prompts": [prompt], "multimask": ambiguous}
+        if 0 < self._regions_above < self._longer_side(image_id, image):
+            request["region"] = "auto"
+        body = json.dumps(request).encode()
         path = f"/v1/images/{image_id}/masks?wait={WAIT}{self._model}"
         try:
             answer = self._ask("POST", path, body, "application/json")
         except Refused as refused:
-            if refused.status not in (404, 410):
+            if refused.status not in _FORGOTTEN:
                 raise
-            self._ask("POST", f"/v1/images?wait={WAIT}{self._model}", image, "application/octet-stream")
+            self._upload(image)
             answer = self._ask("POST", path, body, "application/json")
         masks: list[dict[str, Any]] = answer["results"][0]["masks"]
         return max(masks, key=lambda mask: float(mask["score"]))
 
-    def _ask(self, method: str, path: str, body: bytes, kind: str) -> dict[str, Any]:
-        headers = {**self._headers, "Content-Type": kind}
+    def _longer_side(self, image_id: str, image: bytes) -> int:
+        """Return the longer side of a frame in pixels. The API is asked once for each frame; it has the frame then."""
+        known = self._longer_sides.get(image_id)
+        if known is not None or not self._regions_above:
+            return known or 0
+        try:
+            found = self._ask("GET", f"/v1/images/{image_id}?wait=0{self._model}")
+        except Refused as refused:
+            if refused.status not in _FORGOTTEN:
+                raise
+            found = self._upload(image)
+        side = max(int(found["width"]), int(found["height"]))
+        if len(self._longer_sides) >= MOST_SIZES:
+            self._longer_sides.pop(next(iter(self._longer_sides)))
+        self._longer_sides[image_id] = side
+        return side
+
+    def _upload(self, image: bytes) -> dict[str, Any]:
+        return self._ask("POST", f"/v1/images?wait={WAIT}{self._model}", image, "application/octet-stream")
+
+    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> dict[str, Any]:
+        headers = {**self._headers, **({"Content-Type": kind} if kind else {})}
         request = urllib.request.Request(self._url + path, body, headers, method=method)  # noqa: S310 - the operator's
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
@@ -85,7 +121,10 @@ def init_context(context: Any) -> None:
     """Create the worker's `MaskService`. Nuclio calls this once per worker."""
     environ = os.environ
     context.user_data.service = MaskService(
-        environ["SAM_CACHE_API"], environ.get("SAM_CACHE_TOKEN", ""), environ.get("SAM_CACHE_MODEL", "")
+        environ["SAM_CACHE_API"],
+        environ.get("SAM_CACHE_TOKEN", ""),
+        environ.get("SAM_CACHE_MODEL", ""),
+        int(environ.get("SAM_CACHE_REGIONS_ABOVE") or REGIONS_ABOVE),
     )
 
 

@@ -7,18 +7,21 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from encoder_worker.encoding.cut import cut
 from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.encoding.pictures import DecodedPictures
 from encoder_worker.encoding.stretch import stretched
 from encoder_worker.metrics.counting import WorkerMetrics
-from shared.contract.errors import EncodeFailed, ImageExpired
+from shared.contract.errors import EncodeFailed, ImageExpired, RequestError
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key
 from shared.contract.models import StoredAs
@@ -33,6 +36,9 @@ from shared.tensors.embedding import Tensors, encode_embedding
 _RESIZING = 2
 """Times that the resized pixels are in memory while they are made. For small images this is the larger part."""
 
+_CUTTING = 12
+"""Bytes for each pixel of a region while it is cut out of a picture that is kept, and resized."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +52,7 @@ class EncodeImage:
         max_pixels: of the largest image that is decoded.
         metrics: where it counts.
         room: for images that are decoded at the same time; without a limit by default.
+        pictures: that stay decoded because regions of them come; none by default.
     """
 
     store: Store
@@ -56,6 +63,7 @@ class EncodeImage:
     max_pixels: int
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
     room: DecodeRoom = field(default_factory=lambda: DecodeRoom(sys.maxsize))
+    pictures: DecodedPictures = field(default_factory=lambda: DecodedPictures(0, 0))
     _device: Lock = field(default_factory=Lock, init=False)
 
     def __call__(self, key: EmbeddingKey) -> None:
@@ -94,9 +102,7 @@ class EncodeImage:
             _log.info("%s: the %s embedding is there already", _subject(key), key.model)
             self.events.publish(key, "ready")
             return None
-        data = self._bytes_of(key)
-        stages.lap("load")
-        frame, original = self._frame(key, data, stages)
+        frame, original = self._frame(key, stages)
         return Prepared(key, frame, original, stages)
 
     def embed(self, batch: Sequence[Prepared]) -> list[Tensors]:
@@ -152,29 +158,77 @@ class EncodeImage:
             raise ImageExpired("the image's bytes were damaged in the cache; upload it again")
         return data
 
-    def _frame(self, key: EmbeddingKey, data: bytes, stages: Stages) -> tuple[NDArray[Any], Size]:
+    def _frame(self, key: EmbeddingKey, stages: Stages) -> tuple[NDArray[Any], Size]:
         """Return the resized image or region, and the (height, width) of the whole image before.
 
-        The full-size pixels are freed on return. The preview of a whole image is stored, if it needs one.
+        The preview of a whole image is stored, if it needs one.
         """
         model = self.encoder.model
-        frame_of = model.encoder_frame
-        resizing = _RESIZING * 3 * frame_of.side**2 * frame_of.pixels.itemsize
-        with self.room.held(decoding_bytes(data) + resizing):
-            rgb = decode_image(data, max_pixels=self.max_pixels)
+        preview = None
+        with ExitStack() as held:
+            rgb, data = self._picture(key, stages, held)
             original = (rgb.shape[0], rgb.shape[1])
-            preview = preview_of(rgb) if key.region is None and wants_preview(data) else None
+            if key.region is None and data is not None and wants_preview(data):
+                preview = preview_of(rgb)
             stages.lap("decode")
             if key.region is not None:
                 rgb = cut(rgb, key.region)
             if model.stretch:
                 rgb = stretched(rgb)
-            frame = frame_of.resize(rgb)
+            frame = model.encoder_frame.resize(rgb)
             stages.lap("resize")
             del rgb  # before the next image gets its room
         if preview is not None:
             self.store.put(preview_key(key.image_id), preview, self.ttl)
         return frame, original
+
+    def _picture(self, key: EmbeddingKey, stages: Stages, held: ExitStack) -> tuple[NDArray[np.uint8], bytes | None]:
+        """Return the upright pixels of the whole picture, (H, W, 3) uint8, and the upload if it had to be read.
+
+        The pixels may have been decoded before, for another region. Until `held` is closed there is room for them, and
+        for what is made of them.
+        """
+        region, data = key.region, None
+        with self.pictures.turn(key.image_id):
+            kept = held.enter_context(self.pictures.lent(key.image_id, for_region=region is not None))
+            if kept is None or region is None:
+                data = self._bytes_of(key)
+                stages.lap("load")
+            if kept is None:
+                assert data is not None
+                rgb = self._decoded(key, data, held)
+        if region is not None:
+            self.metrics.picture_for_region("decoded" if kept is None else "kept")
+        if kept is None:
+            return rgb, data
+        if not self.store.exists(record_key(key.image_id)):
+            self.pictures.drop(key.image_id)
+            raise ImageExpired("the image was deleted before it was encoded; upload it again")
+        height, width = kept.shape[:2] if region is None else region.size
+        held.enter_context(self.room.held(_CUTTING * height * width + self._resizing))
+        return kept, data
+
+    def _decoded(self, key: EmbeddingKey, data: bytes, held: ExitStack) -> NDArray[np.uint8]:
+        """Return the pixels of a picture that is not kept, and keep them if they may be of use."""
+        for_region = key.region is not None
+        self.pictures.require_not_refused(key.image_id)
+        try:
+            held.enter_context(self.room.held(decoding_bytes(data) + self._resizing))
+            rgb = decode_image(data, max_pixels=self.max_pixels)
+        except RequestError as error:
+            self.pictures.refuse(key.image_id, error)
+            raise
+        except MemoryError:
+            self.pictures.close()  # so that the next attempt has more
+            raise
+        self.pictures.keep(key.image_id, rgb, for_region=for_region)
+        return rgb
+
+    @property
+    def _resizing(self) -> int:
+        """Bytes that the resized pixels take while they are made."""
+        frame_of = self.encoder.model.encoder_frame
+        return _RESIZING * 3 * frame_of.side**2 * frame_of.pixels.itemsize
 
 
 @dataclass(frozen=True, slots=True, eq=False)

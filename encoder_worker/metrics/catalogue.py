@@ -12,9 +12,9 @@ _STAGE_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 _QUEUE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
 STAGES = {
-    "load": "the image's bytes come from Redis",
+    "load": "the image's bytes come from Redis; not for a region of a picture that is kept",
     "decode": "they become pixels, once there is room for them",
-    "resize": "the long side becomes 1024",
+    "resize": "a region is cut out; the long side becomes 1024",
     "wait": "the encoder is busy with others, or waits for a batch to fill up",
     "encode": "the image encoder, with the rest of its batch",
     "store": "the embedding is packed and goes to Redis",
@@ -65,6 +65,17 @@ BATCH_SECONDS = Metric(
     buckets=_STAGE_BUCKETS,
     meaning="The encoder's time for each batch; its rate, in seconds per second, is how busy the device is",
 )
+REGION_PICTURES = Metric(
+    name="sam_worker_region_pictures_total",
+    kind=MetricKind.COUNTER,
+    labels=("outcome",),
+    meaning="Regions by where their picture came from: `kept` (it was still decoded in memory), or `decoded` for them",
+)
+PICTURE_BYTES = Metric(
+    name="sam_worker_picture_bytes",
+    kind=MetricKind.GAUGE,
+    meaning="Bytes of decoded pictures kept in memory for further regions, see `SAM_WORKER_PICTURE_BYTES`",
+)
 MODEL_LOAD = Metric(
     name="sam_worker_model_load_seconds",
     kind=MetricKind.GAUGE,
@@ -96,6 +107,8 @@ METRICS = (
     STAGE_SECONDS,
     BATCH_IMAGES,
     BATCH_SECONDS,
+    REGION_PICTURES,
+    PICTURE_BYTES,
     MODEL_LOAD,
     GPU_MEMORY,
     RESIDENT,

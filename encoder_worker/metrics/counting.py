@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.core import GaugeMetricFamily
@@ -43,6 +44,9 @@ class WorkerMetrics:
         self._stages = {stage: stages.labels(stage) for stage in catalogue.STAGES}
         self._batch_images = self._histogram(catalogue.BATCH_IMAGES)
         self._batch_seconds = self._histogram(catalogue.BATCH_SECONDS)
+        pictures = self._counter(catalogue.REGION_PICTURES)
+        self._region_pictures = {outcome: pictures.labels(outcome) for outcome in ("kept", "decoded")}
+        self._picture_bytes = self._gauge(catalogue.PICTURE_BYTES)
         self._model_load = self._gauge(catalogue.MODEL_LOAD)
         self._gauge(catalogue.BUILD).labels(installed_version(), model).set(1)
         self.registry.register(_Memory())
@@ -71,6 +75,14 @@ class WorkerMetrics:
         """The encoder ran once."""
         self._batch_images.observe(images)
         self._batch_seconds.observe(seconds)
+
+    def picture_for_region(self, outcome: Literal["kept", "decoded"]) -> None:
+        """A region has its picture; see `catalogue.REGION_PICTURES` for the words."""
+        self._region_pictures[outcome].inc()
+
+    def pictures_kept(self, size: int) -> None:
+        """Decoded pictures take this many bytes now."""
+        self._picture_bytes.set(size)
 
     def encoded(self, stages: Mapping[str, float]) -> None:
         """An embedding was stored; seconds by stage."""

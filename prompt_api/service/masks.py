@@ -13,6 +13,7 @@ from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.models.interface import DecodedMasks, Decoder, Prompt
 from prompt_api.service.auto_region import AutoRegion, unseen
+from prompt_api.service.choices import AskedOf, Choice, Choices
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
 from prompt_api.service.images import Charge, ImageService, ImageState, ImageStatus, free
 from prompt_api.service.prompts import AUTO, ImagePrompt, MasksQuery, check_position, to_decoder_frame
@@ -162,6 +163,7 @@ class MaskService:
         self._turns = turns
         self._metrics = metrics
         self._clock = clock
+        self._choices = Choices()
 
     def answer(
         self,
@@ -261,14 +263,19 @@ class MaskService:
         image = self._promptable(whole, asked.model, wait, asked.timings, charge)
         if tokens or any(prompt.mask_logits is not None for prompt in prompts):
             return None, self._answer(asked, whole, image)
-        frame = asked.model.architecture.frame
-        choice = AutoRegion(prompts, frame, image.original, self._embeddings.regions_of(whole))
+        question = AskedOf(whole, prompts, asked.request.multimask)
+        choice = AutoRegion(prompts, asked.model.architecture.frame, image.original, self._embeddings.regions_of(whole))
         region = choice.of_boxes()
+        known = None if region is not None else self._choices.get(question)
+        if known is not None:
+            region, choice.is_guess = known.region, known.is_guess
         keep: list[_Keep] = []
         written: EmbeddingKey | None = None
         if region is None:
             keep, written = self._answer(asked, whole, image, choice.whole_image), whole
             region = choice.of_masks()
+            if region is not None:
+                self._choices.put(question, Choice(region, choice.is_guess))
         finer = None
         while region is not None:
             key = replace(whole, region=region)
@@ -279,6 +286,8 @@ class MaskService:
             if not choice.is_cut:
                 return None, keep
             region = choice.larger()
+            if region is None:
+                self._choices.drop(question)
         if written != whole:
             keep = self._answer(asked, whole, image)
         return finer, keep
@@ -353,6 +362,7 @@ class MaskService:
         """Drop what this process remembers of the image."""
         self._embeddings.forget(image_id)
         self._refinement.forget(image_id)
+        self._choices.forget(image_id)
 
     def doubt(self) -> None:
         """Have each image in memory checked before its next answer: it may have been deleted, and the event missed."""

@@ -19,14 +19,6 @@ def best_of(answer: DecodedMasks) -> int:
     return int(np.argmax(answer.scores))
 
 
-def object_of(answer: DecodedMasks) -> int | None:
-    """Return the index of the mask that shows the object that a prompt means, as far as the whole image tells.
-
-    That is the mask of the best score, unless all that is seen is small: see `SMALL`.
-    """
-    return best_of(answer)
-
-
 def box_of(logits: Floats, frame: Frame, size: Size, corner: tuple[int, int] = (0, 0)) -> Box | None:
     """Return the box of the positive logits in pixels of the original, or None if there are none.
 

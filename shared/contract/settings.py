@@ -96,6 +96,12 @@ class Settings:
         "", "the Label Studio from which task images may be fetched; see docs/label-studio.md"
     )
     label_studio_model: str = _setting("", "model that Label Studio gets, one of the served; empty: `SAM_MODEL`")
+    label_studio_regions_above: int = _setting(
+        2048,
+        "task images whose longer side has more pixels than this are answered from the region that suits the click; 0: "
+        "none",
+        least=0,
+    )
     label_studio_aliases: str = _setting("", "further addresses that tasks have for that Label Studio, comma-separated")
     label_studio_token: str = _setting("", "access token of a user of that Label Studio, personal or legacy")
     label_studio_namespace: str = _setting(
@@ -141,6 +147,13 @@ class Settings:
     )
     job_retries: int = _setting(2, "how often an encoding is tried again after its worker died", least=0)
     failure_ttl: int = _setting(300, "seconds a failed encoding is remembered", least=1)
+    worker_picture_bytes: int = _setting(
+        314_572_800,
+        "bytes of decoded pictures that a worker keeps in memory while regions of them come: 3 for each pixel, so by "
+        "default two of the largest; 0: none",
+        least=0,
+    )
+    worker_picture_ttl: int = _setting(300, "seconds after which a kept picture that nobody used is dropped", least=1)
     worker_metrics_host: str = _setting("127.0.0.1", "address on which a worker serves its `/metrics`")
     worker_metrics_port: int = _setting(
         0,

@@ -23,7 +23,8 @@ def kill_worker(request: re.Pattern[bytes], role: str, *, reply: re.Pattern[byte
 
     @contextmanager
     def inject(scenery: Scenery) -> Iterator[None]:
-        trap = Trap(request, reply, hold=True, on_spring=scenery.stack.kill_worker_of)
+        wants = scenery.ledger.is_under_way
+        trap = Trap(request, reply, hold=True, wants=wants, on_spring=scenery.stack.kill_worker_of)
         with scenery.stack.trapped(trap, role):
             _sprung_by_an_upload(scenery, trap)
             scenery.injected.strike(trap.victim)
@@ -35,7 +36,7 @@ def kill_worker(request: re.Pattern[bytes], role: str, *, reply: re.Pattern[byte
 @contextmanager
 def kill_worker_mid_encode(scenery: Scenery) -> Iterator[None]:
     links: list[Link] = []
-    trap = Trap(LOADED, hold=False, on_spring=links.append)
+    trap = Trap(LOADED, hold=False, wants=scenery.ledger.is_under_way, on_spring=links.append)
     with scenery.stack.trapped(trap, "cache"):
         _sprung_by_an_upload(scenery, trap)
         time.sleep(scenery.encoding / 2)
@@ -63,7 +64,7 @@ def kill_the_only_worker(scenery: Scenery) -> Iterator[None]:
 def freeze_worker(scenery: Scenery) -> Iterator[None]:
     """Freeze a worker during a job for longer than its lease, then let it continue."""
     links: list[Link] = []
-    trap = Trap(LOADED, hold=False, on_spring=links.append)
+    trap = Trap(LOADED, hold=False, wants=scenery.ledger.is_under_way, on_spring=links.append)
     with scenery.stack.trapped(trap, "cache"):
         _sprung_by_an_upload(scenery, trap)
     number = int(links[0].name.split()[1])

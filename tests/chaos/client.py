@@ -6,7 +6,7 @@ import http.client
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -95,8 +95,13 @@ class Client:
     def masks(self, image_id: str, question: Mapping[str, Any], wait: float = 0) -> Answer:
         return self._ask(self._masks_route, "POST", f"/v1/images/{image_id}/masks", wait, json.dumps(question).encode())
 
-    def embedding(self, image_id: str) -> Answer:
-        return self._ask("embedding", "GET", f"/v1/images/{image_id}/embedding", 0)
+    def regions(self, image_id: str, corners: Sequence[Sequence[int]]) -> Answer:
+        body = json.dumps({"regions": [list(each) for each in corners]}).encode()
+        return self._ask("regions", "POST", f"/v1/images/{image_id}/regions", 0, body)
+
+    def embedding(self, image_id: str, region: Sequence[int] | None = None) -> Answer:
+        query = "" if region is None else f"?region={','.join(map(str, region))}"
+        return self._ask("embedding", "GET", f"/v1/images/{image_id}/embedding{query}", 0)
 
     def delete(self, image_id: str) -> Answer:
         return self._ask("delete", "DELETE", f"/v1/images/{image_id}", 0)

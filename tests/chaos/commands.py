@@ -22,7 +22,13 @@ def _on(command: str, key: str) -> re.Pattern[bytes]:
 
 
 POPPED = re.compile(rb"LMOVE\r\n")
-JOB = re.compile(rb"[\w.-]+-([0-9a-f]{64})")
+JOB = re.compile(rb"[\w.-]+-([0-9a-f]{64})\r\n")
 LOADED = _on("GET", image_key(_ANY_IMAGE))
 STORED = _on("SET", _KEY.redis_key)
-"""In order: a worker takes a job; the reply with the job's id; it loads an image; it stores an embedding."""
+"""In order: a worker takes a job; the reply with the id of a whole image's job; it loads an image; it stores the
+embedding of a whole image."""
+
+
+def begun(image_id: str) -> re.Pattern[bytes]:
+    """Match the first command of a worker for a region of this image: it looks whether the embedding is there."""
+    return re.compile(rb"EXISTS\r\n\$\d+\r\nsam:tensors:[^\r\n]*\{(" + image_id.encode() + rb")\}:[\d-]+\r\n")

@@ -5,7 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from tests.chaos import break_clients, break_disk, break_images, break_network, break_redis, break_workers
+from tests.chaos import (
+    break_clients,
+    break_disk,
+    break_images,
+    break_network,
+    break_redis,
+    break_regions,
+    break_workers,
+)
 from tests.chaos.commands import JOB, POPPED, STORED
 from tests.chaos.ledger import Injected
 from tests.chaos.scenery import Break
@@ -62,6 +70,9 @@ FAULTS = (
     Fault("a worker's clock an hour behind", break_workers.shift_clock(-3600)),
     Fault("files that are no images", break_images.files_that_are_no_images),
     Fault("an image that kills its workers", break_images.deadly_image),
+    Fault("worker killed in a region's encode", break_regions.kill_worker_mid_region),
+    Fault("cache evicts regions", break_regions.evict_regions),
+    Fault("DELETE while regions encode", break_regions.delete_while_regions_encode),
     Fault("network slow", break_network.bad_weather(Weather(delay=0.05)), stops_redis=True),
     Fault(
         "network at 200 kB/s",

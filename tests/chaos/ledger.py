@@ -154,6 +154,10 @@ class Ledger:
         with self._lock:
             return self._ended(image_id)
 
+    def is_under_way(self, image_id: str) -> bool:
+        """Return whether the image was not seen to be encoded yet. A job for it is then one for the whole image."""
+        return self.end_of(image_id) is None
+
     def wait_for_end(self, image_id: str, seconds: float) -> None:
         """Wait until the upload of the image has ended, at most `seconds`."""
         with self._lock:

@@ -27,6 +27,9 @@ _LISTENING = 0.3
 
 _LISTENING_SECONDS = 10.0
 
+_WHOLE = 0.5
+"""Fraction of uploads of which no region is asked for. A region takes a worker as long as an image."""
+
 _LONGEST_PAUSE = 0.5
 _FAILED = "encode-failed"
 """Code of an upload's answer that means: the upload was accepted, and it failed while the answer was held."""
@@ -155,6 +158,8 @@ class Load:
         self.follow(client, upload, wait=dice.choice((0, 1, 2)))
         if upload.end is End.READY:
             for question in range(len(scene.questions)):
+                if question == scene.regional and dice.random() < _WHOLE:
+                    continue
                 client.checked_masks(self._material, scene, upload.image_id, question, wait=dice.choice((0, 2)))
             client.checked_embedding(self._material, scene, upload.image_id)
             self._delete(client, upload.image_id)
@@ -179,7 +184,7 @@ class Load:
 
     def _prompt_in_memory(self, client: Client, dice: random.Random, pause: float) -> None:
         kept = self._kept[0]
-        question = dice.randrange(len(kept.scene.questions))
+        question = dice.randrange(kept.scene.regional)  # of the whole image, which stays in memory
         answer = client.checked_masks(self._material, kept.scene, kept.image_id, question)
         if answer.gone:
             self._restore(client, kept)

@@ -30,11 +30,26 @@ pixels."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """An image with known masks. Every copy has different bytes, so the service treats each upload as a new image."""
+    """An image with known masks. Every copy has different bytes, so the service treats each upload as a new image.
+
+    Attributes:
+        questions: requests for masks. The last one is about a region, the others about the whole image.
+    """
 
     number: int
     jpeg: bytes
     questions: Sequence[Mapping[str, Any]]
+
+    @property
+    def regional(self) -> int:
+        """The number of the question about a region."""
+        return len(self.questions) - 1
+
+    @property
+    def region(self) -> Sequence[int]:
+        """[x0, y0, x1, y1] of that region, in pixels."""
+        corners: Sequence[int] = self.questions[self.regional]["region"]
+        return corners
 
     def copy(self, text: str) -> bytes:
         """Return the file with `text` in a comment, which decoders ignore."""
@@ -165,8 +180,12 @@ def _questions(dice: random.Random) -> list[dict[str, Any]]:
 
     x0, y0 = dice.randint(10, WIDTH // 2), dice.randint(10, HEIGHT // 2)
     box = [x0, y0, x0 + dice.randint(80, WIDTH // 2 - 10), y0 + dice.randint(60, HEIGHT // 2 - 10)]
+    left, top = dice.randint(0, WIDTH // 2), dice.randint(0, HEIGHT // 2)
+    region = [left, top, left + dice.randint(120, WIDTH // 2), top + dice.randint(90, HEIGHT // 2)]
+    inside = [(region[0] + region[2]) // 2, (region[1] + region[3]) // 2]
     return [
         {"prompts": [{"points": [point()], "labels": [1]}]},
         {"prompts": [{"points": [point(), point()], "labels": [1, 0]}], "multimask": False},
         {"prompts": [{"box": box}, {"points": [point()], "labels": [1]}]},
+        {"prompts": [{"points": [inside], "labels": [1]}], "region": region},
     ]

@@ -81,6 +81,8 @@ QUICK = Plan(
         "queue killed, back with its AOF",
         "disk full under the queue's AOF",
         "embeddings damaged",
+        "cache evicts regions",
+        "DELETE while regions encode",
         "files that are no images",
         "connections reset",
         "values cut in the middle",

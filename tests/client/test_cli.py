@@ -128,6 +128,16 @@ def test_segment_takes_a_box_and_a_single_mask(stack: ObservedStack, folder: Pat
     assert len(document(answer)["masks"]) == 1
 
 
+def test_segment_takes_a_region(stack: ObservedStack, folder: Path) -> None:
+    answer = samcache(stack, "segment", folder / "a.png", "--point", "40,30", "--region", "20,10,90,70", "--json")
+    assert answer.returncode == 0, answer.stderr
+    result = document(answer)
+    assert result["region"] == [20, 10, 90, 70]
+    x, y, width, height = result["masks"][result["chosen"]]["bbox"]
+    assert 20 <= x < x + width <= 90
+    assert 10 <= y < y + height <= 70
+
+
 def test_segment_refuses_in_one_sentence(stack: ObservedStack, folder: Path) -> None:
     for arguments in (
         [folder / "none.png", "--point", "1,1"],
@@ -155,6 +165,23 @@ def test_warm_encodes_a_folder_and_then_has_nothing_to_do(stack: ObservedStack, 
     assert deep.returncode == 0
     assert deep.stdout.startswith("3 images: 2 known already, 1 encoded, 0 failed, 0 left")
     assert deep.stderr == ""
+
+
+def test_warm_has_the_parts_of_large_images_encoded(stack: ObservedStack, tmp_path: Path) -> None:
+    large, small = png(1000, 700, (9, 99, 9)), png(120, 80, (9, 99, 9))
+    (tmp_path / "large.png").write_bytes(large)
+    (tmp_path / "small.png").write_bytes(small)
+    answer = samcache(stack, "warm", tmp_path, "--tiles", "100", "--json")
+    assert answer.returncode == 0, answer.stderr
+    result = document(answer)
+    of = {Path(file["file"]).name: file["regions"] for file in result["files"]}
+    assert of["small.png"] == 0
+    assert of["large.png"] == result["regions"] > 10
+    with SamCache(stack.url) as client:
+        found = client.regions(image_id_of(large), around=[(455, 333, 495, 373)])
+        assert found.regions[0].region is not None
+    again = samcache(stack, "warm", tmp_path, "--tiles", "100")
+    assert f"; {result['regions']} regions; " in again.stdout
 
 
 def test_warm_goes_on_after_broken_files_and_says_so(stack: ObservedStack, folder: Path) -> None:

@@ -25,6 +25,19 @@ def test_the_address_comes_from_the_option_then_the_environment(monkeypatch: pyt
     assert parse(["models", "--url", "http://localhost:9"]).url == "http://localhost:9"
 
 
+def test_a_region_is_four_whole_pixels_or_auto() -> None:
+    line = ["segment", "a.jpg", "--point", "5,6", "--region"]
+    assert parse([*line, "auto"]).region == "auto"
+    assert parse([*line, "10,20,300,400"]).region == (10, 20, 300, 400)
+    assert parse(line[:-1]).region is None
+
+
+def test_tiles_are_for_things_of_some_size() -> None:
+    assert parse(["warm", "."]).tiles is None
+    assert parse(["warm", ".", "--tiles"]).tiles == 256
+    assert parse(["warm", ".", "--tiles", "90"]).tiles == 90
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -43,6 +56,11 @@ def test_the_address_comes_from_the_option_then_the_environment(monkeypatch: pyt
         "segment a.jpg --point 1,1 --overlay",
         "segment a.jpg --point 1,1 -o mask.jpg",
         "segment a.jpg --point 1,1 -o mask.xyz --overlay",
+        "segment a.jpg --point 1,1 --region 1,2,3",
+        "segment a.jpg --point 1,1 --region 1,2,30,40.5",
+        "segment a.jpg --point 1,1 --region whole",
+        "warm . --tiles 15",
+        "warm . --tiles 1e3",
         "upload",
         "warm",
         "warm /no/such/folder",

@@ -69,9 +69,9 @@ def problem(status: int, code: str, retry: str | None = None, **extra: Any) -> R
     return Reply(status, {} if retry is None else {"retry-after": retry}, json.dumps(body).encode())
 
 
-def masks(count: int = 1) -> Reply:
+def masks(count: int = 1, **fields: Any) -> Reply:
     mask = {"score": 0.5, "area": 1, "bbox": [0, 0, 1, 1], "rle": {"size": [3, 4], "counts": "0"}, "mask_token": "r"}
-    body = {"image_id": ID, "model": "m", "width": 4, "height": 3, "results": [{"masks": [mask]}] * count}
+    body = {"image_id": ID, "model": "m", "width": 4, "height": 3, "results": [{"masks": [mask]}] * count, **fields}
     return Reply(200, {"server-timing": "decode;dur=3"}, json.dumps(body).encode())
 
 
@@ -252,6 +252,94 @@ def test_a_wait_that_no_worker_will_end_says_so_each_time_and_at_the_end() -> No
         now += call.after
         assert float(call.query.get("wait", 0)) <= min(flows.TOLD_EVERY, 7 - now)  # the answer comes in time
     assert now > 5
+
+
+# Regions.
+
+PART = (0, 0, 2, 2)
+COMING = {"finer": {"region": PART, "status": "encoding"}, "region": None}
+CLICK = [{"points": [[1, 1]], "labels": [1]}]
+
+
+def finest(service: Service, seconds: float = 100.0, region: Any = "auto") -> Flow[Any]:
+    return flows.finest_masks(ID, CLICK, "m", service.deadline(seconds), multimask=True, form="rle", region=region)
+
+
+def test_auto_waits_for_the_region_that_suits() -> None:
+    service = Service(masks(**COMING), masks(**COMING), masks(region=PART))
+    found = service.run(finest(service))
+    assert (found.region, found.finer) == (PART, None)
+    assert all(json.loads(call.body or b"")["region"] == "auto" for call in service.calls)
+    assert [float(call.query["wait"]) for call in service.calls] == [flows.MAX_WAIT] * 3
+    assert [call.after for call in service.calls] == [0.0, 1.0, 1.0]
+
+
+def test_what_is_not_encoded_in_time_is_answered_by_the_whole_image() -> None:
+    service = Service(*[masks(**COMING)] * 3)
+    found = service.run(finest(service, seconds=4.5))
+    assert found.region is None
+    assert (found.finer.region, found.finer.is_coming) == (PART, True)
+    assert len(service.calls) == 3
+    assert float(service.calls[0].query["wait"]) <= 4.5
+
+
+def test_a_region_that_failed_is_not_waited_for() -> None:
+    service = Service(masks(finer={"region": PART, "status": "failed"}))
+    assert not service.run(finest(service)).finer.is_coming
+    assert len(service.calls) == 1
+
+
+def test_a_named_region_that_is_not_encoded_yet_is_waited_for() -> None:
+    pending = problem(409, "embedding-pending", "1")
+    service = Service(pending, image("encoding", region=PART), image("ready", region=PART), masks(region=PART))
+    assert service.run(finest(service, region=PART)).region == PART
+    assert service.asked == [
+        "POST /v1/images/{id}/masks",
+        "GET /v1/images/{id}",
+        "GET /v1/images/{id}",
+        "POST /v1/images/{id}/masks",
+    ]
+    assert [call.query.get("region") for call in service.calls] == [None, "0,0,2,2", "0,0,2,2", None]
+    assert "wait" not in service.calls[0].query
+
+
+def test_an_image_that_is_sent_again_has_its_region_encoded_too() -> None:
+    service = Service(NOT_FOUND, image("queued", 202), image("queued", region=PART), image("ready", region=PART))
+    found = service.run(flows.ready(ID, DATA, "m", service.deadline(), region=PART))
+    assert found.region == PART
+    assert service.asked == ["GET /v1/images/{id}", "POST /v1/images", "GET /v1/images/{id}", "GET /v1/images/{id}"]
+
+
+def test_a_region_that_failed_raises_its_error() -> None:
+    failed = image("failed", region=PART, error={"code": "encode-failed", "detail": "the encoder failed"})
+    service = Service(failed)
+    with pytest.raises(EncodeFailed, match="the encoder failed"):
+        service.run(flows.ready(ID, DATA, "m", service.deadline(), region=PART))
+
+
+def regions(*statuses: str) -> Reply:
+    body = {"image_id": ID, "model": "m", "width": 4, "height": 3}
+    found = [{"region": PART, "status": status, "queue_position": None, "error": None} for status in statuses]
+    return Reply(200, {}, json.dumps({**body, "regions": found}).encode())
+
+
+def test_regions_are_asked_for_until_each_is_settled() -> None:
+    service = Service(regions("queued", "ready"), regions("ready", "failed"))
+    found = service.run(flows.regions_ready(ID, "m", service.deadline(), corners=[PART, PART]))
+    assert [one.status for one in found.regions] == ["ready", "failed"]
+    assert json.loads(service.calls[0].body or b"") == {"regions": [list(PART)] * 2}
+
+
+def test_regions_that_take_too_long_are_pending() -> None:
+    service = Service(*[regions("queued")] * 3)
+    with pytest.raises(EmbeddingPending, match="1 regions are still not encoded"):
+        service.run(flows.regions_ready(ID, "m", service.deadline(2.5), around=[(0, 0, 1, 1)]))
+
+
+def test_an_answer_without_every_region_is_unexpected() -> None:
+    service = Service(regions("ready"))
+    with pytest.raises(UnexpectedAnswer, match="1 regions"):
+        service.run(flows.regions(ID, "m", service.deadline(), corners=[PART, PART]))
 
 
 EVERY = [{"rle": {"size": [3, 4], "counts": "0"}, "area": 1, "bbox": [0, 0, 1, 1], "predicted_iou": 0.9}]

@@ -39,6 +39,7 @@ def test_every_setting_that_takes_memory_counts() -> None:
     assert api_memory(SETTINGS, 8) > usual
     for name in ("max_image_pixels", "max_upload_bytes"):
         assert worker_memory(replace(SETTINGS, **{name: larger[name]}), 2) > worker_memory(SETTINGS, 2), name
+    assert worker_memory(replace(SETTINGS, worker_picture_bytes=0), 2) < worker_memory(SETTINGS, 2)
 
 
 def test_a_mask_worker_has_room_for_its_threads_and_half_a_gigabyte_beside_its_base() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from bench import encode_summary, summary
+from bench.regions import summary as regions
 from bench.shown import ROOT, shown
 from bench.sizing.__main__ import tables as plans
 from encoder_worker.metrics.catalogue import METRICS as WORKER_METRICS
@@ -75,6 +76,11 @@ def _gpu() -> str:
     return encode_summary.markdown(json.loads(file.read_text()), file.name)
 
 
+def _regions() -> str:
+    file = shown("regions")
+    return regions.markdown(summary.read(file), file.name)
+
+
 TABLES = (
     Table("README.md", "front", front),
     Table("docs/settings.md", "settings", settings_table),
@@ -82,6 +88,7 @@ TABLES = (
     Table("docs/chaos.md", "chaos", _chaos),
     Table("docs/chaos.md", "other chaos", lambda: report.other_runs(shown("chaos").name)),
     Table("docs/models.md", "gpu", _gpu),
+    Table("docs/regions.md", "regions", _regions),
     Table("docs/observability.md", "api", partial(metrics_table, API_METRICS)),
     Table("docs/observability.md", "worker", partial(metrics_table, WORKER_METRICS)),
     Table("docs/observability.md", "mask worker", partial(metrics_table, MASK_WORKER_METRICS)),

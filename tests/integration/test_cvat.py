@@ -112,6 +112,27 @@ def test_it_answers_with_the_mask_of_the_api(
     assert np.array_equal(drawn(shape["points"]), coco_decoded(best.payload))
 
 
+def test_a_click_on_a_large_frame_is_answered_from_its_region(
+    context: Context, service: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = png(1600, 1000)
+    click = {"points": [[600, 400]], "labels": [1]}
+    with SamCache(service[0], token=service[1]) as client:
+        image = client.wait(client.upload(frame).image_id)
+        answers = {region: client.finest_masks(image.image_id, [click], region=region) for region in (None, "auto")}
+        best = {region: max(answers[region].results[0], key=lambda mask: mask.score) for region in answers}
+    assert answers["auto"].region is not None
+    whole, finer = (coco_decoded(best[region].payload) for region in (None, "auto"))
+    assert not np.array_equal(whole, finer)
+    for above, expected in (("2048", whole), ("0", whole), ("1599", finer)):
+        monkeypatch.setenv("SAM_CACHE_REGIONS_ABOVE", above)
+        init_context(context)
+        for _ in range(2):
+            status, answer = asked(context, frame, pos_points=click["points"])
+            assert status == 200
+            np.testing.assert_array_equal(full_size(answer, 1000, 1600), expected)
+
+
 def test_an_image_is_uploaded_once(context: Context, service: tuple[str, str]) -> None:
     picture = png(64, 48)
     first, second = (asked(context, picture, pos_points=[[24, 18]]) for _ in range(2))
@@ -186,7 +207,12 @@ def test_the_definition_is_what_cvat_reads() -> None:
     assert (annotations["min_pos_points"], annotations["min_neg_points"]) == (0, 0)
     assert annotations["startswith_box_optional"] is True
     assert function["spec"]["handler"] == "main:handler"
-    assert {one["name"] for one in function["spec"]["env"]} == {"SAM_CACHE_API", "SAM_CACHE_TOKEN", "SAM_CACHE_MODEL"}
+    assert {one["name"] for one in function["spec"]["env"]} == {
+        "SAM_CACHE_API",
+        "SAM_CACHE_TOKEN",
+        "SAM_CACHE_MODEL",
+        "SAM_CACHE_REGIONS_ABOVE",
+    }
 
 
 class Nuclio:

@@ -20,11 +20,13 @@ from PIL import Image
 from deploy.local.process import ProcessGroup
 from encoder_worker.backends.fake.encoder import FakeEncoder
 from prompt_api.http.app import create_app
+from prompt_api.service.masks import LOOK_SECONDS
 from prompt_api.wiring import wired_services
 from shared.contract.keys import EmbeddingKey, record_key
 from shared.contract.models import FAKE, SAM1
 from shared.contract.settings import Settings
 from shared.images.reading import decode_image
+from shared.redis.allowance import GRACE
 from shared.tensors.embedding import encode_embedding
 from tests.support.proxy import FAIR, Link, Proxy, Trap, Weather
 from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
@@ -39,6 +41,7 @@ HEALS = 60.0
 MIB = 1 << 20
 MEMORY = 64 * MIB
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
+AUTO = {"prompts": [{"box": [30, 30, 60, 60]}], "region": "auto"}
 NO_RECIPE = {"prompts": [{"points": [[40 + n / 10, 30] for n in range(40)], "labels": [1] * 40}]}
 """A prompt too large for a recipe token, so the API stores the logits of its answer in Redis."""
 
@@ -85,16 +88,16 @@ class Scene:
     def upload(self, data: bytes | None = None) -> Answer:
         return self.ask("POST", "", data=self.photo() if data is None else data)
 
-    def photo(self) -> bytes:
+    def photo(self, *, wide: int = 120) -> bytes:
         """Return an image that was not uploaded before."""
         self._count += 1
         file = io.BytesIO()
-        Image.fromarray(np.random.default_rng(self._count).integers(0, 255, (80, 120, 3), np.uint8)).save(file, "PNG")
+        Image.fromarray(np.random.default_rng(self._count).integers(0, 255, (80, wide, 3), np.uint8)).save(file, "PNG")
         return file.getvalue()
 
-    def image(self, *, encoded: bool = True) -> str:
+    def image(self, *, encoded: bool = True, wide: int = 120) -> str:
         """Upload an image and return its id."""
-        data = self.photo()
+        data = self.photo(wide=wide)
         answer = self._app.test_client().post("/v1/images", data=data)
         assert answer.status_code == 202, answer.text
         image_id = str(answer.json["image_id"])
@@ -110,9 +113,9 @@ class Scene:
             )
         return image_id
 
-    def warm_image(self) -> str:
+    def warm_image(self, *, wide: int = 120) -> str:
         """Return the id of an image that the API has in memory."""
-        image_id = self.image()
+        image_id = self.image(wide=wide)
         assert self.prompt(image_id).status == 200
         return image_id
 
@@ -128,6 +131,8 @@ class Scene:
             "wait": lambda: self.ask("GET", f"/{pending}?wait=5"),
             "events": lambda: self.ask("GET", f"/{pending}/events"),
             "masks": lambda: self.prompt(cold),
+            "masks of a region": lambda: self.prompt(cold, {**CLICK, "region": [0, 0, 64, 64]}),
+            "regions": lambda: self.ask("POST", f"/{pending}/regions?wait=5", json={"regions": [[0, 0, 64, 64]]}),
             "embedding": lambda: self.ask("GET", f"/{cold}/embedding"),
             "delete": lambda: self.ask("DELETE", f"/{unwanted}"),
         }
@@ -136,7 +141,7 @@ class Scene:
         """Those of them that do not wait for the image."""
         routes = self.every_route()
         routes["upload"] = self.upload
-        return {name: ask for name, ask in routes.items() if name not in ("wait", "events")}
+        return {name: ask for name, ask in routes.items() if name not in ("wait", "events", "regions")}
 
     def heals(self) -> bool:
         """Whether uploads and prompts on what is in no memory work again."""
@@ -193,6 +198,20 @@ def test_while_both_are_stopped_every_request_ends_in_time_and_memory_answers(sc
             answer = scene.prompt(warm, body)
             assert (answer.status, answer.seconds < MOST) == (200, True)
     assert scene.heals()
+
+
+@pytest.mark.parametrize("roles", [("cache", "queue"), ("cache",), ("queue",)])
+def test_while_redis_hangs_auto_waits_a_moment_and_the_whole_image_answers(
+    scene: Scene, roles: tuple[str, ...]
+) -> None:
+    warm = scene.warm_image(wide=2000)
+    servers: list[Server] = [getattr(scene, role) for role in roles]
+    with thawed(*servers):
+        for server in servers:
+            server.freeze()
+        answer = scene.prompt(warm, AUTO)
+    # Two looks may begin before the allowance is used up, and the grace of an operation is not charged.
+    assert (answer.status, answer.seconds < 2 * (LOOK_SECONDS + GRACE) + 0.1) == (200, True)
 
 
 @pytest.mark.parametrize("role", ["cache", "queue"])

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from encoder_worker.alive import is_alive
 from encoder_worker.backends.load import load_encoder
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import FAKE, MOBILE_SAM, SAM1, Model
+from shared.contract.region import Region
 from shared.contract.settings import Settings
 from shared.events.redis_events import RedisEvents
 from shared.images.reading import decode_image
@@ -178,7 +180,8 @@ def test_an_encoding_whose_worker_was_killed_is_done_by_another_within_30_s(stac
 
 @pytest.mark.parametrize("dies", [False, True], ids=["lives", "is killed"])
 def test_every_image_of_many_is_encoded_by_workers_that_take_batches(stack: Stack, dies: bool) -> None:
-    keys = [stack.upload(png((shade, 4, 4))) for shade in range(12)]
+    images = [stack.upload(png((shade, 4, 4))) for shade in range(8)]
+    keys = images + [replace(images[0], region=Region(left, 4, left + 20, 30)) for left in range(4)]
     for key in keys:
         stack.queue.submit(key)
     if dies:
@@ -191,6 +194,22 @@ def test_every_image_of_many_is_encoded_by_workers_that_take_batches(stack: Stac
     assert all(stack.store.exists(key.redis_key) for key in keys)
     worker.terminate()
     assert worker.wait(timeout=SOON) == 0
+
+
+def test_a_worker_decodes_a_picture_once_for_its_regions(stack: Stack) -> None:
+    image = stack.upload(png())
+    first, second = (replace(image, region=Region(left, 4, left + 20, 30)) for left in (0, 20))
+    stack.start_worker("-m", "encoder_worker")
+    stack.queue.submit(first)
+    assert stack.wait_for(first, *ENDED).status is JobStatus.DONE
+    stack.store.delete(image_key(image.image_id))
+    stack.queue.submit(second)
+    assert stack.wait_for(second, *ENDED).status is JobStatus.DONE
+    for key in (first, second):
+        value = stack.store.get(key.redis_key)
+        assert value is not None
+        assert decode_embedding(value, key, SAM1.tensors).original == (30, 40)
+    assert not stack.store.exists(image.redis_key)
 
 
 def test_a_damaged_image_fails_with_its_own_code_and_without_a_second_try(stack: Stack) -> None:

@@ -26,7 +26,9 @@ from encoder_worker.rq.worker import Encode, EncodeWorker
 from shared.contract.errors import InvalidImage, StoreUnavailable
 from shared.contract.keys import ENCODE_JOB, EVENTS, EmbeddingKey, queue_name
 from shared.contract.models import FAKE
+from shared.contract.region import Region
 from shared.contract.settings import Settings
+from shared.events.interface import message_of
 from shared.queue.interface import ABSENT, JobState, JobStatus
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import worker_client
@@ -36,6 +38,7 @@ from tests.integration.signals import stop_at_once, stop_between_command_and_rep
 from tests.support.memory_events import MemoryEvents
 
 KEY = EmbeddingKey.of(hashlib.sha256(b"photo").hexdigest(), FAKE)
+KEYS = {"image": KEY, "region": EmbeddingKey.of(KEY.image_id, FAKE, Region(7, 0, 700, 600))}
 QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 
 
@@ -100,12 +103,13 @@ def scene(valkey_url: str, own_signal_handlers: None) -> Iterator[Scene]:
         client.flushdb()
 
 
-def test_a_job_whose_worker_died_is_done_by_the_next_worker(scene: Scene) -> None:
-    scene.queue.submit(KEY)
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+def test_a_job_whose_worker_died_is_done_by_the_next_worker(scene: Scene, key: EmbeddingKey) -> None:
+    scene.queue.submit(key)
     scene.die_mid_job()
     scene.work()
-    assert scene.encoded == [KEY]
-    assert scene.queue.state(KEY).status is JobStatus.DONE
+    assert scene.encoded == [key]
+    assert scene.queue.state(key).status is JobStatus.DONE
 
 
 def test_an_image_that_kills_every_worker_is_given_up_after_the_cap(scene: Scene) -> None:
@@ -209,12 +213,15 @@ def test_waiters_are_told_of_a_retry_and_of_the_end(scene: Scene, news: PubSub) 
     assert status_in(news) == "failed"
 
 
-def test_waiters_are_told_when_maintenance_gives_an_image_up(scene: Scene, news: PubSub) -> None:
-    scene.queue.submit(KEY)
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+def test_waiters_are_told_when_maintenance_gives_an_image_up(scene: Scene, news: PubSub, key: EmbeddingKey) -> None:
+    scene.queue.submit(key)
     for _ in range(3):
         scene.die_mid_job()
         scene.worker().run_maintenance_tasks()
-    assert status_in(news) == "failed"
+    message = news.get_message(timeout=5)
+    assert message is not None
+    assert message["data"].decode() == message_of(key, "failed")
 
 
 def test_a_job_that_outlasts_a_stop_is_put_back_at_no_cost(scene: Scene) -> None:

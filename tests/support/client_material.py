@@ -28,7 +28,7 @@ class InProcess(httpx.BaseTransport):
         request.url = request.url.copy_remove_param("wait")
         answer = self._wsgi.handle_request(request)
         answer.read()
-        if request.method == "POST" and answer.status_code == 202:
+        if request.method == "POST" and answer.status_code == 202 and "Location" in answer.headers:
             self._world.encode_next()
             return self._wsgi.handle_request(httpx.Request("GET", URL + answer.headers["Location"]))
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)

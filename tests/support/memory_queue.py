@@ -59,7 +59,7 @@ class MemoryJobQueue(Generic[K]):
             self.forget(key)
 
     @property
-    def waiting(self) -> list[EmbeddingKey]:
+    def waiting(self) -> list[K]:
         """The keys of the jobs that wait, the next first."""
         with self._lock:
             return list(self._waiting)

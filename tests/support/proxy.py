@@ -60,6 +60,7 @@ class Trap:
         hold: bool,
         once: bool = True,
         instead: bytes | None = None,
+        wants: Callable[[str], bool] = lambda _victim: True,
         on_spring: Callable[[Link], None] = lambda _link: None,
     ) -> None:
         """
@@ -69,6 +70,7 @@ class Trap:
             hold: keep the reply and everything after it.
             once: only the first time.
             instead: what the client gets in place of the reply's first chunk.
+            wants: whether to catch the reply about this victim; any by default. It must be quick, as `on_spring`.
             on_spring: called in the proxy's thread with the link: it must be quick.
         """
         self.sprung = threading.Event()
@@ -78,14 +80,18 @@ class Trap:
         self.hold = hold
         self.instead = instead
         self._once = once
+        self._wants = wants
         self._on_spring = on_spring
 
     def spring(self, link: Link, asked: re.Match[bytes], answered: re.Match[bytes] | None) -> bool:
-        """Catch the reply. Return False if the trap was used up before."""
+        """Catch the reply. Return False if the trap was used up before, or waits for another victim."""
         if self._once and self.sprung.is_set():
             return False
         groups = [group for match in (asked, answered) if match is not None for group in match.groups()]
-        self.victim = next((group.decode() for group in groups if group), "")
+        victim = next((group.decode() for group in groups if group), "")
+        if not self._wants(victim):
+            return False
+        self.victim = victim
         self._on_spring(link)
         self.sprung.set()
         return True

@@ -68,6 +68,28 @@ def test_however_the_reply_is_read_the_wait_ends_with_the_allowance(
         assert granted.left <= 0
 
 
+def test_a_block_may_have_less_than_the_request_and_spends_of_it(silent_server: str) -> None:
+    with request_client(silent_server, LONG) as client, request_of(LONG):
+        outer = allowance.current()
+        assert outer is not None
+        with allowance.at_most(0.1), pytest.raises(redis.TimeoutError):
+            client.ping()
+        assert allowance.current() is outer
+        assert outer.left == pytest.approx(LONG - 0.1)
+        outer.left = 0.05
+        with allowance.at_most(0.1):
+            inner = allowance.current()
+            assert inner is not None
+            assert inner.left == 0.05
+
+
+def test_a_block_bounds_a_thread_that_has_no_allowance(silent_server: str) -> None:
+    allowance.revoke()
+    with request_client(silent_server, LONG) as client, allowance.at_most(0.1), pytest.raises(redis.TimeoutError):
+        client.ping()
+    assert allowance.current() is None
+
+
 def test_all_operations_of_a_request_share_its_allowance(silent_server: str) -> None:
     with request_client(silent_server, LONG) as first, request_client(silent_server, LONG) as second, request_of(0.1):
         granted = allowance.current()

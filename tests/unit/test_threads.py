@@ -64,6 +64,11 @@ KEPT_ALIVE = {
         "Serves a worker's metrics. It goes on after an error of the server itself: "
         "`tests/unit/test_worker_metrics.py::test_the_metrics_are_served_on_after_an_error_of_the_server_itself`",
     ],
+    "encoder_worker/encoding/pictures.py": [
+        "Looks for decoded pictures that nobody uses, and starts the next look. It touches nothing but its own table, "
+        "and whatever is kept later starts it again: "
+        "`tests/unit/test_worker_pictures.py::test_a_look_that_fails_is_followed_by_another`",
+    ],
     "encoder_worker/encoding/pipeline.py": [
         POOL
         + "The job gets the error: `tests/unit/test_worker_pipeline.py::test_a_bad_image_among_good_ones_fails_alone`",

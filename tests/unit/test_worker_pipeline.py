@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,10 +18,13 @@ from PIL import Image
 from encoder_worker.backends.fake.encoder import FakeEncoder
 from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encode import EncodeImage
+from encoder_worker.encoding.pictures import DecodedPictures
 from encoder_worker.encoding.pipeline import EncodePipeline
+from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import EncodeFailed, InvalidImage
 from shared.contract.keys import EmbeddingKey, image_key, record_key
 from shared.contract.models import FAKE, SAM1
+from shared.contract.region import Region
 from shared.tensors.embedding import Tensors, decode_embedding
 from tests.support.memory_events import MemoryEvents
 from tests.support.memory_store import MemoryStore
@@ -55,6 +59,7 @@ class Desk:
         self.store = MemoryStore()
         self.events = MemoryEvents()
         self.room = DecodeRoom(ROOM)
+        self.metrics = WorkerMetrics()
         self.pipeline = EncodePipeline(
             EncodeImage(
                 store=self.store,
@@ -63,13 +68,15 @@ class Desk:
                 dtype="float16",
                 ttl=60,
                 max_pixels=1_000_000,
+                metrics=self.metrics,
                 room=self.room,
+                pictures=DecodedPictures(1_000_000, 60),
             )
         )
 
-    def upload(self, shade: int, *, cut: int | None = None) -> EmbeddingKey:
+    def upload(self, shade: int, *, cut: int | None = None, side: int = 16) -> EmbeddingKey:
         buffer = io.BytesIO()
-        Image.new("RGB", (16, 16), (shade, 0, 0)).save(buffer, "PNG")
+        Image.new("RGB", (side, side), (shade, 0, 0)).save(buffer, "PNG")
         data = buffer.getvalue()[:cut]
         image_id = hashlib.sha256(data).hexdigest()
         self.store.put(image_key(image_id), data, 60)
@@ -185,3 +192,26 @@ def test_whatever_the_encoder_does_the_next_images_are_encoded(desk: Desk, failu
     assert lost.exception(timeout=SOON) is not None
     del desk.encoder.encode
     assert desk.pipeline.submit(desk.upload(2)).result(timeout=SOON) is None
+
+
+def test_regions_of_one_picture_that_wait_are_decoded_once_and_encoded_in_batches(desk: Desk) -> None:
+    desk.encoder.gate.clear()
+    first = desk.pipeline.submit(desk.upload(1))
+    assert desk.encoder.waiting.acquire(timeout=SOON)
+    whole = desk.upload(50, side=64)
+    keys = [replace(whole, region=Region(x, x, x + 20, x + 20)) for x in range(8)]
+    futures = [desk.pipeline.submit(key) for key in keys]
+    deadline = time.monotonic() + SOON
+    while regions_of(desk, "decoded") + regions_of(desk, "kept") < len(keys):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    desk.encoder.gate.set()
+    wait([first, *futures], timeout=SOON)
+    assert [desk.red_of(key) for key in keys] == pytest.approx([50 / 255] * len(keys), abs=1e-3)
+    assert (regions_of(desk, "decoded"), regions_of(desk, "kept")) == (1, len(keys) - 1)
+    assert sum(desk.encoder.sizes) == 1 + len(keys)
+    assert max(desk.encoder.sizes) == 4
+
+
+def regions_of(desk: Desk, outcome: str) -> float:
+    return desk.metrics.registry.get_sample_value("sam_worker_region_pictures_total", {"outcome": outcome}) or 0

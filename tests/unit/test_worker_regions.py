@@ -13,9 +13,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from encoder_worker.encoding import encode
 from encoder_worker.encoding.encode import EncodeImage
+from encoder_worker.encoding.pictures import DecodedPictures
 from encoder_worker.encoding.stretch import stretched
-from shared.contract.errors import EncodeFailed, ImageExpired
+from encoder_worker.metrics.counting import WorkerMetrics
+from shared.contract.errors import EncodeFailed, ImageExpired, InvalidImage
 from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key
 from shared.contract.models import FAKE, SAM2_1_TINY, Model
 from shared.contract.region import Region
@@ -46,16 +49,30 @@ class RecordingEncoder:
 
 @dataclass
 class Desk:
-    """The use case and the fakes it works with."""
+    """The use case and the fakes it works with. It keeps decoded pictures."""
 
     encoder: RecordingEncoder = field(default_factory=RecordingEncoder)
     store: MemoryStore = field(default_factory=MemoryStore)
     events: MemoryEvents = field(default_factory=MemoryEvents)
+    pictures: DecodedPictures = field(default_factory=lambda: DecodedPictures(1_000_000, 60))
 
     def __post_init__(self) -> None:
+        self.metrics = WorkerMetrics()
         self.encode = EncodeImage(
-            store=self.store, encoder=self.encoder, events=self.events, dtype="float16", ttl=60, max_pixels=1_000_000
+            store=self.store,
+            encoder=self.encoder,
+            events=self.events,
+            dtype="float16",
+            ttl=60,
+            max_pixels=1_000_000,
+            metrics=self.metrics,
+            pictures=self.pictures,
         )
+
+    def regions_of(self, outcome: str) -> float:
+        """How many regions had their picture `kept`, or `decoded` for them."""
+        name = "sam_worker_region_pictures_total"
+        return self.metrics.registry.get_sample_value(name, {"outcome": outcome}) or 0
 
     def upload(self, data: bytes, region: Region | None = REGION) -> EmbeddingKey:
         image_id = hashlib.sha256(data).hexdigest()
@@ -191,3 +208,97 @@ def test_the_log_names_the_region(caplog: pytest.LogCaptureFixture) -> None:
     desk.encode(key)
     (line,) = caplog.messages
     assert f"region {REGION.text} of image {key.image_id[:12]}" in line
+
+
+# What is decoded once.
+
+OTHERS = [Region(0, 0, 20, 20), Region(40, 20, 60, 40), Region(0, 10, 60, 26)]
+
+
+@pytest.mark.parametrize("data", FILES.values(), ids=FILES)
+def test_further_regions_are_cut_out_of_the_picture_that_is_kept(data: bytes) -> None:
+    desk = Desk()
+    key = desk.upload(data)
+    desk.encode(key)
+    desk.store.delete(image_key(key.image_id))  # it is not even read again
+    for region in OTHERS:
+        desk.encode(replace(key, region=region))
+    assert (desk.regions_of("decoded"), desk.regions_of("kept")) == (1, len(OTHERS))
+    whole = decode_image(data, max_pixels=1_000_000)
+    for frame, each in zip(desk.encoder.frames, [REGION, *OTHERS], strict=True):
+        by_hand = whole[each.y0 : each.y1, each.x0 : each.x1].copy()
+        np.testing.assert_array_equal(frame, FAKE.encoder_frame.resize(by_hand))
+
+
+def test_without_room_for_pictures_each_region_decodes_its_own() -> None:
+    desk = Desk(pictures=DecodedPictures(0, 60))
+    key = desk.upload(sample.jpeg(WIDTH, HEIGHT))
+    for region in OTHERS:
+        desk.encode(replace(key, region=region))
+    assert (desk.regions_of("decoded"), desk.regions_of("kept")) == (len(OTHERS), 0)
+
+
+def test_a_region_of_a_deleted_image_is_refused_and_its_pixels_are_forgotten() -> None:
+    desk = Desk()
+    key = desk.upload(sample.jpeg(WIDTH, HEIGHT))
+    desk.encode(key)
+    for name in (image_key(key.image_id), record_key(key.image_id), key.redis_key):
+        desk.store.delete(name)
+    assert desk.pictures.size
+    with pytest.raises(ImageExpired, match="deleted"):
+        desk.encode(replace(key, region=OTHERS[0]))
+    assert desk.pictures.size == 0
+
+
+def test_an_upload_is_kept_for_its_first_region_where_regions_come() -> None:
+    desk = Desk()
+    first = desk.upload(sample.png(WIDTH, HEIGHT), None)
+    desk.encode(first)
+    assert desk.pictures.size == 0
+    desk.encode(replace(first, region=REGION))
+    second = desk.upload(sample.jpeg(WIDTH, HEIGHT), None)
+    desk.encode(second)
+    desk.encode(replace(second, region=REGION))
+    assert (desk.regions_of("decoded"), desk.regions_of("kept")) == (1, 1)
+
+
+def test_a_whole_image_whose_picture_is_kept_gets_the_same_frame_and_its_preview() -> None:
+    desk = Desk()
+    data = sample.saved(sample.picture(WIDTH, HEIGHT), "TIFF")
+    key = desk.upload(data)
+    desk.encode(key)
+    desk.encode(replace(key, region=None))
+    np.testing.assert_array_equal(
+        desk.encoder.frames[1], FAKE.encoder_frame.resize(decode_image(data, max_pixels=1_000_000))
+    )
+    assert desk.store.exists(preview_key(key.image_id))
+
+
+def test_a_picture_that_cannot_be_decoded_is_tried_once_for_all_its_regions() -> None:
+    desk = Desk()
+    key = desk.upload(sample.png(WIDTH, HEIGHT)[:-60])
+    with pytest.raises(InvalidImage) as first:
+        desk.encode(key)
+    with pytest.raises(InvalidImage) as second:
+        desk.encode(replace(key, region=OTHERS[0]))
+    assert second.value.detail == first.value.detail
+    assert second.value is not first.value
+    assert not desk.encoder.frames
+
+
+def test_where_memory_is_short_the_kept_pictures_make_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    desk.encode(desk.upload(sample.png(WIDTH, HEIGHT)))
+    assert desk.pictures.size
+
+    def too_little(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
+        raise MemoryError
+
+    key = desk.upload(sample.jpeg(WIDTH, HEIGHT))
+    with monkeypatch.context() as patch:
+        patch.setattr(encode, "decode_image", too_little)
+        with pytest.raises(MemoryError):
+            desk.encode(key)
+    assert desk.pictures.size == 0
+    desk.encode(key)  # it is not the image's fault
+    assert desk.store.exists(key.redis_key)

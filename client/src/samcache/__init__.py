@@ -11,19 +11,33 @@ from samcache.predictor.remote_async import AsyncRemoteSamPredictor
 from samcache.predictor.remote_sam2 import RemoteSAM2ImagePredictor
 from samcache.service.clients import AsyncSamCache, SamCache
 from samcache.service.flows import image_id_of
-from samcache.service.resources import Everything, FoundMask, ImageInfo, Mask, Masks, ModelInfo, Readiness
+from samcache.service.resources import (
+    Everything,
+    Finer,
+    FoundMask,
+    ImageInfo,
+    Mask,
+    Masks,
+    ModelInfo,
+    Readiness,
+    RegionInfo,
+    Regions,
+)
 
 __all__ = [
     "AsyncRemoteSamPredictor",
     "AsyncSamCache",
     "ConnectionDropped",
     "Everything",
+    "Finer",
     "FoundMask",
     "ImageInfo",
     "Mask",
     "Masks",
     "ModelInfo",
     "Readiness",
+    "RegionInfo",
+    "Regions",
     "RemoteAutomaticMaskGenerator",
     "RemoteSAM2ImagePredictor",
     "RemoteSamPredictor",

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import BoundedSemaphore
+from typing import Literal
 
 from prompt_api.access.owners import Owners
 from prompt_api.access.scopes import Quota
@@ -15,8 +19,8 @@ from prompt_api.integrations.label_studio.regions import regions, shown_score
 from prompt_api.integrations.label_studio.wire import Prediction, PredictRequest, Region, Task
 from prompt_api.masks.runs import ColumnRuns
 from prompt_api.service.images import ImageService, ImageState, ImageStatus
-from prompt_api.service.masks import MaskAnswer, MaskService
-from prompt_api.service.prompts import ImagePrompt, MasksQuery
+from prompt_api.service.masks import MaskAnswer, MasksAnswer, MaskService
+from prompt_api.service.prompts import AUTO, ImagePrompt, MasksQuery
 from shared.contract.errors import EmbeddingPending, ImageExpired, ImageNotFound, InvalidPrompt
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import Model
@@ -40,10 +44,13 @@ class LabelStudioBackend:
         pictures: TaskPictures,
         model: Model,
         waiters: BoundedSemaphore,
+        regions_above: int = 0,
     ) -> None:
         """Args:
         owners: checks that a namespace still has the image that `pictures` remembers for a task.
         waiters: slots for requests that keep their thread while they wait.
+        regions_above: pictures whose longer side has more pixels than this are answered from the region that suits
+            what was drawn; 0: none are.
         """
         self._images = images
         self._masks = masks
@@ -51,6 +58,7 @@ class LabelStudioBackend:
         self._pictures = pictures
         self._model = model
         self._waiters = waiters
+        self._regions_above = regions_above
 
     @property
     def model_name(self) -> str:
@@ -65,7 +73,8 @@ class LabelStudioBackend:
         """Return one prediction if the annotator has drawn something. Otherwise encode the tasks' images ahead of time.
 
         The prediction is empty if the image is not encoded after `PATIENCE` seconds, or if no thread may wait for it.
-        The next click then usually finds it encoded.
+        The next click then usually finds it encoded. On a large picture the rest of `PATIENCE` is for the region that
+        suits what was drawn. If the region is not encoded by then, the prediction is that of the whole picture.
 
         Raises:
             InvalidPrompt: the request, the label config and the task do not fit together.
@@ -93,21 +102,21 @@ class LabelStudioBackend:
 
     def _interactive(self, task: Task, config: LabelConfig, drawn: Interaction, asker: Asker) -> list[Region]:
         reference = self._pictures.reachable(config.picture(task, drawn.to_name, drawn.page), task.id, asker)
+        until = time.monotonic() + PATIENCE
         try:
             state = self._settled(reference, asker)
             if state.error is not None:
                 raise state.error
             if state.status is ImageStatus.READY:
-                return self._regions(state, drawn, config, asker)
+                return self._regions(state, drawn, config, asker, until)
         except EmbeddingPending:  # the image is still being fetched, or its embedding was just lost and is queued again
             pass
         _log.info("the image of task %s is not encoded yet; no region", task.id)
         return []
 
     def _settled(self, reference: str, asker: Asker) -> ImageState:
-        granted = self._waiters.acquire(blocking=False)
-        seconds = PATIENCE if granted else 0.0
-        try:
+        with self._thread_to_wait() as granted:
+            seconds = PATIENCE if granted else 0.0
             try:
                 image_id = self._pictures.image_id(reference, asker, may_fetch=granted)
                 self._owners.require(image_id, asker.namespace)
@@ -115,33 +124,73 @@ class LabelStudioBackend:
             except (ImageNotFound, ImageExpired):
                 image_id = self._pictures.image_id(reference, asker, may_fetch=granted, fresh=True)
                 return self._images.wait(EmbeddingKey.of(image_id, self._model), seconds)
+
+    @contextmanager
+    def _thread_to_wait(self) -> Iterator[bool]:
+        """Whether this request may keep its thread while it waits inside the block."""
+        granted = self._waiters.acquire(blocking=False)
+        try:
+            yield granted
         finally:
             if granted:
                 self._waiters.release()
 
-    def _regions(self, state: ImageState, drawn: Interaction, config: LabelConfig, asker: Asker) -> list[Region]:
+    def _regions(
+        self, state: ImageState, drawn: Interaction, config: LabelConfig, asker: Asker, until: float
+    ) -> list[Region]:
         asked = drawn.prompts(state.original)
         targets = [config.target(drawn.to_name, label) for _, label in asked]
         if not asked:
             return []
         prompts = [prompt for prompt, _ in asked]
+        large = 0 < self._regions_above < max(state.original)
+        results = self._finest(state, prompts, asker, until) if large else self._answer(state, prompts, asker).results
+        found: list[Region] = []
+        for masks, target in zip(results, targets, strict=True):
+            best: MaskAnswer = max(masks, key=lambda mask: mask.score)
+            found += regions(best.mask.payload, shown_score(best.score), target, drawn.to_name, drawn.page)
+        return found
+
+    def _finest(
+        self, state: ImageState, prompts: Sequence[ImagePrompt], asker: Asker, until: float
+    ) -> list[list[MaskAnswer]]:
+        """Return the masks of each prompt from the region that suits it, as far as these are encoded in time."""
+        with self._thread_to_wait() as granted:
+
+            def finest(prompt: ImagePrompt) -> MasksAnswer:
+                wait = max(0.0, until - time.monotonic()) if granted else 0.0
+                return self._answer(state, [prompt], asker, region=AUTO, wait=wait)
+
+            if len(prompts) == 1:
+                return finest(prompts[0]).results
+            # The regions of all are queued before one is waited for, so that a worker can encode them together.
+            first = [self._answer(state, [prompt], asker, region=AUTO) for prompt in prompts]
+            pairs = zip(prompts, first, strict=True)
+            answers = [one if one.finer is None else finest(prompt) for prompt, one in pairs]
+            return [masks for answer in answers for masks in answer.results]
+
+    def _answer(
+        self,
+        state: ImageState,
+        prompts: Sequence[ImagePrompt],
+        asker: Asker,
+        *,
+        region: Literal["auto"] | None = None,
+        wait: float = 0.0,
+    ) -> MasksAnswer:
         # SAM's authors advise choosing from three masks if one point may mean a part or the whole.
         ambiguous = len(prompts) == 1 and _is_one_point(prompts[0])
-        answer = self._masks.answer(
+        return self._masks.answer(
             state.key.image_id,
             self._model,
-            MasksQuery(tuple(prompts), multimask=ambiguous),
-            wait=0.0,
+            MasksQuery(tuple(prompts), multimask=ambiguous, region=region),
+            wait=wait,
             timings=Stages(),
             namespace=asker.namespace,
             client=asker.client,
             write=_as_runs,
+            charge=lambda: asker.spend(Quota.UPLOADS, 1),
         )
-        found: list[Region] = []
-        for masks, target in zip(answer.results, targets, strict=True):
-            best: MaskAnswer = max(masks, key=lambda mask: mask.score)
-            found += regions(best.mask.payload, shown_score(best.score), target, drawn.to_name, drawn.page)
-        return found
 
 
 def _is_one_point(prompt: ImagePrompt) -> bool:

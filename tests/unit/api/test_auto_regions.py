@@ -159,6 +159,18 @@ def test_a_small_picture_has_no_regions(make_world: Callable[..., World]) -> Non
     assert (answer["region"], answer["finer"]) == (None, None)
 
 
+class Counting(FakeDecoder):
+    """Counts the prompts that it decodes."""
+
+    prompts = 0
+
+    def decode(
+        self, image: FakePrepared, prompts: Sequence[Prompt], *, multimask: bool, padding: bool = True
+    ) -> Iterator[DecodedMasks]:
+        self.prompts += len(prompts)
+        return super().decode(image, prompts, multimask=multimask, padding=padding)
+
+
 class Shy(FakeDecoder):
     """A decoder that sees little of an object in the whole image, as a real one does of small things."""
 
@@ -200,6 +212,39 @@ def test_a_mask_that_reaches_the_edge_of_its_region_is_asked_of_a_larger_one(mak
     fine = asked(world, click)
     assert (fine["region"], fine["finer"]) == (large, None)
     assert area_beside(fine["results"][0]["masks"][0], STRIP) < 20_000
+
+
+def test_who_asks_again_is_answered_without_a_look_at_the_whole_image(make_world: Callable[..., World]) -> None:
+    decoder = Counting()
+    world = make_world(decoder=decoder)
+    world.ready_image(PHOTO)
+    asked(world)
+    world.encode_next()
+    decoder.prompts = 0
+    fine = asked(world)
+    assert fine["region"] is not None
+    assert decoder.prompts == 1
+    asked(world, {"points": [[1031, 831]], "labels": [1]})
+    assert decoder.prompts == 3  # another click: what it means is seen in the whole image
+
+
+def test_a_guess_counts_only_if_it_shows_a_thing(make_world: Callable[..., World]) -> None:
+    world = make_world()
+    image = Image.new("RGB", (WIDTH, HEIGHT), (20, 90, 160))
+    image_id = world.ready_image(as_png(image))
+
+    def auto(x: float, y: float) -> Any:
+        body = {"prompts": [{"points": [[x, y]], "labels": [1]}], "region": "auto"}
+        return world.client.post(f"/v1/images/{image_id}/masks", json=body).json
+
+    ground = auto(400, 400)
+    assert ground["region"] is None
+    assert max(ground["finer"]["region"][2:]) <= 1024
+    world.encode_next()
+    answer = auto(400, 400)  # the region is full of ground, so the whole image answers, and nothing larger is tried
+    assert (answer["region"], answer["finer"], answer["results"]) == (None, None, ground["results"])
+    with pytest.raises(IndexError):
+        world.encode_next()
 
 
 def test_several_prompts_share_a_region_that_holds_them_all(world: World) -> None:

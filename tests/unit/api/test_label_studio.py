@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event
 from typing import Any
 
@@ -356,3 +358,105 @@ def test_a_mask_of_an_image_in_a_repeater_goes_to_the_tags_beside_it(world: Worl
 )
 def test_a_score_is_what_label_studio_allows(predicted_iou: float, shown: float) -> None:
     assert shown_score(predicted_iou) == shown
+
+
+LARGE = png(1600, 1000)
+"""A picture that has regions."""
+
+
+def of_large(drawn: dict[str, Any], **value: float) -> dict[str, Any]:
+    return {**drawn, "original_width": 1600, "original_height": 1000, "value": {**drawn["value"], **value}}
+
+
+def large_task() -> dict[str, Any]:
+    return {**TASK, "data": {"image": "data:image/png;base64," + base64.b64encode(LARGE).decode()}}
+
+
+def painted(region: dict[str, Any]) -> Any:
+    return decode_brush(region["value"]["rle"], (1000, 1600))
+
+
+def masks_of(world: World, image_id: str, prompt: dict[str, Any], **members: Any) -> Any:
+    asked = {"prompts": [prompt], **members}
+    answer = world.client.post(f"/v1/images/{image_id}/masks", json=asked).json
+    best = max(answer["results"][0]["masks"], key=lambda mask: mask["score"])
+    return answer, coco.decode(best["rle"]).astype(bool)
+
+
+def test_a_click_on_a_large_picture_waits_for_its_region(
+    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(label_studio_regions_above=1599)
+    image_id = world.ready_image(LARGE)
+    click = {"points": [[640, 375]], "labels": [1]}
+    _, whole = masks_of(world, image_id, click)
+    monkeypatch.setattr(backend, "PATIENCE", 0.0)
+    assert np.array_equal(painted(predicted(world, of_large(POINT), task=large_task())["result"][0]), whole)
+    monkeypatch.setattr(backend, "PATIENCE", 30.0)
+    worker = Background()
+    try:
+        worker.submit(world.encode_next)  # while the click waits, or before
+        (region,) = predicted(world, of_large(POINT), task=large_task())["result"]
+        worker.finish()
+    finally:
+        worker.shutdown()
+    answer, finer = masks_of(world, image_id, click, region="auto")
+    assert answer["region"] is not None
+    assert not np.array_equal(finer, whole)
+    assert np.array_equal(painted(region), finer)
+
+
+def test_each_of_several_rectangles_gets_its_own_region(make_world: Callable[..., World]) -> None:
+    world = make_world(label_studio_regions_above=1599)
+    image_id = world.ready_image(LARGE)
+    boxes = [(25.0, 25.0, 10.0, 15.0), (80.0, 70.0, 8.0, 10.0)]
+    drawn = [
+        {**of_large(RECTANGLE, x=x, y=y, width=width, height=height), "id": str(number)}
+        for number, (x, y, width, height) in enumerate(boxes)
+    ]
+    worker = Background()
+    try:
+        jobs = [worker.submit(encode_when_queued, world) for _ in boxes]
+        found = predicted(world, *drawn, task=large_task())["result"]
+        for job in jobs:
+            job.result()
+    finally:
+        worker.shutdown()
+    corners = set()
+    for (x, y, width, height), region in zip(boxes, found, strict=True):
+        box = [16 * x, 10 * y, 16 * (x + width), 10 * (y + height)]
+        answer, expected = masks_of(world, image_id, {"box": box}, region="auto", multimask=False)
+        assert np.array_equal(painted(region), expected)
+        corners.add(tuple(answer["region"]))
+    assert len(corners) == 2
+
+
+def encode_when_queued(world: World) -> None:
+    """Encode the next image or region, as soon as there is one."""
+    before = len(world.encodes)
+    while len(world.encodes) == before:
+        with suppress(IndexError):  # nothing is queued yet
+            world.encode_next()
+        time.sleep(0.001)
+
+
+def test_a_picture_that_is_not_large_has_no_regions(make_world: Callable[..., World]) -> None:
+    for above in (1600, 0):
+        world = make_world(label_studio_regions_above=above)
+        world.ready_image(LARGE)
+        assert predicted(world, of_large(POINT), task=large_task())["result"]
+        with pytest.raises(IndexError):
+            world.encode_next()
+
+
+def test_without_a_thread_to_wait_a_click_gets_the_mask_of_the_whole_picture(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world(label_studio_regions_above=1599)
+    image_id = world.ready_image(LARGE)
+    while world.services.waiters.acquire(blocking=False):
+        pass
+    (region,) = predicted(world, of_large(POINT), task=large_task())["result"]
+    _, whole = masks_of(world, image_id, {"points": [[640, 375]], "labels": [1]})
+    assert np.array_equal(painted(region), whole)
+    world.encode_next()  # its region was queued all the same

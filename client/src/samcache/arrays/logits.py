@@ -12,6 +12,9 @@ from samcache.arrays.frame import FRAME_SIZE, LOW_RES_SIZE, Size, resized_size
 
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
+OUTSIDE = np.float32(-32)
+"""The logit of a pixel outside the region that answered. It is the lowest that SAM 2 gives."""
+
 _BAND = 256
 """Rows that a full-size resize makes at once. It bounds the memory needed beside the result."""
 
@@ -40,6 +43,22 @@ def full_size_logits(logits: NDArray[np.float32], original: Size) -> NDArray[np.
         _resize(one, padded)
         _resize(padded[:height, :width], target)
     return full
+
+
+def placed(logits: NDArray[np.float32], region: tuple[int, int, int, int], original: Size) -> NDArray[np.float32]:
+    """Logits (K, h, w) of a region at their place in the image, (K, H, W). Around them is `OUTSIDE`.
+
+    Args:
+        region: (x0, y0, x1, y1) in pixels of the image.
+        original: (height, width) of the image.
+
+    Raises:
+        ValueError: the region is not inside the image, or not of the size of the logits.
+    """
+    x0, y0, x1, y1 = region
+    whole = np.full((len(logits), *original), OUTSIDE, np.float32)
+    whole[:, y0:y1, x0:x1] = logits
+    return whole
 
 
 def _resize(source: NDArray[np.float32], target: NDArray[np.float32]) -> None:

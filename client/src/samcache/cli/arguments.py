@@ -11,9 +11,11 @@ from pathlib import Path
 from samcache.cli.demo import SAMPLES
 from samcache.cli.everything import OPTIONS
 from samcache.cli.files import NAMED
+from samcache.cli.tiles import LARGEST_THING
 from samcache.http.connection import DEFAULT_URL
 from samcache.http.endpoint import Endpoint
 from samcache.http.transport import is_address
+from samcache.service.flows import AUTO
 
 URL_VARIABLE = "SAMCACHE_URL"
 """Names that start with `SAM_` are settings of the service, and the service refuses those that it does not know."""
@@ -24,6 +26,9 @@ TOKEN_VARIABLE = "SAMCACHE_TOKEN"  # noqa: S105 - its name, not the token
 DEFAULT_TIMEOUT = 300.0
 DEFAULT_JOBS = 4
 MAX_JOBS = 16
+
+LEAST_THING, MOST_THING = 16, 65_535
+"""Pixels: the sizes of things that `--tiles` takes. They are the shortest region and the longest image."""
 
 _EPILOG = f"""\
 a service that wants a token finds it in ${TOKEN_VARIABLE}.
@@ -48,6 +53,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     warm = command("warm", "Have every image of a folder encoded ahead of time. Run again, it goes on where it was.")
     warm.add_argument("folder", type=_folder, metavar="DIR")
     warm.add_argument("-r", "--recursive", action="store_true", help="the folders in it as well")
+    warm.add_argument(
+        "--tiles",
+        type=_pixels,
+        nargs="?",
+        const=LARGEST_THING,
+        metavar="PIXELS",
+        help="also have the parts of large images encoded, in which things of up to so many pixels are seen well; "
+        f"without a number {LARGEST_THING}",
+    )
     _jobs(warm)
 
     _segment(command("segment", "Cut out what points and a box show."))
@@ -112,6 +126,12 @@ def _segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--point", type=_point, action="append", default=[], metavar="X,Y", help="on the thing")
     parser.add_argument("--point-bg", type=_point, action="append", default=[], metavar="X,Y", help="not on the thing")
     parser.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="around the thing")
+    parser.add_argument(
+        "--region",
+        type=_region,
+        metavar="X0,Y0,X1,Y1|auto",
+        help="answer from this part of the image, which shows small things better; auto: the part that suits",
+    )
     count = parser.add_mutually_exclusive_group()
     count.add_argument("--multimask", dest="multimask", action="store_true", default=True, help="three masks (default)")
     count.add_argument("--single", dest="multimask", action="store_false", help="one mask: for several points or a box")
@@ -183,6 +203,22 @@ def _box(text: str) -> list[float]:
     if not box or not (box[0] < box[2] and box[1] < box[3]):
         raise argparse.ArgumentTypeError(f"{text!r} is not a box x0,y0,x1,y1 with x0 < x1 and y0 < y1")
     return box
+
+
+def _pixels(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and LEAST_THING <= int(text) <= MOST_THING):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels from {LEAST_THING} to {MOST_THING}")
+    return int(text)
+
+
+def _region(text: str) -> str | tuple[int, ...]:
+    """`auto`, or the corners of a region in whole pixels."""
+    if text == AUTO:
+        return text
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither 'auto' nor a region x0,y0,x1,y1 in whole pixels")
+    return tuple(map(int, parts))
 
 
 def _url(text: str) -> str:

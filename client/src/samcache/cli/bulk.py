@@ -14,9 +14,13 @@ from samcache.cli.exits import Exit
 from samcache.cli.files import UnreadableFile, images_in, read_image
 from samcache.cli.missing_workers import MissingWorkers
 from samcache.cli.output import Output, Progress, table
-from samcache.errors import SamCacheError, Unavailable
+from samcache.cli.tiles import tiles
+from samcache.errors import EncodeFailed, SamCacheError, Unavailable
 from samcache.service.clients import AsyncSamCache
-from samcache.service.resources import ImageInfo
+from samcache.service.resources import Corners, ImageInfo
+
+_TILES_AT_ONCE = 16
+"""Boxes of one image whose regions are asked for together. Other clients' images come in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +30,14 @@ class Outcome:
     Attributes:
         problem: one sentence that says why there is no image.
         code: the problem's name for a program.
+        regions: how many parts of the image were encoded too; None if nobody asked for any.
     """
 
     path: Path
     image: ImageInfo | None
     problem: str | None = None
     code: str | None = None
+    regions: int | None = None
 
     def row(self) -> dict[str, Any]:
         image = self.image
@@ -42,6 +48,7 @@ class Outcome:
             "sent": None if image is None else ("yes" if image.sent else "known"),
             "width": image and image.width,
             "height": image and image.height,
+            **({} if self.regions is None else {"regions": self.regions}),
         }
 
     def document(self) -> dict[str, Any]:
@@ -55,12 +62,17 @@ class Bulk:
     A subclass may do other work on each file.
     """
 
-    def __init__(self, paths: Sequence[Path], output: Output, *, wait: bool) -> None:
+    def __init__(self, paths: Sequence[Path], output: Output, *, wait: bool, tiles: int | None = None) -> None:
+        """Args:
+        wait: until each image is encoded.
+        tiles: also have the regions encoded in which things of up to so many pixels are seen well; None: no regions.
+        """
         self.outcomes: list[Outcome] = []
         self.unavailable: Unavailable | None = None
         self._paths = paths
         self._output = output
         self._wait = wait
+        self._tiles = tiles
         self._progress = Progress(len(paths))
         self.told = MissingWorkers(self.complain)
 
@@ -84,7 +96,7 @@ class Bulk:
             if self.unavailable is not None:
                 return
             try:
-                outcome = Outcome(path, await self.work_on(service, path))
+                outcome = await self.work_on(service, path)
             except Unavailable as error:
                 self.unavailable = error
                 return
@@ -97,19 +109,42 @@ class Bulk:
                 self.complain(f"{path}: {outcome.problem}")
             self._show()
 
-    async def work_on(self, service: AsyncSamCache, path: Path) -> ImageInfo:
-        """Do one file, and return its image.
+    async def work_on(self, service: AsyncSamCache, path: Path) -> Outcome:
+        """Do one file, and return its outcome.
 
         Raises:
             SamCacheError: the service refuses it, or does not answer.
             UnreadableFile: it cannot be used.
         """
         data = await asyncio.to_thread(read_image, path)
+        image = await self._encode(service, data)
+        return Outcome(path, image, regions=await self._encode_regions(service, image, data))
+
+    async def _encode(self, service: AsyncSamCache, data: bytes) -> ImageInfo:
         image = await service.upload(data)
         if not self._wait or image.status == "ready":
             return image
         ready = await service.wait(image.image_id, data, on_pending=self.told)
         return ImageInfo(ready.image_id, ready.model, ready.status, ready.width, ready.height, sent=image.sent)
+
+    async def _encode_regions(self, service: AsyncSamCache, image: ImageInfo, data: bytes) -> int | None:
+        """Have the image's tiles encoded, a few at a time, and return how many regions they took.
+
+        Raises:
+            EncodeFailed: a region cannot be encoded.
+        """
+        if self._tiles is None:
+            return None
+        boxes = tiles(image.width, image.height, self._tiles)
+        found: set[Corners] = set()
+        for start in range(0, len(boxes), _TILES_AT_ONCE):
+            answer = await service.regions(image.image_id, around=boxes[start : start + _TILES_AT_ONCE], data=data)
+            for one in answer.regions:
+                if one.error is not None:
+                    raise EncodeFailed(f"a region: {one.error.get('detail', 'it could not be encoded')}")
+                if one.region is not None:
+                    found.add(one.region)
+        return len(found)
 
     def complain(self, sentence: str) -> None:
         """Write one sentence about what went wrong, and let the bar come back below it."""
@@ -137,7 +172,7 @@ def warm(options: argparse.Namespace, output: Output) -> Exit:
     except OSError as error:
         output.complain(f"{error.filename} cannot be read: {error.strerror}")
         return Exit.FAILED
-    bulk, interrupted = _run(paths, options, output, wait=True)
+    bulk, interrupted = _run(paths, options, output, wait=True, tiles=options.tiles)
     known = sum(outcome.image is not None and not outcome.image.sent for outcome in bulk.outcomes)
     document = {
         "images": len(paths),
@@ -147,18 +182,23 @@ def warm(options: argparse.Namespace, output: Output) -> Exit:
         "left": len(paths) - len(bulk.outcomes),
         "seconds": round(time.monotonic() - started, 3),
     }
+    said = "{images} images: {known} known already, {encoded} encoded, {failed} failed, {left} left; "
+    if options.tiles is not None:
+        document["regions"] = sum(outcome.regions or 0 for outcome in bulk.outcomes)
+        said += "{regions} regions; "
     files = [outcome.document() for outcome in sorted(bulk.outcomes, key=lambda outcome: outcome.path)]
     output.result(
         {**document, "files": files},
-        "{images} images: {known} known already, {encoded} encoded, {failed} failed, {left} left; "
-        "{seconds:.1f} s".format(**document),
+        (said + "{seconds:.1f} s").format(**document),
     )
     return exit_after(bulk, interrupted, output)
 
 
-def _run(paths: Sequence[Path], options: argparse.Namespace, output: Output, *, wait: bool) -> tuple[Bulk, bool]:
+def _run(
+    paths: Sequence[Path], options: argparse.Namespace, output: Output, *, wait: bool, tiles: int | None = None
+) -> tuple[Bulk, bool]:
     """Run it; return the run, and whether Ctrl-C ended it."""
-    bulk = Bulk(paths, output, wait=wait)
+    bulk = Bulk(paths, output, wait=wait, tiles=tiles)
     return bulk, run(bulk, options)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from samcache.arrays.rle import mask_of_rle
-from samcache.cli.bulk import Bulk, exit_after, run
+from samcache.cli.bulk import Bulk, Outcome, exit_after, run
 from samcache.cli.exits import Exit
 from samcache.cli.files import UnreadableFile, images_in, read_image
 from samcache.cli.missing_workers import MissingWorkers
@@ -98,7 +98,7 @@ class _Search(Bulk):
         self._model: str | None = options.model
         self._searching = MissingWorkers(self.complain, "mask worker")
 
-    async def work_on(self, service: AsyncSamCache, path: Path) -> ImageInfo:
+    async def work_on(self, service: AsyncSamCache, path: Path) -> Outcome:
         data = await asyncio.to_thread(read_image, path)
         image_id = image_id_of(data)
         parts = Parts(self._folder_of(path))
@@ -113,7 +113,7 @@ class _Search(Bulk):
         self.found[path] = found
         if self._overlay:
             await asyncio.to_thread(self._paint, path, data, found)
-        return ImageInfo(image_id, found["model"], "ready", found["width"], found["height"])
+        return Outcome(path, ImageInfo(image_id, found["model"], "ready", found["width"], found["height"]))
 
     def write(self) -> list[Path]:
         """Write the dataset of each folder, and return the paths.

@@ -28,11 +28,13 @@ def segment(options: argparse.Namespace, output: Output) -> Exit:
     prompt = _prompt(options)
     with SamCache(options.url, model=options.model, token=options.token, timeout=options.timeout) as service:
         service.wait(image_id, data, on_pending=MissingWorkers(output.complain))
-        answer = service.masks(image_id, [prompt], multimask=options.multimask, data=data)
+        answer = service.finest_masks(image_id, [prompt], multimask=options.multimask, data=data, region=options.region)
         masks = answer.results[0]
         chosen = _choose(masks, options.index)
         if options.polygon is not None:
-            outlines = service.masks(image_id, [prompt], multimask=options.multimask, form="polygons", data=data)
+            outlines = service.masks(
+                image_id, [prompt], multimask=options.multimask, form="polygons", data=data, region=answer.region
+            )
             polygons = outlines.results[0][chosen].payload
             _write(options.polygon, _polygon_document(options.image, answer, masks[chosen], polygons))
     if options.coco is not None:
@@ -106,6 +108,7 @@ def _document(options: argparse.Namespace, answer: Masks, chosen: int) -> dict[s
         "model": answer.model,
         "width": answer.width,
         "height": answer.height,
+        "region": answer.region,
         "chosen": chosen,
         "masks": [
             {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from samcache.cli.box_files import Box, Boxes, Corners, read_boxes
-from samcache.cli.bulk import Bulk, exit_after, run
+from samcache.cli.bulk import Bulk, Outcome, exit_after, run
 from samcache.cli.exits import Exit
 from samcache.cli.files import UnreadableFile, images_in, read_image
 from samcache.cli.output import Output
@@ -80,7 +80,7 @@ class _BoxRun(Bulk):
         """The picture's name in the file of boxes."""
         return self._names[path]
 
-    async def work_on(self, service: AsyncSamCache, path: Path) -> ImageInfo:
+    async def work_on(self, service: AsyncSamCache, path: Path) -> Outcome:
         name = self.name_of(path)
         boxes = self._boxes.of[name]
         data = await asyncio.to_thread(read_image, path)
@@ -101,7 +101,7 @@ class _BoxRun(Bulk):
         self.found[name] = kept["annotations"]
         self._images[name] = (kept["width"], kept["height"])
         self.outside += len(boxes) - len(kept["annotations"])
-        return ImageInfo(image_id, kept["model"], "ready", kept["width"], kept["height"])
+        return Outcome(path, ImageInfo(image_id, kept["model"], "ready", kept["width"], kept["height"]))
 
     def dataset(self) -> dict[str, Any]:
         """The COCO dataset of what is done."""

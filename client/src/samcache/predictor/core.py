@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -27,7 +28,8 @@ from samcache.predictor.prompting import (
 )
 from samcache.predictor.transform import ResizeLongestSide, to_original
 from samcache.service import flows
-from samcache.service.flows import Prompt
+from samcache.service.flows import AUTO, Part, Prompt
+from samcache.service.resources import Corners
 
 _BATCH = 16
 """Prompts per request. The low-res logits of three masks for each are 8 MB."""
@@ -85,11 +87,17 @@ class RemoteCore:
         self._timeout = timeout
         self._known = KnownLogits()
         self._fits = False
+        self._last_region: Corners | None = None
 
     @property
     def device(self) -> str:
         """The device on which a tool should make the tensors for this predictor: `cpu`."""
         return self.model.device
+
+    @property
+    def last_region(self) -> Corners | None:
+        """(x0, y0, x1, y1) of the region that answered the last prompt, in pixels; None: the whole image."""
+        return self._last_region
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._timeout)
@@ -120,29 +128,46 @@ class RemoteCore:
         return embedding_of((yield from flows.embedding(image.image_id, self.model.name, deadline, image.data)))
 
     def _predict(
-        self, image: CurrentImage, build: Callable[[KnownLogits], list[Prompt]], multimask: bool, full_logits: bool
+        self,
+        image: CurrentImage,
+        build: Callable[[KnownLogits], list[Prompt]],
+        multimask: bool,
+        full_logits: bool,
+        region: Part,
     ) -> Flow[list[Predicted]]:
         """
         Args:
             build: makes the prompts. It puts a token in place of each logits that are known.
+            region: the part of the image that answers.
         """
         prompts = build(self._known)
+        asked = flows.part_of(region)
+        parts = [self._known.part_for(prompt, asked) for prompt in prompts]
         try:
-            return (yield from self._ask(image, prompts, multimask, full_logits))
+            return (yield from self._ask(image, prompts, parts, multimask, full_logits))
         except InvalidPrompt:
             if not any("mask_token" in prompt for prompt in prompts):
                 raise
         # The service no longer knows a token. Send the logits themselves.
-        return (yield from self._ask(image, build(KnownLogits()), multimask, full_logits))
+        return (yield from self._ask(image, build(KnownLogits()), parts, multimask, full_logits))
 
     def _ask(
-        self, image: CurrentImage, prompts: Sequence[Prompt], multimask: bool, full_logits: bool
+        self,
+        image: CurrentImage,
+        prompts: Sequence[Prompt],
+        parts: Sequence[Part],
+        multimask: bool,
+        full_logits: bool,
     ) -> Flow[list[Predicted]]:
-        """Ask for masks as RLE, which is exact. Logits come as float16; masks made of them would differ at edges."""
+        """Ask for masks as RLE, which is exact. Logits come as float16; masks made of them would differ at edges.
+
+        Args:
+            parts: the part of the image that answers each prompt.
+        """
         deadline = self._deadline()
         answers: list[Predicted] = []
-        for some in chunks(prompts, _BATCH):
-            answer = yield from flows.masks(
+        for some, part in _requests(prompts, parts):
+            answer = yield from flows.finest_masks(
                 image.image_id,
                 some,
                 self.model.name,
@@ -151,9 +176,12 @@ class RemoteCore:
                 form="logits" if full_logits else "rle",
                 logits=True,
                 data=image.data,
+                region=part,
             )
+            self._last_region = answer.region
             answers += [
-                predicted(masks, image.original, self._known, full_logits=full_logits) for masks in answer.results
+                predicted(masks, image.original, self._known, full_logits=full_logits, region=answer.region)
+                for masks in answer.results
             ]
         return answers
 
@@ -229,14 +257,23 @@ class PredictorCore(RemoteCore):
         *,
         multimask: bool,
         full_logits: bool,
+        region: Part,
     ) -> Flow[Predicted]:
         def build(known: KnownLogits) -> list[Prompt]:
             return [single_prompt(point_coords, point_labels, box, mask_input, known)]
 
-        return (yield from self._predict(self._current(TO_PREDICT), build, multimask, full_logits))[0]
+        return (yield from self._predict(self._current(TO_PREDICT), build, multimask, full_logits, region))[0]
 
     def _predict_batch(
-        self, point_coords: Any, point_labels: Any, boxes: Any, mask_input: Any, *, multimask: bool, full_logits: bool
+        self,
+        point_coords: Any,
+        point_labels: Any,
+        boxes: Any,
+        mask_input: Any,
+        *,
+        multimask: bool,
+        full_logits: bool,
+        region: Part,
     ) -> Flow[tuple[Any, ...]]:
         image = self._current(TO_PREDICT)
         to_pixels = partial(to_original, original=image.original)
@@ -244,7 +281,7 @@ class PredictorCore(RemoteCore):
         def build(known: KnownLogits) -> list[Prompt]:
             return batched_prompts(point_coords, point_labels, boxes, mask_input, to_pixels=to_pixels, known=known)
 
-        answers = stacked((yield from self._predict(image, build, multimask, full_logits)))
+        answers = stacked((yield from self._predict(image, build, multimask, full_logits, region)))
         return like_the_arguments(answers, point_coords, point_labels, boxes, mask_input)
 
     def _get_embedding(self) -> Flow[NDArray[np.float32]]:
@@ -257,6 +294,17 @@ class PredictorCore(RemoteCore):
         assert image_format in ("RGB", "BGR"), f"image_format must be in ['RGB', 'BGR'], is {image_format}."
         pixels = checked_pixels(image)
         return png_of(pixels if image_format == self.model.image_format else pixels[..., ::-1])
+
+
+def _requests(prompts: Sequence[Prompt], parts: Sequence[Part]) -> Iterator[tuple[Sequence[Prompt], Part]]:
+    """The prompts of each request, and the part of the image that answers it.
+
+    With `auto` each prompt gets a request, so that each gets the region that suits it.
+    """
+    numbered = zip(prompts, parts, strict=True)
+    for part, some in groupby(numbered, lambda pair: pair[1]):
+        for chunk in chunks([prompt for prompt, _ in some], 1 if part == AUTO else _BATCH):
+            yield chunk, part
 
 
 def checked_pixels(image: Any) -> NDArray[np.uint8]:

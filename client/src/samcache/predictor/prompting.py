@@ -6,17 +6,17 @@ import hashlib
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samcache.arrays.frame import LOW_RES_SIZE, Size
-from samcache.arrays.logits import full_size_logits, logits_of, logits_text
+from samcache.arrays.logits import full_size_logits, logits_of, logits_text, placed
 from samcache.arrays.rle import mask_of_rle
 from samcache.errors import InvalidPrompt, UnexpectedAnswer
-from samcache.service.flows import Prompt
-from samcache.service.resources import Mask
+from samcache.service.flows import AUTO, Part, Prompt
+from samcache.service.resources import Corners, Mask
 
 Predicted = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 """Masks (K, H, W) bool, or float32 logits; scores (K,) float32; low-res logits (K, 256, 256) float32."""
@@ -38,19 +38,41 @@ class KnownLogits:
 
     def __init__(self, capacity: int = 64) -> None:
         self._tokens: OrderedDict[bytes, str] = OrderedDict()
+        self._regions: dict[str, Corners | None] = {}
         self._capacity = capacity
 
-    def remember(self, logits: NDArray[np.float32], token: str) -> None:
-        """`token` stands for `logits`, (256, 256) float32, as they were returned."""
+    def remember(self, logits: NDArray[np.float32], token: str, region: Corners | None = None) -> None:
+        """`token` stands for `logits`, (256, 256) float32, as they were returned. They are of `region`."""
         self._tokens[_digest(logits)] = token
+        self._regions[token] = region
         while len(self._tokens) > self._capacity:
-            self._tokens.popitem(last=False)
+            _, oldest = self._tokens.popitem(last=False)
+            self._regions.pop(oldest, None)
 
     def token_of(self, logits: NDArray[np.float32]) -> str | None:
         return self._tokens.get(_digest(logits))
 
+    def part_for(self, prompt: Prompt, asked: Corners | Literal["auto"] | None) -> Part:
+        """The part of the image that answers `prompt`. Logits are answered from the part that they are of.
+
+        Args:
+            asked: what the caller named.
+
+        Raises:
+            InvalidPrompt: the caller named another part than the logits are of.
+        """
+        token = prompt.get("mask_token")
+        if token not in self._regions:
+            return asked
+        region = self._regions[token]
+        if asked not in (AUTO, region):
+            of = "the whole image" if region is None else f"the region {list(region)}"
+            raise InvalidPrompt(f"these logits are of {of}: give the same region again, or 'auto'")
+        return region
+
     def clear(self) -> None:
         self._tokens.clear()
+        self._regions.clear()
 
 
 def _digest(logits: NDArray[np.float32]) -> bytes:
@@ -132,12 +154,20 @@ def chunks(prompts: Sequence[Prompt], most: int) -> Iterator[Sequence[Prompt]]:
         yield prompts[start : start + most]
 
 
-def predicted(answer: Sequence[Mask], original: Size, known: KnownLogits, *, full_logits: bool) -> Predicted:
+def predicted(
+    answer: Sequence[Mask],
+    original: Size,
+    known: KnownLogits,
+    *,
+    full_logits: bool,
+    region: Corners | None = None,
+) -> Predicted:
     """What `SamPredictor.predict` returns for one prompt.
 
     Args:
         answer: the masks of the prompt, with their logits. They are RLEs, unless `full_logits`.
         full_logits: return full-size logits in place of masks.
+        region: the part of the image that answered, of which the low-res logits are; None for the whole image.
 
     Raises:
         UnexpectedAnswer: a mask cannot be read, or does not have the size of the image.
@@ -145,7 +175,7 @@ def predicted(answer: Sequence[Mask], original: Size, known: KnownLogits, *, ful
     try:
         low_res = np.stack([logits_of(mask.logits or "") for mask in answer])
         full = (
-            full_size_logits(low_res, original)
+            _full_logits(low_res, original, region)
             if full_logits
             else np.stack([mask_of_rle(mask.payload) for mask in answer])
         )
@@ -154,8 +184,15 @@ def predicted(answer: Sequence[Mask], original: Size, known: KnownLogits, *, ful
     if full.shape != (len(low_res), *original):
         raise UnexpectedAnswer(f"masks of shape {full.shape} for an image of {original}")
     for one, mask in zip(low_res, answer, strict=True):
-        known.remember(one, mask.token)
+        known.remember(one, mask.token, region)
     return full, np.array([mask.score for mask in answer], np.float32), low_res
+
+
+def _full_logits(low_res: NDArray[np.float32], original: Size, region: Corners | None) -> NDArray[np.float32]:
+    if region is None:
+        return full_size_logits(low_res, original)
+    x0, y0, x1, y1 = region
+    return placed(full_size_logits(low_res, (y1 - y0, x1 - x0)), region, original)
 
 
 def stacked(answers: Sequence[Predicted]) -> Predicted:

@@ -15,6 +15,7 @@ from samcache.http.connection import DEFAULT_TIMEOUT, DEFAULT_URL, Connected
 from samcache.http.endpoint import Endpoint
 from samcache.predictor.core import PredictorCore
 from samcache.predictor.prompting import Predicted
+from samcache.service.flows import Part
 
 if TYPE_CHECKING:
     import httpx
@@ -84,6 +85,8 @@ class RemoteSamPredictor(Connected, PredictorCore):
         mask_input: NDArray[Any] | None = None,
         multimask_output: bool = True,
         return_logits: bool = False,
+        *,
+        region: Part = None,
     ) -> Predicted:
         """Masks for one prompt on the current image.
 
@@ -94,20 +97,30 @@ class RemoteSamPredictor(Connected, PredictorCore):
             box: (4,) or (1, 4), (x0, y0, x1, y1) in pixels. As for the original, the corners may be swapped.
             mask_input: (1, 256, 256) low-res logits of an earlier answer.
             multimask_output: True gives three masks, False one.
-            return_logits: True gives logits at the size of the image in place of masks.
+            return_logits: True gives logits at the size of the image in place of masks. Outside the region they are
+                -32.
+            region: the part of the image that answers: (x0, y0, x1, y1) in whole pixels; `auto`, the region that suits
+                the prompt; None, the whole image. The first prompt waits until the region is encoded. With `auto` the
+                whole image answers if that takes longer than the timeout. `last_region` says what answered.
 
         Returns:
-            Masks (K, H, W) bool, or float32 logits; scores (K,) float32; low-res logits (K, 256, 256) float32. Logits
-            are rounded to float16 on the way. Masks travel without loss.
+            Masks (K, H, W) bool, or float32 logits; scores (K,) float32; low-res logits (K, 256, 256) float32, which
+            are of the region. Logits are rounded to float16 on the way. Masks travel without loss.
 
         Raises:
             RuntimeError: no image is set.
             AssertionError: there are points without labels.
-            ValueError: an array has another shape, or labels have no meaning.
+            ValueError: an array has another shape, labels have no meaning, or `region` is no region.
             SamCacheError: the service refuses the prompt or does not answer.
         """
         flow = self._predict_one(
-            point_coords, point_labels, box, mask_input, multimask=multimask_output, full_logits=return_logits
+            point_coords,
+            point_labels,
+            box,
+            mask_input,
+            multimask=multimask_output,
+            full_logits=return_logits,
+            region=region,
         )
         return self._run(flow)
 
@@ -119,6 +132,8 @@ class RemoteSamPredictor(Connected, PredictorCore):
         mask_input: Any = None,
         multimask_output: bool = True,
         return_logits: bool = False,
+        *,
+        region: Part = None,
     ) -> tuple[Any, ...]:
         """Masks for a batch of B prompts, whose coordinates `transform` has brought into SAM's input frame.
 
@@ -127,6 +142,7 @@ class RemoteSamPredictor(Connected, PredictorCore):
             point_labels: (B, N), or a list of B arrays (N,), or None. Label -1 pads a prompt with fewer points.
             boxes: (B, 4) or None.
             mask_input: (B, 1, 256, 256) or None.
+            region: as `predict`. With `auto` each prompt is a request of its own.
 
         Returns:
             As `predict`, with a leading axis B. They are torch tensors on the device of the first argument that is a
@@ -136,7 +152,13 @@ class RemoteSamPredictor(Connected, PredictorCore):
             As `predict`.
         """
         flow = self._predict_batch(
-            point_coords, point_labels, boxes, mask_input, multimask=multimask_output, full_logits=return_logits
+            point_coords,
+            point_labels,
+            boxes,
+            mask_input,
+            multimask=multimask_output,
+            full_logits=return_logits,
+            region=region,
         )
         return self._run(flow)
 

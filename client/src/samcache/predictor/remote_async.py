@@ -13,6 +13,7 @@ from samcache.http.connection import DEFAULT_TIMEOUT, DEFAULT_URL, AsyncConnecte
 from samcache.http.endpoint import Endpoint
 from samcache.predictor.core import PredictorCore
 from samcache.predictor.prompting import Predicted
+from samcache.service.flows import Part
 
 if TYPE_CHECKING:
     import httpx
@@ -52,10 +53,18 @@ class AsyncRemoteSamPredictor(AsyncConnected, PredictorCore):
         mask_input: NDArray[Any] | None = None,
         multimask_output: bool = True,
         return_logits: bool = False,
+        *,
+        region: Part = None,
     ) -> Predicted:
         """As `RemoteSamPredictor.predict`."""
         flow = self._predict_one(
-            point_coords, point_labels, box, mask_input, multimask=multimask_output, full_logits=return_logits
+            point_coords,
+            point_labels,
+            box,
+            mask_input,
+            multimask=multimask_output,
+            full_logits=return_logits,
+            region=region,
         )
         return await self._run(flow)
 
@@ -67,10 +76,18 @@ class AsyncRemoteSamPredictor(AsyncConnected, PredictorCore):
         mask_input: Any = None,
         multimask_output: bool = True,
         return_logits: bool = False,
+        *,
+        region: Part = None,
     ) -> tuple[Any, ...]:
         """As `RemoteSamPredictor.predict_torch`."""
         flow = self._predict_batch(
-            point_coords, point_labels, boxes, mask_input, multimask=multimask_output, full_logits=return_logits
+            point_coords,
+            point_labels,
+            boxes,
+            mask_input,
+            multimask=multimask_output,
+            full_logits=return_logits,
+            region=region,
         )
         return await self._run(flow)
 

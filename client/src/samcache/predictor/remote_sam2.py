@@ -20,7 +20,7 @@ from samcache.http.wire import Flow
 from samcache.predictor.core import TO_EMBED, TO_PREDICT, CurrentImage, RemoteCore, checked_pixels
 from samcache.predictor.prompting import KnownLogits, Predicted, array_of, batched_prompts, stacked
 from samcache.service import flows
-from samcache.service.flows import Prompt
+from samcache.service.flows import Part, Prompt
 
 if TYPE_CHECKING:
     import httpx
@@ -101,6 +101,8 @@ class RemoteSAM2ImagePredictor(Connected, RemoteCore):
         multimask_output: bool = True,
         return_logits: bool = False,
         normalize_coords: bool = True,
+        *,
+        region: Part = None,
     ) -> Predicted:
         """Masks on the current image, for one prompt or for B prompts. After `set_image_batch`: on its last image.
 
@@ -115,21 +117,30 @@ class RemoteSAM2ImagePredictor(Connected, RemoteCore):
             return_logits: only False. Logits of the image's size cannot be computed exactly from what the service
                 sends.
             normalize_coords: False if coordinates are fractions of the width and the height instead of pixels.
+            region: the part of the image that answers: (x0, y0, x1, y1) in whole pixels; `auto`, the region that suits
+                the prompt; None, the whole image. The first prompt waits until the region is encoded. With `auto` the
+                whole image answers if that takes longer than the timeout. `last_region` says what answered.
 
         Returns:
-            Masks (K, H, W) float32, 0 or 1; scores (K,) float32; low-res logits (K, 256, 256) float32, from -32 to 32
-            and rounded to float16 on the way. With B > 1 prompts each has a leading axis B.
+            Masks (K, H, W) float32, 0 or 1; scores (K,) float32; low-res logits (K, 256, 256) float32, which are of the
+            region, from -32 to 32, and rounded to float16 on the way. With B > 1 prompts each has a leading axis B.
 
         Raises:
             RuntimeError: no image is set.
             AssertionError: there are points without labels.
             NotImplementedError: `return_logits` is True.
-            ValueError: an array has another shape, labels have no meaning, or two batches differ in size.
+            ValueError: an array has another shape, labels have no meaning, two batches differ in size, or `region` is
+                no region.
             SamCacheError: the service refuses the prompt or does not answer.
         """
         image = self._current(TO_PREDICT)
         flow = self._masks(
-            image, (point_coords, point_labels, box, mask_input), multimask_output, return_logits, normalize_coords
+            image,
+            (point_coords, point_labels, box, mask_input),
+            multimask_output,
+            return_logits,
+            normalize_coords,
+            region=region,
         )
         return self._run(flow)
 
@@ -142,10 +153,12 @@ class RemoteSAM2ImagePredictor(Connected, RemoteCore):
         multimask_output: bool = True,
         return_logits: bool = False,
         normalize_coords: bool = True,
+        *,
+        region: Part = None,
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]], list[NDArray[np.float32]]]:
         """`predict` for each image of `set_image_batch`.
 
-        Args: lists with the arguments of `predict` for each image.
+        Args: lists with the arguments of `predict` for each image. `region` is one for all of them.
 
         Returns:
             The masks, the scores and the low-res logits of `predict`, each as a list over the images.
@@ -162,7 +175,7 @@ class RemoteSAM2ImagePredictor(Connected, RemoteCore):
         low_res: list[NDArray[np.float32]] = []
         for number, image in enumerate(self._images):
             arguments = tuple(None if each is None else each[number] for each in lists)
-            flow = self._masks(image, arguments, multimask_output, return_logits, normalize_coords)
+            flow = self._masks(image, arguments, multimask_output, return_logits, normalize_coords, region=region)
             for answers, answer in zip((masks, scores, low_res), self._run(flow), strict=True):
                 answers.append(answer)
         return masks, scores, low_res
@@ -203,7 +216,14 @@ class RemoteSAM2ImagePredictor(Connected, RemoteCore):
         return ready
 
     def _masks(
-        self, image: CurrentImage, arguments: tuple[Any, ...], multimask: bool, return_logits: bool, in_pixels: bool
+        self,
+        image: CurrentImage,
+        arguments: tuple[Any, ...],
+        multimask: bool,
+        return_logits: bool,
+        in_pixels: bool,
+        *,
+        region: Part,
     ) -> Flow[Predicted]:
         """
         Args:
@@ -220,7 +240,7 @@ class RemoteSAM2ImagePredictor(Connected, RemoteCore):
         def build(known: KnownLogits) -> list[Prompt]:
             return batched_prompts(*batches, to_pixels=to_pixels, known=known)
 
-        masks, scores, low_res = stacked((yield from self._predict(image, build, multimask, False)))
+        masks, scores, low_res = stacked((yield from self._predict(image, build, multimask, False, region)))
         answers = masks.astype(np.float32), scores, low_res
         if len(masks) > 1:
             return answers

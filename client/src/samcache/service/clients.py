@@ -13,8 +13,8 @@ from samcache.http.connection import DEFAULT_TIMEOUT, DEFAULT_URL, AsyncConnecte
 from samcache.http.endpoint import Endpoint
 from samcache.http.wire import Deadline
 from samcache.service import flows
-from samcache.service.flows import Prompt
-from samcache.service.resources import Everything, ImageInfo, Masks, ModelInfo, Readiness
+from samcache.service.flows import AUTO, Part, Prompt
+from samcache.service.resources import Corners, Everything, ImageInfo, Masks, ModelInfo, Readiness, Regions
 
 if TYPE_CHECKING:
     import httpx
@@ -109,6 +109,8 @@ class SamCache(Connected):
         multimask: bool = True,
         form: str = "rle",
         data: bytes | None = None,
+        region: Part = None,
+        wait: float = 0.0,
     ) -> Masks:
         """Masks for 1 to 64 prompts on one image.
 
@@ -117,13 +119,29 @@ class SamCache(Connected):
             multimask: True gives SAM's three masks for each prompt, False gives one.
             form: `rle`, `png`, `polygons` or `logits`.
             data: the file's bytes, to upload again if the service no longer has the image.
+            region: the part of the image that answers: (x0, y0, x1, y1) in whole pixels; `auto`, the region that suits
+                the prompts; None, the whole image. Masks cover the whole image.
+            wait: seconds, at most 30, for which the service may hold its answer with `auto`. Until the region is
+                encoded the whole image answers, and `finer` names the region.
 
         Raises:
             InvalidPrompt: a prompt is invalid.
+            InvalidParameter: the image has no such region.
+            ValueError: `region` is not four whole numbers.
             ImageNotFound, ImageExpired: the service does not have the image, and `data` is None.
         """
         deadline = self._deadline()
-        flow = flows.masks(image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data)
+        flow = flows.masks(
+            image_id,
+            prompts,
+            self.model,
+            deadline,
+            multimask=multimask,
+            form=form,
+            data=data,
+            region=region,
+            wait=wait,
+        )
         return self._run(flow)
 
     def everything(
@@ -158,9 +176,55 @@ class SamCache(Connected):
         """
         self._run(flows.stop_everything(job.path, self._deadline()))
 
-    def embedding(self, image_id: str, data: bytes | None = None) -> NDArray[np.float32]:
-        """The image embedding, (1, 256, 64, 64) float32. It travels as float16."""
-        flow = flows.embedding(image_id, self.model, self._deadline(), data)
+    def finest_masks(
+        self,
+        image_id: str,
+        prompts: Sequence[Prompt],
+        *,
+        multimask: bool = True,
+        form: str = "rle",
+        data: bytes | None = None,
+        region: Part = AUTO,
+    ) -> Masks:
+        """As `masks`, but with `auto` wait until the region that suits is encoded. Its masks are the finest.
+
+        If that takes longer than the time-out, the answer is that of the whole image, and `finer` names the region.
+        """
+        deadline = self._deadline()
+        flow = flows.finest_masks(
+            image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data, region=region
+        )
+        return self._run(flow)
+
+    def regions(
+        self,
+        image_id: str,
+        corners: Sequence[Sequence[int]] | None = None,
+        *,
+        around: Sequence[Sequence[float]] | None = None,
+        data: bytes | None = None,
+    ) -> Regions:
+        """Have regions of an image encoded, and wait until each is ready or failed. Give either argument.
+
+        Args:
+            corners: (x0, y0, x1, y1) of each region, in whole pixels.
+            around: (x0, y0, x1, y1) of objects, in pixels. The service takes the region that suits each; several may
+                get the same, and a large object the whole image.
+            data: the file's bytes, to upload if the service does not have the image.
+
+        Raises:
+            InvalidParameter: the image has no such region, or these are too many.
+            EmbeddingPending: they were not encoded in time.
+        """
+        return self._run(
+            flows.regions_ready(image_id, self.model, self._deadline(), corners=corners, around=around, data=data)
+        )
+
+    def embedding(
+        self, image_id: str, data: bytes | None = None, *, region: Corners | None = None
+    ) -> NDArray[np.float32]:
+        """The embedding of the image, or of a region of it, (1, 256, 64, 64) float32. It travels as float16."""
+        flow = flows.embedding(image_id, self.model, self._deadline(), data, region)
         return embedding_of(self._run(flow))
 
     def _deadline(self) -> Deadline:
@@ -222,10 +286,22 @@ class AsyncSamCache(AsyncConnected):
         multimask: bool = True,
         form: str = "rle",
         data: bytes | None = None,
+        region: Part = None,
+        wait: float = 0.0,
     ) -> Masks:
         """As `SamCache.masks`."""
         deadline = self._deadline()
-        flow = flows.masks(image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data)
+        flow = flows.masks(
+            image_id,
+            prompts,
+            self.model,
+            deadline,
+            multimask=multimask,
+            form=form,
+            data=data,
+            region=region,
+            wait=wait,
+        )
         return await self._run(flow)
 
     async def everything(
@@ -244,9 +320,41 @@ class AsyncSamCache(AsyncConnected):
         """As `SamCache.stop`."""
         await self._run(flows.stop_everything(job.path, self._deadline()))
 
-    async def embedding(self, image_id: str, data: bytes | None = None) -> NDArray[np.float32]:
+    async def finest_masks(
+        self,
+        image_id: str,
+        prompts: Sequence[Prompt],
+        *,
+        multimask: bool = True,
+        form: str = "rle",
+        data: bytes | None = None,
+        region: Part = AUTO,
+    ) -> Masks:
+        """As `SamCache.finest_masks`."""
+        deadline = self._deadline()
+        flow = flows.finest_masks(
+            image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data, region=region
+        )
+        return await self._run(flow)
+
+    async def regions(
+        self,
+        image_id: str,
+        corners: Sequence[Sequence[int]] | None = None,
+        *,
+        around: Sequence[Sequence[float]] | None = None,
+        data: bytes | None = None,
+    ) -> Regions:
+        """As `SamCache.regions`."""
+        return await self._run(
+            flows.regions_ready(image_id, self.model, self._deadline(), corners=corners, around=around, data=data)
+        )
+
+    async def embedding(
+        self, image_id: str, data: bytes | None = None, *, region: Corners | None = None
+    ) -> NDArray[np.float32]:
         """As `SamCache.embedding`."""
-        flow = flows.embedding(image_id, self.model, self._deadline(), data)
+        flow = flows.embedding(image_id, self.model, self._deadline(), data, region)
         return embedding_of(await self._run(flow))
 
     def _deadline(self) -> Deadline:

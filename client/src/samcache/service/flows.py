@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from samcache.errors import (
     SERVICE_ERRORS,
@@ -21,7 +22,7 @@ from samcache.errors import (
     UnexpectedAnswer,
 )
 from samcache.http.wire import Call, Deadline, Flow, Reply, error_of, parsed, retry_after
-from samcache.service.resources import Everything, ImageInfo, Masks, ModelInfo, Readiness
+from samcache.service.resources import Corners, Everything, ImageInfo, Masks, ModelInfo, Readiness, Regions
 
 MAX_WAIT = 25.0
 """Seconds for which the service is asked to hold an answer. The service allows 30; most proxies allow 30 or more."""
@@ -41,6 +42,9 @@ FETCHED_WITHIN = 20.0
 RETRY_SECONDS = 30.0
 """Seconds for which a service that cannot answer now is asked again. The operation's deadline may end it earlier."""
 
+_BETWEEN_LOOKS = 1.0
+"""Seconds before the service is asked again whether regions are encoded."""
+
 _SLOW_DOWN = 429
 _TRY_AGAIN = frozenset({_SLOW_DOWN, 502, 503, 504})
 _FORGOTTEN = (ImageNotFound, ImageExpired)
@@ -48,6 +52,24 @@ _TRIES = 3
 
 Prompt = Mapping[str, Any]
 """One prompt as in the contract's JSON: `points` with `labels`, `box`, `mask_token`, `mask_logits`."""
+
+
+AUTO: Literal["auto"] = "auto"
+"""The service takes the region that suits the prompt."""
+
+Part = Sequence[int] | Literal["auto"] | None
+"""What answers prompts: a region as [x0, y0, x1, y1] in whole pixels; `auto`; None for the whole image."""
+
+
+def part_of(region: Part) -> Corners | Literal["auto"] | None:
+    """`region` as a value that can be compared.
+
+    Raises:
+        ValueError: it is neither `auto` nor four whole numbers.
+    """
+    if region is None:
+        return None
+    return AUTO if isinstance(region, str) and region == AUTO else _whole_pixels(region)
 
 
 def image_id_of(data: bytes) -> str:
@@ -83,9 +105,21 @@ def answered(call: Call, deadline: Deadline) -> Flow[Reply]:
         call = replace(call, after=pause)
 
 
-def show(image_id: str, model: str | None, deadline: Deadline, *, wait: float = 0.0, after: float = 0.0) -> Flow[Reply]:
-    """Ask for the image. The service holds its answer for up to `wait` seconds, until the image is ready or failed."""
-    call = Call("GET", f"/v1/images/{image_id}", _query(model, wait), seconds=wait + MARGIN, after=after)
+def show(
+    image_id: str,
+    model: str | None,
+    deadline: Deadline,
+    *,
+    wait: float = 0.0,
+    after: float = 0.0,
+    region: Sequence[int] | None = None,
+) -> Flow[Reply]:
+    """Ask for the image or region. The service holds its answer for up to `wait` seconds, until it is ready or failed.
+
+    To ask for a region has it encoded.
+    """
+    query = _query(model, wait, region)
+    call = Call("GET", f"/v1/images/{image_id}", query, seconds=wait + MARGIN, after=after)
     return (yield from answered(call, deadline))
 
 
@@ -128,8 +162,11 @@ def ready(
     model: str | None,
     deadline: Deadline,
     on_pending: Callable[[ImageInfo], None] | None = None,
+    *,
+    region: Sequence[int] | None = None,
 ) -> Flow[ImageInfo]:
-    """Wait until the image has its embedding. If the service remembers that encoding it failed, try once more.
+    """Wait until the image, or the region, has its embedding. If the service remembers that encoding the image failed,
+    try once more.
 
     Args:
         data: the file's bytes, sent if the service does not have them; None if the caller has none.
@@ -146,9 +183,9 @@ def ready(
         left = max(0.0, deadline.left() - after)
         wait = min(longest, left - min(ANSWERED_WITHIN, left / 4))
         try:
-            reply = yield from show(image_id, model, deadline, wait=wait, after=after)
+            reply = yield from show(image_id, model, deadline, wait=wait, after=after, region=region)
             image = _image(reply, sent=sent > 0)
-            upload_it = image.status == "failed" and sent == 0 and data is not None
+            upload_it = image.status == "failed" and sent == 0 and data is not None and region is None
         except _FORGOTTEN:
             if data is None or sent >= _TRIES:
                 raise
@@ -156,8 +193,11 @@ def ready(
         if upload_it:
             assert data is not None
             sent += 1
-            reply = yield from send(data, model, deadline, wait=wait)
+            reply = yield from send(data, model, deadline, wait=wait if region is None else 0.0)
             image = _image(reply, sent=True)
+            if region is not None and image.status != "failed":
+                after = 0.0  # that was the whole image
+                continue
         if image.status == "ready":
             return image
         if image.status == "failed":
@@ -166,9 +206,11 @@ def ready(
             on_pending(image)
         after = retry_after(reply)
         if deadline.left() <= after:
+            what = "image" if region is None else "region"
             reason = f": no worker of {image.model} is alive" if image.workers == 0 else ""
             raise EmbeddingPending(
-                f"the image is still {image.status} after all the time given{reason}", retry_after=after
+                f"the {what} is still {image.status} after all the time given{reason}",
+                retry_after=after,
             )
 
 
@@ -182,17 +224,31 @@ def masks(
     form: str,
     logits: bool = False,
     data: bytes | None = None,
+    region: Part = None,
+    wait: float = 0.0,
+    after: float = 0.0,
 ) -> Flow[Masks]:
     """Masks for each prompt. If the embedding is missing, wait for it, or upload the image again from `data`.
+
+    Args:
+        region: what answers. With `auto` the whole image does, until the region that suits is encoded.
+        wait: seconds that the service may hold its answer, until that region is encoded.
+        after: seconds before it is asked.
 
     Raises:
         SamCacheError: the error that the service answered; docs/http-api.md lists them.
     """
     request = {"prompts": prompts, "multimask": multimask, "format": form} | ({"logits": True} if logits else {})
+    part = part_of(region)
+    corners = None if part == AUTO else part
+    if part is not None:
+        request["region"] = part
     body = json.dumps(request, separators=(",", ":"))
     path = f"/v1/images/{image_id}/masks"
-    call = Call("POST", path, _query(model), body.encode(), "application/json", seconds=deadline.left())
-    reply = yield from _of_the_embedding(call, image_id, data, model, deadline)
+    call = Call(
+        "POST", path, _query(model, wait), body.encode(), "application/json", seconds=deadline.left(), after=after
+    )
+    reply = yield from _of_the_embedding(call, image_id, data, model, deadline, region=corners)
     timing = reply.headers.get("server-timing", "")
     found = parsed(reply, lambda document: Masks.parse(document, form, timing))
     if len(found.results) != len(prompts):
@@ -263,10 +319,130 @@ def stop_everything(path: str, deadline: Deadline) -> Flow[None]:
     yield from answered(Call("DELETE", path), deadline)
 
 
-def embedding(image_id: str, model: str | None, deadline: Deadline, data: bytes | None = None) -> Flow[bytes]:
-    """The image embedding as a `.npy` file."""
-    call = Call("GET", f"/v1/images/{image_id}/embedding", _query(model))
-    return (yield from _of_the_embedding(call, image_id, data, model, deadline)).body
+def finest_masks(
+    image_id: str,
+    prompts: Sequence[Prompt],
+    model: str | None,
+    deadline: Deadline,
+    *,
+    multimask: bool,
+    form: str,
+    logits: bool = False,
+    data: bytes | None = None,
+    region: Part = None,
+) -> Flow[Masks]:
+    """As `masks`, but with `auto` wait for the region that suits, for as long as the deadline allows.
+
+    If the region is not encoded in time, the answer is that of the whole image.
+    """
+    after = 0.0
+    region = part_of(region)
+    while True:
+        left = max(0.0, deadline.left() - after)
+        wait = min(MAX_WAIT, left - min(ANSWERED_WITHIN, left / 4)) if region == AUTO else 0.0
+        found = yield from masks(
+            image_id,
+            prompts,
+            model,
+            deadline,
+            multimask=multimask,
+            form=form,
+            logits=logits,
+            data=data,
+            region=region,
+            wait=wait,
+            after=after,
+        )
+        after = _BETWEEN_LOOKS
+        if found.finer is None or not found.finer.is_coming or deadline.left() <= after + ANSWERED_WITHIN:
+            return found
+
+
+def regions(
+    image_id: str,
+    model: str | None,
+    deadline: Deadline,
+    *,
+    corners: Sequence[Sequence[int]] | None = None,
+    around: Sequence[Sequence[float]] | None = None,
+    wait: float = 0.0,
+    after: float = 0.0,
+    data: bytes | None = None,
+) -> Flow[Regions]:
+    """Have regions encoded, and tell how far they are. It does not wait for them for longer than `wait` seconds.
+
+    Args:
+        corners: [x0, y0, x1, y1] of each region, in whole pixels.
+        around: or [x0, y0, x1, y1] of objects. The service takes the region that suits each.
+        data: the file's bytes, sent if the service does not have the image.
+
+    Raises:
+        InvalidParameter: a region is none, or these are too many.
+        SamCacheError: the error that the service answered.
+    """
+    asked: dict[str, Any] = (
+        {"around": [list(map(float, box)) for box in around or ()]}
+        if corners is None
+        else {"regions": [_whole_pixels(one) for one in corners]}
+    )
+    body = json.dumps(asked, separators=(",", ":")).encode()
+    path, seconds = f"/v1/images/{image_id}/regions", wait + MARGIN
+    call = Call("POST", path, _query(model, wait), body, "application/json", seconds=seconds, after=after)
+    try:
+        reply = yield from answered(call, deadline)
+    except _FORGOTTEN:
+        if data is None:
+            raise
+        yield from send(data, model, deadline)
+        reply = yield from answered(call, deadline)
+    found = parsed(reply, Regions.parse)
+    if len(found.regions) != len(corners if corners is not None else around or ()):
+        raise UnexpectedAnswer(f"the service answered with {len(found.regions)} regions, not as many as were asked for")
+    return found
+
+
+def regions_ready(
+    image_id: str,
+    model: str | None,
+    deadline: Deadline,
+    *,
+    corners: Sequence[Sequence[int]] | None = None,
+    around: Sequence[Sequence[float]] | None = None,
+    data: bytes | None = None,
+) -> Flow[Regions]:
+    """As `regions`, but wait until each is ready or failed.
+
+    Raises:
+        EmbeddingPending: the deadline came first.
+    """
+    after = 0.0
+    while True:
+        left = max(0.0, deadline.left() - after)
+        wait = min(MAX_WAIT, left - min(ANSWERED_WITHIN, left / 4))
+        found = yield from regions(
+            image_id, model, deadline, corners=corners, around=around, wait=wait, after=after, data=data
+        )
+        if found.settled:
+            return found
+        after = _BETWEEN_LOOKS
+        if deadline.left() <= after:
+            waiting = sum(region.status in ("queued", "encoding") for region in found.regions)
+            raise EmbeddingPending(
+                f"{waiting} regions are still not encoded after all the time given", retry_after=after
+            )
+
+
+def embedding(
+    image_id: str,
+    model: str | None,
+    deadline: Deadline,
+    data: bytes | None = None,
+    region: Sequence[int] | None = None,
+) -> Flow[bytes]:
+    """The embedding of the image, or of a region of it, as a `.npy` file."""
+    corners = None if region is None else _whole_pixels(region)
+    call = Call("GET", f"/v1/images/{image_id}/embedding", _query(model, region=corners))
+    return (yield from _of_the_embedding(call, image_id, data, model, deadline, region=corners)).body
 
 
 def models(deadline: Deadline) -> Flow[list[ModelInfo]]:
@@ -299,7 +475,13 @@ def status(image_id: str, model: str | None, deadline: Deadline) -> Flow[ImageIn
 
 
 def _of_the_embedding(
-    call: Call, image_id: str, data: bytes | None, model: str | None, deadline: Deadline
+    call: Call,
+    image_id: str,
+    data: bytes | None,
+    model: str | None,
+    deadline: Deadline,
+    *,
+    region: Sequence[int] | None = None,
 ) -> Flow[Reply]:
     """The reply to a call that needs the embedding. If the embedding is missing, have it made and ask again."""
     tries = _TRIES
@@ -313,7 +495,7 @@ def _of_the_embedding(
         except _FORGOTTEN:
             if tries == 0 or data is None:
                 raise
-        yield from ready(image_id, data, model, deadline)
+        yield from ready(image_id, data, model, deadline, region=region)
 
 
 def _image(reply: Reply, *, sent: bool = False) -> ImageInfo:
@@ -332,6 +514,21 @@ def _reason(job: Everything) -> SamCacheError:
     return kind(error.get("detail", "the search for masks was stopped"))
 
 
-def _query(model: str | None, wait: float = 0.0) -> dict[str, str]:
+def _query(model: str | None, wait: float = 0.0, region: Sequence[int] | None = None) -> dict[str, str]:
     query = {} if model is None else {"model": model}
+    if region is not None:
+        query["region"] = ",".join(map(str, region))
     return {**query, "wait": f"{wait:.3f}"} if wait > 0 else query
+
+
+def _whole_pixels(region: Sequence[Any]) -> Corners:
+    """The corners of a region as whole numbers.
+
+    Raises:
+        ValueError: these are not four whole numbers.
+    """
+    try:
+        x0, y0, x1, y1 = (operator.index(number) for number in region)
+    except (TypeError, ValueError):
+        raise ValueError(f"a region is 'auto', or x0, y0, x1, y1 in whole pixels, not {region!r}") from None
+    return x0, y0, x1, y1

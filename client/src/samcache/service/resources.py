@@ -6,10 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+Corners = tuple[int, int, int, int]
+"""(x0, y0, x1, y1) of a region: whole pixels of the image, EXIF orientation applied. x1 and y1 are not part of it."""
+
+
+def corners_of(value: Any) -> Corners | None:
+    """The corners in a JSON answer; None where it says `null`, which is the whole image."""
+    if value is None:
+        return None
+    x0, y0, x1, y1 = (int(number) for number in value)
+    return x0, y0, x1, y1
+
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """An image on its way to an embedding, for one model.
+    """An image, or a region of one, on its way to an embedding, for one model.
 
     Attributes:
         image_id: lower-case hex SHA-256 of the file's bytes.
@@ -21,6 +32,7 @@ class ImageInfo:
         sent: True if the file's bytes were sent for this answer, False if the service knew the image.
         workers: the model's workers that are alive; with 0 the image waits until one is started. None if nobody knows,
             or if the image waits for no worker.
+        region: the part of the image that this is about; None: the whole image.
     """
 
     image_id: str
@@ -32,6 +44,7 @@ class ImageInfo:
     error: Mapping[str, str] | None = None
     sent: bool = False
     workers: int | None = None
+    region: Corners | None = None
 
     @classmethod
     def parse(cls, document: Mapping[str, Any], *, sent: bool = False) -> Self:
@@ -45,6 +58,7 @@ class ImageInfo:
             error=document.get("error"),
             sent=sent,
             workers=document.get("workers"),
+            region=corners_of(document.get("region")),
         )
 
     @property
@@ -87,6 +101,79 @@ class Mask:
 
 
 @dataclass(frozen=True, slots=True)
+class Finer:
+    """A region whose masks will be finer than those of the whole image, which answered.
+
+    Attributes:
+        status: `queued`, `encoding`, `ready` (it was a moment too late) or `failed`.
+    """
+
+    region: Corners
+    status: str
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether the same request will be answered from it."""
+        return self.status != "failed"
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any] | None) -> Self | None:
+        region = None if document is None else corners_of(document["region"])
+        return None if document is None or region is None else cls(region, str(document["status"]))
+
+
+@dataclass(frozen=True, slots=True)
+class RegionInfo:
+    """A region on its way to an embedding.
+
+    Attributes:
+        region: None: the whole image.
+        status: `queued`, `encoding`, `ready` or `failed`.
+        error: `{"code", "detail"}` if it failed.
+    """
+
+    region: Corners | None
+    status: str
+    error: Mapping[str, str] | None = None
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        return cls(corners_of(document["region"]), str(document["status"]), document.get("error"))
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """The answer to a request for regions.
+
+    Attributes:
+        width: pixels of the image, EXIF orientation applied.
+        height: pixels of the image, EXIF orientation applied.
+        regions: one for each that was asked for, in that order. Several may be the same.
+    """
+
+    image_id: str
+    model: str
+    width: int
+    height: int
+    regions: list[RegionInfo]
+
+    @property
+    def settled(self) -> bool:
+        """Whether each is ready or failed."""
+        return all(region.status in ("ready", "failed") for region in self.regions)
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        return cls(
+            image_id=str(document["image_id"]),
+            model=str(document["model"]),
+            width=int(document["width"]),
+            height=int(document["height"]),
+            regions=[RegionInfo.parse(region) for region in document["regions"]],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Masks:
     """The answer to a request of prompts.
 
@@ -95,6 +182,8 @@ class Masks:
         height: pixels of the original, EXIF orientation applied.
         results: the masks of each prompt, in the order of the prompts.
         timing: the `Server-Timing` header: how many milliseconds each stage took in the service.
+        region: the part of the image that answered; None: the whole image. The masks cover the whole image anyway.
+        finer: if `auto` was asked for, the region that is still being encoded and will answer better; else None.
     """
 
     image_id: str
@@ -103,6 +192,8 @@ class Masks:
     height: int
     results: list[list[Mask]]
     timing: str = ""
+    region: Corners | None = None
+    finer: Finer | None = None
 
     @classmethod
     def parse(cls, document: Mapping[str, Any], form: str, timing: str = "") -> Self:
@@ -113,6 +204,8 @@ class Masks:
             height=int(document["height"]),
             results=[[Mask.parse(mask, form) for mask in result["masks"]] for result in document["results"]],
             timing=timing,
+            region=corners_of(document.get("region")),
+            finer=Finer.parse(document.get("finer")),
         )
 
 

@@ -1,0 +1,1 @@
+"""What regions gain: `python -m bench.regions`."""
