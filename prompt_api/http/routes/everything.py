@@ -30,7 +30,7 @@ def create(image_id: str) -> Response:
     chosen, seconds, api = model(), wait(), services()
     options = parse_options(read_body(MAX_BODY))
     state = api.everything.ask(parse_image_id(image_id), chosen, options, namespace=namespace(), charge=charge_region)
-    log_context.add(job=state.key.name)
+    log_context.add(job_id=state.key.job_id)
     if not state.settled and seconds > 0:
         state = _wait(image_id, state.key.name, seconds)
     if state.error is not None:
