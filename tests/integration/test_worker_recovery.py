@@ -453,7 +453,7 @@ def test_a_broken_meta_costs_the_job_nothing(scene: Scene) -> None:
 
 
 def damaged_jobs(worker: EncodeWorker) -> float:
-    return worker._metrics.registry.get_sample_value("sam_worker_damaged_jobs_total") or 0.0
+    return worker._counts.registry.get_sample_value("sam_worker_damaged_jobs_total") or 0.0
 
 
 def test_a_lack_of_memory_is_the_workers_failure_and_soon_forgotten(scene: Scene) -> None:
