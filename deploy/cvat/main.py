@@ -47,17 +47,26 @@ class Refused(Exception):
 class MaskService:
     """The API of one sam-embedding-cache."""
 
-    def __init__(self, url: str, token: str = "", model: str = "", regions_above: int = REGIONS_ABOVE) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str = "",
+        model: str = "",
+        regions_above: int = REGIONS_ABOVE,
+        clean: Mapping[str, Any] | None = None,
+    ) -> None:
         """Args:
         url: address of the API.
         token: access token for the API; empty for none.
         model: a model that the API serves; empty for its default.
         regions_above: frames whose longer side has more pixels are answered from the region that suits; 0: none are.
+        clean: the API's `clean`, which says how masks are cleaned; None or empty: not at all.
         """
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._model = f"&model={quote(model)}" if model else ""
         self._regions_above = regions_above
+        self._clean = clean
         self._longer_sides: dict[str, int] = {}
 
     def mask(self, image: bytes, prompt: dict[str, Any]) -> dict[str, Any]:
@@ -72,6 +81,8 @@ class MaskService:
         request: dict[str, Any] = {"prompts": [prompt], "multimask": ambiguous}
         if 0 < self._regions_above < self._longer_side(image_id, image):
             request["region"] = "auto"
+        if self._clean:
+            request["clean"] = self._clean
         body = json.dumps(request).encode()
         path = f"/v1/images/{image_id}/masks?wait={WAIT}{self._model}"
         try:
@@ -125,6 +136,7 @@ def init_context(context: Any) -> None:
         environ.get("SAM_CACHE_TOKEN", ""),
         environ.get("SAM_CACHE_MODEL", ""),
         int(environ.get("SAM_CACHE_REGIONS_ABOVE") or REGIONS_ABOVE),
+        json.loads(environ.get("SAM_CACHE_CLEAN") or "{}"),
     )
 
 

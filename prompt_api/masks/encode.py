@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prompt_api.masks.cleaning import Cleaning, clean
 from prompt_api.masks.interface import EncodedMask, MaskFormat
 from prompt_api.masks.png import encode_png
 from prompt_api.masks.polygons import encode_polygons
@@ -40,6 +42,23 @@ def in_place(mask_runs: MaskRuns, region: Region | None) -> MaskRuns:
         return placed(mask_runs(logits, region.size), region, original)
 
     return runs
+
+
+def cleaned(mask_runs: MaskRuns, cleaning: Cleaning, clicks: Sequence[tuple[float, float]]) -> MaskRuns:
+    """Return the function that makes masks with `mask_runs` and cleans them. With nothing to clean that is `mask_runs`.
+
+    Args:
+        clicks: (x, y) of the positive points of the prompt, in pixels of the masks.
+    """
+    if cleaning.changes_nothing:
+        return mask_runs
+    places = np.array(clicks, dtype=np.float64).reshape(-1, 2)
+    return lambda logits, original: clean(mask_runs(logits, original), cleaning, places)
+
+
+def within(form: MaskFormat, tolerance: float) -> MaskFormat | MaskWriter:
+    """Return what writes masks in `form`, and polygons that may leave the mask's edge by `tolerance` pixels."""
+    return partial(encode_polygons, tolerance=tolerance) if tolerance and form is MaskFormat.POLYGONS else form
 
 
 def encode_masks(

@@ -1,4 +1,4 @@
-"""A mask as polygons along its pixels' edges: outer rings and their holes, without loss."""
+"""A mask as polygons along its pixels' edges, or within a tolerance of them: outer rings and their holes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypedDict  # pydantic accepts the one in typing only from Python 3.12 on
 
+from prompt_api.masks.rings import Rings, rings_of
 from prompt_api.masks.runs import ColumnRuns
+from prompt_api.masks.simplify import needed_squares
+from prompt_api.masks.untangle import touching_corners, untangled
 
-Ints = NDArray[np.int64]
 Ring = list[list[int]]
 
 
@@ -24,111 +26,55 @@ class Polygon(TypedDict):
     holes: list[Ring]
 
 
-def encode_polygons(runs: ColumnRuns) -> list[Polygon]:
-    """Return the 4-connected parts of the mask, topmost first.
+def encode_polygons(runs: ColumnRuns, tolerance: float = 0.0) -> list[Polygon]:
+    """Return the 4-connected parts of the mask, topmost first, as polygons that are valid (OGC 06-103r4, 6.1.11).
 
     Rings run along the edges between pixels, in the frame of prompts: pixel (x, y) is the square from (x, y) to
     (x + 1, y + 1), so all coordinates are whole numbers, from 0 to width or height. A ring lists only its corners,
-    never the same point twice in a row. It is closed: the first point is not repeated at the end. A pixel belongs to
-    the mask if and only if its centre lies inside an outer ring and outside that ring's holes. So filling the polygons
-    gives the same mask, and the mask's area is that of the outer rings minus that of the holes. Pixels that touch only
-    at a corner are not connected. Holes are 8-connected. A ring may touch itself or another ring at a corner.
+    never the same point twice, and begins with its topmost edge; of several, the leftmost. It is closed: the first
+    point is not repeated at the end. No ring touches or crosses itself; two rings may touch at a corner. Pixels that
+    touch only at a corner are not connected, so they belong to different polygons.
+
+    With tolerance 0, a pixel belongs to the mask if and only if its centre lies inside an outer ring and outside that
+    ring's holes. So filling the polygons gives the same mask, and the mask's area is that of the outer rings minus that
+    of the holes.
+
+    Args:
+        tolerance: pixels by which a ring may leave the mask's edge, and the edge the ring. The points are then some of
+            the corners. Where rings would cross, and where polygons touch, they keep more corners.
     """
     if not runs.x.size:
         return []
-    edges = _Edges(runs)
-    rings, owner = _trace(edges.following())
-    corners = edges.corners()[np.concatenate(rings)].reshape(-1, 2).tolist()
-    polygons: list[Polygon] = []
-    parts: list[Polygon] = []
-    start = 0
-    for ring in rings:
-        points = corners[start : start + 2 * len(ring)]
-        start += 2 * len(ring)
-        topmost = ring[0]
-        if edges.is_top[topmost]:
-            part = Polygon(outer=points, holes=[])
-            polygons.append(part)
+    rings = rings_of(runs)
+    if tolerance > 0:
+        rings = simplified(rings, np.full(len(rings.part), tolerance))
+    corners = rings.points.tolist()
+    starts = rings.starts.tolist()
+    polygons: dict[int, Polygon] = {}
+    for ring, part in enumerate(rings.part.tolist()):
+        points = corners[starts[ring] : starts[ring + 1]]
+        if part == ring:
+            polygons[ring] = Polygon(outer=points, holes=[])
         else:
-            # The pixel above a hole's topmost edge belongs to the part around the hole, and so does the top of that
-            # pixel's run. That top lies on a ring that starts higher, whose part is already known.
-            part = parts[owner[edges.top_of_run_above[topmost]]]
-            part["holes"].append(points)
-        parts.append(part)
-    return polygons
+            polygons[part]["holes"].append(points)
+    return [*polygons.values()]
 
 
-class _Edges:
-    """The E horizontal edges of a mask's boundary, ordered by row.
+def simplified(rings: Rings, tolerances: NDArray[np.float64]) -> Rings:
+    """Return the rings with fewer points: each within its tolerance of the exact ring, and none crossing another.
 
-    An edge at the tops of runs goes right, an edge at the bottoms of runs goes left.
-
-    Attributes:
-        left, right, y: (E,) the edge is the line from (left, y) to (right, y).
-        is_top: (E,) whether the mask lies below the edge.
-        top_of_run_above: (E,) for an edge at bottoms of runs, the edge at the top of its leftmost run.
+    Args:
+        rings: exact rings of a mask, or some of them.
+        tolerances: (R,) pixels.
     """
-
-    def __init__(self, runs: ColumnRuns) -> None:
-        height, width = runs.size
-        count = len(runs.x)
-        x = np.concatenate([runs.x, runs.x])
-        line = np.concatenate([2 * runs.top + 1, 2 * runs.bottom])
-        key = line * (width + 1) + x
-        order = np.argsort(key)
-        ordered = key[order]
-        begins = np.diff(ordered, prepend=-2) != 1
-        first = np.flatnonzero(begins)
-        last = np.append(first[1:], len(order)) - 1
-        edge = np.empty_like(order)
-        edge[order] = np.cumsum(begins) - 1
-        self._height = height
-        self.left, self.right = x[order[first]], x[order[last]] + 1
-        self.y, is_top = np.divmod(line[order[first]], 2)
-        self.is_top = is_top == 1
-        self.top_of_run_above = edge[order[first] % count]
-
-    def corners(self) -> Ints:
-        """Return where each edge starts and ends, as (x, y): (E, 2, 2)."""
-        start = np.where(self.is_top, self.left, self.right)
-        end = np.where(self.is_top, self.right, self.left)
-        return np.stack([start, self.y, end, self.y], axis=1).reshape(-1, 2, 2)
-
-    def following(self) -> list[int]:
-        """Return, for each edge, the next edge of its ring.
-
-        The ends of the edges that lie on one vertical line, from top to bottom, pair up into vertical edges. Where two
-        pixels touch at a corner, two ends share a point: the end at a bottom comes first, so that it pairs with the
-        pixel above.
-        """
-        count = len(self.y)
-        x = np.concatenate([self.left, self.right])
-        y = np.concatenate([self.y, self.y])
-        top = np.concatenate([self.is_top, self.is_top])
-        arrives = np.concatenate([~self.is_top, self.is_top])
-        order = np.argsort((x * (self._height + 1) + y) * 2 + top)
-        upper, lower = order[::2], order[1::2]
-        down = arrives[upper]
-        following = np.empty(count, dtype=np.int64)
-        following[np.where(down, upper, lower) % count] = np.where(down, lower, upper) % count
-        return following.tolist()
+    wanted = touching_corners(rings)
+    squares = tolerances * tolerances
+    needed = needed_squares(rings, squares, wanted)
+    kept = needed > np.repeat(squares, np.diff(rings.starts))
+    return with_points(rings, untangled(rings, kept, squares))
 
 
-def _trace(following: list[int]) -> tuple[list[list[int]], list[int]]:
-    """Return the cycles of a permutation, and for each member the number of its cycle.
-
-    Each cycle starts with its least member, and the cycles are ordered by that member.
-    """
-    owner = [-1] * len(following)
-    cycles: list[list[int]] = []
-    for start, known in enumerate(owner):
-        if known >= 0:
-            continue
-        cycle = []
-        at = start
-        while owner[at] < 0:
-            owner[at] = len(cycles)
-            cycle.append(at)
-            at = following[at]
-        cycles.append(cycle)
-    return cycles, owner
+def with_points(rings: Rings, kept: NDArray[np.bool_]) -> Rings:
+    """Return the rings with only the (N,) kept points."""
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return Rings(rings.points[kept], before[rings.starts], rings.part)

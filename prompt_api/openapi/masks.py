@@ -5,7 +5,7 @@ from __future__ import annotations
 from prompt_api.openapi import samples
 from prompt_api.openapi.operation import Fragment, Operation, json_answer
 from prompt_api.wire.limits import MAX_PROMPT_BODY, MAX_REGIONS_BODY
-from prompt_api.wire.requests import MAX_POINTS, MAX_PROMPTS, MAX_REGIONS, MAX_REQUEST_POINTS
+from prompt_api.wire.requests import MAX_MASKS, MAX_POINTS, MAX_PROMPTS, MAX_REGIONS, MAX_REQUEST_POINTS
 from shared.contract import errors
 
 TAG = "Masks"
@@ -83,7 +83,12 @@ OPERATIONS = (
         description=f"Answers 1 to {MAX_PROMPTS} prompts on one image, in order and independently of each other. The "
         "masks and scores are the same as those of `SamPredictor.predict`.\n\n"
         f"- A prompt has at least one of `points` with `labels` (at most {MAX_POINTS}, and {MAX_REQUEST_POINTS} in one "
-        "request), `box`, `mask_token` and `mask_logits`, but never both of the last two.\n"
+        "request), `box`, `mask_token`, `mask_logits` and `mask`, and at most one of the last three.\n"
+        f"- `mask` is a mask of the image's size to refine, as RLE or PNG; at most {MAX_MASKS} in one request. Without "
+        "a box, the box around it and the positive points is used too.\n"
+        "- `clean` fills holes, removes specks and keeps the largest or the clicked part of each mask. `tolerance` is "
+        "how many pixels `polygons` may leave the mask's edge; they stay valid, and each part stays one polygon with "
+        "its holes.\n"
         "- Coordinates may lie up to one image size outside the image. Coordinates farther out are refused with "
         "`invalid-prompt`. They are not clamped.\n"
         "- `multimask: true` returns the three masks that SAM proposes for an ambiguous prompt, `false` its single "

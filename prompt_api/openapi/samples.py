@@ -117,6 +117,13 @@ IN_REGION: dict[str, Any] = {
     "multimask": False,
     "region": [744, 444, 1000, 700],
 }
+CLEANED: dict[str, Any] = {
+    "prompts": [{"points": [[905, 600]], "labels": [1]}],
+    "multimask": False,
+    "format": "polygons",
+    "clean": {"fill_holes": 100, "remove_specks": 100, "keep": "clicked"},
+    "tolerance": 1.5,
+}
 REGIONS: dict[str, Any] = {"regions": [[744, 444, 1000, 700]]}
 AROUND: dict[str, Any] = {"around": [[890, 530, 920, 650], [120, 80, 460, 310]]}
 
@@ -125,6 +132,7 @@ REQUESTS = {
     "A box, and a point that is not part of the object": BOX,
     "Refining the mask of an earlier answer": REFINEMENT,
     f"Several prompts at once, up to {MAX_PROMPTS}": BATCH,
+    "A clean mask as polygons with few points": CLEANED,
     "A click on something small, answered from a region": IN_REGION,
     "A click, answered from the region that suits it once that is encoded": {**CLICK, "region": "auto"},
 }

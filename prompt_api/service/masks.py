@@ -8,14 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from prompt_api.masks.encode import MaskWriter, base64_logits, encode_mask, in_place
+from prompt_api.masks.encode import MaskWriter, base64_logits, cleaned, encode_mask, in_place, within
+from prompt_api.masks.given import KnownMask
 from prompt_api.masks.interface import EncodedMask, MaskFormat
+from prompt_api.masks.low_res import low_res_logits
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.models.interface import DecodedMasks, Decoder, Prompt
 from prompt_api.service.auto_region import AutoRegion, unseen
 from prompt_api.service.choices import AskedOf, Choice, Choices
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
 from prompt_api.service.images import Charge, ImageService, ImageState, ImageStatus, free
+from prompt_api.service.mask_prompts import with_known_mask
 from prompt_api.service.prompts import AUTO, ImagePrompt, MasksQuery, check_position, to_decoder_frame
 from prompt_api.service.refinement import Refinement, must_be_whole
 from prompt_api.service.tokens import MAX_NESTING, region_of
@@ -242,7 +245,8 @@ class MaskService:
             finer, keep = self._answer_auto(asked, image_id, wait, charge)
         else:
             key = self._images.key(image_id, model, request.region)
-            finer, keep = None, self._answer(asked, key, self._promptable(key, model, wait, timings, charge))
+            image = self._promptable(key, model, wait, timings, charge)
+            finer, keep = None, self._answer(self._with_known_masks(asked, image.original), key, image)
         # This comes after the turn, so that other requests decode while this one waits for the store.
         with timings.stage("keep"):
             for kept in keep:
@@ -255,12 +259,13 @@ class MaskService:
     ) -> tuple[ImageState | None, list[_Keep]]:
         """Answer from the region that suits the prompts, or from the whole image until that is encoded."""
         whole = EmbeddingKey.of(image_id, asked.model)
-        prompts = asked.request.prompts
         deadline = self._clock() + wait
-        tokens = [prompt.mask_token for prompt in prompts if prompt.mask_token is not None]
+        tokens = [prompt.mask_token for prompt in asked.request.prompts if prompt.mask_token is not None]
         if tokens:  # a token is an answer of one region, and only that can refine it
             whole = replace(whole, region=region_of(tokens[0]))
         image = self._promptable(whole, asked.model, wait, asked.timings, charge)
+        asked = self._with_known_masks(asked, image.original)
+        prompts = asked.request.prompts
         if tokens or any(prompt.mask_logits is not None for prompt in prompts):
             return None, self._answer(asked, whole, image)
         question = AskedOf(whole, prompts, asked.request.multimask)
@@ -385,6 +390,22 @@ class MaskService:
                 return image
         raise errors.EmbeddingPending(state.pending, retry_after=PENDING_RETRY)
 
+    def _with_known_masks(self, asked: _Asked, original: Size) -> _Asked:
+        """Return the request with its mask prompts decoded, in a turn of its own: a large PNG takes a while."""
+        count = sum(prompt.mask is not None for prompt in asked.request.prompts)
+        if not count:
+            return asked
+        known: list[ImagePrompt] = []
+        with self._turns.turn(asked.client, count, asked.timings) as turn:
+            for number, prompt in enumerate(asked.request.prompts):
+                if prompt.mask is not None:
+                    if known:
+                        turn.give_way()
+                    with asked.timings.stage("decode"):
+                        prompt = with_known_mask(prompt, original, f"prompts/{number}/mask")  # noqa: PLW2901
+                known.append(prompt)
+        return replace(asked, request=replace(asked.request, prompts=tuple(known)))
+
     def _resolve_all(self, subject: _Subject, prompts: Sequence[ImagePrompt], timings: Stages) -> list[Prompt]:
         """Return the prompts as the decoder takes them. Between tokens, the turn gives way."""
         resolved: list[Prompt] = []
@@ -414,6 +435,9 @@ class MaskService:
             return next(subject.decoder.decode(image.prepared, [nested], multimask=multimask, padding=True))
 
         mask = prompt.mask_logits
+        if isinstance(prompt.mask, KnownMask):
+            side = architecture.low_res_side
+            mask = low_res_logits(prompt.mask.known, architecture.frame, side, image.size, image.corner)
         if prompt.mask_token is not None:
             mask = self._refinement.resolve(
                 prompt.mask_token,
@@ -428,9 +452,10 @@ class MaskService:
     def _encode(self, asked: _Asked, subject: _Subject, number: int, answer: DecodedMasks, *, whole: bool) -> _Keep:
         """Write the masks of prompt number `number`. Return what stores their logits; the caller must call it."""
         request = asked.request
-        form = asked.write or request.format
+        prompt = request.prompts[number]
+        form = asked.write or within(request.format, request.tolerance)
         issued = self._refinement.issue(
-            request.prompts[number],
+            prompt,
             subject.key,
             answer,
             multimask=request.multimask,
@@ -439,7 +464,7 @@ class MaskService:
         )
         returned = answer.limited() if whole else answer.logits
         image = subject.image
-        runs_of = in_place(subject.decoder.mask_runs, image.region)
+        runs_of = cleaned(in_place(subject.decoder.mask_runs, image.region), request.cleaning, prompt.clicks)
         for score, token, logits, low_res in zip(answer.scores, issued.tokens, answer.logits, returned, strict=True):
             mask = encode_mask(runs_of, logits, image.original, form, low_res)
             more = base64_logits(low_res) if request.logits else None

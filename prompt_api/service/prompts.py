@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from prompt_api.masks.cleaning import AS_IT_IS, Cleaning
+from prompt_api.masks.given import GivenMask
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.models.interface import Prompt
 from shared.contract.errors import InvalidPrompt
@@ -27,15 +29,18 @@ Box = tuple[float, float, float, float]
 AUTO: Literal["auto"] = "auto"
 """The region of a request that leaves it to the service."""
 
+FOREGROUND = 1
+"""Label of a point on the object."""
+
 MAX_TOKEN = 8192
 """Characters of a mask token."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePrompt:
-    """One prompt. It has points, a box, a mask token or mask logits, and never both of the last two.
+    """One prompt. It has points, a box, a mask token, mask logits or a mask, and at most one of the last three.
 
-    Mask logits do not count when two prompts are compared.
+    Mask logits and masks do not count when two prompts are compared.
 
     Attributes:
         points: each (x, y).
@@ -43,6 +48,7 @@ class ImagePrompt:
         box: a box, or None.
         mask_token: the token of an earlier mask of the same image and model, or None.
         mask_logits: (S, S) float32 low-res logits to refine, finite, or None.
+        mask: a mask of the whole image to refine, or None.
     """
 
     points: tuple[Point, ...] = ()
@@ -50,6 +56,12 @@ class ImagePrompt:
     box: Box | None = None
     mask_token: str | None = None
     mask_logits: NDArray[np.float32] | None = field(default=None, compare=False)
+    mask: GivenMask | None = field(default=None, compare=False)
+
+    @property
+    def clicks(self) -> list[Point]:
+        """The points on the object."""
+        return [point for point, label in zip(self.points, self.labels, strict=True) if label == FOREGROUND]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +75,8 @@ class MasksQuery:
         logits: True adds each mask's low-res logits to any format.
         region: the corners of the part of the image that answers, not checked yet; None for the whole image; `auto` for
             the part that suits the prompts.
+        cleaning: what is cleaned in each mask. Its clicks are the positive points of the prompt.
+        tolerance: pixels by which polygons may leave the mask's edge.
     """
 
     prompts: tuple[ImagePrompt, ...]
@@ -70,6 +84,8 @@ class MasksQuery:
     format: MaskFormat = MaskFormat.RLE
     logits: bool = False
     region: Corners | Literal["auto"] | None = None
+    cleaning: Cleaning = AS_IT_IS
+    tolerance: float = 0.0
 
 
 def check_position(prompt: ImagePrompt, original: Size, where: str) -> None:

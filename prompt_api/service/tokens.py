@@ -3,8 +3,8 @@
 A token names low-res logits that this service computed. Storing the logits of every answer would write 400 kB to Redis
 per prompt, for each movement of a hovering pointer. So a token carries the *recipe* instead: the prompt and the number
 of the mask. The process that receives the token takes the logits from memory, or decodes the recipe again and gets the
-same logits, except for rounding. Only if the recipe would be large (a prompt with `mask_logits`, a long chain of
-refinements) are the logits stored in Redis under a TTL.
+same logits, except for rounding. Only if the recipe would be large (a prompt with `mask_logits` or a mask, a long
+chain of refinements) are the logits stored in Redis under a TTL.
 
 A token is bound to its image or region, model and weights, and to the namespace that it was issued to. It allows
 nothing that sending its prompt would not allow.
@@ -78,7 +78,12 @@ def depth_of(prompt: ImagePrompt, key: EmbeddingKey, namespace: str = "") -> int
 
 def fits_recipe(prompt: ImagePrompt, depth: int) -> bool:
     """Return True if the tokens of this prompt's masks can carry the prompt. `depth` is the prompt's own nesting."""
-    return prompt.mask_logits is None and depth < MAX_NESTING and len(prompt.points) <= MAX_RECIPE_POINTS
+    return (
+        prompt.mask_logits is None
+        and prompt.mask is None
+        and depth < MAX_NESTING
+        and len(prompt.points) <= MAX_RECIPE_POINTS
+    )
 
 
 def recipe_tokens(

@@ -13,17 +13,20 @@ export class Annotator {
   #gallery;
   #desk;
   #conversation;
+  #classes;
   #hover = null;
 
   /**
    * @param {import("./gallery.js").Gallery} gallery
    * @param {import("./desk.js").Desk} desk
    * @param {import("./conversation.js").Conversation} conversation
+   * @param {import("./class-book.js").ClassBook} classes
    */
-  constructor(gallery, desk, conversation) {
+  constructor(gallery, desk, conversation, classes) {
     this.#gallery = gallery;
     this.#desk = desk;
     this.#conversation = conversation;
+    this.#classes = classes;
   }
 
   addPoint(point) {
@@ -39,11 +42,12 @@ export class Annotator {
     this.#commit(({ step }) => (prompts.isBlank(step) ? null : { step: prompts.BLANK, editing: null }));
   }
 
-  /** Keeps the present mask under a label. */
+  /** Keeps the present mask under a label. The class of that label stays in use. */
   keep(label) {
     const { now, nextId } = this.#gallery.current.timeline;
-    const changes = objects.keep(now, { id: nextId, label });
-    if (!changes) return;
+    if (!prompts.chosenMask(now.step)) return;
+    const { name, colour } = this.#classes.use(label);
+    const changes = objects.keep(now, { id: nextId, label: name, colour });
     this.#commit(() => changes);
     const { length } = changes.objects;
     announce(`${now.editing === null ? "Kept" : "Updated"}. ${length === 1 ? "1 object" : `${length} objects`}.`);
@@ -55,11 +59,14 @@ export class Annotator {
   }
 
   relabel(id, label) {
-    this.#commit((state) => objects.relabel(state, id, label));
+    const { name, colour } = this.#classes.add(label);
+    this.#commit((state) => objects.relabel(state, id, name, colour));
   }
 
+  /** Changes the colour of the object's class. */
   recolour(id, colour) {
-    this.#commit((state) => objects.recolour(state, id, colour));
+    const object = this.#gallery.current.timeline.now.objects.find((one) => one.id === id);
+    if (object) this.#classes.recolour(object.label, colour);
   }
 
   remove(id) {
@@ -67,9 +74,18 @@ export class Annotator {
     announce("Deleted.");
   }
 
+  /**
+   * Changes the open picture's state in one step.
+   * @param {(state: import("./timeline.js").State) => object|null} changesOf returns null to change nothing
+   */
+  change(changesOf) {
+    this.#commit(changesOf);
+  }
+
   setVisible(ids, visible) {
-    const { hidden } = this.#gallery.current;
+    const hidden = new Set(this.#gallery.current.hidden);
     for (const id of ids) visible ? hidden.delete(id) : hidden.add(id);
+    this.#gallery.current.hidden = hidden;
     this.#desk.render();
   }
 
@@ -86,6 +102,12 @@ export class Annotator {
 
   redo() {
     this.#become(timeline.redo(this.#gallery.current.timeline), "Redone.");
+  }
+
+  /** Chooses the mask after the chosen one. The first follows the last. */
+  chooseNext() {
+    const { masks, chosen } = this.#gallery.current.timeline.now.step;
+    if (masks?.length > 1) this.choose((chosen + 1) % masks.length);
   }
 
   choose(index) {
@@ -111,6 +133,11 @@ export class Annotator {
     }
   }
 
+  /** Asks again what a click at the pointer would give, because a finer answer can be had. */
+  hoverAgain() {
+    if (this.#hover) this.hover({ ...this.#hover, since: performance.now(), byKeyboard: false });
+  }
+
   /** Asks for the masks of the present step, if they are missing. */
   askCurrent() {
     const entry = this.#gallery.current;
@@ -127,7 +154,7 @@ export class Annotator {
       if (isCurrent) this.#showHover(entry, step, masks, since);
       return;
     }
-    entry.timeline = timeline.amend(entry.timeline, step.id, prompts.answerFields(masks));
+    entry.timeline = timeline.amend(entry.timeline, step.id, { ...prompts.answerFields(masks), region: answer.region });
     if (!isCurrent) return;
     this.#desk.render();
     if (entry.timeline.now.step.id === step.id) this.#announceStep(entry);

@@ -109,6 +109,27 @@ export async function promptMasks(id, body, { signal, model = null } = {}) {
   return { ...answer, times: { total: performance.now() - start, inside } };
 }
 
+/**
+ * Has a region of an image encoded.
+ * @param {string} id
+ * @param {{regions: import("./region.js").Region[]}|{around: number[][]}} wish one region; or the box x0, y0, x1, y1 of one
+ *   object, for which the service chooses the region
+ * @param {{signal?: AbortSignal, wait?: number, model?: string|null}} options `wait`: seconds the service may hold the
+ *   answer until the region is encoded
+ * @returns {Promise<{region: import("./region.js").Region|null, status: string,
+ *   error: {code: string, detail: string}|null}>} `region` is null if the whole image suits better; `status` as that of an
+ *   image
+ */
+export async function encodeRegion(id, wish, { signal, wait = 0, model = null } = {}) {
+  const response = await request(withModel(`v1/images/${id}/regions?wait=${wait}`, model), {
+    signal,
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(wish),
+  });
+  return (await response.json()).regions[0];
+}
+
 /** Sum of the durations in a `Server-Timing` header in ms, or null if it has none. */
 export function totalServerTiming(header) {
   const durations = [...(header ?? "").matchAll(/;\s*dur=([0-9.]+)/g)].map((match) => Number(match[1]));

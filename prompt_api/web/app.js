@@ -1,36 +1,56 @@
 /** Wires the page: connects what each part reports to the part that handles it. */
 
 import { Annotator } from "./annotator.js";
+import * as api from "./api.js";
+import { ClassBook } from "./class-book.js";
+import { KEYS } from "./classes.js";
 import { Conversation } from "./conversation.js";
-import { useDialog } from "./credentials.js";
+import { changeToken, hasToken, useDialog } from "./credentials.js";
 import { listenToCursor } from "./cursor.js";
 import { service } from "./decoding.js";
 import { Desk } from "./desk.js";
 import * as dialogs from "./dialogs.js";
-import { exportAs, save } from "./exporting.js";
+import { ExportDialog } from "./export-dialog.js";
 import { listenToFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
 import { listenToPointers } from "./gestures.js";
+import { Hands } from "./hands.js";
+import { Importer } from "./importing.js";
+import { Labelling } from "./labelling.js";
 import { LocalSwitch } from "./local-switch.js";
 import { ModelMenu } from "./model-menu.js";
 import { announce, hideAlert, setText, showAlert, showProgress } from "./notices.js";
 import { Pictures } from "./pictures.js";
 import { isBlank } from "./prompts.js";
+import { signFor } from "./region-sign.js";
+import { Regions } from "./regions.js";
 import { listenToSamples, loadSample } from "./samples.js";
+import { Session } from "./session.js";
+import { SessionKeeper } from "./session-keeper.js";
+import { Sharpening } from "./sharpening.js";
 import { listenToKeys } from "./shortcuts.js";
 import { Stage } from "./stage.js";
 import { listenToTheme } from "./theme.js";
+import { shownStep } from "./timeline.js";
 
 const ZOOM_STEP = 1.4;
+/** For each tool the one that does the reverse. */
+const REVERSE = { include: "exclude", exclude: "include", box: "exclude", brush: "erase", erase: "brush" };
 
 const find = (id) => document.getElementById(id);
 
 const gallery = new Gallery();
-const stage = new Stage(document, ({ scale }) => setText("zoom-level", `${Math.round(scale * 100)} %`));
+const stage = new Stage(document, ({ scale }) => {
+  setText("zoom-level", `${Math.round(scale * 100)} %`);
+  regions.look(gallery.current, stage.visible);
+});
 const conversation = new Conversation(service, {
   onAnswer: (job, answer) => {
     desk.showTimes(answer.times, conversation.decoder !== service);
+    if (job.finer) return sharpening.receive(job, answer);
     annotator.receive(job, answer);
+    sharpening.note(job, answer);
+    sharpening.consider();
   },
   onProblem: (entry, error) => entry === gallery.current && showAlert(error, () => annotator.askCurrent()),
   onProgress: (progress) => showProgress(progress ?? gallery.current?.progress ?? null),
@@ -40,6 +60,21 @@ const conversation = new Conversation(service, {
     showAlert(error);
   },
   isCurrent: (entry) => entry === gallery.current,
+  regionFor: (entry, step) => regions.regionFor(entry, step),
+  onRegionLost: (entry, region) => regions.lost(entry, region),
+});
+const regions = new Regions({
+  api,
+  prepare: (image, options) => conversation.decoder.prepare(image, options),
+  upload: async (entry) => {
+    const { image, controller: { signal } } = entry;
+    await api.uploadImage(await entry.source.open(), { signal, model: image.model });
+  },
+  onReady: () => {
+    annotator.hoverAgain();
+    sharpening.consider();
+  },
+  onChange: showPart,
 });
 const desk = new Desk(stage, gallery, {
   onChoose: (index) => annotator.choose(index),
@@ -50,23 +85,51 @@ const desk = new Desk(stage, gallery, {
   onDelete: (id) => annotator.remove(id),
   onOpen: (entry) => pictures.show(entry),
   onRemove: remove,
+  onRender: () => {
+    labelling.show();
+    regions.look(gallery.current, stage.visible);
+    showPart();
+  },
+  onStrip: () => keeper.look(),
 });
-const annotator = new Annotator(gallery, desk, conversation);
+const classes = new ClassBook(gallery, () => desk.render());
+const annotator = new Annotator(gallery, desk, conversation, classes);
+const labelling = new Labelling(gallery, annotator, classes, stage.element);
 const menu = new ModelMenu(() => {
   conversation.forget();
   hideAlert();
   pictures.encodeAll();
 });
-const pictures = new Pictures(gallery, stage, desk, { onShown, onReady, model: () => menu.chosen });
+const keeper = new SessionKeeper(gallery, classes, {
+  onTrouble: (problem) => session.tell(problem),
+  onChange: () => session.showState(),
+});
+const pictures = new Pictures(gallery, stage, desk, {
+  onShown,
+  onReady,
+  onFile: (entry, file) => keeper.keepFile(entry, file),
+  model: () => menu.chosen,
+  isReady: () => session.started,
+});
+const session = new Session({ keeper, gallery, classes, pictures, labelling, menu });
+const importer = new Importer({ gallery, pictures, classes, desk });
+const exportDialog = new ExportDialog(gallery, stage, () => keeper.look());
+const tool = () => document.querySelector('input[name="tool"]:checked').value;
+const hands = new Hands({ gallery, stage, desk, annotator }, tool);
+const sharpening = new Sharpening(gallery, desk, conversation, regions, () => hands.isDrawing);
 const wishes = {
-  tool: () => document.querySelector('input[name="tool"]:checked').value,
-  onPoint: (point) => annotator.addPoint(point),
+  tool,
+  onPoint: (point) => hands.point(point),
+  onTwice: (place) => hands.twice(place),
   onBox: (box) => annotator.setBox(box),
   onBoxDraft: (box) => desk.showDraft(box),
-  onHover: (place) => annotator.hover(place),
+  onHover: (place) => hands.hover(place),
+  strokes: hands.strokes,
 };
 const localSwitch = new LocalSwitch((decoder) => {
   conversation.decoder = decoder;
+  regions.reset();
+  regions.look(gallery.current, stage.visible);
   if (gallery.current?.image) onReady(gallery.current);
 });
 let cursor;
@@ -74,6 +137,13 @@ let cursor;
 function onShown() {
   conversation.forget();
   cursor.reset();
+  hands.showTool();
+}
+
+/** Says which part of the open picture answers. */
+function showPart() {
+  const entry = gallery.current;
+  setText("part", entry?.size ? signFor(shownStep(entry.timeline), regions.state, entry.size) : "");
 }
 
 /** Called when the open picture can be prompted. */
@@ -102,6 +172,7 @@ async function remove(entry) {
   const { length } = entry.timeline.now.objects;
   if (!gallery.isSaved(entry) && !(await dialogs.confirmRemoval(entry.name, plural(length, "object")))) return false;
   await pictures.remove(entry);
+  keeper.remove(entry);
   return true;
 }
 
@@ -109,39 +180,15 @@ async function remove(entry) {
 async function tryOut(name) {
   try {
     const { file, point } = await loadSample(name);
-    await pictures.open([file]);
-    if (gallery.current?.file === file && isBlank(gallery.current.timeline.now.step)) annotator.addPoint(point);
+    const entry = await pictures.open([file]);
+    if (entry && entry === gallery.current && isBlank(entry.timeline.now.step)) annotator.addPoint(point);
   } catch (error) {
     showAlert(error);
   }
 }
 
-function keep() {
-  if (gallery.current) annotator.keep(find("label").value);
-}
-
-function annotated() {
-  return gallery.entries.map(({ name, size, timeline }) => ({ name, ...size, objects: timeline.now.objects }));
-}
-
-function openExport() {
-  const list = annotated().filter(({ objects }) => objects.length > 0);
-  if (list.length === 0) return;
-  const count = list.reduce((sum, { objects }) => sum + objects.length, 0);
-  dialogs.showExport(`${plural(count, "object")} on ${plural(list.length, "picture")}.`);
-}
-
 function plural(number, word) {
   return `${number} ${word}${number === 1 ? "" : "s"}`;
-}
-
-async function exportFile(format) {
-  // Writing takes a while, and the person may change objects meanwhile.
-  const exported = gallery.entries.map((entry) => [entry, entry.timeline.now.objects]);
-  const file = await exportAs(format, annotated(), new Date());
-  save(file);
-  for (const [entry, objects] of exported) entry.savedObjects = objects;
-  announce(`Saved ${file.name}.`);
 }
 
 function chooseTool(name) {
@@ -150,7 +197,9 @@ function chooseTool(name) {
 }
 
 function showTool() {
-  stage.element.dataset.tool = wishes.tool();
+  stage.element.dataset.tool = tool();
+  hands.showTool();
+  desk.render();
 }
 
 /** An action that does nothing unless a picture is open. */
@@ -159,13 +208,15 @@ function onPicture(action) {
 }
 
 const ACTIONS = {
-  "choose-1": onPicture(() => annotator.choose(0)),
-  "choose-2": onPicture(() => annotator.choose(1)),
-  "choose-3": onPicture(() => annotator.choose(2)),
-  keep: onPicture(keep),
+  ...Object.fromEntries(KEYS.map((key, position) => [`digit-${key}`, onPicture(() => labelling.digit(position))])),
+  "next-mask": onPicture(() => annotator.chooseNext()),
+  keep: () => labelling.keep(),
   label: onPicture(() => find("label").select()),
   clear: onPicture(() => annotator.clear()),
-  "swap-tool": () => chooseTool(wishes.tool() === "exclude" ? "include" : "exclude"),
+  "swap-tool": () => chooseTool(REVERSE[tool()]),
+  brush: () => chooseTool("brush"),
+  erase: () => chooseTool("erase"),
+  ...hands.actions,
   "toggle-all": onPicture(() => annotator.toggleAll()),
   undo: onPicture(() => annotator.undo()),
   redo: onPicture(() => annotator.redo()),
@@ -175,8 +226,10 @@ const ACTIONS = {
   "actual-size": onPicture(() => stage.showActualSize()),
   next: onPicture(() => pictures.show(gallery.neighbour(1))),
   previous: onPicture(() => pictures.show(gallery.neighbour(-1))),
+  "next-unlabelled": onPicture(() => pictures.showUnlabelled()),
+  done: onPicture(() => pictures.toggleDone()),
   open: () => find("file").click(),
-  export: openExport,
+  export: () => exportDialog.open(),
   help: dialogs.showHelp,
 };
 
@@ -186,6 +239,8 @@ const BUTTONS = {
   clear: "clear",
   export: "export",
   help: "help",
+  done: "done",
+  "next-unlabelled": "next-unlabelled",
   "zoom-in": "zoom-in",
   "zoom-out": "zoom-out",
   "zoom-fit": "fit",
@@ -196,7 +251,7 @@ function listen() {
   for (const [id, action] of Object.entries(BUTTONS)) find(id).addEventListener("click", ACTIONS[action]);
   find("keep-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    keep();
+    labelling.keep();
   });
   find("alert-close").addEventListener("click", hideAlert);
   for (const input of document.querySelectorAll('input[name="tool"]')) input.addEventListener("change", showTool);
@@ -205,18 +260,20 @@ function listen() {
   listenToPointers(stage, wishes);
   cursor = listenToCursor(stage, wishes);
   listenToKeys(ACTIONS, dialogs.lettersWanted);
-  listenToFiles((files) => pictures.open(files));
+  listenToFiles((files) => importer.open(files).catch(showAlert), showAlert);
   listenToSamples(tryOut);
   listenToTheme(find("theme"));
   dialogs.prepareHelp();
-  dialogs.prepareExport(exportFile);
-  useDialog(dialogs.askForToken);
-  window.addEventListener("beforeunload", (event) => {
-    if (!gallery.entries.every((entry) => gallery.isSaved(entry))) event.preventDefault();
-  });
+  const showToken = () => (find("change-token").hidden = !hasToken());
+  useDialog(dialogs.askForToken, showToken);
+  showToken();
+  find("change-token").addEventListener("click", async () => (await changeToken()) && pictures.encodeRefused());
+  window.addEventListener("pagehide", () => pictures.rememberView());
+  document.addEventListener("visibilitychange", () => document.hidden && pictures.rememberView());
 }
 
 listen();
-document.documentElement.dataset.ready = "yes";
 localSwitch.show();
+await session.start();
+document.documentElement.dataset.ready = "yes";
 void menu.show();

@@ -15,13 +15,16 @@ let drawn = null;
 export function showChoices(step, busy, stage, onChoose) {
   const list = document.getElementById("choices");
   list.setAttribute("aria-busy", String(busy));
+  const isFocused = list.contains(document.activeElement);
   if (step.masks !== drawn) {
     drawn = step.masks;
     const window = step.masks ? around(step.masks, stage.size) : null;
     list.replaceChildren(...(step.masks ?? []).map((mask, index) => choice(mask, index, window, stage, onChoose)));
   }
   const radio = list.querySelectorAll("input")[step.chosen];
-  if (radio) radio.checked = true;
+  if (!radio) return;
+  radio.checked = true;
+  if (isFocused) radio.focus({ preventScroll: true });
 }
 
 /** The result of a step as a sentence for a screen reader, or null before its answer. */
@@ -46,14 +49,19 @@ function choice(mask, index, window, stage, onChoose) {
   radio.addEventListener("change", () => onChoose(index));
   const canvas = Object.assign(document.createElement("canvas"), THUMBNAIL);
   stage.thumbnail(canvas, mask, window);
-  const score = Object.assign(document.createElement("span"), { textContent: `score ${mask.score.toFixed(2)}` });
+  const score = Object.assign(document.createElement("span"), { textContent: scoreOf(mask) });
   label.append(radio, canvas, score);
   label.title = describe(mask, index, stage.size);
   return label;
 }
 
 function describe(mask, index, size) {
-  return `Mask ${index + 1}, score ${mask.score.toFixed(2)}, ${shareOf(mask, size)} of the picture`;
+  return `Mask ${index + 1}, ${scoreOf(mask)}, ${shareOf(mask, size)} of the picture`;
+}
+
+/** A mask that was painted or imported has no score. */
+function scoreOf({ score }) {
+  return score === null ? "no score" : `score ${score.toFixed(2)}`;
 }
 
 /** The 4:3 part of the picture that shows all masks with some room around them. */

@@ -8,10 +8,11 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 
 /**
  * @param {Uint8Array} bytes
+ * @param {number} before the checksum of the bytes before these
  * @returns {number} unsigned
  */
-export function crc32(bytes) {
-  let value = 0xffffffff;
+export function crc32(bytes, before = 0) {
+  let value = ~before;
   for (let i = 0; i < bytes.length; i++) value = TABLE[(value ^ bytes[i]) & 0xff] ^ (value >>> 8);
   return ~value >>> 0;
 }

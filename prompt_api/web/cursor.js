@@ -19,10 +19,13 @@ export function listenToCursor(stage, { tool, onPoint, onBox, onBoxDraft, onHove
   let corner = null;
 
   const place = () => cross ?? { x: Math.round(stage.size.width / 2), y: Math.round(stage.size.height / 2) };
-  const show = () => {
+  const showCross = () => {
     cross = place();
     stage.moveCross(cross.x, cross.y);
     element.classList.add("by-keyboard");
+  };
+  const show = () => {
+    showCross();
     if (corner) onBoxDraft(boxBetween(corner, cross));
     else onHover({ ...cross, since: performance.now(), byKeyboard: true });
   };
@@ -51,13 +54,18 @@ export function listenToCursor(stage, { tool, onPoint, onBox, onBoxDraft, onHove
   element.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey) return;
     if (MOVES[event.key]) move(MOVES[event.key], event.shiftKey);
-    else if (event.key === "Enter") onPoint({ ...place(), label: event.altKey || tool() === "exclude" ? 0 : 1 });
+    else if (event.key === "Enter") onPoint({ ...place(), label: event.altKey || tool() === "exclude" ? 0 : 1, onTop: event.shiftKey });
     else if (event.key.toLowerCase() === "b") setCorner();
-    else if (event.key === "Escape") drop();
+    else if (event.key === "Escape" && corner) drop();
     else return;
     event.preventDefault();
   });
-  element.addEventListener("focus", () => element.matches(":focus-visible") && show());
+  element.addEventListener("focus", ({ relatedTarget }) => {
+    if (!element.matches(":focus-visible")) return;
+    // Who comes back from a text field hears what was done there, and no preview instead.
+    if (relatedTarget?.matches("input")) showCross();
+    else show();
+  });
   element.addEventListener("blur", () => {
     drop();
     onHover(null);

@@ -5,8 +5,9 @@
  * @typedef {{results: {masks: import("./prompts.js").Mask[]}[], times: {total: number|null, inside: number|null}}} Answer
  *   `results` as the service answers them; `times` in ms: of the whole request, and inside the decoder
  * @typedef {object} Decoder
- * @property {(image: Image, options: {signal: AbortSignal, report: (share: number) => void}) => Promise<void>} prepare
- *   loads everything that prompts on an image need; `report` is told which share (0-1) is loaded
+ * @property {(image: Image, options: {signal: AbortSignal, report?: (share: number) => void,
+ *   region?: import("./region.js").Region|null}) => Promise<void>} prepare loads everything that prompts on an image need,
+ *   or prompts on a region of it; `report` is told which share (0-1) is loaded
  * @property {(image: Image, request: object, options: {signal: AbortSignal}) => Promise<Answer>} masks
  *   rejects with a Problem: `invalid-prompt` for an unknown mask token, `local-decoding` when it cannot go on
  * @property {() => void} close frees what it holds

@@ -2,7 +2,7 @@
 
 import { showChoices } from "./choices.js";
 import { setText, showProgress } from "./notices.js";
-import { offerLabels, showObjects } from "./object-list.js";
+import { markLit, showObjects } from "./object-list.js";
 import { maskOf } from "./objects.js";
 import { chosenMask, isBlank, onlyExcludes } from "./prompts.js";
 import { showStrip } from "./strip.js";
@@ -16,23 +16,25 @@ export class Desk {
   #wishes;
   #highlighted = null;
   #edited = null;
+  #painted = null;
 
   /**
    * @param {import("./stage.js").Stage} stage
    * @param {import("./gallery.js").Gallery} gallery
    * @param {{onChoose: (index: number) => void} & import("./object-list.js").Wishes &
-   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>}} wishes
+   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>, onRender: () => void, onStrip: () => void}} wishes
+   *   `onRender` is called after each change of state has been shown, `onStrip` after changes beside the open picture
    */
   constructor(stage, gallery, wishes) {
     this.#stage = stage;
     this.#gallery = gallery;
-    this.#wishes = { ...wishes, onHighlight: (id) => this.#highlight(id) };
+    this.#wishes = { ...wishes, onHighlight: (id) => this.highlight(id) };
   }
 
   /** Shows the room for a picture, or the welcome. The stage measures this room before it shows a picture. */
   showRoom() {
     const isOpen = this.#gallery.current !== null;
-    for (const id of ["desk", "add", "export"]) find(id).hidden = !isOpen;
+    for (const id of ["desk", "add", "add-folder", "export"]) find(id).hidden = !isOpen;
     find("welcome").hidden = isOpen;
   }
 
@@ -42,7 +44,11 @@ export class Desk {
     this.showRoom();
     find("export").disabled = !this.#gallery.entries.some(({ timeline }) => timeline.now.objects.length > 0);
     this.renderStrip();
-    if (!entry) return;
+    if (entry) this.#renderPicture(entry);
+    this.#wishes.onRender();
+  }
+
+  #renderPicture(entry) {
     const { step, editing } = entry.timeline.now;
     const shown = shownStep(entry.timeline);
     this.#stage.drawPrompt(step.points, step.box);
@@ -51,8 +57,8 @@ export class Desk {
     showChoices(shown, shown.id !== step.id, this.#stage, this.#wishes.onChoose);
     this.#renderControls(entry, step, editing);
     this.#fillLabel(entry, editing);
-    showObjects(entry.timeline.now.objects, { hidden: entry.hidden, editing, size: entry.size }, this.#wishes);
-    offerLabels(this.#gallery.entries.flatMap(({ timeline }) => timeline.now.objects));
+    const { hidden, selected, size } = entry;
+    showObjects(entry.timeline.now.objects, { hidden, editing, selected, size }, this.#wishes);
     this.#renderFacts(entry);
   }
 
@@ -61,6 +67,7 @@ export class Desk {
     const { entries, current } = this.#gallery;
     showStrip(entries, current, this.#wishes);
     showProgress(current?.progress ?? null);
+    this.#wishes.onStrip();
   }
 
   /** Shows the mask under the pointer before the person asks for it. Null removes it. */
@@ -81,20 +88,35 @@ export class Desk {
     setText("latency", total === null ? "" : `Last prompt ${round(total)} ms${part}`);
   }
 
-  #highlight(id) {
+  /** Shows a mask that is being painted in the place of a kept object, or of the present mask. Null ends that. */
+  showStroke(mask, target) {
+    const isNew = target !== this.#painted;
+    this.#painted = target;
+    if (isNew && this.#gallery.current) this.#drawObjects(this.#gallery.current);
+    if (mask) this.#stage.drawStroke(mask);
+  }
+
+  /** Lights one kept object, on the picture and in the list. Null lights none. */
+  highlight(id) {
+    if (id === this.#highlighted) return;
     this.#highlighted = id;
     if (this.#gallery.current) this.#drawObjects(this.#gallery.current);
   }
 
   /** Draws the kept objects without the one being edited, which is drawn as the present mask. */
-  #drawObjects({ timeline, hidden }) {
+  #drawObjects({ timeline, hidden, selected }) {
     const { objects, editing } = timeline.now;
-    const drawn = objects.filter(({ id }) => id !== editing && (!hidden.has(id) || id === this.#highlighted));
-    const layer = (object) => ({ mask: maskOf(object), colour: object.colour, strong: object.id === this.#highlighted });
+    const isLit = ({ id }) => id === this.#highlighted || id === selected;
+    const drawn = objects.filter((object) => {
+      if (object.id === editing || object.id === this.#painted) return false;
+      return !hidden.has(object.id) || object.id === this.#highlighted;
+    });
+    const layer = (object) => ({ mask: maskOf(object), colour: object.colour, strong: isLit(object) });
+    markLit(this.#highlighted);
     this.#stage.drawKept(drawn.map(layer));
   }
 
-  #renderControls({ timeline, image }, step, editing) {
+  #renderControls({ timeline, image, selected }, step, editing) {
     enable("undo", timeline.past.length > 0);
     enable("redo", timeline.future.length > 0);
     enable("clear", !isBlank(step));
@@ -102,7 +124,7 @@ export class Desk {
     setText("keep", editing === null ? "Keep" : "Update");
     const object = timeline.now.objects.find(({ id }) => id === editing);
     setText("masks-title", object ? `Mask of ${object.label}` : "Mask");
-    setText("hint", hintFor(step, image !== null));
+    setText("hint", hintFor(step, image !== null, timeline.now.objects.some(({ id }) => id === selected)));
   }
 
   /** Fills in the label of an object when its editing starts, and again if it is renamed in the list meanwhile. */
@@ -127,8 +149,14 @@ function enable(id, enabled) {
   button.disabled = !enabled;
 }
 
-function hintFor(step, ready) {
+function hintFor(step, ready, isSelected) {
   const touch = matchMedia("(pointer: coarse)").matches;
+  const { tool } = find("stage").dataset;
+  if (tool === "brush") return isBlank(step) && !isSelected ? "Draw what belongs to the object." : "Draw over what is missing.";
+  if (tool === "erase") return "Draw over what is too much.";
+  if (isBlank(step) && isSelected) {
+    return touch ? "Brush and Eraser change the selected object." : "A double click changes the object, the brush too. Delete removes it.";
+  }
   if (isBlank(step)) {
     return touch ? "Tap on something in the picture." : "Click on something in the picture, or drag a box around it.";
   }

@@ -1,9 +1,15 @@
-/** The four dialogs: help, export, removal, access token. */
+/** The dialogs: help, export, questions before something is lost, access token. */
 
 import { recall, remember } from "./remembered.js";
 import { HELP } from "./shortcuts.js";
 
 const LETTERS_KEY = "single-letter-keys";
+
+const TOKEN_TEXTS = {
+  needed: "This service needs an access token. Ask the people who run it.",
+  refused: "The service did not accept that token. Try another one.",
+  other: "The page uses another token from now on.",
+};
 
 const find = (id) => document.getElementById(id);
 
@@ -26,29 +32,6 @@ export function showHelp() {
   find("help-dialog").showModal();
 }
 
-/** @param {(format: string) => Promise<void>} onFormat */
-export function prepareExport(onFormat) {
-  const dialog = find("export-dialog");
-  closeOnBackdrop(dialog);
-  for (const button of dialog.querySelectorAll("[data-format]")) {
-    button.addEventListener("click", async () => {
-      button.disabled = true;
-      try {
-        await onFormat(button.dataset.format);
-      } finally {
-        button.disabled = false;
-        dialog.close();
-      }
-    });
-  }
-}
-
-/** @param {string} summary what the export contains */
-export function showExport(summary) {
-  find("export-summary").textContent = summary;
-  find("export-dialog").showModal();
-}
-
 /**
  * Asks before work is lost.
  * @param {string} name of the picture
@@ -56,25 +39,50 @@ export function showExport(summary) {
  * @returns {Promise<boolean>} true if the person confirms
  */
 export function confirmRemoval(name, lost) {
-  const dialog = find("remove-dialog");
-  find("remove-text").textContent = `You have not exported the latest changes to ${name}, which has ${lost}. Undo does not bring it back.`;
+  const text = `You have not exported the latest changes to ${name}, which has ${lost}. Undo does not bring it back.`;
+  return confirmed("remove", text);
+}
+
+/** Asks before the whole session is removed. @returns {Promise<boolean>} true if the person confirms */
+export function confirmAfresh(what) {
+  return confirmed("afresh", `${what} are removed from this browser. Nothing brings them back.`);
+}
+
+/** Lists files that were left out. @param {{name: string, reason: string}[]} files */
+export function showRefused(files) {
+  const rows = files.map(({ name, reason }) => {
+    const row = document.createElement("li");
+    row.append(Object.assign(document.createElement("strong"), { textContent: name }), ` ${reason}`);
+    return row;
+  });
+  find("refused-list").replaceChildren(...rows);
+  find("refused-dialog").showModal();
+}
+
+/** Asks before two classes become one. @returns {Promise<boolean>} true if the person confirms */
+export function confirmMerge(from, to, objects) {
+  return confirmed("merge", `${objects} of ${from} become ${to}. Undo does not separate them again.`);
+}
+
+/** Asks in the dialog of that name. Its buttons have the values "" and something else, which means yes. */
+function confirmed(name, text) {
+  const dialog = find(`${name}-dialog`);
+  find(`${name}-text`).textContent = text;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "remove"), { once: true });
+    dialog.addEventListener("close", () => resolve(dialog.returnValue !== ""), { once: true });
   });
 }
 
 /**
  * Asks for an access token.
- * @param {boolean} isAgain true if the service refused the token before
+ * @param {keyof typeof TOKEN_TEXTS} why
  * @returns {Promise<string|null>} null when the person cancels
  */
-export function askForToken(isAgain) {
+export function askForToken(why) {
   const dialog = find("token-dialog");
-  find("token-text").textContent = isAgain
-    ? "The service did not accept that token. Try another one."
-    : "This service needs an access token. Ask the people who run it.";
+  find("token-text").textContent = TOKEN_TEXTS[why];
   find("token").value = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -99,7 +107,8 @@ export function askForToken(isAgain) {
   });
 }
 
-function closeOnBackdrop(dialog) {
+/** Closes a dialog when a person clicks beside it. */
+export function closeOnBackdrop(dialog) {
   dialog.addEventListener("click", (event) => {
     const { left, right, top, bottom } = dialog.getBoundingClientRect();
     const outside = event.clientX < left || event.clientX > right || event.clientY < top || event.clientY > bottom;

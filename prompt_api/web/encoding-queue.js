@@ -29,6 +29,13 @@ export class EncodingQueue {
     return index >= 0;
   }
 
+  /** Drops all that wait but these, because a person has gone elsewhere. @returns {object[]} the dropped ones */
+  keepOnly(entries) {
+    const dropped = this.#waiting.filter((entry) => !entries.includes(entry));
+    for (const entry of dropped) this.drop(entry);
+    return dropped;
+  }
+
   #fill() {
     while (this.#running < AT_ONCE && this.#waiting.length > 0) this.#start(this.#waiting.shift());
   }

@@ -11,14 +11,15 @@ const TRIES = 5;
 
 /**
  * @param {typeof import("./api.js")} api
- * @param {Blob} file
- * @param {{signal: AbortSignal, report: (progress: Progress) => void, model?: string|null}} options `model`: the name
- *   of the model that encodes it; null for the default
+ * @param {Blob|(() => Promise<Blob>)} file a function is called only if the file is needed
+ * @param {{signal: AbortSignal, report: (progress: Progress) => void, model?: string|null, hash?: string|null}} options
+ *   `model`: the name of the model that encodes it; null for the default. `hash`: the SHA-256 of the file, if known
  * @returns {Promise<{image: object, uploaded: boolean}>} `uploaded` is false if the service already had the picture
  */
-export async function ensureEncoded(api, file, { signal, report, model = null }) {
+export async function ensureEncoded(api, file, { signal, report, model = null, hash = null }) {
   report({ step: "reading" });
-  const id = await api.digest(file);
+  const open = async () => (typeof file === "function" ? file() : file);
+  const id = hash ?? (await api.digest(await open()));
   signal.throwIfAborted();
 
   const find = async () => {
@@ -32,7 +33,7 @@ export async function ensureEncoded(api, file, { signal, report, model = null })
     }
   };
   const onProgress = (share) => report({ step: "uploading", share });
-  const upload = () => api.uploadImage(file, { signal, onProgress, model });
+  const upload = async () => api.uploadImage(await open(), { signal, onProgress, model });
   const follow = (image) => {
     reportStatus(image, report);
     if (api.isSettled(image)) return image;

@@ -1,5 +1,7 @@
 /** Turns mouse, pen and touch on the picture into points, boxes and hovers. Zooms and pans the stage itself. */
 
+import { isBrush } from "./brush.js";
+
 const DRAG_PIXELS = 6;
 const TAP_PIXELS = 12;
 /** Zoom per pixel of the wheel. A pinch on a touchpad arrives as a wheel event with Ctrl and small steps. */
@@ -7,9 +9,16 @@ const WHEEL_RATE = 0.0018;
 const PINCH_RATE = 0.01;
 const LINE_PIXELS = 16;
 
+/** Buttons of a mouse or a pen that draw a stroke: the first one, the second one, and the far end of a pen. */
+const STROKE_BUTTONS = [0, 2, 5];
+
 /**
- * @typedef {{tool: () => "include"|"exclude"|"box", onPoint: (point: import("./prompts.js").Point) => void,
- *   onBox: (box: number[]) => void, onBoxDraft: (box: number[]|null) => void,
+ * @typedef {{begin: (place: {x: number, y: number}, isOther: boolean) => void,
+ *   extend: (places: {x: number, y: number}[]) => void, finish: () => void, cancel: () => void}} Strokes
+ *   places are exact and may lie outside the picture; `isOther`: the brush is to erase, the eraser to paint
+ * @typedef {{tool: () => "include"|"exclude"|"box"|"brush"|"erase", strokes: Strokes,
+ *   onPoint: (point: import("./prompts.js").Point & {onTop: boolean}) => void,
+ *   onTwice: (place: {x: number, y: number}) => void, onBox: (box: number[]) => void, onBoxDraft: (box: number[]|null) => void,
  *   onHover: (place: {x: number, y: number, since: number}|null) => void}} Wishes
  *   `since` is the time of the event, on the clock of performance.now()
  */
@@ -18,15 +27,16 @@ const LINE_PIXELS = 16;
  * @param {import("./stage.js").Stage} stage
  * @param {Wishes} wishes
  */
-export function listenToPointers(stage, { tool, onPoint, onBox, onBoxDraft, onHover }) {
+export function listenToPointers(stage, { tool, strokes, onPoint, onTwice, onBox, onBoxDraft, onHover }) {
   const element = stage.element;
   const fingers = new Map();
   let spaceHeld = false;
-  /** What the pressed pointer is doing: null, or {kind: "press" | "box" | "pan" | "pinch", …}. */
+  /** What the pressed pointer is doing: null, or {kind: "press" | "box" | "stroke" | "pan" | "pinch", …}. */
   let gesture = null;
 
   const end = () => {
     if (gesture?.kind === "box") onBoxDraft(null);
+    if (gesture?.kind === "stroke") strokes.cancel();
     gesture = null;
     showCursor();
   };
@@ -45,6 +55,9 @@ export function listenToPointers(stage, { tool, onPoint, onBox, onBoxDraft, onHo
       gesture = { kind: "pan" };
       onHover(null);
       showCursor();
+    } else if (event.isPrimary && isBrush(tool()) && STROKE_BUTTONS.includes(event.button)) {
+      gesture = { kind: "stroke" };
+      strokes.begin(stage.toPlane(event.clientX, event.clientY), event.altKey || event.button !== 0);
     } else if (event.isPrimary) {
       gesture = { kind: "press", clientX: event.clientX, clientY: event.clientY };
     }
@@ -59,6 +72,7 @@ export function listenToPointers(stage, { tool, onPoint, onBox, onBoxDraft, onHo
     fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     if (gesture?.kind === "pinch") pinch();
     else if (gesture?.kind === "pan") stage.panBy(event.clientX - last.x, event.clientY - last.y);
+    else if (gesture?.kind === "stroke") strokes.extend(wayOf(event).map((at) => stage.toPlane(at.clientX, at.clientY)));
     else if (gesture?.kind === "press") pull(event);
     else if (gesture?.kind === "box") draw(event);
   });
@@ -97,12 +111,20 @@ export function listenToPointers(stage, { tool, onPoint, onBox, onBoxDraft, onHo
     fingers.delete(event.pointerId);
     if (gesture?.kind === "pinch" && fingers.size > 0) return;
     const ended = gesture;
+    if (ended?.kind === "stroke") {
+      gesture = null;
+      strokes.finish();
+    }
     end();
     if (ended?.kind === "box" && hasArea(ended.box)) onBox(ended.box);
     if (ended?.kind !== "press") return;
     const { x, y, inside } = stage.toPicture(ended.clientX, ended.clientY);
     const away = event.button === 2 || event.altKey || event.ctrlKey || tool() === "exclude";
-    if (inside) onPoint({ x, y, label: away ? 0 : 1 });
+    if (inside) onPoint({ x, y, label: away ? 0 : 1, onTop: event.shiftKey });
+  });
+  element.addEventListener("dblclick", (event) => {
+    const { x, y, inside } = stage.toPicture(event.clientX, event.clientY);
+    if (inside) onTwice({ x, y });
   });
 
   element.addEventListener("pointercancel", (event) => {
@@ -126,7 +148,10 @@ export function listenToPointers(stage, { tool, onPoint, onBox, onBoxDraft, onHo
   );
 
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && gesture) end();
+    if (event.key === "Escape" && gesture) {
+      end();
+      event.preventDefault();
+    }
     // On a button or in a text field, the space bar has a meaning of its own.
     if (event.key !== " " || (event.target !== element && event.target !== document.body)) return;
     event.preventDefault();
@@ -152,6 +177,12 @@ export function boxBetween(a, b) {
 
 export function hasArea(box) {
   return box !== null && box[0] < box[2] && box[1] < box[3];
+}
+
+/** All places of the pointer since the last event. The browser reports several at once. */
+function wayOf(event) {
+  const way = event.getCoalescedEvents?.() ?? [];
+  return way.length > 0 ? way : [event];
 }
 
 function spread(fingers) {

@@ -5,8 +5,8 @@ import { VertexTree } from "./vertex-tree.js";
 /**
  * One ring that goes along every edge of the given rings once, and along each cut there and back. It encloses the same
  * area. The cuts connect vertices, and together they are as short as possible.
- * @param {import("./outline.js").Ring[]} rings outer ones and holes, at least one
- * @returns {import("./outline.js").Ring}
+ * @param {import("./rings.js").Ring[]} rings outer ones and holes, at least one
+ * @returns {import("./rings.js").Ring}
  */
 export function joined(rings) {
   const tree = new VertexTree(rings);

@@ -1,17 +1,33 @@
 /** The page's messages: alerts to act on, sentences for screen readers, and the progress of an encoding. */
 
-import { sentenceFor } from "./problems.js";
+import { changeToken } from "./credentials.js";
+import { canHelpAgain, sentenceFor, wantsToken } from "./problems.js";
 
 const find = (id) => document.getElementById(id);
 
-/** Shows a message to act on. `retry` adds a button. */
-export function showAlert(error, retry = null) {
+/**
+ * Shows a message to act on.
+ * @param {unknown} error
+ * @param {(() => void)|null} again adds a button that calls it, if that can help: after another token was given, where
+ *   the service refused this one
+ */
+export function showAlert(error, again = null) {
   find("alert").hidden = false;
   find("alert-text").textContent = sentenceFor(error);
-  find("alert-retry").hidden = retry === null;
-  find("alert-retry").onclick = () => {
+  find("alert-act").hidden = true;
+  if (!again) return;
+  if (wantsToken(error)) offer("Change the token", async () => (await changeToken()) && again());
+  else if (canHelpAgain(error)) offer("Try again", again);
+}
+
+/** Adds a button to the message that is shown. It hides the message and calls `act`. */
+export function offer(label, act) {
+  const button = find("alert-act");
+  button.hidden = false;
+  button.textContent = label;
+  button.onclick = () => {
     hideAlert();
-    retry();
+    act();
   };
 }
 

@@ -1,7 +1,7 @@
 /** The list of kept objects beside the picture. */
 
 import { shareOf } from "./choices.js";
-import { labelsOf, maskOf } from "./objects.js";
+import { maskOf } from "./objects.js";
 
 const find = (id) => document.getElementById(id);
 
@@ -14,7 +14,7 @@ const find = (id) => document.getElementById(id);
 /**
  * Makes the list show `objects`; rows that stay keep their focus.
  * @param {import("./objects.js").Kept[]} objects
- * @param {{hidden: Set<number>, editing: number|null, size: {width: number, height: number}}} state
+ * @param {{hidden: Set<number>, editing: number|null, selected: number|null, size: {width: number, height: number}}} state
  * @param {Wishes} wishes
  */
 export function showObjects(objects, state, wishes) {
@@ -35,10 +35,9 @@ export function showObjects(objects, state, wishes) {
   find("object-count").textContent = String(objects.length);
 }
 
-/** Offers the labels in use in every field for a label. */
-export function offerLabels(objects) {
-  const options = labelsOf(objects).map((value) => Object.assign(document.createElement("option"), { value }));
-  find("labels").replaceChildren(...options);
+/** Marks the row of the object that is lit on the picture. Null marks none. */
+export function markLit(id) {
+  for (const row of find("objects").children) row.classList.toggle("is-lit", Number(row.dataset.id) === id);
 }
 
 function newRow(id, { onLabel, onColour, onVisible, onSelect, onDelete, onHighlight }) {
@@ -48,7 +47,10 @@ function newRow(id, { onLabel, onColour, onVisible, onSelect, onDelete, onHighli
   part(".swatch").addEventListener("change", (event) => onColour(id, event.target.value));
   const label = part(".object-label");
   label.addEventListener("change", () => onLabel(id, label.value));
-  label.addEventListener("keydown", (event) => event.key === "Enter" && label.blur());
+  label.addEventListener("keydown", ({ key }) => {
+    if (key === "Escape") label.value = row.dataset.label;
+    if (key === "Enter" || key === "Escape") find("stage").focus({ preventScroll: true });
+  });
   part(".object-show").addEventListener("click", (event) => {
     onVisible(id, event.currentTarget.getAttribute("aria-pressed") !== "true");
   });
@@ -64,19 +66,21 @@ function newRow(id, { onLabel, onColour, onVisible, onSelect, onDelete, onHighli
   return row;
 }
 
-function fill(row, { id, label, colour, step }, { hidden, editing, size }) {
+function fill(row, { id, label, colour, step }, { hidden, editing, selected, size }) {
   const part = (name) => row.querySelector(name);
   const visible = !hidden.has(id);
   row.classList.toggle("is-hidden", !visible);
+  row.classList.toggle("is-selected", selected === id);
   if (editing === id) row.setAttribute("aria-current", "true");
   else row.removeAttribute("aria-current");
+  row.dataset.label = label;
   part(".swatch").value = colour;
   part(".object-label").value = label;
   part(".object-label").title = `${shareOf(maskOf({ step }), size)} of the picture`;
   part(".object-show").setAttribute("aria-pressed", String(visible));
   part(".object-edit").setAttribute("aria-pressed", String(editing === id));
   name(part(".swatch"), `Colour of ${label}`);
-  name(part(".object-label"), `Label of object ${label}`, false);
+  name(part(".object-label"), `Label of object ${label}${selected === id ? ", selected" : ""}`, false);
   name(part(".object-show"), `Show ${label}`);
   name(part(".object-edit"), `Change ${label}`);
   name(part(".object-delete"), `Delete ${label}`);

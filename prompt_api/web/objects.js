@@ -1,23 +1,27 @@
 /**
  * The objects kept on one picture. Pure functions take a state of the timeline and return what changes in it.
  *
+ * An object is stored in the session as it is, so each field must survive a structured clone.
+ *
  * @typedef {{id: number, label: string, colour: string, step: import("./prompts.js").Step}} Kept
- *   colour is "#rrggbb"; the mask is the step's chosen one
+ *   `id` is unique on its picture; `label` is the name of its class, and `colour` ("#rrggbb") the colour of that class;
+ *   the mask (RLE, area, box, score) is the step's chosen one
  */
 
 import { BLANK, chosenMask } from "./prompts.js";
 
-/** Colours that differ on light and dark photos, also for most people with a colour vision deficiency. */
-export const PALETTE = ["#ff8c1a", "#00b3a4", "#e0359a", "#8fd14f", "#7a5cff", "#ffd400", "#00a2ff", "#ff5a4f"];
-
 export const FIRST_LABEL = "object";
 export const LONGEST_LABEL = 60;
 
-/** Adds the present mask to the objects, or replaces the object being edited. Returns null if there is no mask. */
-export function keep({ step, objects, editing }, { id, label }) {
+/**
+ * Adds the present mask to the objects, or replaces the object being edited. Returns null if there is no mask.
+ * @param {import("./timeline.js").State} state
+ * @param {{id: number, label: string, colour: string}} made the fields of a new object; an edited one keeps its id
+ */
+export function keep({ step, objects, editing }, { id, label, colour }) {
   if (!chosenMask(step)) return null;
   const before = objects.find((object) => object.id === editing);
-  const object = { id: before?.id ?? id, label: cleanLabel(label), colour: before?.colour ?? freshColour(objects), step };
+  const object = { id: before?.id ?? id, label: cleanLabel(label), colour, step };
   const next = before ? objects.map((other) => (other === before ? object : other)) : [...objects, object];
   return { step: BLANK, objects: next, editing: null };
 }
@@ -28,12 +32,9 @@ export function reselect({ objects }, id) {
   return object ? { step: object.step, editing: id } : null;
 }
 
-export function relabel({ objects }, id, label) {
-  return change(objects, id, { label: cleanLabel(label) });
-}
-
-export function recolour({ objects }, id, colour) {
-  return change(objects, id, { colour });
+/** Gives an object to another class. */
+export function relabel({ objects }, id, label, colour) {
+  return { objects: objects.map((object) => (object.id === id ? { ...object, label: cleanLabel(label), colour } : object)) };
 }
 
 /** Removes an object. Its prompt is cleared too if it was being edited. */
@@ -52,16 +53,7 @@ export function maskOf(object) {
   return chosenMask(object.step);
 }
 
-function change(objects, id, fields) {
-  return { objects: objects.map((object) => (object.id === id ? { ...object, ...fields } : object)) };
-}
-
-function cleanLabel(label) {
-  return label.replace(/\s+/g, " ").trim().slice(0, LONGEST_LABEL) || FIRST_LABEL;
-}
-
-/** The colour used least so far; of several, the first in the palette. */
-function freshColour(objects) {
-  const uses = (colour) => objects.filter((object) => object.colour === colour).length;
-  return PALETTE.reduce((best, colour) => (uses(colour) < uses(best) ? colour : best));
+/** A label as it is stored: one line of at most 60 characters, "object" if nothing is left. */
+export function cleanLabel(label) {
+  return label.replace(/\s+/g, " ").trim().slice(0, LONGEST_LABEL).trim() || FIRST_LABEL;
 }

@@ -49,6 +49,11 @@ export function paintMasks(canvas, layers, window, density) {
   context.putImageData(image.data, image.left, image.top);
 }
 
+/** Tells the run lengths of a mask whose string is not written yet. */
+export function rememberRuns(mask, runs) {
+  decoded.set(mask, runs);
+}
+
 function runsOf(mask) {
   let runs = decoded.get(mask);
   if (!runs) decoded.set(mask, (runs = decodeRuns(mask.rle.counts)));

@@ -2,8 +2,8 @@
 
 export class Problem extends Error {
   /**
-   * @param {string} code stable code of the service, or one of this page: `offline`, `unreadable`,
-   *   `other-size`, `local-decoding`, `too-many-pictures`
+   * @param {string} code stable code of the service, or one of this page: `offline`, `unreadable`, `other-size`,
+   *   `local-decoding`, `file-missing`, `file-not-kept` and those that start with `session-`
    * @param {{status?: number, detail?: string, retryAfter?: number|null}} [more] `retryAfter` in seconds
    */
   constructor(code, { status = 0, detail = "", retryAfter = null } = {}) {
@@ -20,7 +20,17 @@ const SENTENCES = {
   unreadable: "This browser cannot open that file as a picture. Choose a JPEG, PNG, WEBP, TIFF, BMP, AVIF or HEIC.",
   "other-size": "This browser and the service turn the picture differently. Save it upright, then open it again.",
   "local-decoding": "Decoding in this browser failed. The service answers again.",
-  "too-many-pictures": "There is no room for more pictures. Remove some first.",
+  "file-missing": "This browser did not keep the file of that picture. Open the file again to go on.",
+  "file-not-kept": "A file cannot be kept in this browser. After a reload, the page asks for it again.",
+  "session-full": "This browser has no room for more files. After a reload, the page asks for those that are missing.",
+  "session-too-full": "This browser has no room to keep your work. Export it before you leave the page.",
+  "session-elsewhere": "Your session is open in another tab. What you do in this one is not kept.",
+  "session-taken": "Your session goes on in another tab. What you do in this one is not kept.",
+  "session-unavailable": "This browser keeps nothing for this page. Export your work before you leave the page.",
+  "session-newer": "A newer version of this page keeps your session. What you do in this one is not kept.",
+  "session-lost": "This browser does not keep your work any more. Export it before you leave the page.",
+  "export-too-large": "That is too much for one ZIP file. Export the pictures one by one, or as COCO.",
+  "not-imported": "Not everything was imported.",
   offline: "The service cannot be reached. Check the connection, then try again.",
   unauthorized: "This service needs an access token.",
   forbidden: "You are not allowed to do that here.",
@@ -51,8 +61,9 @@ const SENTENCES = {
 
 /** Codes whose `detail` tells a person more than the sentence does: a limit, a reason. */
 const WITH_DETAIL = new Set([
+  "not-imported",
   "unreadable",
-  "too-many-pictures",
+  "file-missing",
   "local-decoding",
   "image-too-large",
   "invalid-image",
@@ -74,6 +85,37 @@ export function sentenceFor(error) {
 /** True if trying the same again later can help. */
 export function isTemporary(error) {
   return error instanceof Problem && ["store-unavailable", "overloaded", "rate-limited"].includes(error.code);
+}
+
+/** Codes of failures that stay, however often the same is tried. */
+const LASTING = new Set([
+  "unreadable",
+  "other-size",
+  "file-missing",
+  "forbidden",
+  "model-not-found",
+  "length-required",
+  "image-too-large",
+  "request-too-large",
+  "unsupported-image",
+  "invalid-image",
+  "url-not-allowed",
+  "invalid-prompt",
+  "invalid-parameter",
+  "answer-too-large",
+  "foreign-origin",
+  "unknown-host",
+  "not-served",
+]);
+
+/** True if a person who tries the same again may succeed. */
+export function canHelpAgain(error) {
+  return !(error instanceof Problem) || !LASTING.has(error.code);
+}
+
+/** True if the service would do it for another access token. */
+export function wantsToken(error) {
+  return error instanceof Problem && ["unauthorized", "forbidden"].includes(error.code);
 }
 
 /** True if the service does not have the picture, or no longer has it. Uploading it again helps. */

@@ -32,6 +32,30 @@ export function decodeRuns(counts) {
 }
 
 /**
+ * The compressed `counts` string of run lengths, as pycocotools writes it.
+ *
+ * Source: github.com/cocodataset/cocoapi, common/maskApi.c (rleToString).
+ * @param {ArrayLike<number>} runs background, mask, background, …
+ * @returns {string}
+ */
+export function encodeRuns(runs) {
+  // A difference of two runs has at most 33 bits, which are seven digits.
+  const digits = new Uint8Array(runs.length * 7);
+  let count = 0;
+  for (let i = 0; i < runs.length; i++) {
+    let left = i > 2 ? runs[i] - runs[i - 2] : runs[i];
+    for (let more = true; more; ) {
+      let digit = left & 0x1f;
+      left = Math.floor(left / 32);
+      more = left !== (digit & 0x10 ? -1 : 0);
+      if (more) digit |= 0x20;
+      digits[count++] = digit + 48;
+    }
+  }
+  return new TextDecoder().decode(digits.subarray(0, count));
+}
+
+/**
  * A window of a mask, sampled at the centres of the output's pixels.
  *
  * Cost: the runs inside the window plus one byte per output pixel, so a 50-megapixel mask shown on a

@@ -7,7 +7,9 @@ export const HELP = [
     rows: [
       { keys: [["Click"]], text: "this belongs to the object" },
       { keys: [["Right-click"], ["Alt", "Click"]], text: "this does not" },
-      { keys: [["Drag"]], text: "a box around the object" },
+      { keys: [["Drag"]], text: "a box around the object; with Brush or Eraser, a stroke" },
+      { keys: [["Click"]], text: "on a kept object: select it; with Shift, point at something on it" },
+      { keys: [["Double-click"]], text: "on a kept object: change it" },
       { keys: [["Wheel"]], text: "zoom" },
       { keys: [["Space", "Drag"]], text: "move the picture" },
     ],
@@ -16,7 +18,7 @@ export const HELP = [
     title: "Touch",
     rows: [
       { keys: [["Tap"]], text: "add; with the Remove tool, remove" },
-      { keys: [["Drag"]], text: "move the picture; with the Box tool, draw a box" },
+      { keys: [["Drag"]], text: "move the picture; with Box, Brush or Eraser, draw" },
       { keys: [["Pinch"]], text: "zoom and move" },
     ],
   },
@@ -33,11 +35,16 @@ export const HELP = [
   {
     title: "Masks and objects",
     rows: [
-      { keys: [["1"], ["2"], ["3"]], text: "choose a mask" },
+      { keys: [["1"], ["2"], ["3"]], text: "choose a mask, as long as there are no classes" },
+      { keys: [["1"], ["…"], ["0"]], text: "keep the object under a class; without a mask, use that class" },
+      { keys: [["M"]], text: "choose the next mask" },
       { keys: [["K"]], text: "keep the object" },
-      { keys: [["L"]], text: "name it" },
+      { keys: [["L"]], text: "name it; Enter keeps it, Esc leaves the field" },
       { keys: [["C"]], text: "clear the prompt" },
-      { keys: [["X"]], text: "swap Add and Remove" },
+      { keys: [["X"]], text: "swap Add and Remove, or Brush and Eraser" },
+      { keys: [["D"], ["R"]], text: "brush to draw, eraser to rub out; Alt or the right button turns them around" },
+      { keys: [["["], ["]"]], text: "smaller, larger brush" },
+      { keys: [["Delete"]], text: "delete the selected object; Esc selects none" },
       { keys: [["V"]], text: "show or hide all objects" },
       { keys: [["Ctrl", "Z"]], text: "undo" },
       { keys: [["Ctrl", "Shift", "Z"], ["Ctrl", "Y"]], text: "redo" },
@@ -50,6 +57,8 @@ export const HELP = [
       { keys: [["F"]], text: "fit the whole picture" },
       { keys: [["A"]], text: "show at 100 %" },
       { keys: [["N"], ["P"]], text: "next, previous picture" },
+      { keys: [["U"]], text: "next picture that has no objects and is not done" },
+      { keys: [["D"]], text: "mark the picture as done and go on" },
       { keys: [["O"]], text: "open pictures" },
       { keys: [["E"]], text: "export" },
       { keys: [["?"]], text: "this help" },
@@ -58,13 +67,25 @@ export const HELP = [
 ];
 
 const LETTERS = {
-  1: "choose-1",
-  2: "choose-2",
-  3: "choose-3",
+  1: "digit-1",
+  2: "digit-2",
+  3: "digit-3",
+  4: "digit-4",
+  5: "digit-5",
+  6: "digit-6",
+  7: "digit-7",
+  8: "digit-8",
+  9: "digit-9",
+  0: "digit-0",
+  m: "next-mask",
   k: "keep",
   l: "label",
   c: "clear",
   x: "swap-tool",
+  d: "brush",
+  r: "erase",
+  "[": "smaller",
+  "]": "larger",
   v: "toggle-all",
   "+": "zoom-in",
   "=": "zoom-in",
@@ -72,12 +93,17 @@ const LETTERS = {
   "−": "zoom-out",
   f: "fit",
   a: "actual-size",
+  u: "next-unlabelled",
+  d: "done",
   n: "next",
   p: "previous",
   o: "open",
   e: "export",
   "?": "help",
 };
+
+/** Keys that no one types as text. */
+const OTHERS = { Delete: "delete-selected", Escape: "deselect" };
 
 /**
  * The action a key stands for, or null.
@@ -86,6 +112,9 @@ const LETTERS = {
  */
 export function actionFor({ key, ctrlKey, metaKey, shiftKey, altKey }, { letters }) {
   const plain = key.toLowerCase();
+  if (OTHERS[key] && !(ctrlKey || metaKey || altKey)) return OTHERS[key];
+  // Many keyboards have brackets only with AltGr, which counts as Ctrl and Alt.
+  if ("[]".includes(key)) return letters && !metaKey && ctrlKey === altKey ? LETTERS[key] : null;
   if (ctrlKey || metaKey) {
     if (plain === "z") return shiftKey ? "redo" : "undo";
     return plain === "y" ? "redo" : null;
@@ -109,5 +138,5 @@ export function listenToKeys(actions, letters) {
 }
 
 function isText(element) {
-  return element.matches("input:not([type=radio], [type=checkbox], [type=color], [type=file]), textarea, select");
+  return element.matches("input:not([type=radio], [type=checkbox], [type=color], [type=file], [type=range]), textarea, select");
 }

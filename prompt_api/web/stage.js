@@ -10,10 +10,12 @@ export class Stage {
   #root;
   #picture;
   #photo;
+  #photoCanvas;
   #kept;
   #overlay;
   #marks;
   #cross;
+  #circle;
   #size = { width: 1, height: 1 };
   #frame = { left: 0, top: 0, width: 1, height: 1 };
   #view = { scale: 1, left: 0, top: 0, fitted: true };
@@ -31,11 +33,13 @@ export class Stage {
     const find = (id) => document.getElementById(id);
     this.#root = find("stage");
     this.#picture = find("picture");
-    this.#photo = new Photo(find("photo"), () => this.#soon("photo"));
+    this.#photoCanvas = find("photo");
+    this.#photo = new Photo(this.#photoCanvas, () => this.#soon("photo"));
     this.#kept = find("kept");
     this.#overlay = find("overlay");
     this.#marks = find("marks");
     this.#cross = find("cross");
+    this.#circle = find("brush-circle");
     this.#onView = onView;
     new ResizeObserver(() => this.#measure()).observe(this.#root);
     for (const event of ["scroll", "resize"]) window.addEventListener(event, () => this.#locate(), { passive: true });
@@ -52,6 +56,11 @@ export class Stage {
 
   get view() {
     return this.#view;
+  }
+
+  /** What a person sees of the picture. @returns {import("./region.js").Visible} */
+  get visible() {
+    return { window: this.#window, density: this.#view.scale * devicePixelRatio };
   }
 
   get isZoomed() {
@@ -90,6 +99,21 @@ export class Stage {
     this.#paintOverlay();
   }
 
+  /** Draws a mask that changes with each move of the pointer, at the screen's next frame. */
+  drawStroke(mask) {
+    this.#shown = { mask, look: SOLID, isMoving: true };
+    this.#overlay.dataset.state = "stroke";
+    this.#soon("overlay");
+  }
+
+  /** Shows the outline of a round brush around a place, in pixels of the picture. Null hides it. */
+  moveCircle(place, diameter = 0) {
+    this.#circle.hidden = place === null;
+    if (place === null) return;
+    this.#place(this.#circle, place.x, place.y);
+    this.#circle.style.width = `${(diameter / this.#size.width) * 100}%`;
+  }
+
   /** @param {{mask: import("./prompts.js").Mask, colour: string, strong: boolean}[]} objects the last one on top */
   drawKept(objects) {
     this.#objects = objects.map(({ mask, colour, strong }) => ({ mask, look: lookOf(colour, strong) }));
@@ -121,6 +145,11 @@ export class Stage {
     const { width, height } = this.#size;
     const within = (value, most) => Math.round(Math.min(most, Math.max(0, value)) * 10) / 10;
     return { x: within(x, width), y: within(y, height), inside: x >= 0 && y >= 0 && x <= width && y <= height };
+  }
+
+  /** Returns a place on the screen in picture pixels, exactly; it may lie outside the picture. */
+  toPlane(clientX, clientY) {
+    return viewport.toPicture(this.#view, this.#toFrame(clientX, clientY));
   }
 
   /** Zooms around a place on the screen, or around the middle. */
@@ -155,6 +184,28 @@ export class Stage {
     layer.height = canvas.height;
     paintMasks(layer, [{ mask, look: SOLID }], window, 2);
     context.drawImage(layer, 0, 0);
+  }
+
+  /** The part of the picture in view with its masks, as a PNG file. @returns {Promise<{name: string, blob: Blob}>} */
+  async snapshot() {
+    this.#paintWaiting();
+    const { left, top, scale } = this.#view;
+    const { width, height } = this.#frame;
+    const [x0, y0] = [Math.max(0, left), Math.max(0, top)];
+    const [x1, y1] = [Math.min(width, left + this.#size.width * scale), Math.min(height, top + this.#size.height * scale)];
+    const density = Math.max(this.#fineDensity, 1);
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [x1 - x0, y1 - y0].map((side) => Math.max(1, Math.round(side * density)));
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    const isPreview = this.#shown?.look === FAINT;
+    for (const layer of [this.#photoCanvas, this.#kept, ...(isPreview ? [] : [this.#overlay])]) {
+      const [across, down] = [layer.width / width, layer.height / height];
+      const part = [x0 * across, y0 * down, (x1 - x0) * across, (y1 - y0) * down];
+      context.drawImage(layer, ...part, 0, 0, canvas.width, canvas.height);
+    }
+    const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+    return { name: "view.png", blob };
   }
 
   get #middle() {
@@ -214,8 +265,9 @@ export class Stage {
   }
 
   #paintOverlay() {
-    // A preview follows the pointer, so speed matters more than a smooth edge.
-    const density = this.#shown?.look === FAINT ? Math.min(devicePixelRatio, this.#fineDensity) : this.#fineDensity;
+    // A preview or a stroke follows the pointer, so speed matters more than a smooth edge.
+    const isMoving = this.#shown?.look === FAINT || this.#shown?.isMoving;
+    const density = isMoving ? Math.min(devicePixelRatio, this.#fineDensity) : this.#fineDensity;
     paint(this.#overlay, this.#shown ? [this.#shown] : [], this.#window, density, this.#frame);
     this.#waiting.delete("overlay");
   }

@@ -39,6 +39,33 @@ export function amend(timeline, id, fields) {
   };
 }
 
+/**
+ * Changes kept objects in every state, so that undo does not bring back what they were. Adds no state.
+ * @param {(object: import("./objects.js").Kept) => import("./objects.js").Kept} change returns the same object if
+ *   nothing changes; states without a change stay the same
+ */
+export function amendObjects(timeline, change) {
+  const known = new Map();
+  const changed = (object) => {
+    if (!known.has(object)) known.set(object, change(object));
+    return known.get(object);
+  };
+  const lists = new Map();
+  const within = (state) => {
+    if (!lists.has(state.objects)) {
+      const list = state.objects.map(changed);
+      lists.set(state.objects, list.some((object, index) => object !== state.objects[index]) ? list : state.objects);
+    }
+    const objects = lists.get(state.objects);
+    return objects === state.objects ? state : { ...state, objects };
+  };
+  const now = within(timeline.now);
+  const [past, future] = [timeline.past.map(within), timeline.future.map(within)];
+  const isSame = (states, before) => states.every((state, index) => state === before[index]);
+  if (now === timeline.now && isSame(past, timeline.past) && isSame(future, timeline.future)) return timeline;
+  return { ...timeline, past, now, future };
+}
+
 export function undo(timeline) {
   if (timeline.past.length === 0) return timeline;
   const { past, now, future } = timeline;

@@ -29,7 +29,7 @@ export class VertexTree {
   #limit = 0;
   #found = -1;
 
-  /** @param {import("./outline.js").Ring[]} rings at least one, each with at least one vertex */
+  /** @param {import("./rings.js").Ring[]} rings at least one, each with at least one vertex */
   constructor(rings) {
     this.points = rings.flat();
     this.starts = new Int32Array(rings.length + 1);

@@ -1,38 +1,45 @@
 /** Kept objects as Ultralytics' YOLO segmentation labels: one text file per picture, one line per object. */
 
 import { joined } from "./joining.js";
-import { labelsOf, maskOf } from "./objects.js";
-import { outlines, simplify } from "./outline.js";
-import { decodeRuns } from "./rle.js";
-
-/** How far an outline may be off, in pixels. Stairs of pixels become lines, and shapes stay. */
-const TOLERANCE = 1;
+import { maskOf } from "./objects.js";
+import { allRings, polygons } from "./polygons.js";
+import { Archive } from "./zip.js";
 
 /**
  * Format: docs.ultralytics.com/datasets/segment. A line holds one polygon, so parts and holes of an object are joined
  * by cuts of no width, as Ultralytics' own converter from COCO does.
- * @param {import("./export-formats.js").Annotated[]} pictures
- * @returns {{name: string, text: string}[]} `data.yaml` and `labels/<picture>.txt`
+ * @implements {import("./export-formats.js").Writer}
  */
-export function yoloFiles(pictures) {
-  const labels = labelsOf(pictures.flatMap(({ objects }) => objects));
-  const names = labels.map((label, index) => `  ${index}: ${JSON.stringify(label)}\n`).join("");
-  return [
-    { name: "data.yaml", text: `path: .\ntrain: images\nval: images\nnames:\n${names}` },
-    ...pictures.map((picture) => ({
-      name: `labels/${picture.stem}.txt`,
-      text: picture.objects.map((object) => line(object, labels.indexOf(object.label), picture)).join(""),
-    })),
-  ];
-}
+export class YoloWriter {
+  #archive;
+  #tolerance;
+  #labels = [];
 
-function line(object, label, { width, height }) {
-  const { rle, bbox } = maskOf(object);
-  const rings = outlines(decodeRuns(rle.counts), rle.size, bbox);
-  if (rings.length === 0) return "";
-  const slim = joined(rings.map((ring) => simplify(ring, TOLERANCE)));
-  const shares = slim.map(([x, y]) => `${share(x, width)} ${share(y, height)}`);
-  return `${label} ${shares.join(" ")}\n`;
+  /** @param {Date} date @param {number} tolerance how far an outline may be off, in pixels */
+  constructor(date, tolerance) {
+    this.#archive = new Archive(date);
+    this.#tolerance = tolerance;
+  }
+
+  /** @param {import("./export-formats.js").Annotated} picture */
+  async add(picture) {
+    const text = picture.objects.map((object) => this.#line(object, picture)).join("");
+    await this.#archive.add(`labels/${picture.stem}.txt`, new Blob([text]));
+  }
+
+  async finish() {
+    const names = this.#labels.map((label, index) => `  ${index}: ${JSON.stringify(label)}\n`).join("");
+    await this.#archive.add("data.yaml", new Blob([`path: .\ntrain: images\nval: images\nnames:\n${names}`]));
+    return { name: "yolo.zip", blob: this.#archive.finish() };
+  }
+
+  #line(object, { width, height }) {
+    if (!this.#labels.includes(object.label)) this.#labels.push(object.label);
+    const rings = allRings(polygons(maskOf(object), this.#tolerance));
+    if (rings.length === 0) return "";
+    const shares = joined(rings).map(([x, y]) => `${share(x, width)} ${share(y, height)}`);
+    return `${this.#labels.indexOf(object.label)} ${shares.join(" ")}\n`;
+  }
 }
 
 function share(length, whole) {

@@ -1,43 +1,71 @@
-/** A ZIP archive of uncompressed files. Format: PKWARE APPNOTE 6.3. */
+/** A ZIP archive of uncompressed files, file by file. Format: PKWARE APPNOTE 6.3. */
 
 import { crc32 } from "./crc32.js";
+import { Problem } from "./problems.js";
 
 const VERSION = 20;
 const UTF8_NAMES = 0x0800;
+const MOST_FILES = 0xffff;
+const MOST_BYTES = 0xffffffff;
 
-/**
- * @param {{name: string, bytes: Uint8Array}[]} files names are paths with "/" and must differ
- * @param {Date} date written as the time of every file
- * @returns {Blob}
- */
-export function zip(files, date) {
-  const parts = [];
-  const directory = [];
-  let offset = 0;
-  for (const { name, bytes } of files) {
+export class Archive {
+  #stamp;
+  #parts = [];
+  #directory = [];
+  #offset = 0;
+
+  /** @param {Date} date written as the time of every file */
+  constructor(date) {
+    this.#stamp = [
+      [2, dosTime(date)],
+      [2, dosDate(date)],
+    ];
+  }
+
+  /**
+   * @param {string} name a path with "/"; the names must differ
+   * @param {Blob} content
+   * @throws {Problem} `export-too-large`
+   */
+  async add(name, content) {
     const path = new TextEncoder().encode(name);
     // The fields that the local header and the directory share, in their order.
     const shared = [
       [2, VERSION],
       [2, UTF8_NAMES],
       [2, 0],
-      [2, dosTime(date)],
-      [2, dosDate(date)],
-      [4, crc32(bytes)],
-      [4, bytes.length],
-      [4, bytes.length],
+      ...this.#stamp,
+      [4, await checksum(content)],
+      [4, content.size],
+      [4, content.size],
       [2, path.length],
       [2, 0],
     ];
     const local = record([4, 0x04034b50], ...shared);
-    directory.push(record([4, 0x02014b50], [2, VERSION], ...shared, [2, 0], [2, 0], [2, 0], [4, 0], [4, offset]), path);
-    parts.push(local, path, bytes);
-    offset += local.length + path.length + bytes.length;
+    const entry = record([4, 0x02014b50], [2, VERSION], ...shared, [2, 0], [2, 0], [2, 0], [4, 0], [4, this.#offset]);
+    this.#directory.push(entry, path);
+    this.#parts.push(local, path, content);
+    this.#offset += local.length + path.length + content.size;
+    if (this.#directory.length / 2 > MOST_FILES || this.#offset > MOST_BYTES) throw new Problem("export-too-large");
   }
-  const length = directory.reduce((sum, part) => sum + part.length, 0);
-  const count = [2, files.length];
-  const end = record([4, 0x06054b50], [2, 0], [2, 0], count, count, [4, length], [4, offset], [2, 0]);
-  return new Blob([...parts, ...directory, end], { type: "application/zip" });
+
+  /** @returns {Blob} */
+  finish() {
+    const length = this.#directory.reduce((sum, part) => sum + part.length, 0);
+    const count = [2, this.#directory.length / 2];
+    const end = record([4, 0x06054b50], [2, 0], [2, 0], count, count, [4, length], [4, this.#offset], [2, 0]);
+    return new Blob([...this.#parts, ...this.#directory, end], { type: "application/zip" });
+  }
+}
+
+/** Reads the content piece by piece, so that a large file is never in memory as a whole. */
+async function checksum(content) {
+  const piece = 1 << 22;
+  let value = 0;
+  for (let at = 0; at < content.size; at += piece) {
+    value = crc32(new Uint8Array(await content.slice(at, at + piece).arrayBuffer()), value);
+  }
+  return value;
 }
 
 /** Returns little-endian fields of 2 or 4 bytes, one after the other. */

@@ -147,7 +147,7 @@ class Mask(TypedDict):
         bbox: `[x, y, width, height]` of those pixels; all 0 for an empty mask.
         rle: COCO compressed RLE of the mask at the original's size.
         png: base64 of a 1-bit greyscale PNG of the original's size; the mask is white.
-        polygons: the mask's parts as rings along pixel edges, without loss.
+        polygons: the mask's parts as rings along pixel edges, without loss unless the request has a `tolerance`.
         logits: base64 of the low-res logits: 256x256 little-endian float16, row by row, over the zero-padded
             1024x1024 frame of the image or region. Resize them and cut at 0 to get the mask, or send them as
             `mask_logits` to refine it.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+from itertools import combinations
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from prompt_api.masks.cleaning import Cleaning, Keep
+from prompt_api.masks.given import GivenMask, PngMask, RleMask
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.remote_images.fetch import MAX_URL
 from prompt_api.service.prompts import AUTO, MAX_TOKEN, ImagePrompt, MasksQuery
 from prompt_api.wire.json_body import parse_json, refused_as_invalid_prompt
 from shared.contract.errors import InvalidParameter, InvalidPrompt
+from shared.contract.geometry import MAX_SIDE
 from shared.contract.models import REGISTRY
 from shared.contract.region import Corners
 
@@ -26,6 +30,18 @@ MAX_REQUEST_POINTS = 1024
 
 MAX_REGIONS = 64
 """Most regions of one request."""
+
+MAX_MASKS = 16
+"""Most masks as prompts in one request. To decode a PNG of the largest image takes about as long as ten prompts."""
+
+MAX_COUNTS = 2 * 1024 * 1024
+"""Most characters of the RLE of a mask prompt. A mask of 48 MP that is nothing but noise takes 1.3 million."""
+
+MAX_CLEANED = MAX_SIDE * MAX_SIDE
+"""Largest area in pixels of holes and specks that are cleaned: that of the largest image."""
+
+MAX_TOLERANCE = 1000
+"""Largest tolerance of polygons in pixels."""
 
 _MAX_LOGITS = 4 * max(model.architecture.low_res_side for model in REGISTRY.values()) ** 2
 """Most characters of `mask_logits`. Each number is two bytes, which take less than three characters in base64."""
@@ -57,10 +73,14 @@ _GIVES_A_PROMPT: dict[str, Any] = {
         {"properties": {"box": {"type": "array"}}, "required": ["box"]},
         {"properties": {"mask_token": {"type": "string"}}, "required": ["mask_token"]},
         {"properties": {"mask_logits": {"type": "string"}}, "required": ["mask_logits"]},
+        {"properties": {"mask": {"type": "object"}}, "required": ["mask"]},
     ],
     "not": {
-        "properties": {"mask_token": {"type": "string"}, "mask_logits": {"type": "string"}},
-        "required": ["mask_token", "mask_logits"],
+        "anyOf": [
+            {"properties": {one: {"type": kinds[one]} for one in both}, "required": [*both]}
+            for kinds in ({"mask_token": "string", "mask_logits": "string", "mask": "object"},)
+            for both in combinations(kinds, 2)
+        ]
     },
 }
 """The checks of `_is_a_prompt` that JSON Schema can express."""
@@ -79,6 +99,67 @@ _ONE_OF_BOTH: dict[str, Any] = {
 """The checks of `_is_one_of_both` that JSON Schema can express."""
 
 
+class RleInput(BaseModel):
+    """COCO compressed run-length encoding, as this service and pycocotools write it.
+
+    Attributes:
+        size: `[height, width]`.
+        counts: lengths of alternating runs of background and mask pixels in column-major order, compressed to text.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: Annotated[list[Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE)]], Field(min_length=2, max_length=2)]
+    counts: Annotated[str, Field(strict=True, max_length=MAX_COUNTS)]
+
+
+class MaskInput(BaseModel):
+    """A binary mask of the image's size: exactly one of its members.
+
+    Attributes:
+        rle: the mask as a compressed RLE.
+        png: base64 of a PNG, grey or with a palette, without transparency. Pixels that are not 0 are inside.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "oneOf": [
+                {"properties": {"rle": {"type": "object"}, "png": {"type": "null"}}, "required": ["rle"]},
+                {"properties": {"png": {"type": "string"}, "rle": {"type": "null"}}, "required": ["png"]},
+            ]
+        },
+    )
+
+    rle: RleInput | None = None
+    png: Annotated[str, Field(strict=True)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_mask(self) -> MaskInput:
+        if (self.rle is None) == (self.png is None):
+            raise ValueError("give either rle or png")
+        return self
+
+
+class CleanInput(BaseModel):
+    """How each mask is cleaned. By default it is not.
+
+    Attributes:
+        fill_holes: holes of at most so many pixels are filled. Background that reaches the edge of the image is no
+            hole.
+        remove_specks: with `keep` `all`, parts of at most so many pixels are removed, except the largest part.
+        keep: which parts stay, after holes are filled. `largest`: the part of most pixels. `clicked`: the parts under
+            the points with label 1; if there is none, the part nearest to one; without such points the largest.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fill_holes: Annotated[int, Field(strict=True, ge=0, le=MAX_CLEANED)] = 0
+    remove_specks: Annotated[int, Field(strict=True, ge=0, le=MAX_CLEANED)] = 0
+    keep: Keep = Keep.ALL
+
+
 class PromptInput(BaseModel):
     """One prompt, in pixels of the EXIF-oriented original.
 
@@ -90,6 +171,8 @@ class PromptInput(BaseModel):
         box: `[x0, y0, x1, y1]` with x0 < x1 and y0 < y1.
         mask_token: the token of an earlier mask of the same image and model.
         mask_logits: the low-res logits of an earlier answer: base64 of 256x256 little-endian float16.
+        mask: a mask to refine, of the image's size. If the prompt has no box, the box around the mask and the positive
+            points is used too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_GIVES_A_PROMPT)
@@ -99,15 +182,17 @@ class PromptInput(BaseModel):
     box: Box | None = None
     mask_token: Annotated[str, Field(min_length=1, max_length=MAX_TOKEN)] | None = None
     mask_logits: Annotated[str, Field(max_length=_MAX_LOGITS)] | None = None
+    mask: MaskInput | None = None
 
     @model_validator(mode="after")
     def _is_a_prompt(self) -> PromptInput:
         if len(self.points or ()) != len(self.labels or ()):
             raise ValueError("labels must hold exactly one label per point")
-        if not self.points and self.box is None and self.mask_token is None and self.mask_logits is None:
-            raise ValueError("give at least one of points, box, mask_token, mask_logits")
-        if self.mask_token is not None and self.mask_logits is not None:
-            raise ValueError("give mask_token or mask_logits, not both")
+        masks = sum(one is not None for one in (self.mask_token, self.mask_logits, self.mask))
+        if not self.points and self.box is None and not masks:
+            raise ValueError("give at least one of points, box, mask_token, mask_logits, mask")
+        if masks > 1:
+            raise ValueError("give only one of mask_token, mask_logits and mask")
         if self.box is not None and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
             raise ValueError("a box is [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
         return self
@@ -184,6 +269,9 @@ class MasksRequest(BaseModel):
         multimask: `true` returns SAM's three masks for each prompt, `false` its single mask.
         format: the format of each mask. The mask is in the member of this name.
         logits: `true` adds each mask's low-res logits, with any format.
+        clean: what is cleaned in each mask. It changes the mask in every format, its area and its box, but neither
+            logits nor tokens.
+        tolerance: pixels by which `polygons` may leave the mask's edge, and the edge the polygons; 0 is the exact edge.
         region: `[x0, y0, x1, y1]`, whole pixels inside the image: the prompts are answered from this part of it alone.
             `auto`: from the part that suits them, once that is encoded. Without it, from the whole image.
     """
@@ -195,11 +283,15 @@ class MasksRequest(BaseModel):
     format: MaskFormat = MaskFormat.RLE
     logits: Annotated[bool, Field(strict=True)] = False
     region: CornersInput | Literal["auto"] | None = None
+    clean: CleanInput = CleanInput()
+    tolerance: Annotated[float, Field(strict=True, ge=0, le=MAX_TOLERANCE, allow_inf_nan=False)] = 0.0
 
     @model_validator(mode="after")
     def _is_affordable(self) -> MasksRequest:
         if sum(len(prompt.points or ()) for prompt in self.prompts) > MAX_REQUEST_POINTS:
             raise ValueError(f"the prompts of one request have at most {MAX_REQUEST_POINTS} points together")
+        if sum(prompt.mask is not None for prompt in self.prompts) > MAX_MASKS:
+            raise ValueError(f"at most {MAX_MASKS} prompts of one request have a mask")
         return self
 
 
@@ -219,10 +311,12 @@ def as_query(asked: MasksRequest, *, low_res_side: int) -> MasksQuery:
         low_res_side: side of the model's low-res logits.
 
     Raises:
-        InvalidPrompt: `mask_logits` are not logits of this model.
+        InvalidPrompt: `mask_logits` are not logits of this model, or the PNG of a `mask` is no such PNG.
     """
     prompts = tuple(
-        as_prompt(prompt, _logits_of(prompt, f"prompts/{number}", low_res_side))
+        as_prompt(
+            prompt, _logits_of(prompt, f"prompts/{number}", low_res_side), _mask_of(prompt, f"prompts/{number}/mask")
+        )
         for number, prompt in enumerate(asked.prompts)
     )
     return MasksQuery(
@@ -231,6 +325,8 @@ def as_query(asked: MasksRequest, *, low_res_side: int) -> MasksQuery:
         format=asked.format,
         logits=asked.logits,
         region=asked.region if asked.region == AUTO else as_corners(asked.region),
+        cleaning=Cleaning(asked.clean.fill_holes, asked.clean.remove_specks, asked.clean.keep),
+        tolerance=asked.tolerance,
     )
 
 
@@ -242,11 +338,14 @@ def as_box(asked: list[float]) -> tuple[float, float, float, float]:
     return asked[0], asked[1], asked[2], asked[3]
 
 
-def as_prompt(asked: PromptInput, mask_logits: NDArray[np.float32] | None = None) -> ImagePrompt:
+def as_prompt(
+    asked: PromptInput, mask_logits: NDArray[np.float32] | None = None, mask: GivenMask | None = None
+) -> ImagePrompt:
     """Convert one prompt to the prompt type of the use case.
 
     Args:
         mask_logits: the decoded `mask_logits` of the prompt.
+        mask: its `mask`.
     """
     return ImagePrompt(
         points=tuple((x, y) for x, y in asked.points or ()),
@@ -254,6 +353,7 @@ def as_prompt(asked: PromptInput, mask_logits: NDArray[np.float32] | None = None
         box=None if asked.box is None else as_box(asked.box),
         mask_token=asked.mask_token,
         mask_logits=mask_logits,
+        mask=mask,
     )
 
 
@@ -290,6 +390,22 @@ def parse_mask_logits(text: str, where: str, side: int) -> NDArray[np.float32]:
     if not np.isfinite(logits).all():
         raise InvalidPrompt(f"{where}: mask_logits has numbers that are not finite")
     return logits
+
+
+def _mask_of(prompt: PromptInput, where: str) -> GivenMask | None:
+    if prompt.mask is None:
+        return None
+    if prompt.mask.rle is not None:
+        height, width = prompt.mask.rle.size
+        return RleMask((height, width), prompt.mask.rle.counts)
+    try:
+        png = base64.b64decode(prompt.mask.png or "", validate=True)
+    except ValueError:  # binascii.Error, or a plain ValueError for text that is not ASCII
+        raise InvalidPrompt(f"{where}: png is not base64") from None
+    try:
+        return PngMask.read(png)
+    except ValueError as error:
+        raise InvalidPrompt(f"{where}: {error}") from None
 
 
 def _logits_of(prompt: PromptInput, where: str, side: int) -> NDArray[np.float32] | None:

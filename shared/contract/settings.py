@@ -107,6 +107,23 @@ class Settings:
     label_studio_namespace: str = _setting(
         "", "the only namespace that may use these images; required if `SAM_TOKENS` has several namespaces"
     )
+    tool_fill_holes: int = _setting(
+        0,
+        "largest area in pixels of holes that are filled in masks for Label Studio, X-AnyLabeling and QuPath",
+        least=0,
+    )
+    tool_remove_specks: int = _setting(
+        0, "largest area in pixels of parts that are removed from these masks, except their largest part", least=0
+    )
+    tool_keep: str = _setting(
+        "all", "which parts of these masks stay; see docs/http-api.md", choices=("all", "largest", "clicked")
+    )
+    tool_tolerance: float = _setting(
+        0.0,
+        "pixels by which polygons for Label Studio and QuPath may leave the mask's edge; 0: as these tools suit it",
+        least=0,
+        most=1000,
+    )
     image_hosts: str = _setting(
         "",
         "from where images are fetched by URL, comma-separated: hosts (`images.example.org`), buckets (`s3://photos`). "

@@ -34,11 +34,8 @@ const timer = setInterval(() => {
 """
 
 
-def measure(page: Page, photo: Path) -> list[float]:
-    """Return the lag of each preview, in ms."""
-    page.use_screen(1440, 900)
-    page.load()
-    page.open(photo)
+def measure(page: Page) -> list[float]:
+    """Return the lag of each preview on the open picture, in ms, the smallest first."""
     lags: list[float] = page.script_until_done(_CIRCLE, SECONDS)
     return sorted(lags)
 
@@ -47,7 +44,10 @@ if __name__ == "__main__":
     with LocalStack() as stack, tempfile.TemporaryDirectory() as scratch:
         driver = start_chromium(Path(scratch))
         try:
-            lags = measure(Page(driver, stack.url, patience=120), Path(sys.argv[1]).resolve())
+            page = Page(driver, stack.url, patience=120)
+            page.use_screen(1440, 900)
+            page.load()
+            lags = measure(page.open(Path(sys.argv[1]).resolve()))
         finally:
             driver.quit()
     median, ninth = statistics.median(lags), lags[len(lags) * 9 // 10]

@@ -88,8 +88,13 @@ class Page:
         features = [{"name": name, "value": value} for name, value in wanted.items()]
         cdp("Emulation.setEmulatedMedia", {"features": features})
 
-    def load(self) -> None:
+    def load(self, *, afresh: bool = True) -> None:
+        """Load the page. `afresh`: without the session that an earlier page kept in the browser."""
         self._driver.get_log("browser")
+        self._driver.get("about:blank")
+        if afresh:
+            where = {"origin": self.service_url, "storageTypes": "indexeddb"}
+            self._driver.execute_cdp_cmd("Storage.clearDataForOrigin", where)
         self._driver.get(self.service_url + "/")
         self.wait_until(lambda: self.script("return document.documentElement.dataset.ready") == "yes")
         self.script(_RECORDER)
@@ -132,6 +137,9 @@ class Page:
         self.choose_files(*paths)
         self.wait_until(lambda: self.text("name") == paths[0].name and self.text("origin"))
         return self
+
+    def choose_folder(self, folder: Path) -> None:
+        self._find("folder").send_keys(str(folder))
 
     def give(self, path: Path, *, event: str) -> None:
         """`drop` or `paste` a file on the page."""
@@ -248,6 +256,15 @@ class Page:
     def in_row(self, row: int, part: str) -> WebElement:
         """Return a control of a kept object: `label`, `show`, `edit` or `delete`."""
         return self._driver.find_elements(By.CSS_SELECTOR, f".object .object-{part}")[row]
+
+    def classes(self) -> list[str]:
+        """Return the names of the classes, in the order of their keys."""
+        fields = self._driver.find_elements(By.CSS_SELECTOR, ".class-name")
+        return [str(field.get_attribute("value")) for field in fields]
+
+    def wait_until_kept(self) -> None:
+        """Wait until the browser has stored everything that was done."""
+        self.wait_until(lambda: self._find("session-note").get_attribute("data-state") == "kept")
 
     def thumbnails(self) -> list[WebElement]:
         return self._driver.find_elements(By.CSS_SELECTOR, ".frame-open")

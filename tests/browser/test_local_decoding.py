@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +19,7 @@ from deploy.local.photo import PHOTO
 from deploy.local.stack import LocalStack
 from prompt_api.models.browser_runtime import RUNTIME
 from tests.browser.local_decoder import LocalPage, Refused, encoded, wait_for_runtime
+from tests.browser.page import Page
 
 IMAGES = ("landscape", "portrait")
 ROUNDS = 2
@@ -109,6 +112,40 @@ def test_every_mask_is_the_services(first_page: LocalPage, images: dict[str, dic
                 tokens = ({"mask_token": masks[best]["mask_token"]} for masks in (ours, theirs))
                 compare(*({**more, **token} for token in tokens), False)
     assert np.mean(equal) > 0.8
+
+
+@pytest.mark.parametrize(("name", "region"), [("landscape", [200, 100, 456, 356]), ("portrait", [0, 1024, 768, 1536])])
+def test_every_mask_in_a_region_is_the_services(
+    first_page: LocalPage, images: dict[str, dict[str, Any]], name: str, region: list[int]
+) -> None:
+    image = images[name]
+    x0, y0, x1, y1 = region
+    points = [[(x0 + x1) / 2, (y0 + y1) / 2], [x0 + 0.3 * (x1 - x0), y0 + 0.6 * (y1 - y0)], [x0 - 5.5, y0 + 9]]
+    with httpx.Client(base_url=first_page.url, timeout=60) as service:
+        encoding = service.post(f"/v1/images/{image['image_id']}/regions?wait=30", json={"regions": [region]})
+        assert encoding.json()["regions"][0]["status"] == "ready"
+        for point in points:
+            prompt = {"points": [point], "labels": [1]}
+            for token in (False, True):
+                answers = []
+                for ask in (
+                    lambda body: first_page.masks(image, body),
+                    lambda body: service.post(image["links"]["masks"], json=body).json(),
+                ):
+                    body: dict[str, Any] = {"prompts": [prompt], "multimask": True, "format": "rle", "region": region}
+                    answer = ask(body)
+                    if token:
+                        first = answer["results"][0]["masks"][0]["mask_token"]
+                        more = {**prompt, "points": [point, points[1]], "labels": [1, 1], "mask_token": first}
+                        answer = ask({**body, "prompts": [more], "multimask": False})
+                    assert answer["region"] == region
+                    answers.append(answer["results"][0]["masks"])
+                for ours, theirs in zip(*answers, strict=True):
+                    assert ours["rle"]["size"] == theirs["rle"]["size"] == [image["height"], image["width"]]
+                    assert ours["score"] == pytest.approx(theirs["score"], abs=1e-3)
+                    assert _iou(ours, theirs) >= 0.999
+                    left, top, width, height = ours["bbox"]
+                    assert width == 0 or (x0 <= left and left + width <= x1 and y0 <= top and top + height <= y1)
 
 
 def test_a_prompt_asks_nothing_of_the_service(first_page: LocalPage, images: dict[str, dict[str, Any]]) -> None:
@@ -206,3 +243,29 @@ def test_a_closed_decoder_gives_its_memory_back_and_another_takes_over(
     assert refused.value.code == "local-decoding"
     page.run("window.decoder = local.createDecoder(service);")
     assert len(page.masks(images["landscape"], CLICK)["results"]) == 1
+
+
+def test_the_page_decodes_the_visible_part_of_a_large_picture_itself(
+    driver: webdriver.Chrome, stack_url: str, tmp_path: Path
+) -> None:
+    picture = tmp_path / "large.jpg"
+    Image.fromarray(data.astronaut()).resize((2000, 2000), Image.Resampling.BICUBIC).save(picture, quality=90)
+    page = Page(driver, stack_url, patience=180)
+    page.use_screen(1280, 800)
+    page.load()
+    page.open(picture)
+    page.script("document.getElementById('local').click()")
+    page.wait_until(lambda: page.script("return document.getElementById('progress').hidden"))
+    for _ in range(2):
+        page.wheel(0.594, 0.698, -500)
+    page.wait_until(lambda: page.text("part") == "The visible part is ready")
+    page.click(0.594, 0.698)
+    page.wait_for_masks(3)
+    assert page.text("part") == "Mask from a part of the picture"
+    assert " · decoding " in page.text("latency")
+    [region] = json.loads(page.requests("POST", "/regions")[-1]["body"])["regions"]
+    fetched = page.script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert any(f"&region={','.join(map(str, region))}" in address for address in fetched)
+    assert page.requests("POST", "/masks") == []
+    page.script("localStorage.clear()")
+    assert page.console_errors() == []

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import base64
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pycocotools import mask as coco
 
 from prompt_api.masks.encode import encode_masks
+from prompt_api.masks.given import PngMask
 from prompt_api.masks.interface import MaskFormat
+from prompt_api.masks.polygons import encode_polygons
 from prompt_api.models.sam1.boundary import mask_runs
+from samcache.arrays.coco_polygons import coco_polygons
 from samcache.arrays.embedding import embedding_of
+from samcache.arrays.given_mask import mask_prompt
 from samcache.arrays.logits import full_size_logits, logits_of, logits_text
 from samcache.arrays.pixels import png_of
 from samcache.arrays.rle import mask_of_rle
+from samcache.cli.mask_file import read_mask
 from samcache.errors import UnexpectedAnswer
 from samcache.predictor.transform import ResizeLongestSide, to_original
 from shared.contract.models import SAM1
 from shared.images.reading import decode_image
+from tests.support.masks_material import painted, runs_of
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -110,3 +119,36 @@ def test_points_survive_the_way_to_the_input_frame_and_back_bit_for_bit(original
     frame = (rng.uniform(-0.5, 1.5, (1000, 2)) * 1024).astype(np.float32)
     there = ResizeLongestSide().apply_coords(to_original(frame, original), original).astype(np.float32)
     np.testing.assert_array_equal(there, frame)
+
+
+def test_polygons_of_coco_cover_the_mask_with_its_holes() -> None:
+    mask = np.zeros((120, 160), bool)
+    mask[10:100, 10:120] = mask[105:115, 130:150] = True
+    mask[30:60, 30:50] = mask[70:80, 60:90] = False
+    parts = coco_polygons(encode_polygons(runs_of(mask)))
+    assert len(parts) == 2
+    drawn = coco.decode(coco.merge(coco.frPyObjects(parts, 120, 160))).astype(bool)
+    assert (drawn & mask).sum() / (drawn | mask).sum() > 0.97
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
+def test_a_mask_file_of_any_kind_is_read(mode: str, tmp_path: Path) -> None:
+    mask = np.random.default_rng(1).random((20, 30)) < 0.5
+    image = Image.fromarray((mask * (1 if mode == "P" else 255)).astype(np.uint8))
+    if mode == "P":
+        image.putpalette([0, 0, 0, 0, 0, 0])
+    elif mode == "I;16":
+        image = Image.fromarray(mask.astype(np.uint16) * 40_000)
+    else:
+        image = image.convert(mode)
+    image.save(tmp_path / "mask.png")
+    assert np.array_equal(read_mask(tmp_path / "mask.png"), mask)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.float32])
+def test_a_mask_prompt_is_read_by_the_service(dtype: type) -> None:
+    mask = np.random.default_rng(1).random((20, 30)) < 0.5
+    found = PngMask.read(base64.b64decode(mask_prompt(mask.astype(dtype))["png"])).runs()
+    assert np.array_equal(painted(found), mask)
+    with pytest.raises(ValueError, match="shape"):
+        mask_prompt(mask[None])

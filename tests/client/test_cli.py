@@ -138,6 +138,30 @@ def test_segment_takes_a_region(stack: ObservedStack, folder: Path) -> None:
     assert 10 <= y < y + height <= 70
 
 
+def test_segment_takes_a_mask_and_cleans_its_answer(stack: ObservedStack, folder: Path) -> None:
+    given = np.zeros((80, 120), np.uint8)
+    given[20:40, 30:60] = 255
+    Image.fromarray(given).save(folder / "given.png")
+    clean = ["--keep", "largest", "--fill-holes", "1000", "--remove-specks", "10"]
+    outputs = ["--coco", folder / "coco.json", "--coco-polygons", "--polygon", folder / "p.json", "--tolerance", "1"]
+    answer = samcache(stack, "segment", folder / "a.png", "--mask", folder / "given.png", *clean, *outputs, "--json")
+    assert answer.returncode == 0, answer.stderr
+    result = document(answer)
+    best = result["masks"][result["chosen"]]
+    x, y, width, height = best["bbox"]
+    assert 30 <= x < x + width <= 60
+    assert 20 <= y < y + height <= 40
+    (polygon,) = json.loads((folder / "p.json").read_text())["polygons"]
+    assert polygon["holes"] == []
+    (annotation,) = json.loads((folder / "coco.json").read_text())["annotations"]
+    assert annotation["segmentation"] == [[number for point in polygon["outer"] for number in point]]
+
+    (folder / "notes.txt").write_text("no mask")
+    refused = samcache(stack, "segment", folder / "a.png", "--mask", folder / "notes.txt")
+    assert refused.returncode == 1
+    assert "notes.txt is no mask" in refused.stderr
+
+
 def test_segment_refuses_in_one_sentence(stack: ObservedStack, folder: Path) -> None:
     for arguments in (
         [folder / "none.png", "--point", "1,1"],

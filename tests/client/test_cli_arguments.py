@@ -32,6 +32,12 @@ def test_a_region_is_four_whole_pixels_or_auto() -> None:
     assert parse(line[:-1]).region is None
 
 
+def test_a_mask_alone_is_a_prompt() -> None:
+    options = parse(["segment", "a.jpg", "--mask", "m.png", "--fill-holes", "50", "--keep", "largest"])
+    assert (options.mask, options.fill_holes, options.remove_specks) == (Path("m.png"), 50, 0)
+    assert (options.keep, options.tolerance) == ("largest", 0)
+
+
 def test_tiles_are_for_things_of_some_size() -> None:
     assert parse(["warm", "."]).tiles is None
     assert parse(["warm", ".", "--tiles"]).tiles == 256
@@ -57,6 +63,13 @@ def test_tiles_are_for_things_of_some_size() -> None:
         "segment a.jpg --point 1,1 -o mask.jpg",
         "segment a.jpg --point 1,1 -o mask.xyz --overlay",
         "segment a.jpg --point 1,1 --region 1,2,3",
+        "segment a.jpg --point 1,1 --fill-holes -1",
+        "segment a.jpg --point 1,1 --remove-specks 1.5",
+        "segment a.jpg --point 1,1 --keep smallest",
+        "segment a.jpg --point 1,1 --tolerance 2",
+        "segment a.jpg --point 1,1 --polygon p.json --tolerance -1",
+        "segment a.jpg --point 1,1 --polygon p.json --tolerance nan",
+        "segment a.jpg --point 1,1 --coco-polygons",
         "segment a.jpg --point 1,1 --region 1,2,30,40.5",
         "segment a.jpg --point 1,1 --region whole",
         "warm . --tiles 15",

@@ -309,3 +309,31 @@ def test_the_low_level_client_says_where_an_image_is(http: httpx.Client) -> None
     assert cache.status(image_id_of(data)).status == "ready"
     assert [model.name for model in cache.models()] == ["fake", "other"]
     assert cache.readiness().ready
+
+
+def test_a_mask_of_the_image_is_a_prompt(predictor: RemoteSamPredictor) -> None:
+    predictor.set_image(picture())
+    mask = np.zeros((80, 120), bool)
+    mask[25:38, 33:57] = True
+    found, _, _ = predictor.predict(mask=mask, multimask_output=False)
+    y, x = np.nonzero(found[0])
+    assert 33 <= x.min() <= x.max() < 57
+    assert 25 <= y.min() <= y.max() < 38
+    with pytest.raises(ValueError, match=r"\(80, 120\)"):
+        predictor.predict(mask=mask.T)
+
+
+def test_masks_are_cleaned_if_it_is_asked_for(http: httpx.Client) -> None:
+    cache = SamCache(URL, http=http)
+    image_id = cache.upload(png_of(picture())).image_id
+    cache.wait(image_id)
+    prompt = {"points": POINT.tolist(), "labels": LABEL.tolist()}
+    plain, kept = (
+        cache.masks(image_id, [prompt], form="polygons", clean=clean, tolerance=tolerance)
+        for clean, tolerance in ((None, 0), ({"keep": "largest", "fill_holes": 10_000}, 2))
+    )
+    for before, after in zip(plain.results[0], kept.results[0], strict=True):
+        assert len(after.payload) <= 1 <= len(before.payload)
+        assert after.token == before.token
+    with pytest.raises(InvalidPrompt):
+        cache.masks(image_id, [prompt], clean={"keep": "nothing"})

@@ -78,7 +78,8 @@ def test_the_methods_have_the_signatures_of_the_original() -> None:
     for name, expected in SIGNATURES.items():
         parameters = list(inspect.signature(getattr(RemoteSAM2ImagePredictor, name)).parameters.values())
         ours_alone = [each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
-        assert ours_alone == (["region"] if name.startswith("predict") else []), name
+        expected_alone = {"predict": ["region", "mask"], "predict_batch": ["region"]}
+        assert ours_alone == expected_alone.get(name, []), name
         parameters = parameters[: len(parameters) - len(ours_alone)]
         assert {parameter.kind for parameter in parameters} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
         empty = inspect.Parameter.empty

@@ -21,7 +21,7 @@ PAGES = [
     *DOCS,
 ]
 
-NO_SETTINGS = {"SAM_CACHE_API", "SAM_CACHE_MODEL", "SAM_CACHE_TOKEN"}
+NO_SETTINGS = {"SAM_CACHE_API", "SAM_CACHE_CLEAN", "SAM_CACHE_MODEL", "SAM_CACHE_REGIONS_ABOVE", "SAM_CACHE_TOKEN"}
 """Variables of CVAT's function, which begin like settings of the service."""
 
 LONGEST_README = 120

@@ -133,6 +133,21 @@ def test_a_click_on_a_large_frame_is_answered_from_its_region(
             np.testing.assert_array_equal(full_size(answer, 1000, 1600), expected)
 
 
+def test_masks_are_cleaned_as_the_function_is_set(
+    context: Context, service: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = {"fill_holes": 5000, "remove_specks": 5000, "keep": "clicked"}
+    monkeypatch.setenv("SAM_CACHE_CLEAN", json.dumps(clean))
+    init_context(context)
+    status, answer = asked(context, pos_points=[[48, 30]])
+    assert status == 200
+    with SamCache(service[0], token=service[1]) as client:
+        image = client.wait(client.upload(PICTURE).image_id)
+        masks = client.masks(image.image_id, [{"points": [[48, 30]], "labels": [1]}], clean=clean)
+    best = max(masks.results[0], key=lambda mask: mask.score)
+    assert np.array_equal(full_size(answer), coco_decoded(best.payload))
+
+
 def test_an_image_is_uploaded_once(context: Context, service: tuple[str, str]) -> None:
     picture = png(64, 48)
     first, second = (asked(context, picture, pos_points=[[24, 18]]) for _ in range(2))
@@ -212,6 +227,7 @@ def test_the_definition_is_what_cvat_reads() -> None:
         "SAM_CACHE_TOKEN",
         "SAM_CACHE_MODEL",
         "SAM_CACHE_REGIONS_ABOVE",
+        "SAM_CACHE_CLEAN",
     }
 
 

@@ -11,7 +11,6 @@ from skimage.draw import disk, ellipse, polygon2mask
 
 from prompt_api.integrations.label_studio.outline import LEAST_IOU, filled_iou, outlines
 from prompt_api.masks.polygons import encode_polygons
-from prompt_api.masks.simplify import simplify_ring
 from tests.support.masks_material import runs_of
 
 
@@ -65,16 +64,16 @@ def test_a_single_pixel_is_a_polygon_and_nothing_is_none() -> None:
     assert len(outlines(runs_of(mask))[0]) >= 3
 
 
-def test_points_left_out_lie_within_the_tolerance() -> None:
-    angles = np.linspace(0, 2 * np.pi, 500, endpoint=False)
-    ring = np.stack([100 * np.cos(angles), 50 * np.sin(angles)], axis=1)
-    simple = simplify_ring(ring, 1.0)
-    assert len(simple) < 50
-    closed = np.concatenate([simple, simple[:1]])
-    starts, along = closed[:-1], np.diff(closed, axis=0)
-    for point in ring:
+@pytest.mark.parametrize("tolerance", [1, 2, 4])
+def test_points_left_out_lie_within_the_tolerance_that_is_asked_for(tolerance: float) -> None:
+    mask = slanted((300, 400), 200)
+    (simple,) = outlines(runs_of(mask), tolerance)
+    starts = np.array(simple) / 100 * (400, 300)
+    along = np.roll(starts, -1, axis=0) - starts
+    assert len(simple) < 60
+    for point in ring_of(mask):
         place = (((point - starts) * along).sum(axis=1) / (along**2).sum(axis=1)).clip(0, 1)
-        assert np.linalg.norm(point - starts - place[:, None] * along, axis=1).min() <= 1.0
+        assert np.linalg.norm(point - starts - place[:, None] * along, axis=1).min() <= tolerance + 1e-9
 
 
 def star(size: tuple[int, int], across: int) -> NDArray[np.bool_]:

@@ -98,9 +98,15 @@ def test_pixels_that_touch_by_a_corner_are_two_parts() -> None:
     assert len(polygons_of(".#", "#.")) == 2
 
 
-def test_holes_that_touch_by_a_corner_are_one_hole() -> None:
+def test_holes_that_touch_by_a_corner_are_two_rings() -> None:
     (polygon,) = polygons_of("####", "#.##", "##.#", "####")
-    assert len(polygon["holes"]) == 1
+    assert [signed_area(hole) for hole in polygon["holes"]] == [-1, -1]
+
+
+def test_what_a_part_encloses_where_it_touches_itself_is_a_hole() -> None:
+    (polygon,) = polygons_of("###", "#.#", "##.")
+    assert polygon["outer"] == [[0, 0], [3, 0], [3, 2], [2, 2], [2, 3], [0, 3]]
+    assert polygon["holes"] == [[[2, 1], [1, 1], [1, 2], [2, 2]]]
 
 
 def test_each_hole_belongs_to_the_part_around_it() -> None:

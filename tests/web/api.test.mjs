@@ -69,6 +69,13 @@ test("every address is relative, so the page works behind a path prefix", async 
   assert.deepEqual(asked, ["v1/images/id?wait=0"]);
 });
 
+test("a region is encoded by its corners, and its state is returned", async () => {
+  const state = { region: [0, 16, 256, 272], status: "queued", queue_position: 2, error: null };
+  answerWith(new Response(JSON.stringify({ regions: [state] }), { status: 202 }));
+  assert.deepEqual(await api.encodeRegion("id", { regions: [state.region] }, { wait: 15, model: "m" }), state);
+  assert.deepEqual(asked, ["v1/images/id/regions?wait=15&model=m"]);
+});
+
 test("an image is followed by its events to the end", async () => {
   const seen = [];
   answerWith(events(...["queued", "encoding", "ready"].map((status) => ({ image_id: "id", status }))));
@@ -106,10 +113,10 @@ test("a service that needs a token gets the person's token from then on", async 
 
 test("a token that is refused is asked for again", async () => {
   const asks = [];
-  useDialog(async (isAgain) => (asks.push(isAgain), asks.length === 1 ? "wrong" : "right"));
+  useDialog(async (why) => (asks.push(why), asks.length === 1 ? "wrong" : "right"));
   answerWith(problem(401, "unauthorized"), problem(401, "unauthorized"), Response.json({}));
   await api.getImage("id");
-  assert.deepEqual(asks, [false, true]);
+  assert.deepEqual(asks, ["needed", "refused"]);
   assert.deepEqual(sent, [null, "Bearer wrong", "Bearer right"]);
 });
 

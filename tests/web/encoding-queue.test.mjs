@@ -40,3 +40,11 @@ test("a picture that was closed is not encoded", async () => {
   await finish("a");
   assert.deepEqual(names, ["a", "b"]);
 });
+
+test("pictures that a person has passed are not encoded", async () => {
+  const { queue, names, finish } = started();
+  for (const name of ["a", "b", "c", "d", "e"]) queue.add(name);
+  assert.deepEqual(queue.keepOnly(["d"]), ["c", "e"]);
+  await finish("a");
+  assert.deepEqual(names, ["a", "b", "d"]);
+});

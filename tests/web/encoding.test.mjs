@@ -141,3 +141,20 @@ test("a refused picture is not tried again", async () => {
   await assert.rejects(outcome, { code: "unsupported-image" });
   assert.deepEqual(calls, ["getImage", "uploadImage"]);
 });
+
+test("with its hash, a picture that the service knows needs no file", async () => {
+  const api = service({ getImage: [ready] });
+  const { signal } = new AbortController();
+  const options = { signal, report: () => {}, hash: "known" };
+  const outcome = await ensureEncoded(api, () => assert.fail("the file was opened"), options);
+  assert.deepEqual(outcome, { image: ready, uploaded: false });
+});
+
+test("a file is opened again for the upload, if the service has forgotten the picture", async () => {
+  const api = service({ getImage: [new Problem("image-not-found")], uploadImage: [ready] });
+  const { signal } = new AbortController();
+  let opened = 0;
+  const options = { signal, report: () => {}, hash: "known" };
+  const { uploaded } = await ensureEncoded(api, async () => (opened++, new Blob()), options);
+  assert.deepEqual([uploaded, opened], [true, 1]);
+});

@@ -3,8 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { joined, shortestCuts } from "../../prompt_api/web/joining.js";
-import { outlines, signedArea, simplify } from "../../prompt_api/web/outline.js";
-import { decodeRuns } from "../../prompt_api/web/rle.js";
+import { allRings, polygons, signedArea } from "../../prompt_api/web/polygons.js";
 import { VertexTree } from "../../prompt_api/web/vertex-tree.js";
 
 const read = (name) => JSON.parse(readFileSync(new URL(`vectors/${name}.json`, import.meta.url), "utf8"));
@@ -96,10 +95,6 @@ function filled(rings) {
   return pixels;
 }
 
-function whole({ runs, counts, size: [height, width] }) {
-  return outlines(runs ?? decodeRuns(counts), [height, width], [0, 0, width, height]);
-}
-
 function lengthOf(points, cuts) {
   return cuts.reduce((sum, [a, b]) => sum + Math.hypot(points[a][0] - points[b][0], points[a][1] - points[b][1]), 0);
 }
@@ -121,11 +116,11 @@ function leastLength(rings) {
 }
 
 for (const vector of [...read("rle"), ...read("sam-masks")]) {
-  const rings = whole(vector);
+  const rings = allRings(polygons({ rle: vector }));
   if (rings.length === 0) continue;
   test(`${vector.name}: ${rings.length} rings become one that covers the same pixels`, () => {
     for (const tolerance of [0, 1]) {
-      const slim = rings.map((ring) => simplify(ring, tolerance));
+      const slim = allRings(polygons({ rle: vector }, tolerance));
       const ring = joined(slim);
       checkedCuts(ring, slim);
       assert.ok(Math.abs(signedArea(ring) - slim.reduce((sum, one) => sum + signedArea(one), 0)) < 1e-6);

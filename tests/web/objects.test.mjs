@@ -6,10 +6,12 @@ import { BLANK, withPoint } from "../../prompt_api/web/prompts.js";
 
 const step = { ...withPoint(BLANK, { x: 1, y: 2, label: 1 }), id: 7, masks: [{ score: 0.9 }], chosen: 0 };
 
+const RED = "#ff0000";
+
 function stateWith(...labels) {
   let state = { step: BLANK, objects: [], editing: null };
   labels.forEach((label, index) => {
-    state = { ...state, ...objects.keep({ ...state, step }, { id: index + 1, label }) };
+    state = { ...state, ...objects.keep({ ...state, step }, { id: index + 1, label, colour: RED }) };
   });
   return state;
 }
@@ -17,7 +19,7 @@ function stateWith(...labels) {
 test("a kept object has its prompt, its mask and its label, and the prompt is blank again", () => {
   const state = stateWith("dog");
   assert.equal(state.step, BLANK);
-  assert.deepEqual(state.objects, [{ id: 1, label: "dog", colour: objects.PALETTE[0], step }]);
+  assert.deepEqual(state.objects, [{ id: 1, label: "dog", colour: RED, step }]);
   assert.equal(objects.maskOf(state.objects[0]).score, 0.9);
 });
 
@@ -31,20 +33,14 @@ test("an object without a label is called object, and a label is one line of at 
   assert.equal(long.label, `a ${"b".repeat(58)}`);
 });
 
-test("colours differ until all are used", () => {
-  const colours = stateWith(...Array(objects.PALETTE.length).fill("x")).objects.map(({ colour }) => colour);
-  assert.deepEqual(colours, objects.PALETTE);
-  assert.equal(stateWith(...Array(objects.PALETTE.length + 1).fill("x")).objects.at(-1).colour, objects.PALETTE[0]);
-});
-
-test("an object that is edited and kept again has the same id, place and colour", () => {
+test("an object that is edited and kept again has the same id and place", () => {
   const state = stateWith("dog", "cat");
   const again = { ...state, ...objects.reselect(state, 1) };
   assert.equal(again.step, step);
   const better = { ...step, masks: [{ score: 0.95 }] };
-  const { objects: list, editing } = objects.keep({ ...again, step: better }, { id: 9, label: "puppy" });
+  const { objects: list, editing } = objects.keep({ ...again, step: better }, { id: 9, label: "puppy", colour: "#00ff00" });
   assert.deepEqual(list.map(({ id, label }) => [id, label]), [[1, "puppy"], [2, "cat"]]);
-  assert.equal(list[0].colour, objects.PALETTE[0]);
+  assert.equal(list[0].colour, "#00ff00");
   assert.equal(objects.maskOf(list[0]).score, 0.95);
   assert.equal(editing, null);
 });
@@ -55,10 +51,11 @@ test("deleting the object being edited clears its prompt, and deleting another d
   assert.equal("step" in objects.remove(state, 2), false);
 });
 
-test("an object can be renamed and recoloured, and the others stay the same", () => {
+test("an object can be given to another class, and the others stay the same", () => {
   const state = stateWith("dog", "cat");
-  assert.deepEqual(objects.relabel(state, 2, "lynx").objects.map(({ label }) => label), ["dog", "lynx"]);
-  assert.equal(objects.recolour(state, 1, "#123456").objects[0].colour, "#123456");
+  const { objects: list } = objects.relabel(state, 2, " lynx", "#123456");
+  assert.deepEqual(list.map(({ label, colour }) => [label, colour]), [["dog", RED], ["lynx", "#123456"]]);
+  assert.equal(list[0], state.objects[0]);
 });
 
 test("labels are listed once, in the order of first use", () => {

@@ -85,3 +85,18 @@ test("a step whose mask was forgotten can be asked with its points alone", () =>
   const step = prompts.withPoint(answered(prompts.withPoint(prompts.BLANK, here), 0.9), there);
   assert.equal("mask_token" in prompts.requestFor({ ...step, base: null }).prompts[0], false);
 });
+
+test("a mask of a region is refined by points in the region, and begins anew with a point outside", () => {
+  const region = [100, 100, 400, 400];
+  const step = { ...prompts.withPoint(prompts.BLANK, { x: 150, y: 150, label: 1 }), masks: [{ score: 0.9, mask_token: "r" }], region };
+  const inside = prompts.withPoint(step, { x: 200, y: 200, label: 0 });
+  assert.deepEqual([inside.base, inside.region], ["r", region]);
+  const outside = prompts.withPoint(step, { x: 500, y: 200, label: 1 });
+  assert.deepEqual([outside.base, outside.region, outside.points.length], [null, null, 2]);
+});
+
+test("a request names a region only if there is one", () => {
+  const step = prompts.withPoint(prompts.BLANK, { x: 150, y: 150, label: 1 });
+  assert.ok(!("region" in prompts.requestFor(step)));
+  assert.deepEqual(prompts.requestFor(step, [100, 100, 400, 400]).region, [100, 100, 400, 400]);
+});

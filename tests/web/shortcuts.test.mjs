@@ -27,3 +27,9 @@ test("when single letters are switched off they do nothing, and Ctrl with Z stil
   assert.equal(actionFor(pressed("k"), { letters: false }), null);
   assert.equal(actionFor(pressed("z", { ctrlKey: true }), { letters: false }), "undo");
 });
+
+test("every digit has an action of its own", () => {
+  const actions = [..."1234567890"].map((key) => actionFor(pressed(key), { letters: true }));
+  assert.equal(new Set(actions).size, 10);
+  assert.equal(actions.at(-1), "digit-0");
+});

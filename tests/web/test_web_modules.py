@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from prompt_api.wire.problems import STATUS
+from tests.web import make_mask_vectors
 from tests.web.make_vectors import vectors
 
 HERE = Path(__file__).parent
@@ -22,6 +23,10 @@ def test_the_modules_pass_their_own_tests() -> None:
 
 def test_the_vectors_are_what_pycocotools_encodes_today() -> None:
     assert json.loads((HERE / "vectors" / "rle.json").read_text()) == vectors()
+
+
+def test_the_vectors_of_masks_are_what_the_api_answers_today() -> None:
+    assert make_mask_vectors.PATH.read_text() == make_mask_vectors.text(), "run `python -m tests.web.make_mask_vectors`"
 
 
 def test_every_error_of_the_service_has_a_sentence() -> None:

@@ -3,6 +3,7 @@
 `samcache.errors` has every error that they raise.
 """
 
+from samcache.arrays.given_mask import mask_prompt
 from samcache.arrays.rle import mask_of_rle
 from samcache.errors import ConnectionDropped, SamCacheError, ServiceUnreachable, UnexpectedAnswer
 from samcache.predictor.automatic import RemoteAutomaticMaskGenerator
@@ -47,4 +48,5 @@ __all__ = [
     "UnexpectedAnswer",
     "image_id_of",
     "mask_of_rle",
+    "mask_prompt",
 ]

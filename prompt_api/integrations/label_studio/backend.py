@@ -12,6 +12,7 @@ from typing import Literal
 from prompt_api.access.owners import Owners
 from prompt_api.access.scopes import Quota
 from prompt_api.integrations.asker import Asker
+from prompt_api.integrations.finish import UNFINISHED, Finish
 from prompt_api.integrations.label_studio.config import LabelConfig, LabelConfigs
 from prompt_api.integrations.label_studio.pictures import TaskPictures
 from prompt_api.integrations.label_studio.prompting import Interaction, interaction
@@ -45,12 +46,14 @@ class LabelStudioBackend:
         model: Model,
         waiters: BoundedSemaphore,
         regions_above: int = 0,
+        finish: Finish = UNFINISHED,
     ) -> None:
         """Args:
         owners: checks that a namespace still has the image that `pictures` remembers for a task.
         waiters: slots for requests that keep their thread while they wait.
         regions_above: pictures whose longer side has more pixels than this are answered from the region that suits
             what was drawn; 0: none are.
+        finish: how masks are cleaned and simplified.
         """
         self._images = images
         self._masks = masks
@@ -59,6 +62,7 @@ class LabelStudioBackend:
         self._model = model
         self._waiters = waiters
         self._regions_above = regions_above
+        self._finish = finish
 
     @property
     def model_name(self) -> str:
@@ -148,7 +152,14 @@ class LabelStudioBackend:
         found: list[Region] = []
         for masks, target in zip(results, targets, strict=True):
             best: MaskAnswer = max(masks, key=lambda mask: mask.score)
-            found += regions(best.mask.payload, shown_score(best.score), target, drawn.to_name, drawn.page)
+            found += regions(
+                best.mask.payload,
+                shown_score(best.score),
+                target,
+                drawn.to_name,
+                drawn.page,
+                tolerance=self._finish.tolerance,
+            )
         return found
 
     def _finest(
@@ -183,7 +194,7 @@ class LabelStudioBackend:
         return self._masks.answer(
             state.key.image_id,
             self._model,
-            MasksQuery(tuple(prompts), multimask=ambiguous, region=region),
+            self._finish.wanted(MasksQuery(tuple(prompts), multimask=ambiguous, region=region)),
             wait=wait,
             timings=Stages(),
             namespace=asker.namespace,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.masks.polygons import encode_polygons
+from prompt_api.masks.polygons import simplified, with_points
+from prompt_api.masks.rings import Rings, rings_of
 from prompt_api.masks.runs import ColumnRuns
-from prompt_api.masks.simplify import needed_tolerances
+from prompt_api.masks.simplify import needed_squares
+from prompt_api.masks.untangle import touching_corners, untangled
 from shared.contract.models import SAM1
 
 LEAST_PART = 0.01
@@ -32,33 +36,62 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def outlines(runs: ColumnRuns) -> list[list[list[float]]]:
+def outlines(runs: ColumnRuns, tolerance: float = 0.0) -> list[list[list[float]]]:
     """Return the outer borders of the mask's parts, the largest first, as rings of `[x, y]`.
 
-    The points are in percent of width and height. The tolerance follows the frame: two pixels of the model's 1024
-    frame. It is smaller for a small object, whose polygon otherwise would lose its shape: the greatest tolerance whose
-    polygon has an IoU of at least `LEAST_IOU` with the object. Holes are filled, because Label Studio's polygons cannot
-    have holes.
+    The points are in percent of width and height. Holes are filled, because Label Studio's polygons cannot have holes.
+    No border crosses itself or another.
+
+    Args:
+        tolerance: pixels by which a border may leave the mask's edge. With 0 it follows the frame: two pixels of the
+            model's 1024 frame. It is smaller for a small object, whose polygon otherwise would lose its shape: the
+            greatest tolerance whose polygon has an IoU of at least `LEAST_IOU` with the object.
     """
+    if not runs.x.size:
+        return []
     height, width = runs.size
-    tolerance = max(LEAST_TOLERANCE, FRAME_PIXELS * max(height, width) / SAM1.frame.side)
-    rings = [np.array(polygon["outer"], dtype=np.float64) for polygon in encode_polygons(runs)]
-    rings.sort(key=_area, reverse=True)
-    wanted = [ring for ring in rings if _area(ring) >= LEAST_PART * _area(rings[0])]
-    return [(_simplified(ring, tolerance) / (width, height) * 100).tolist() for ring in wanted]
+    rings = _parts(runs)
+    if tolerance > 0:
+        found = simplified(rings, np.full(len(rings.part), tolerance))
+    else:
+        found = _in_shape(rings, max(LEAST_TOLERANCE, FRAME_PIXELS * max(height, width) / SAM1.frame.side))
+    return [(ring / (width, height) * 100).tolist() for ring in found.each()]
 
 
-def _simplified(ring: Floats, tolerance: float) -> Floats:
-    """Return the points of the ring for the greatest tolerance, up to `tolerance`, that keeps its shape."""
+def _parts(runs: ColumnRuns) -> Rings:
+    """Return the outer rings of the parts that are large enough, the largest first."""
+    rings = rings_of(runs)
+    areas = rings.areas[rings.outer]
+    order = np.argsort(-areas, kind="stable")
+    return rings.chosen(rings.outer[order[areas[order] >= LEAST_PART * areas.max()]])
+
+
+def _in_shape(rings: Rings, tolerance: float) -> Rings:
+    """Return the rings with the fewest points, within `tolerance`, that keep their shape."""
+    kept, points = [], []
+    for number, ring in enumerate(rings.each()):
+        in_ring = _kept(rings.chosen(np.array([number])), tolerance)
+        # `untangled` keeps the first point of each ring, so each begins at a point that stays.
+        begin = int(np.argmax(in_ring))
+        kept.append(np.roll(in_ring, -begin))
+        points.append(np.roll(ring, -begin, axis=0))
+    turned = replace(rings, points=np.concatenate(points))
+    wanted = np.concatenate(kept) | touching_corners(turned)
+    return with_points(turned, untangled(turned, wanted, np.full(len(rings.part), tolerance**2)))
+
+
+def _kept(rings: Rings, tolerance: float) -> NDArray[np.bool_]:
+    """Return which points of the one ring to keep, (N,): those for the greatest tolerance that keeps its shape."""
+    ring = rings.points.astype(np.float64)
     finest = tolerance
-    needed = needed_tolerances(ring, finest)
+    needed = _needed(rings, finest)
     while not _keeps_shape(ring[needed > finest], ring):
         if finest <= FINEST:
-            return ring
+            return np.ones(len(ring), dtype=bool)
         finest = max(finest / 2, FINEST)
-        needed = needed_tolerances(ring, finest)
+        needed = _needed(rings, finest)
     if finest == tolerance:
-        return ring[needed > finest]
+        return needed > finest
     steps = np.unique(needed[(needed > finest) & (needed <= tolerance)])[::-1]
     # A smaller tolerance adds points. Search for the first step with enough of them.
     low, high = 0, len(steps) - 1
@@ -71,18 +104,22 @@ def _simplified(ring: Floats, tolerance: float) -> Floats:
     return _without_spare(ring, needed, needed >= steps[low])
 
 
-def _without_spare(ring: Floats, needed: Floats, kept: NDArray[np.bool_]) -> Floats:
+def _needed(rings: Rings, finest: float) -> Floats:
+    return np.sqrt(needed_squares(rings, np.array([finest**2])))
+
+
+def _without_spare(ring: Floats, needed: Floats, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Leave out further points while the shape is kept, those first that the least tolerance leaves out.
 
     A ring for which this takes too long stays as it is. Nobody edits so many points one by one.
     """
     if np.count_nonzero(kept) * len(ring) > MOST_WORK:
-        return ring[kept]
+        return kept
     kept = kept.copy()
     for point in sorted(np.flatnonzero(kept), key=lambda index: float(needed[index])):
         kept[point] = False
         kept[point] = not _keeps_shape(ring[kept], ring)
-    return ring[kept]
+    return kept
 
 
 def _keeps_shape(simple: Floats, ring: Floats) -> bool:
@@ -135,8 +172,3 @@ def _filled(crossings: Ints) -> int:
 def _difference(one: Ints, other: Ints) -> int:
     """Return the number of pixels that only one of two rings has, by their crossings."""
     return _filled(np.concatenate([one, other]))
-
-
-def _area(ring: Floats) -> float:
-    x, y = ring.T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2

@@ -23,7 +23,9 @@ def shown_score(predicted: float) -> float:
     return min(max(predicted, 0.0), 1.0)
 
 
-def regions(runs: ColumnRuns, score: float, target: MaskTarget, to_name: str, page: int | None) -> Iterator[Region]:
+def regions(
+    runs: ColumnRuns, score: float, target: MaskTarget, to_name: str, page: int | None, *, tolerance: float = 0.0
+) -> Iterator[Region]:
     """Yield the mask as regions of the target's tag: one for a brush, or one per part for polygons.
 
     An empty mask gives no region. If the label belongs to a separate `Labels` tag, it follows each region as an entry
@@ -32,11 +34,12 @@ def regions(runs: ColumnRuns, score: float, target: MaskTarget, to_name: str, pa
     Args:
         score: the IoU that the model predicts, from 0 to 1.
         page: index of the page if the `Image` tag has several, otherwise None.
+        tolerance: pixels by which polygons may leave the mask's edge; 0: as `outlines` chooses it.
     """
     if not runs.area:
         return
     height, width = runs.size
-    for value in _values(runs, target.tag.kind):
+    for value in _values(runs, target.tag.kind, tolerance):
         shared: dict[str, Any] = {
             "id": secrets.token_hex(5),
             "to_name": to_name,
@@ -56,9 +59,9 @@ def regions(runs: ColumnRuns, score: float, target: MaskTarget, to_name: str, pa
             yield cast(Region, {**shared, "type": "labels", "from_name": target.labels_tag.name, "value": separate})
 
 
-def _values(runs: ColumnRuns, kind: str) -> Iterator[BrushValue | PolygonValue]:
+def _values(runs: ColumnRuns, kind: str, tolerance: float) -> Iterator[BrushValue | PolygonValue]:
     if kind in ("brushlabels", "brush"):
         yield {"format": "rle", "rle": encode_brush(runs)}
         return
-    for points in outlines(runs):
+    for points in outlines(runs, tolerance):
         yield {"points": points, "closed": True}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from prompt_api.access.scopes import Quota
 from prompt_api.integrations.asker import Asker
 from prompt_api.integrations.carried_images import CarriedImages, unpacked
+from prompt_api.integrations.finish import UNFINISHED, Finish
 from prompt_api.integrations.samapi.geojson import geometry
 from prompt_api.integrations.samapi.models import SamModels
 from prompt_api.integrations.samapi.prompting import query_of
@@ -28,12 +30,14 @@ class Taken:
 class SamapiServer:
     """Answers QuPath's SAM extension for every served model."""
 
-    def __init__(self, *, models: Mapping[str, Model], images: CarriedImages) -> None:
+    def __init__(self, *, models: Mapping[str, Model], images: CarriedImages, finish: Finish = UNFINISHED) -> None:
         """Args:
         models: served models by name, the default first.
+        finish: how masks are cleaned and simplified.
         """
         self._models = SamModels(models)
         self._images = images
+        self._finish = finish
 
     def weights(self, kind: SamType | None) -> list[SamWeights]:
         """Return what can be chosen for a type; without a type, for every type."""
@@ -61,7 +65,8 @@ class SamapiServer:
             EncodeFailed, InvalidImage, UnsupportedImage, ImageTooLarge: the recorded reason why there is no embedding.
             Overloaded, StoreUnavailable: nothing is wrong with the request; try again later.
         """
-        answer = self._images.answer(taken.image_id, taken.model, taken.query, asker, geometry)
+        write = partial(geometry, tolerance=self._finish.tolerance)
+        answer = self._images.answer(taken.image_id, taken.model, self._finish.wanted(taken.query), asker, write)
         return [
             {
                 "type": "Feature",

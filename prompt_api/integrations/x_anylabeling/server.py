@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prompt_api.access.scopes import Quota
 from prompt_api.integrations.asker import Asker
 from prompt_api.integrations.carried_images import CarriedImages, unpacked
+from prompt_api.integrations.finish import UNFINISHED, Finish
 from prompt_api.integrations.x_anylabeling.prompting import query_of
 from prompt_api.integrations.x_anylabeling.shapes import shapes
 from prompt_api.integrations.x_anylabeling.wire import (
@@ -61,12 +62,14 @@ class Taken:
 class AnyLabelingServer:
     """Answers X-AnyLabeling for every served model."""
 
-    def __init__(self, *, models: Mapping[str, Model], images: CarriedImages) -> None:
+    def __init__(self, *, models: Mapping[str, Model], images: CarriedImages, finish: Finish = UNFINISHED) -> None:
         """Args:
         models: served models by name, the default first.
+        finish: how masks are cleaned; this tool sends a tolerance of its own.
         """
         self._models = models
         self._images = images
+        self._finish = finish
 
     def models(self) -> dict[str, AnyLabelingModel]:
         """Return the served models as X-AnyLabeling shows them, the default first."""
@@ -102,7 +105,7 @@ class AnyLabelingServer:
         """
         found: list[Shape] = []
         if taken.query is not None:
-            answer = self._images.answer(taken.image_id, taken.model, taken.query, asker, _as_runs)
+            answer = self._images.answer(taken.image_id, taken.model, self._finish.wanted(taken.query), asker, _as_runs)
             for masks in answer.results:
                 best = max(masks, key=lambda mask: mask.score)
                 found += shapes(best.mask.payload, best.score, taken.params.current_task, taken.params.epsilon_factor)

@@ -6,7 +6,7 @@ import { WorkerCalls } from "../worker-calls.js";
 import { bodyOf, Progress } from "./download.js";
 import { EMBEDDING_SHAPE } from "./sam1.js";
 
-/** How many images stay prepared. Each takes about 30 MB. */
+/** How many images and regions stay prepared. Each takes about 30 MB. */
 const IMAGES = 3;
 
 const EMBEDDING_BYTES = EMBEDDING_SHAPE.reduce((product, side) => product * side, 2);
@@ -28,7 +28,10 @@ export class LocalDecoder {
   #progress = new Progress();
   /** The graphs that are loaded or being loaded: {weights, calls, ready}. */
   #loaded = null;
-  /** By image, the least recently used first: {prepared, isThere}. `isThere` is true once `prepared` has resolved. */
+  /**
+   * By image or region, the least recently used first: {prepared, isThere}. `isThere` is true once `prepared` has
+   * resolved.
+   */
   #images = new Map();
 
   /** @param {import("./index.js").Service} service */
@@ -37,17 +40,19 @@ export class LocalDecoder {
   }
 
   /**
-   * Loads everything that prompts on `image` need, or waits until a load that is under way ends.
+   * Loads everything that prompts on `image`, or on a region of it, need, or waits until a load that is under way ends.
    * @param {object} image the image resource
-   * @param {{signal?: AbortSignal, report?: (share: number) => void}} [options] the signal ends the waiting, not the
-   *   fetching
+   * @param {{signal?: AbortSignal, report?: (share: number) => void, region?: import("../region.js").Region|null}}
+   *   [options] the signal ends the waiting, not the fetching
    */
-  async prepare(image, { signal, report = () => {} } = {}) {
+  async prepare(image, { signal, report = () => {}, region = null } = {}) {
     signal?.throwIfAborted();
-    const name = nameOf(image);
-    const held = this.#images.get(name) ?? this.#prepare(image);
-    this.#images.delete(name);
+    // Prompts outside the region need the whole image, so it is kept as long as its regions.
+    if (region) this.#renew(nameOf(image));
+    const name = nameOf(image, region);
+    const held = this.#images.get(name) ?? this.#prepare(image, region);
     this.#images.set(name, held);
+    this.#renew(name);
     await this.#progress.during(unlessAborted(held.prepared, signal), report);
   }
 
@@ -58,9 +63,10 @@ export class LocalDecoder {
    */
   async masks(image, request, { signal } = {}) {
     const start = performance.now();
-    const name = nameOf(image);
+    const { region = null } = request;
+    const name = nameOf(image, region);
     while (true) {
-      await this.prepare(image, { signal });
+      await this.prepare(image, { signal, region });
       // This image may have been forgotten while others were prepared.
       if (this.#images.has(name)) break;
     }
@@ -68,7 +74,7 @@ export class LocalDecoder {
     const { results, milliseconds } = await unlessAborted(answer, signal);
     const { image_id, model, width, height } = image;
     const times = { total: performance.now() - start, inside: milliseconds };
-    return { image_id, model, width, height, results, times };
+    return { image_id, model, width, height, region, results, times };
   }
 
   close() {
@@ -77,9 +83,9 @@ export class LocalDecoder {
     this.#images.clear();
   }
 
-  #prepare(image) {
-    const name = nameOf(image);
-    const held = { prepared: this.#fetchAndPrepare(image, name), isThere: false };
+  #prepare(image, region) {
+    const name = nameOf(image, region);
+    const held = { prepared: this.#fetchAndPrepare(image, region, name), isThere: false };
     held.prepared.then(
       () => {
         held.isThere = true;
@@ -90,16 +96,17 @@ export class LocalDecoder {
     return held;
   }
 
-  async #fetchAndPrepare(image, name) {
+  async #fetchAndPrepare(image, region, name) {
     const description = await this.#whenReady(image.model);
     const weights = description.weights_digest;
     this.#progress.expect(EMBEDDING_BYTES);
     const loaded = this.#load(description, name);
-    const path = `v1/images/${image.image_id}/embedding?model=${image.model}&weights=${weights}`;
+    const part = region ? `&region=${region}` : "";
+    const path = `v1/images/${image.image_id}/embedding?model=${image.model}&weights=${weights}${part}`;
     const embedding = this.#service.request(path).then((response) => bodyOf(response, this.#progress.count));
     // Both load at the same time. The first failure is thrown.
     const [file] = await Promise.all([embedding, loaded.ready]);
-    await loaded.calls.ask("prepare", [name, file, [image.height, image.width]], [file]);
+    await loaded.calls.ask("prepare", [name, file, [image.height, image.width], region], [file]);
   }
 
   async #whenReady(model) {
@@ -137,6 +144,12 @@ export class LocalDecoder {
     return this.#loaded;
   }
 
+  /** Makes an image or region the most recently used one. */
+  #renew(name) {
+    const held = this.#images.get(name);
+    if (this.#images.delete(name)) this.#images.set(name, held);
+  }
+
   #forgetOldest() {
     // Skip images that are still loading: the worker would be told before it has them, and would keep them.
     const there = [...this.#images].filter(([, { isThere }]) => isThere);
@@ -147,8 +160,8 @@ export class LocalDecoder {
   }
 }
 
-function nameOf({ model, image_id }) {
-  return `${model}/${image_id}`;
+function nameOf({ model, image_id }, region = null) {
+  return `${model}/${image_id}${region ? `@${region}` : ""}`;
 }
 
 /** Settles as `promise` does, or rejects with the signal's reason as soon as it aborts. */

@@ -22,6 +22,17 @@ export function checkedPrompts({ prompts, format = "rle" }, size) {
   });
 }
 
+/**
+ * The same prompt in the frame of a part of the image.
+ * @param {import("./refinement.js").Prompt} prompt in pixels of the image
+ * @param {[number, number]} corner [x, y] of the part's first pixel in the image
+ */
+export function inPart(prompt, [x, y]) {
+  const { points, box } = prompt;
+  const moved = points.map(([across, down]) => [across - x, down - y]);
+  return { ...prompt, points: moved, box: box && [box[0] - x, box[1] - y, box[2] - x, box[3] - y] };
+}
+
 function check({ points, labels, box, token }, [height, width]) {
   if (points.length !== labels.length) throw refused("labels must hold exactly one label per point");
   if (points.length === 0 && !box && !token) throw refused("give at least one of points, box, mask_token");

@@ -1,5 +1,7 @@
 /** The vertical runs of a mask. Area, box and COCO run-length encoding are computed from them. */
 
+import { encodeRuns } from "../rle.js";
+
 /**
  * The maximal vertical runs of a mask, ordered by column, then from top to bottom: run k covers the pixels (x[k], y)
  * with top[k] <= y < bottom[k]. Runs of one column never touch.
@@ -26,6 +28,17 @@ export function runsBetween(changes, size) {
     bottom[k] = ends[2 * k + 1] - x[k] * places;
   }
   return { size, x, top, bottom };
+}
+
+/**
+ * The mask over the whole image that has `runs` in a part of it, and nothing around it.
+ * @param {ColumnRuns} runs of the part's size
+ * @param {[number, number]} corner [x, y] of the part's first pixel in the image
+ * @param {[number, number]} size [height, width] of the image
+ * @returns {ColumnRuns}
+ */
+export function placed(runs, [x, y], size) {
+  return { size, x: runs.x.map((at) => at + x), top: runs.top.map((at) => at + y), bottom: runs.bottom.map((at) => at + y) };
 }
 
 /** Pixels covered. */
@@ -56,23 +69,7 @@ export function encodeRle({ size, x, top, bottom }) {
     ends.push(x[k] * height + bottom[k]);
   }
   if (ends[ends.length - 1] !== height * width) ends.push(height * width);
-  return { size, counts: compressed(ends.map((end, k) => end - (k > 0 ? ends[k - 1] : 0))) };
-}
-
-/** Source: github.com/cocodataset/cocoapi, common/maskApi.c (rleToString). */
-function compressed(counts) {
-  let text = "";
-  counts.forEach((count, k) => {
-    let left = k > 2 ? count - counts[k - 2] : count;
-    for (let more = true; more; ) {
-      let digit = left & 0x1f;
-      left >>= 5;
-      more = left !== (digit & 0x10 ? -1 : 0);
-      if (more) digit |= 0x20;
-      text += String.fromCharCode(digit + 48);
-    }
-  });
-  return text;
+  return { size, counts: encodeRuns(ends.map((end, k) => end - (k > 0 ? ends[k - 1] : 0))) };
 }
 
 /** The values that occur an odd number of times in a sorted array, once each. */

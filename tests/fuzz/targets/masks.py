@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
+from prompt_api.masks.cleaning import Cleaning, Keep, clean
 from prompt_api.masks.encode import encode_masks
+from prompt_api.masks.given import RleMask
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.masks.png import encode_png
 from prompt_api.masks.polygons import Ring, encode_polygons
@@ -90,11 +92,25 @@ def _check_forms(runs: ColumnRuns, mask: NDArray[np.bool_]) -> None:
     with Image.open(BytesIO(encode_png(runs))) as png:
         assert png.mode == "1"
         assert np.array_equal(np.asarray(png), mask)
+    assert np.array_equal(painted(RleMask(runs.size, rle["counts"]).runs()), mask)
+    _check_cleaning(runs)
     filled = np.zeros_like(mask)
     for polygon in encode_polygons(runs):
         for ring in (polygon["outer"], *polygon["holes"]):
             filled ^= _filled(ring, mask.shape)
     assert np.array_equal(filled, mask)
+
+
+def _check_cleaning(runs: ColumnRuns) -> None:
+    exact, near = encode_polygons(runs), encode_polygons(runs, 1.5)
+    assert [len(polygon["holes"]) for polygon in near] == [len(polygon["holes"]) for polygon in exact]
+    for polygon in near:
+        assert all(len(ring) >= 3 for ring in (polygon["outer"], *polygon["holes"]))
+    cleaned = clean(runs, Cleaning(4, 4, Keep.LARGEST), np.zeros((0, 2)))
+    parts = encode_polygons(cleaned)
+    assert len(parts) == bool(runs.area)
+    again = clean(cleaned, Cleaning(4, 4, Keep.CLICKED), np.array([[3.0, 3.0]]))
+    assert again.area == cleaned.area
 
 
 def _filled(ring: Ring, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -104,7 +104,7 @@ def test_the_masks_are_those_of_the_services_own_route(world: World) -> None:
 
 def test_an_empty_mask_has_no_feature(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ready(world)
-    monkeypatch.setattr("prompt_api.integrations.samapi.server.geometry", lambda runs: None)
+    monkeypatch.setattr("prompt_api.integrations.samapi.server.geometry", lambda runs, tolerance: None)
     assert features(predict(world, **BOX)) == []
 
 

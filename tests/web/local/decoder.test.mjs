@@ -78,7 +78,7 @@ beforeEach(() => {
 
 test("an answer looks like the service's, and has its times", async () => {
   const { times, ...answer } = await decoder.masks(image("a"), CLICK);
-  assert.deepEqual(answer, { ...image("a"), results: [{ masks: ["m/a"] }] });
+  assert.deepEqual(answer, { ...image("a"), region: null, results: [{ masks: ["m/a"] }] });
   assert.equal(times.inside, 7);
   assert.ok(times.total > 0);
 });
@@ -97,6 +97,24 @@ test("the embedding is requested for the weights of the graphs", async () => {
   await decoder.prepare(image("a"));
   assert.ok(service.asked.includes("v1/images/a/embedding?model=m&weights=w1"));
   assert.ok(service.asked.includes("v1/models/m/decoder/d-w1/image_side.onnx"));
+});
+
+test("a region has an embedding of its own, which is fetched and prepared once", async () => {
+  const region = [0, 256, 512, 768];
+  await decoder.prepare(image("a"), { region });
+  const { results, region: where } = await decoder.masks(image("a"), { ...CLICK, region });
+  assert.deepEqual([results[0].masks, where], [["m/a@0,256,512,768"], region]);
+  assert.deepEqual(service.asked.filter((path) => path.includes("/embedding")), [
+    "v1/images/a/embedding?model=m&weights=w1&region=0,256,512,768",
+  ]);
+});
+
+test("an image stays prepared as long as its regions are", async () => {
+  await decoder.prepare(image("a"));
+  for (const x of [0, 256, 512]) await decoder.prepare(image("a"), { region: [x, 0, x + 512, 512] });
+  await decoder.masks(image("a"), CLICK);
+  assert.equal(service.count("/a/embedding?model=m&weights=w1&region"), 3);
+  assert.equal(service.count("/a/embedding"), 4);
 });
 
 test("shares of the bytes are reported up to 1", async () => {

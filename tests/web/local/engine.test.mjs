@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Engine } from "../../../prompt_api/web/local/engine.js";
+import { decodeRuns } from "../../../prompt_api/web/rle.js";
 import { Refinement } from "../../../prompt_api/web/local/refinement.js";
 
 const PHOTO = [600, 900];
@@ -29,6 +30,16 @@ function embedding() {
   const bytes = new Uint8Array(128 + 2 * 256 * 64 * 64);
   bytes.set(Buffer.from(`\x93NUMPY\x01\x00\x76\x00${header}`, "latin1"));
   return bytes.buffer;
+}
+
+/** Graphs whose masks end a quarter below the upper edge, and which record the points and the size. */
+class PartGraphs extends FakeGraphs {
+  async decode(image, prompt, options) {
+    this.points = prompt.points;
+    this.box = prompt.box;
+    const { logits, scores } = await super.decode(image, prompt, options);
+    return { logits: logits.map((one) => one.map((_, at) => (at < 64 * 256 ? 1 : -1))), scores };
+  }
 }
 
 async function prepared(...images) {
@@ -85,6 +96,32 @@ test("old tokens are forgotten, so that hovering for hours does not fill the mem
   const [first] = refinement.issue("a", CLICK, true, [new Float32Array(1)], false);
   for (let k = 0; k < 4096; k++) refinement.issue("a", CLICK, true, [null], false);
   await assert.rejects(refinement.resolve(first, "a", assert.fail), { code: "invalid-prompt" });
+});
+
+test("a prompt in a region is decoded in its frame, and the mask lies in its place of the image", async () => {
+  const graphs = new PartGraphs();
+  const engine = new Engine(graphs);
+  await engine.prepare("a@", embedding(), PHOTO, [200, 100, 600, 500]);
+  const request = { prompts: [{ points: [[300, 250]], labels: [1], box: [210, 120, 500, 400] }], multimask: false };
+  const [{ masks: [mask] }] = await engine.masks("a@", request);
+  assert.deepEqual([graphs.points, graphs.box], [[[100, 150]], [10, 20, 300, 300]]);
+  assert.deepEqual([mask.bbox, mask.area, mask.rle.size], [[200, 100, 400, 100], 400 * 100, PHOTO]);
+  assert.deepEqual(decodeRuns(mask.rle.counts).slice(0, 4), [200 * 600 + 100, 100, 500, 100]);
+});
+
+test("points may lie outside a region, up to one image size outside the image", async () => {
+  const engine = new Engine(new FakeGraphs());
+  await engine.prepare("a@", embedding(), PHOTO, [200, 100, 600, 500]);
+  const ask = (x, y) => engine.masks("a@", { prompts: [{ points: [[x, y]], labels: [1] }] });
+  await ask(-900, 1200);
+  await assert.rejects(ask(-901, 0), { code: "invalid-prompt" });
+});
+
+test("a token of the image is refused in a region of it", async () => {
+  const { engine, ask } = await prepared("a");
+  await engine.prepare("a@", embedding(), PHOTO, [200, 100, 600, 500]);
+  const [mask] = await ask("a", CLICK);
+  await assert.rejects(ask("a@", { ...CLICK, mask_token: mask.mask_token }), { code: "invalid-prompt" });
 });
 
 test("several prompts are answered in order", async () => {

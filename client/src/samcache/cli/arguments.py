@@ -126,6 +126,7 @@ def _segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--point", type=_point, action="append", default=[], metavar="X,Y", help="on the thing")
     parser.add_argument("--point-bg", type=_point, action="append", default=[], metavar="X,Y", help="not on the thing")
     parser.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="around the thing")
+    parser.add_argument("--mask", type=Path, metavar="FILE", help="a mask of the thing to refine, white on black")
     parser.add_argument(
         "--region",
         type=_region,
@@ -141,7 +142,27 @@ def _segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the mask as a PNG, white on black")
     parser.add_argument("--overlay", action="store_true", help="write the photo with the mask painted on it instead")
     parser.add_argument("--coco", type=Path, metavar="FILE", help="the mask as a COCO dataset of one annotation")
+    parser.add_argument("--coco-polygons", action="store_true", help="write polygons to --coco in place of an RLE")
     parser.add_argument("--polygon", type=Path, metavar="FILE", help="the mask's outlines and holes as JSON")
+    parser.add_argument(
+        "--fill-holes", type=_area, default=0, metavar="N", help="fill holes of at most N pixels in the mask"
+    )
+    parser.add_argument(
+        "--remove-specks", type=_area, default=0, metavar="N", help="remove parts of at most N pixels, but the largest"
+    )
+    parser.add_argument(
+        "--keep",
+        choices=("all", "largest", "clicked"),
+        default="all",
+        help="which parts stay: all (default), the largest, or those under a --point",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        default=0.0,
+        metavar="PIXELS",
+        help="how far polygons may leave the mask's edge; default 0: they follow it exactly",
+    )
 
 
 def _segment_boxes(parser: argparse.ArgumentParser) -> None:
@@ -171,8 +192,12 @@ def _everything(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_segment(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    if not (options.point or options.box):  # --point-bg alone selects nothing
-        parser.error("segment needs at least one --point or a --box")
+    if not (options.point or options.box or options.mask):  # --point-bg alone selects nothing
+        parser.error("segment needs at least one --point, a --box or a --mask")
+    if options.coco_polygons and options.coco is None:
+        parser.error("--coco-polygons says what to write to --coco, which is missing")
+    if options.tolerance and options.polygon is None and not options.coco_polygons:
+        parser.error("--tolerance is for --polygon and --coco-polygons")
     if options.index and not options.multimask:
         parser.error("--single gives one mask, so --index can only be 0")
     if options.overlay and options.output is None:
@@ -219,6 +244,23 @@ def _region(text: str) -> str | tuple[int, ...]:
     if len(parts) != 4 or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is neither 'auto' nor a region x0,y0,x1,y1 in whole pixels")
     return tuple(map(int, parts))
+
+
+def _area(text: str) -> int:
+    try:
+        area = int(text)
+    except ValueError:
+        area = -1
+    if area < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels")
+    return area
+
+
+def _tolerance(text: str) -> float:
+    tolerance = _numbers(text, 1)
+    if not tolerance or tolerance[0] < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels from 0 on")
+    return tolerance[0]
 
 
 def _url(text: str) -> str:

@@ -9,9 +9,12 @@ from typing import Any
 
 from PIL import Image
 
+from samcache.arrays.coco_polygons import coco_polygons
+from samcache.arrays.given_mask import mask_prompt
 from samcache.arrays.rle import mask_of_rle
 from samcache.cli.exits import Exit
 from samcache.cli.files import UnreadableFile, read_image
+from samcache.cli.mask_file import read_mask
 from samcache.cli.missing_workers import MissingWorkers
 from samcache.cli.output import Output, table
 from samcache.cli.painting import paint
@@ -19,6 +22,9 @@ from samcache.cli.photos import upright_photo
 from samcache.service.clients import SamCache
 from samcache.service.flows import image_id_of
 from samcache.service.resources import Mask, Masks
+
+_AS_IT_IS = {"fill_holes": 0, "remove_specks": 0, "keep": "all"}
+"""Nothing is cleaned. Then a service of an earlier version answers too."""
 
 
 def segment(options: argparse.Namespace, output: Output) -> Exit:
@@ -28,25 +34,44 @@ def segment(options: argparse.Namespace, output: Output) -> Exit:
     prompt = _prompt(options)
     with SamCache(options.url, model=options.model, token=options.token, timeout=options.timeout) as service:
         service.wait(image_id, data, on_pending=MissingWorkers(output.complain))
-        answer = service.finest_masks(image_id, [prompt], multimask=options.multimask, data=data, region=options.region)
+        clean = {"fill_holes": options.fill_holes, "remove_specks": options.remove_specks, "keep": options.keep}
+        if clean == _AS_IT_IS:
+            clean = {}
+        answer = service.finest_masks(
+            image_id, [prompt], multimask=options.multimask, data=data, region=options.region, clean=clean
+        )
         masks = answer.results[0]
         chosen = _choose(masks, options.index)
-        if options.polygon is not None:
+        polygons = None
+        if options.polygon is not None or options.coco_polygons:
             outlines = service.masks(
-                image_id, [prompt], multimask=options.multimask, form="polygons", data=data, region=answer.region
+                image_id,
+                [prompt],
+                multimask=options.multimask,
+                form="polygons",
+                data=data,
+                region=answer.region,
+                clean=clean,
+                tolerance=options.tolerance,
             )
             polygons = outlines.results[0][chosen].payload
-            _write(options.polygon, _polygon_document(options.image, answer, masks[chosen], polygons))
+    if options.polygon is not None:
+        _write(options.polygon, _polygon_document(options.image, answer, masks[chosen], polygons))
     if options.coco is not None:
-        _write(options.coco, coco_document(options.image, answer, masks[chosen]))
+        segmentation = coco_polygons(polygons or []) if options.coco_polygons else masks[chosen].payload
+        _write(options.coco, coco_document(options.image, answer, masks[chosen], segmentation))
     if options.output is not None:
         _picture(options, data, masks[chosen]).save(options.output)
     output.result(_document(options, answer, chosen), table(_rows(masks, chosen)))
     return Exit.OK
 
 
-def coco_document(photo: Path, answer: Masks, mask: Mask) -> dict[str, Any]:
-    """A COCO dataset of one image with one annotation, whose segmentation is a compressed RLE."""
+def coco_document(photo: Path, answer: Masks, mask: Mask, segmentation: Any) -> dict[str, Any]:
+    """A COCO dataset of one image with one annotation.
+
+    Args:
+        segmentation: the mask as a compressed RLE, or as polygons.
+    """
     return {
         "images": [{"id": 1, "file_name": photo.name, "width": answer.width, "height": answer.height}],
         "categories": [{"id": 1, "name": "object"}],
@@ -55,7 +80,7 @@ def coco_document(photo: Path, answer: Masks, mask: Mask) -> dict[str, Any]:
                 "id": 1,
                 "image_id": 1,
                 "category_id": 1,
-                "segmentation": mask.payload,
+                "segmentation": segmentation,
                 "area": mask.area,
                 "bbox": list(mask.bbox),
                 "iscrowd": 0,
@@ -69,7 +94,11 @@ def _prompt(options: argparse.Namespace) -> dict[str, Any]:
     prompt: dict[str, Any] = {}
     if points := [*options.point, *options.point_bg]:
         prompt = {"points": points, "labels": [1] * len(options.point) + [0] * len(options.point_bg)}
-    return prompt if options.box is None else {**prompt, "box": options.box}
+    if options.box is not None:
+        prompt["box"] = options.box
+    if options.mask is not None:
+        prompt["mask"] = mask_prompt(read_mask(options.mask))
+    return prompt
 
 
 def _choose(masks: list[Mask], index: int | None) -> int:

@@ -9,8 +9,8 @@ LARGEST_THING = 256
 """Pixels: things up to this size are seen well, unless the caller names another size."""
 
 MOST_TILES = 1_024
-"""Boxes of one image. About four of them share a region, and a service keeps 256 regions of an image by default: further
-ones would push out the first."""
+"""Boxes of one image. About four of them share a region, and a service keeps 256 regions of an image by default:
+further ones would push out the first."""
 
 Box = tuple[float, float, float, float]
 

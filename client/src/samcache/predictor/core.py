@@ -21,6 +21,7 @@ from samcache.predictor.prompting import (
     Predicted,
     batched_prompts,
     chunks,
+    given_mask,
     like_the_arguments,
     predicted,
     single_prompt,
@@ -258,11 +259,15 @@ class PredictorCore(RemoteCore):
         multimask: bool,
         full_logits: bool,
         region: Part,
+        mask: NDArray[Any] | None,
     ) -> Flow[Predicted]:
-        def build(known: KnownLogits) -> list[Prompt]:
-            return [single_prompt(point_coords, point_labels, box, mask_input, known)]
+        image = self._current(TO_PREDICT)
+        given = given_mask(mask, image.original)
 
-        return (yield from self._predict(self._current(TO_PREDICT), build, multimask, full_logits, region))[0]
+        def build(known: KnownLogits) -> list[Prompt]:
+            return [{**single_prompt(point_coords, point_labels, box, mask_input, known), **given}]
+
+        return (yield from self._predict(image, build, multimask, full_logits, region))[0]
 
     def _predict_batch(
         self,

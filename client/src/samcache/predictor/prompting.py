@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samcache.arrays.frame import LOW_RES_SIZE, Size
+from samcache.arrays.given_mask import mask_prompt
 from samcache.arrays.logits import full_size_logits, logits_of, logits_text, placed
 from samcache.arrays.rle import mask_of_rle
 from samcache.errors import InvalidPrompt, UnexpectedAnswer
@@ -146,6 +147,22 @@ def batched_prompts(
             prompt |= _mask(masks[number][0], known)
         prompts.append(_affordable(prompt))
     return prompts
+
+
+def given_mask(mask: NDArray[Any] | None, original: Size) -> dict[str, Any]:
+    """The member `mask` of a prompt; nothing without a mask.
+
+    Args:
+        original: (height, width) of the image.
+
+    Raises:
+        ValueError: the mask has another size.
+    """
+    if mask is None:
+        return {}
+    if np.shape(mask) != original:
+        raise ValueError(f"mask has shape {np.shape(mask)}; expected that of the image, {original}")
+    return {"mask": mask_prompt(mask)}
 
 
 def chunks(prompts: Sequence[Prompt], most: int) -> Iterator[Sequence[Prompt]]:

@@ -87,6 +87,7 @@ class RemoteSamPredictor(Connected, PredictorCore):
         return_logits: bool = False,
         *,
         region: Part = None,
+        mask: NDArray[Any] | None = None,
     ) -> Predicted:
         """Masks for one prompt on the current image.
 
@@ -102,6 +103,8 @@ class RemoteSamPredictor(Connected, PredictorCore):
             region: the part of the image that answers: (x0, y0, x1, y1) in whole pixels; `auto`, the region that suits
                 the prompt; None, the whole image. The first prompt waits until the region is encoded. With `auto` the
                 whole image answers if that takes longer than the timeout. `last_region` says what answered.
+            mask: (H, W), a mask of the image to refine, in place of `mask_input`. Pixels that are not 0 are inside. Its
+                box is used too, unless there is a box.
 
         Returns:
             Masks (K, H, W) bool, or float32 logits; scores (K,) float32; low-res logits (K, 256, 256) float32, which
@@ -121,6 +124,7 @@ class RemoteSamPredictor(Connected, PredictorCore):
             multimask=multimask_output,
             full_logits=return_logits,
             region=region,
+            mask=mask,
         )
         return self._run(flow)
 

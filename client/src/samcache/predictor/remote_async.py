@@ -55,6 +55,7 @@ class AsyncRemoteSamPredictor(AsyncConnected, PredictorCore):
         return_logits: bool = False,
         *,
         region: Part = None,
+        mask: NDArray[Any] | None = None,
     ) -> Predicted:
         """As `RemoteSamPredictor.predict`."""
         flow = self._predict_one(
@@ -65,6 +66,7 @@ class AsyncRemoteSamPredictor(AsyncConnected, PredictorCore):
             multimask=multimask_output,
             full_logits=return_logits,
             region=region,
+            mask=mask,
         )
         return await self._run(flow)
 

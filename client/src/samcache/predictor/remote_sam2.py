@@ -18,7 +18,7 @@ from samcache.http.connection import DEFAULT_TIMEOUT, DEFAULT_URL, Connected
 from samcache.http.endpoint import Endpoint
 from samcache.http.wire import Flow
 from samcache.predictor.core import TO_EMBED, TO_PREDICT, CurrentImage, RemoteCore, checked_pixels
-from samcache.predictor.prompting import KnownLogits, Predicted, array_of, batched_prompts, stacked
+from samcache.predictor.prompting import KnownLogits, Predicted, array_of, batched_prompts, given_mask, stacked
 from samcache.service import flows
 from samcache.service.flows import Part, Prompt
 
@@ -103,6 +103,7 @@ class RemoteSAM2ImagePredictor(Connected, RemoteCore):
         normalize_coords: bool = True,
         *,
         region: Part = None,
+        mask: NDArray[Any] | None = None,
     ) -> Predicted:
         """Masks on the current image, for one prompt or for B prompts. After `set_image_batch`: on its last image.
 
@@ -120,6 +121,8 @@ class RemoteSAM2ImagePredictor(Connected, RemoteCore):
             region: the part of the image that answers: (x0, y0, x1, y1) in whole pixels; `auto`, the region that suits
                 the prompt; None, the whole image. The first prompt waits until the region is encoded. With `auto` the
                 whole image answers if that takes longer than the timeout. `last_region` says what answered.
+            mask: (H, W), a mask of the image to refine, in place of `mask_input`, which all B prompts use. Pixels that
+                are not 0 are inside. Its box is used too, unless there is a box.
 
         Returns:
             Masks (K, H, W) float32, 0 or 1; scores (K,) float32; low-res logits (K, 256, 256) float32, which are of the
@@ -141,6 +144,7 @@ class RemoteSAM2ImagePredictor(Connected, RemoteCore):
             return_logits,
             normalize_coords,
             region=region,
+            mask=mask,
         )
         return self._run(flow)
 
@@ -224,10 +228,12 @@ class RemoteSAM2ImagePredictor(Connected, RemoteCore):
         in_pixels: bool,
         *,
         region: Part,
+        mask: NDArray[Any] | None = None,
     ) -> Flow[Predicted]:
         """
         Args:
             arguments: the points, labels, box and mask input of `predict`.
+            mask: a mask of the image, which all prompts use.
         """
         if return_logits:
             raise NotImplementedError(
@@ -237,8 +243,10 @@ class RemoteSAM2ImagePredictor(Connected, RemoteCore):
         batches = _batches(*arguments)
         to_pixels = partial(_to_pixels, original=image.original, in_pixels=in_pixels)
 
+        given = given_mask(mask, image.original)
+
         def build(known: KnownLogits) -> list[Prompt]:
-            return batched_prompts(*batches, to_pixels=to_pixels, known=known)
+            return [{**prompt, **given} for prompt in batched_prompts(*batches, to_pixels=to_pixels, known=known)]
 
         masks, scores, low_res = stacked((yield from self._predict(image, build, multimask, False, region)))
         answers = masks.astype(np.float32), scores, low_res

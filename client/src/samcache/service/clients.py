@@ -13,7 +13,7 @@ from samcache.http.connection import DEFAULT_TIMEOUT, DEFAULT_URL, AsyncConnecte
 from samcache.http.endpoint import Endpoint
 from samcache.http.wire import Deadline
 from samcache.service import flows
-from samcache.service.flows import AUTO, Part, Prompt
+from samcache.service.flows import AUTO, Clean, Part, Prompt
 from samcache.service.resources import Corners, Everything, ImageInfo, Masks, ModelInfo, Readiness, Regions
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ class SamCache(Connected):
         data: bytes | None = None,
         region: Part = None,
         wait: float = 0.0,
+        clean: Clean | None = None,
+        tolerance: float = 0.0,
     ) -> Masks:
         """Masks for 1 to 64 prompts on one image.
 
@@ -123,6 +125,9 @@ class SamCache(Connected):
                 the prompts; None, the whole image. Masks cover the whole image.
             wait: seconds, at most 30, for which the service may hold its answer with `auto`. Until the region is
                 encoded the whole image answers, and `finer` names the region.
+            clean: what is cleaned in each mask: `{"fill_holes": 100, "remove_specks": 100, "keep": "clicked"}`, areas
+                in pixels; docs/http-api.md says what each does. None: nothing.
+            tolerance: pixels by which polygons may leave the mask's edge; 0 is the exact edge.
 
         Raises:
             InvalidPrompt: a prompt is invalid.
@@ -141,6 +146,8 @@ class SamCache(Connected):
             data=data,
             region=region,
             wait=wait,
+            clean=clean,
+            tolerance=tolerance,
         )
         return self._run(flow)
 
@@ -185,6 +192,8 @@ class SamCache(Connected):
         form: str = "rle",
         data: bytes | None = None,
         region: Part = AUTO,
+        clean: Clean | None = None,
+        tolerance: float = 0.0,
     ) -> Masks:
         """As `masks`, but with `auto` wait until the region that suits is encoded. Its masks are the finest.
 
@@ -192,7 +201,16 @@ class SamCache(Connected):
         """
         deadline = self._deadline()
         flow = flows.finest_masks(
-            image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data, region=region
+            image_id,
+            prompts,
+            self.model,
+            deadline,
+            multimask=multimask,
+            form=form,
+            data=data,
+            region=region,
+            clean=clean,
+            tolerance=tolerance,
         )
         return self._run(flow)
 
@@ -288,6 +306,8 @@ class AsyncSamCache(AsyncConnected):
         data: bytes | None = None,
         region: Part = None,
         wait: float = 0.0,
+        clean: Clean | None = None,
+        tolerance: float = 0.0,
     ) -> Masks:
         """As `SamCache.masks`."""
         deadline = self._deadline()
@@ -301,6 +321,8 @@ class AsyncSamCache(AsyncConnected):
             data=data,
             region=region,
             wait=wait,
+            clean=clean,
+            tolerance=tolerance,
         )
         return await self._run(flow)
 
@@ -329,11 +351,22 @@ class AsyncSamCache(AsyncConnected):
         form: str = "rle",
         data: bytes | None = None,
         region: Part = AUTO,
+        clean: Clean | None = None,
+        tolerance: float = 0.0,
     ) -> Masks:
         """As `SamCache.finest_masks`."""
         deadline = self._deadline()
         flow = flows.finest_masks(
-            image_id, prompts, self.model, deadline, multimask=multimask, form=form, data=data, region=region
+            image_id,
+            prompts,
+            self.model,
+            deadline,
+            multimask=multimask,
+            form=form,
+            data=data,
+            region=region,
+            clean=clean,
+            tolerance=tolerance,
         )
         return await self._run(flow)
 

@@ -51,7 +51,10 @@ _FORGOTTEN = (ImageNotFound, ImageExpired)
 _TRIES = 3
 
 Prompt = Mapping[str, Any]
-"""One prompt as in the contract's JSON: `points` with `labels`, `box`, `mask_token`, `mask_logits`."""
+"""One prompt as in the contract's JSON: `points` with `labels`, `box`, `mask_token`, `mask_logits`, `mask`."""
+
+Clean = Mapping[str, Any]
+"""What is cleaned in masks, as in the contract's JSON: `fill_holes`, `remove_specks`, `keep`."""
 
 
 AUTO: Literal["auto"] = "auto"
@@ -227,6 +230,8 @@ def masks(
     region: Part = None,
     wait: float = 0.0,
     after: float = 0.0,
+    clean: Clean | None = None,
+    tolerance: float = 0.0,
 ) -> Flow[Masks]:
     """Masks for each prompt. If the embedding is missing, wait for it, or upload the image again from `data`.
 
@@ -234,15 +239,24 @@ def masks(
         region: what answers. With `auto` the whole image does, until the region that suits is encoded.
         wait: seconds that the service may hold its answer, until that region is encoded.
         after: seconds before it is asked.
+        clean: what is cleaned in each mask.
+        tolerance: pixels by which polygons may leave the mask's edge.
 
     Raises:
         SamCacheError: the error that the service answered; docs/http-api.md lists them.
     """
-    request = {"prompts": prompts, "multimask": multimask, "format": form} | ({"logits": True} if logits else {})
+    request: dict[str, Any] = {"prompts": prompts, "multimask": multimask, "format": form} | (
+        {"logits": True} if logits else {}
+    )
     part = part_of(region)
     corners = None if part == AUTO else part
     if part is not None:
         request["region"] = part
+    # What is not asked for is not sent, so that a service of an earlier version answers too.
+    if clean:
+        request["clean"] = clean
+    if tolerance:
+        request["tolerance"] = tolerance
     body = json.dumps(request, separators=(",", ":"))
     path = f"/v1/images/{image_id}/masks"
     call = Call(
@@ -330,6 +344,8 @@ def finest_masks(
     logits: bool = False,
     data: bytes | None = None,
     region: Part = None,
+    clean: Clean | None = None,
+    tolerance: float = 0.0,
 ) -> Flow[Masks]:
     """As `masks`, but with `auto` wait for the region that suits, for as long as the deadline allows.
 
@@ -352,6 +368,8 @@ def finest_masks(
             region=region,
             wait=wait,
             after=after,
+            clean=clean,
+            tolerance=tolerance,
         )
         after = _BETWEEN_LOOKS
         if found.finer is None or not found.finer.is_coming or deadline.left() <= after + ANSWERED_WITHIN:
