@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from encoder_worker.encoding.pipeline import MOST_DECODERS
+from prompt_api.everything.generate import MAX_BYTES
+from prompt_api.everything.job.stored import LARGEST as LARGEST_MASKS
 from prompt_api.http.answer_budget import MOST as MOST_ANSWERS
 from prompt_api.remote_images.fetch import FETCHES
 from prompt_api.serving.body_budget import largest_body, most_bodies
@@ -45,6 +47,9 @@ COPIES = 2
 
 SMALL_ANSWERS = 64 * MIB
 """Room in `/tmp` for answers that do not count against the budget, and for the metrics that processes share."""
+
+MASK_WORKER_BASE = 384 * MIB
+"""Of a mask worker that has run a job with MobileSAM's decoder. Measured: 371 MiB, with two threads."""
 
 WORKER_BASE = 600 * MIB
 """Of a worker that has encoded an image with MobileSAM on ONNX Runtime."""
@@ -97,6 +102,17 @@ def worker_memory(settings: Settings, cores: int) -> int:
     return _rounded(HEADROOM * (base + weights + decoding + loading + settings.worker_picture_bytes))
 
 
+def mask_worker_memory(settings: Settings, cores: int) -> int:
+    """Return the limit in bytes of a mask worker's container.
+
+    Args:
+        cores: processor cores that the container may use.
+    """
+    threads = settings.everything_threads or cores
+    answer = COPIES * LARGEST_MASKS  # the text of the masks, and the same deflated
+    return _rounded(HEADROOM * (MASK_WORKER_BASE + MAX_BYTES + threads * DECODING + answer))
+
+
 def gpu_worker_memory(settings: Settings, cores: int) -> int:
     """Return the limit in bytes of a worker on a GPU that may run any model."""
     return worker_memory(replace(settings, device="cuda", model=LARGEST_MODEL), cores)
@@ -109,12 +125,14 @@ def _rounded(size: float) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.memory", description="Print the limits that settings need.")
     parser.add_argument("--api-cores", type=int, default=2, help="cores of an API container (API_CPUS)")
+    parser.add_argument("--mask-worker-cores", type=int, default=2, help="cores of a mask worker's (MASK_WORKER_CPUS)")
     parser.add_argument("--worker-cores", type=int, default=2, help="cores of a worker's container (WORKER_CPUS)")
     cores = parser.parse_args(arguments)
     settings = Settings.from_env()
     limits = {
         "API_MEMORY": api_memory(settings, cores.api_cores),
         "API_TMP": api_tmp(settings),
+        "MASK_WORKER_MEMORY": mask_worker_memory(settings, cores.mask_worker_cores),
         "WORKER_MEMORY": worker_memory(settings, cores.worker_cores),
         "GPU_WORKER_MEMORY": gpu_worker_memory(settings, cores.worker_cores),
     }

@@ -12,11 +12,12 @@ import time
 
 from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.metrics.server import metrics_server
-from encoder_worker.wiring import exit_on_signals, prepare_encoder, serve
+from encoder_worker.wiring import prepare_encoder, serve
 from shared.contract.errors import ModelNotFound, SamCacheError, StartupError
 from shared.contract.settings import Settings
 from shared.observe import logs
 from shared.observe.open_tracer import opened_tracer
+from shared.rq_worker.lifetime import exit_on_signals
 
 SERVICE = "worker"
 """What logs and traces call this process."""

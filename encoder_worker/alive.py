@@ -9,28 +9,22 @@ from __future__ import annotations
 
 import socket
 import sys
-from datetime import UTC, datetime
+from functools import partial
 
 import redis
 
-from encoder_worker.rq.registration import last_sign
 from shared.contract.errors import StartupError
+from shared.contract.keys import is_queue_of
 from shared.contract.settings import Settings
 from shared.redis.connections import request_client
-
-_STALE = 60.0
-"""Seconds. A worker renews its registration every five, whether it waits or encodes."""
+from shared.rq_worker import registration
 
 _TIMEOUT = 2.0
 
 
 def is_alive(client: redis.Redis, model: str, host: str) -> bool:
     """Whether a worker of `model` on `host` gave a sign within a minute. True if nobody can tell."""
-    try:
-        sign = last_sign(client, model, host)
-    except redis.RedisError:
-        return True
-    return sign is not None and (datetime.now(UTC) - sign).total_seconds() < _STALE
+    return registration.is_alive(client, host, partial(is_queue_of, model))
 
 
 def main() -> int:

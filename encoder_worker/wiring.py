@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from types import FrameType
 from typing import cast
-
-import redis
 
 from encoder_worker.backends.load import load_encoder
 from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.encoder import Encoder
-from encoder_worker.encoding.patient_store import PatientStore
 from encoder_worker.encoding.pictures import DecodedPictures
 from encoder_worker.encoding.pipeline import EncodePipeline
 from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.rq.batch_worker import BatchWorker
-from encoder_worker.rq.watchdog import deadline
 from encoder_worker.rq.worker import EncodeWorker
-from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import queue_name
 from shared.contract.models import StoredAs, find_model
 from shared.contract.settings import Settings
@@ -33,19 +23,17 @@ from shared.images.reading import most_decoding_bytes
 from shared.observe.tracing import NO_TRACER, Tracer
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import cache_client, request_client, worker_client
+from shared.rq_worker.lifetime import exit_on_signals, keep_working
+from shared.rq_worker.watchdog import deadline
+from shared.store.patient_store import PatientStore
 from shared.store.redis_store import RedisStore
 from shared.weights.catalogue import known_models
-
-_log = logging.getLogger(__name__)
 
 _STORE_TIMEOUT = 5.0
 """Seconds one operation on the cache may take: longer than in the API, where a client waits for the answer."""
 
 _STORE_PATIENCE = 30.0
 """Seconds that an encoding waits for a cache that is out of reach before it is put back. A failover ends sooner."""
-
-_START_PATIENCE = 30.0
-"""Seconds that a worker waits for Redis before it gives up."""
 
 
 def prepare_encoder(settings: Settings) -> Encoder:
@@ -87,20 +75,7 @@ def serve(
     )
     exit_on_signals()
     with closing(pictures), _worker_maker(encode, settings, tracer) as make_worker:
-        while True:
-            wait_until_up(store.ping, "cache")
-            wait_until_up(RqEncodeQueue(queue, settings).ping, "queue")
-            worker = None
-            try:
-                worker = make_worker()
-                worker.work()
-            except redis.RedisError as error:
-                _log.warning("the queue's Redis: %s", error)
-            exit_on_signals()  # RQ's handlers belong to a worker that has ended
-            if worker is not None and worker.stopped:
-                return
-            _log.warning("connecting to the queue again")
-            time.sleep(1)
+        keep_working(make_worker, {"cache": store.ping, "queue": RqEncodeQueue(queue, settings).ping})
 
 
 @contextmanager
@@ -132,40 +107,3 @@ def _worker_maker(encode: EncodeImage, settings: Settings, tracer: Tracer) -> It
     finally:
         with deadline(settings.job_timeout):  # one of its threads may hang
             pipeline.close()
-
-
-def wait_until_up(
-    ping: Callable[[], None],
-    name: str,
-    *,
-    patience: float = _START_PATIENCE,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Call `ping` until it succeeds, with longer and longer pauses.
-
-    Raises:
-        StoreUnavailable: it did not succeed within `patience` seconds.
-    """
-    deadline = clock() + patience
-    pause = 0.2
-    while True:
-        try:
-            return ping()
-        except StoreUnavailable as error:
-            left = deadline - clock()
-            if left <= 0:
-                raise
-            _log.warning("waiting for the %s (%.0f s left): %s", name, left, error.detail)
-        sleep(min(pause, left))
-        pause = min(2 * pause, 5.0)
-
-
-def exit_on_signals() -> None:
-    """Let SIGTERM and SIGINT end the process at once, with status 0: no job is running."""
-
-    def leave(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a signal handler's signature
-        sys.exit(0)
-
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGINT, leave)

@@ -18,6 +18,8 @@ import redis
 
 from prompt_api.access.owners import Owners
 from prompt_api.access.policy import access_policy, image_hosts_namespace, label_studio_namespace
+from prompt_api.everything.job.key import everything_queue
+from prompt_api.everything.job.queue import EverythingQueue, RqEverythingQueue
 from prompt_api.http.answer_budget import AnswerBudget
 from prompt_api.http.services import Services
 from prompt_api.integrations.carried_images import CarriedImages
@@ -42,6 +44,7 @@ from prompt_api.remote_images.fetch import RemoteImages
 from prompt_api.remote_images.s3 import s3_from
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
+from prompt_api.service.everything import EverythingService
 from prompt_api.service.images import ImageService, record_ttl
 from prompt_api.service.live_workers import LiveWorkers
 from prompt_api.service.masks import MaskService
@@ -121,10 +124,12 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
         ),
         store=store,
         queue=queue,
+        everything_jobs=RqEverythingQueue(queue_client, settings),
         events=events,
         counting=counting,
         metrics=metrics,
         queue_load=partial(queue_load, queue_client),
+        everything_load=partial(queue_load, queue_client, name_of=everything_queue),
     )
     events.start()
     services.browser.start()
@@ -147,11 +152,13 @@ def assemble(
     decoder_files: Mapping[str, Mapping[DecoderForm, Path]],
     store: StoreWithSets,
     queue: EncodeQueue,
+    everything_jobs: EverythingQueue,
     events: Events,
     counting: redis.Redis | None = None,
     browser: BrowserDecoding | None = None,
     metrics: ApiMetrics | None = None,
     queue_load: Callable[[Model], QueueLoad] | None = None,
+    everything_load: Callable[[Model], QueueLoad] | None = None,
     remote: RemoteImages | None = None,
     background: Executor | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -163,6 +170,7 @@ def assemble(
         browser: the files that decoding in browsers needs; None if browsers cannot decode.
         metrics: the metrics of this process; None for a process that shares no metrics with others.
         queue_load: returns the load of a model's queue; None leaves it out of the metrics.
+        everything_load: the same for its everything jobs.
         remote: fetches images by URL; None makes what the settings say.
         background: fetches images from Label Studio ahead of time; None makes new threads for it.
         clock: the clock for how long a known owner of an image, and a count of workers, is trusted, in seconds.
@@ -197,6 +205,9 @@ def assemble(
         turns=Turns(max(1, usable_cores() // settings.decoder_threads), large=max(1, settings.api_threads // 2)),
         metrics=metrics,
     )
+    everything = EverythingService(
+        images=images, store=store, queue=everything_jobs, events=events, settings=settings, workers=workers
+    )
     checks = {"cache": store.ping, "queue": queue.ping, "events": events.ping}
     # At most half of the threads may wait. The others are always free to answer.
     waiters = BoundedSemaphore(max(1, settings.api_threads // 2))
@@ -210,12 +221,13 @@ def assemble(
         images=images,
         embeddings=embeddings,
         masks=masks,
+        everything=everything,
         access=access,
         browser=browser or BrowserDecoding({}, lambda: locate_runtime(settings)),
         checks=checks | {"temporary files": partial(require_room, settings.max_upload_bytes)},
         workers=workers,
         metrics=metrics,
-        scrape=Scrape(metrics, models, checks, queue_load),
+        scrape=Scrape(metrics, models, checks, queue_load, everything_load),
         remote=remote,
         label_studio=_label_studio(
             settings,

@@ -32,7 +32,7 @@ def main() -> int:
     except (ConfigurationError, StackError) as error:
         say(str(error))
         return 2
-    stack = LocalStack({"SAM_PORT": str(port)}, announce=say, forward=_show)
+    stack = LocalStack({"SAM_PORT": str(port)}, mask_workers=True, announce=say, forward=_show)
     with stopped_by_signals():
         try:
             with stack:

@@ -19,6 +19,9 @@ from deploy.local.process import Child, ProcessGroup, StackError, stop_all
 from deploy.local.weights import fetch_weights
 from shared.contract.settings import Settings
 
+_ENCODES = "encoder_worker"
+_MASKS = "prompt_api.everything"
+
 START_SECONDS = 180.0
 """Seconds until all processes must be ready. The first start of a model also builds its decoder graph."""
 
@@ -40,6 +43,7 @@ _STABLE_SECONDS = 60.0  # after this long a worker's restart delay starts small 
 @dataclass(slots=True)
 class _Worker:
     child: Child
+    module: str
     environ: Mapping[str, str]  # differs from the stack's environment
     delay: float = _FIRST_RESTART_SECONDS
     due: float | None = None  # when it is restarted, in monotonic seconds; None while it runs
@@ -57,6 +61,7 @@ class LocalStack:
         settings: Mapping[str, str] | None = None,
         *,
         workers: int = 1,
+        mask_workers: bool = False,
         start_seconds: float = START_SECONDS,
         announce: Callable[[str], None] = lambda _: None,
         forward: Callable[[str, str], None] = lambda _name, _line: None,
@@ -66,12 +71,14 @@ class LocalStack:
             settings: environment variables that override those of this process. `SAM_PORT` is 0 (a free port) by
                 default.
             workers: number of worker processes of the default model. Every other served model has one.
+            mask_workers: whether every served model also has a mask worker, which runs everything jobs.
             start_seconds: most seconds that the start may take, without fetching weights.
             announce: called with one sentence after each stage of the start.
             forward: called with (name of the child, line) for each line that a child prints.
         """
         self._environ = {**SERVICE_ENVIRON, **os.environ, "SAM_PORT": "0", **(settings or {})}
         self._worker_count = workers
+        self._mask_workers = mask_workers
         self._start_seconds = start_seconds
         self._announce = announce
         self._forward = forward
@@ -128,7 +135,7 @@ class LocalStack:
 
     @property
     def children(self) -> dict[str, Child]:
-        """Children that were started, ended or not, by name: `valkey cache`, `worker 1`, `worker of vit_b`, `api`, …"""
+        """Children that were started, ended or not, by name: `valkey cache`, `worker 1`, `masks`, `api`, …"""
         with self._lock:
             children = [*self._valkeys, *(worker.child for worker in self._workers), self._api]
         return {child.name: child for child in children if child is not None}
@@ -146,8 +153,8 @@ class LocalStack:
                 self._valkeys.append(child)
                 self._environ[f"SAM_{role.upper()}_URL"] = url
                 self._announce(f"{name}: embedded, in memory, at {url}")
-        for name, environ in self._worker_environs():
-            self._workers.append(_Worker(self._spawn(name, "encoder_worker", environ), environ))
+        for name, module, environ in self._worker_environs():
+            self._workers.append(_Worker(self._spawn(name, module, environ), module, environ))
         self._start_api(deadline)
         self._announce(f"api: ready after {time.monotonic() - started:.1f} s")
         for worker in self._workers:
@@ -155,13 +162,18 @@ class LocalStack:
             self._announce(f"{worker.child.name}: ready after {time.monotonic() - started:.1f} s")
         self._watcher.start()
 
-    def _worker_environs(self) -> Iterator[tuple[str, Mapping[str, str]]]:
-        """Yield the name of each worker, and what its environment has that the stack's has not."""
+    def _worker_environs(self) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+        """Yield the name of each worker, its module, and what its environment has that the stack's has not."""
         for number in range(1, self._worker_count + 1):
-            yield f"worker {number}", {}
+            yield f"worker {number}", _ENCODES, {}
+        if self._mask_workers:
+            yield "masks", _MASKS, {}
         _, *others = Settings.from_env(self._environ).served_models
         for model in others:
-            yield f"worker of {model}", {"SAM_MODEL": model, "SAM_WEIGHTS_PATH": ""}
+            environ = {"SAM_MODEL": model, "SAM_WEIGHTS_PATH": ""}
+            yield f"worker of {model}", _ENCODES, environ
+            if self._mask_workers:
+                yield f"masks of {model}", _MASKS, environ
 
     def _start_api(self, deadline: float) -> None:
         self._api = self._spawn("api", "prompt_api")
@@ -211,7 +223,7 @@ class LocalStack:
             worker.delay = min(2 * worker.delay, _LAST_RESTART_SECONDS)
             self._announce(f"{worker.child.name}: ended with status {worker.child.exit_code}, starting it again")
         elif now >= worker.due:
-            worker.child = self._spawn(worker.child.name, "encoder_worker", worker.environ)
+            worker.child = self._spawn(worker.child.name, worker.module, worker.environ)
             worker.due = None
 
 

@@ -1,5 +1,4 @@
-"""All that builds on RQ: how a job is taken, run, watched, ended and recovered.
+"""How the jobs of the encode queue are taken and run. What every RQ worker builds on is in `shared.rq_worker`.
 
-Start with `worker`: `EncodeWorker.perform_job` is one job from its start to its end. `batch_worker` keeps many jobs in
-flight.
+`worker` runs one job at a time, `batch_worker` keeps many in flight.
 """

@@ -25,12 +25,13 @@ from rq.worker import WorkerStatus
 from encoder_worker.encoding.pipeline import BATCHES, EncodePipeline
 from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.rq.job import EncodeJob
-from encoder_worker.rq.job_scope import JobScope
-from encoder_worker.rq.pace import Pace
-from encoder_worker.rq.watchdog import beating, deadline
-from encoder_worker.rq.worker import EncodeWorker, time_limit_of
+from encoder_worker.rq.worker import EncodeWorker
 from shared.events.interface import Events
 from shared.observe.tracing import NO_TRACER, Tracer
+from shared.rq_worker.job_scope import JobScope
+from shared.rq_worker.pace import Pace
+from shared.rq_worker.watchdog import beating, deadline
+from shared.rq_worker.worker import time_limit_of
 
 _LOOK = 0.02
 """Seconds between two looks for jobs that came while others run."""

@@ -21,7 +21,7 @@ class Scope(StrEnum):
     """What a token may allow."""
 
     READ = "read"
-    """See images' states, prompt, have regions encoded, download embeddings and decoders."""
+    """See images' states, prompt, have regions encoded, ask for every mask, download embeddings and decoders."""
 
     WRITE = "write"
     """Upload and delete."""
@@ -44,7 +44,8 @@ def needed_scope(method: str, route: str) -> Scope | None:
     # Browsers send OPTIONS without a token before the actual request. It shows nothing and changes nothing.
     if method == "OPTIONS" or route in PUBLIC or route.startswith(_PUBLIC_FOLDERS):
         return None
-    return Scope.READ if method in _READING or _prompts(route) or _is_for_prompts(route) else Scope.WRITE
+    reads = method in _READING or _prompts(route) or _is_for_prompts(route) or _everything(route)
+    return Scope.READ if reads else Scope.WRITE
 
 
 def spent_quota(method: str, route: str) -> Quota | None:
@@ -53,7 +54,8 @@ def spent_quota(method: str, route: str) -> Quota | None:
         return None
     if _prompts(route) or route in _TOOLS_PROMPT:
         return Quota.PROMPTS
-    return Quota.UPLOADS if route == "/v1/images" else None
+    # An everything job waits in a queue and then takes a worker for a while, as an upload does.
+    return Quota.UPLOADS if route == "/v1/images" or _everything(route) else None
 
 
 def _is_for_prompts(route: str) -> bool:
@@ -63,3 +65,7 @@ def _is_for_prompts(route: str) -> bool:
 
 def _prompts(route: str) -> bool:
     return route.startswith("/v1/images/") and route.endswith("/masks")
+
+
+def _everything(route: str) -> bool:
+    return route.startswith("/v1/images/") and "/everything" in route

@@ -8,6 +8,7 @@ from prompt_api.http import middleware, problem_answers
 from prompt_api.http.routes import (
     browser_runtime,
     documentation,
+    everything,
     health,
     images,
     label_studio,
@@ -30,7 +31,7 @@ def create_app(services: Services, tracer: Tracer = NO_TRACER) -> Flask:
     app.extensions["sam"] = services
     middleware.surround(app, middleware.layers(services, tracer))
     problem_answers.register(app)
-    api = (images, regions, masks, models, health, metrics, documentation, page, browser_runtime)
+    api = (images, regions, masks, models, health, metrics, documentation, page, browser_runtime, everything)
     for module in (*api, label_studio, x_anylabeling, samapi):
         app.register_blueprint(module.blueprint)
     return app

@@ -20,6 +20,7 @@ from prompt_api.models.interface import DecoderForm
 from prompt_api.remote_images.fetch import RemoteImages
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
+from prompt_api.service.everything import EverythingService
 from prompt_api.service.images import ImageService
 from prompt_api.service.live_workers import LiveWorkers
 from prompt_api.service.masks import MaskService
@@ -56,6 +57,7 @@ class Services:
     images: ImageService
     embeddings: EmbeddingCache
     masks: MaskService
+    everything: EverythingService
     access: AccessPolicy
     browser: BrowserDecoding
     remote: RemoteImages

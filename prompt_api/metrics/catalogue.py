@@ -122,6 +122,32 @@ WORKERS = Metric(
     labels=("model",),
     meaning="Workers that are alive; one that died is no longer counted after 15 s",
 )
+ENCODE_QUEUE = (WAITING, OLDEST, RUNNING, WORKERS)
+EVERYTHING_WAITING = Metric(
+    name="sam_everything_waiting_jobs",
+    kind=MetricKind.GAUGE,
+    labels=("model",),
+    meaning="Everything jobs that wait for a mask worker",
+)
+EVERYTHING_OLDEST = Metric(
+    name="sam_everything_oldest_seconds",
+    kind=MetricKind.GAUGE,
+    labels=("model",),
+    meaning="How long the next everything job in the queue has been waiting; 0 if the queue is empty",
+)
+EVERYTHING_RUNNING = Metric(
+    name="sam_everything_running_jobs",
+    kind=MetricKind.GAUGE,
+    labels=("model",),
+    meaning="Everything jobs that a mask worker has begun",
+)
+EVERYTHING_WORKERS = Metric(
+    name="sam_everything_workers",
+    kind=MetricKind.GAUGE,
+    labels=("model",),
+    meaning="Mask workers that are alive; one that died is no longer counted after 15 s",
+)
+EVERYTHING_QUEUE = (EVERYTHING_WAITING, EVERYTHING_OLDEST, EVERYTHING_RUNNING, EVERYTHING_WORKERS)
 PROCESSES = Metric(name="sam_api_processes", kind=MetricKind.GAUGE, meaning="API processes on the scraped port")
 RESIDENT = Metric(
     name="sam_api_resident_memory_bytes",
@@ -155,6 +181,7 @@ METRICS = (
     OLDEST,
     RUNNING,
     WORKERS,
+    *EVERYTHING_QUEUE,
     PROCESSES,
     RESIDENT,
     BUILD,

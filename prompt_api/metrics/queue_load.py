@@ -1,7 +1,8 @@
-"""How much work an encode queue holds, and how many workers it has."""
+"""How much work a queue holds, and how many workers it has."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import redis
@@ -20,13 +21,13 @@ from shared.redis.failures import translated_errors
 
 @dataclass(frozen=True, slots=True)
 class QueueLoad:
-    """The load of one model's queue at one moment.
+    """The load of one queue of a model at one moment.
 
     Attributes:
-        waiting: encodings that no worker has begun.
-        running: encodings that a worker has begun.
+        waiting: jobs that no worker has begun.
+        running: jobs that a worker has begun.
         workers: workers that are alive, see `shared.queue.registration`.
-        oldest: seconds since the next encoding was queued; 0 if no encoding waits.
+        oldest: seconds since the next job was queued; 0 if no job waits.
     """
 
     waiting: int
@@ -35,13 +36,16 @@ class QueueLoad:
     oldest: float
 
 
-def queue_load(client: redis.Redis, model: Model) -> QueueLoad:
-    """Return the load of the queue of `model` with exactly its weights, in two round trips.
+def queue_load(client: redis.Redis, model: Model, *, name_of: Callable[[str, str], str] = queue_name) -> QueueLoad:
+    """Return the load of a queue of `model` with exactly its weights, in two round trips.
+
+    Args:
+        name_of: makes the queue's name of the model's name and the weights' digest. By default: that of encodings.
 
     Raises:
         StoreUnavailable: Redis does not answer.
     """
-    name = queue_name(model.name, model.weights_digest)
+    name = name_of(model.name, model.weights_digest)
     queue = Queue(name, connection=client, serializer=JSONSerializer)
     with translated_errors(client):
         with client.pipeline(transaction=False) as pipeline:

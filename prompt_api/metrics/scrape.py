@@ -33,12 +33,14 @@ class Scrape:
         checks: one function per dependency, by its name. It raises `SamCacheError` if the dependency does not work.
         queue_load: returns the load of a model's queue, or raises `StoreUnavailable`. None if there is no such
             function.
+        everything_load: the same for its everything jobs.
     """
 
     metrics: ApiMetrics
     models: tuple[Model, ...]
     checks: Mapping[str, Callable[[], None]]
     queue_load: Callable[[Model], QueueLoad] | None
+    everything_load: Callable[[Model], QueueLoad] | None = None
 
     def answer(self, accept: str) -> tuple[bytes, str]:
         """Return the body and its media type: OpenMetrics or Prometheus's own text, as the `Accept` header asks.
@@ -66,17 +68,21 @@ class Scrape:
         yield from self._queues()
 
     def _queues(self) -> Iterator[GaugeMetricFamily]:
-        if self.queue_load is None:
-            return
-        allowance.renew()
-        try:
-            loads = {(model.name,): self.queue_load(model) for model in self.models}
-        except StoreUnavailable:
-            return
-        yield _gauge(catalogue.WAITING, {model: load.waiting for model, load in loads.items()})
-        yield _gauge(catalogue.OLDEST, {model: load.oldest for model, load in loads.items()})
-        yield _gauge(catalogue.RUNNING, {model: load.running for model, load in loads.items()})
-        yield _gauge(catalogue.WORKERS, {model: load.workers for model, load in loads.items()})
+        for load_of, (waiting, oldest, running, workers) in (
+            (self.queue_load, catalogue.ENCODE_QUEUE),
+            (self.everything_load, catalogue.EVERYTHING_QUEUE),
+        ):
+            if load_of is None:
+                continue
+            allowance.renew()
+            try:
+                loads = {(model.name,): load_of(model) for model in self.models}
+            except StoreUnavailable:
+                return
+            yield _gauge(waiting, {model: load.waiting for model, load in loads.items()})
+            yield _gauge(oldest, {model: load.oldest for model, load in loads.items()})
+            yield _gauge(running, {model: load.running for model, load in loads.items()})
+            yield _gauge(workers, {model: load.workers for model, load in loads.items()})
 
 
 class _Of(Collector):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from prompt_api.openapi import (
+    everything,
     images,
     label_studio,
     masks,
@@ -23,6 +24,7 @@ from shared.contract.settings import Settings
 OPERATIONS: tuple[Operation, ...] = (
     *images.OPERATIONS,
     *masks.OPERATIONS,
+    *everything.OPERATIONS,
     *models.OPERATIONS,
     *label_studio.OPERATIONS,
     *x_anylabeling.OPERATIONS,
@@ -33,6 +35,7 @@ OPERATIONS: tuple[Operation, ...] = (
 _TAGS = {
     images.TAG: "Upload an image once, follow its encoding, download its embedding, delete it.",
     masks.TAG: "Send points, boxes and earlier masks, and get masks. An image is not encoded again for more prompts.",
+    everything.TAG: "Find every mask of an image: a job that a mask worker runs.",
     models.TAG: "The models that are served, and their decoders for decoding on the client.",
     label_studio.TAG: "An ML backend for Label Studio: smart keypoints and rectangles become brush or polygon regions.",
     x_anylabeling.TAG: "The remote server protocol of X-AnyLabeling: marks become polygons or rectangles.",

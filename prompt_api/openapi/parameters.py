@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from prompt_api.integrations.samapi.wire import SamType
-from prompt_api.openapi.samples import BROWSER_DECODER, IMAGE_ID
+from prompt_api.openapi.samples import BROWSER_DECODER, IMAGE_ID, JOB
 from prompt_api.wire.limits import MAX_WAIT
 
 HEADERS: dict[str, dict[str, Any]] = {
     "Location": {
-        "description": "Path of the image resource: its `self` link.",
+        "description": "Path of the image resource, or of the everything job: its `self` link.",
         "schema": {"type": "string", "format": "uri-reference"},
         "example": f"/v1/images/{IMAGE_ID}?model=mobile_sam",
     },
@@ -50,6 +50,13 @@ HEADERS: dict[str, dict[str, Any]] = {
 }
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
+    "job": {
+        "in": "path",
+        "required": True,
+        "description": "Name of an everything job: its `job`.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "example": JOB,
+    },
     "image_id": {
         "in": "path",
         "required": True,

@@ -6,6 +6,7 @@ from typing import Any
 
 from prompt_api.models.browser_runtime import RUNTIME
 from prompt_api.service.browser import BrowserStatus
+from prompt_api.service.everything import EverythingStatus
 from prompt_api.service.images import ImageStatus
 from prompt_api.wire.answers import (
     BrowserDecoder,
@@ -15,6 +16,7 @@ from prompt_api.wire.answers import (
     ModelDescription,
     RegionsResponse,
 )
+from prompt_api.wire.everything import EverythingJob, EverythingMask
 from prompt_api.wire.requests import MAX_PROMPTS
 from shared.contract import errors
 from shared.contract.errors import SamCacheError
@@ -25,6 +27,7 @@ IMAGE_ID = "6d0f1c2b9a3e4f58b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4"
 MODEL = "mobile_sam"
 REFINE = "rq1YqSyxSslIyNDQyMDQ2MrOwNDMxMzU3Mk9KTDE1SzUwNLY0NFGK1VFKzs"
 WIDTH, HEIGHT = 1800, 1200
+JOB = "5f1c7d3b9a2e4f60b7c6d5e4f3a2b1c0"
 
 PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
     type(error): error
@@ -35,6 +38,7 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
         errors.UnknownHost("the service does not answer under this name; add it to SAM_ALLOWED_HOSTS"),
         errors.ImageNotFound("no image of this id was uploaded, or it was deleted or forgotten"),
         errors.ModelNotFound("model 'vit_x' is not served here; served models: mobile_sam"),
+        errors.JobNotFound("no such everything job of this image is known: ask for it with POST"),
         errors.NotServed("masks of everything in an image are not served here yet; point at one object, or box it"),
         errors.EmbeddingPending("the image is not encoded yet", retry_after=1),
         errors.ImageExpired("the image's bytes are no longer kept; upload it again"),
@@ -59,6 +63,7 @@ PROBLEMS: dict[type[SamCacheError], SamCacheError] = {
         errors.ImageUnreachable("https://elsewhere.example/1.jpg is not on the Label Studio of SAM_LABEL_STUDIO_URL"),
         errors.UrlNotAllowed("'elsewhere.example' is not a host of SAM_IMAGE_HOSTS"),
         errors.EncodeFailed("the encoding took longer than its time limit"),
+        errors.EverythingFailed("the search for masks took longer than its time limit"),
         errors.RateLimited("more than 50/second prompts from this client", retry_after=1, limit="50/second"),
         errors.StoreUnavailable("Redis did not answer in time", retry_after=1),
         errors.Overloaded("1000 encodings are waiting", retry_after=1),
@@ -192,6 +197,7 @@ DESCRIPTION: ModelDescription = {
         for spec in SAM1.tensors
     ],
     "workers": 2,
+    "mask_workers": 1,
     "links": {"decoder": f"/v1/models/{MODEL}/decoder.onnx"},
 }
 
@@ -203,4 +209,38 @@ BROWSER_DECODER: BrowserDecoder = {
     "runtime": RUNTIME.version,
     "digest": "0f4e1cf3a7e24c1f9d6f1f3f6a1b8d52",
     "parts": {"image_side": 5_943_861, "mask_side": 142_650, "prompt_side": 22_105_072},
+}
+
+
+def everything(status: EverythingStatus) -> EverythingJob:
+    """Return an example of an everything job in `status`, without its masks."""
+    done, failed = status is EverythingStatus.DONE, status is EverythingStatus.FAILED
+    running, queued = status is EverythingStatus.RUNNING, status is EverythingStatus.QUEUED
+    path = f"/v1/images/{IMAGE_ID}/everything/{JOB}"
+    return {
+        "job": JOB,
+        "image_id": IMAGE_ID,
+        "model": MODEL,
+        "status": status,
+        "progress": 1.0 if done else 0.41 if running else 0.0,
+        "found": 1 if done or running else 0,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "queue_position": 2 if queued else None,
+        "workers": 1 if queued else None,
+        "error": {"code": "everything-failed", "detail": "the search for masks took longer than its time limit"}
+        if failed
+        else None,
+        "links": {"self": path, "events": f"{path}/events"},
+    }
+
+
+EVERY_MASK: EverythingMask = {
+    "rle": {"size": (HEIGHT, WIDTH), "counts": "lVoP1T3\\R1000000000000000000000TS`P1"},
+    "area": 1200,
+    "bbox": (900, 540, 12, 100),
+    "predicted_iou": 0.9871,
+    "point_coords": [(907.03125, 581.25)],
+    "stability_score": 0.9731,
+    "crop_box": (0, 0, WIDTH, HEIGHT),
 }

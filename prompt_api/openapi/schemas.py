@@ -13,6 +13,7 @@ from prompt_api.integrations.label_studio import wire
 from prompt_api.integrations.samapi import wire as samapi
 from prompt_api.integrations.x_anylabeling import wire as x_anylabeling
 from prompt_api.wire import answers
+from prompt_api.wire.everything import EverythingJob, EverythingRequest
 from prompt_api.wire.requests import ImageReference, MasksRequest, RegionsRequest
 from shared.contract.picture_formats import NAMED
 from shared.contract.settings import Settings
@@ -21,6 +22,7 @@ _REQUESTS: tuple[type, ...] = (
     MasksRequest,
     RegionsRequest,
     ImageReference,
+    EverythingRequest,
     wire.PredictRequest,
     wire.ProjectSetup,
     wire.AnyEvent,
@@ -30,6 +32,7 @@ _REQUESTS: tuple[type, ...] = (
 _ANSWERS: tuple[type, ...] = (
     answers.ImageResource,
     answers.MasksResponse,
+    EverythingJob,
     answers.RegionsResponse,
     answers.ModelDescription,
     answers.ModelList,

@@ -25,7 +25,7 @@ from shared.contract.settings import Settings
 from shared.events.interface import Events
 from shared.images.preview import wants_preview
 from shared.images.reading import inspect_image
-from shared.queue.interface import SHORT_FAILURE_TTL, EncodeQueue, JobState, JobStatus
+from shared.queue.interface import EncodeQueue, JobState, JobStatus
 from shared.redis import allowance
 from shared.store.interface import StoreWithSets
 
@@ -346,7 +346,7 @@ class ImageService:
             case JobStatus.FAILED if job.error_code == errors.ImageExpired.code:
                 raise errors.ImageExpired("the image's bytes were gone before it was encoded; upload it again")
             case JobStatus.FAILED:
-                return ImageState(key, ImageStatus.FAILED, original, error=_failure(job))
+                return ImageState(key, ImageStatus.FAILED, original, error=job.error(errors.EncodeFailed))
         # Done or absent: the embedding came after we looked, or was lost, or this region is new.
         if self._store.exists(key.redis_key):
             return ImageState(key, ImageStatus.READY, original)
@@ -383,6 +383,14 @@ class ImageService:
         record = json.dumps({"width": width, "height": height, "preview": has_preview}).encode()
         self._store.put(record_key(image_id), record, record_ttl(self._settings))
 
+    def known_size(self, image_id: str) -> Size:
+        """Return the (height, width) of the image as `original` does, but from the store: the image is known now.
+
+        Raises:
+            ImageNotFound: the image was never uploaded, or was deleted or forgotten.
+        """
+        return self._read_record(image_id)
+
     def _read_record(self, image_id: str) -> Size:
         return self._read_whole_record(image_id)[0]
 
@@ -412,23 +420,6 @@ def record_ttl(settings: Settings) -> int:
     return max(settings.image_ttl, settings.embedding_ttl) + 7 * 86_400
 
 
-_FAILURES: dict[str, type[errors.SamCacheError]] = {
-    kind.code: kind
-    for kind in (
-        errors.InvalidImage,
-        errors.UnsupportedImage,
-        errors.ImageTooLarge,
-        errors.EncodeFailed,
-        errors.Overloaded,
-    )
-}
-
-
 def _is_permanent(job: JobState) -> bool:
-    return issubclass(_FAILURES.get(job.error_code or "", errors.EncodeFailed), errors.RequestError)
-
-
-def _failure(job: JobState) -> errors.SamCacheError:
-    kind = _FAILURES.get(job.error_code or "", errors.EncodeFailed)
-    pause = SHORT_FAILURE_TTL if issubclass(kind, errors.Unavailable) else None
-    return kind(job.error_detail or "the image could not be encoded", retry_after=pause)
+    found = job.error(errors.EncodeFailed)
+    return isinstance(found, errors.InvalidImage | errors.UnsupportedImage | errors.ImageTooLarge)

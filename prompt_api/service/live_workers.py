@@ -1,4 +1,7 @@
-"""How many workers of each served model are alive. A thread looks at the queue, so that no request waits for it."""
+"""How many workers of each served model are alive, and how many mask workers.
+
+A thread looks at the queue, so that no request waits for it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from threading import Event, Thread
 
+from prompt_api.everything.job.key import everything_queue
 from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import queue_name
 from shared.contract.models import Model
@@ -32,7 +36,9 @@ class LiveWorkers:
         clock: returns monotonic seconds.
         """
         self._queue = queue
-        self._names = tuple(queue_name(model.name, model.weights_digest) for model in models)
+        self._names = tuple(
+            name(model.name, model.weights_digest) for model in models for name in (queue_name, everything_queue)
+        )
         self._clock = clock
         self._seen: dict[str, tuple[int, float]] = {}  # by queue: the count, and when it was asked for
         self._stopped = Event()
@@ -71,6 +77,10 @@ class LiveWorkers:
     def of(self, model: Model) -> int | None:
         """Return `alive` for the queue of a model."""
         return self.alive(queue_name(model.name, model.weights_digest))
+
+    def masking(self, model: Model) -> int | None:
+        """Return `alive` for the everything queue of a model: its mask workers."""
+        return self.alive(everything_queue(model.name, model.weights_digest))
 
     def _look_again_and_again(self) -> None:
         while True:

@@ -275,6 +275,7 @@ class ModelDescription(TypedDict):
         embedding: the first of `tensors`.
         tensors: the tensors of an image embedding.
         workers: workers that are alive and encode images for this model, a few seconds ago; null if it is not known.
+        mask_workers: the same for mask workers, which run everything jobs.
         links: paths of downloads.
     """
 
@@ -289,6 +290,7 @@ class ModelDescription(TypedDict):
     embedding: EmbeddingDescription
     tensors: list[TensorDescription]
     workers: Count | None
+    mask_workers: Count | None
     links: ModelLinks
 
 
@@ -340,8 +342,8 @@ class Readiness(TypedDict):
     Attributes:
         status: `ready` if no check fails.
         failing: names of the checks that fail.
-        degraded: names of the checks without which only a part of the service works: the workers of a model. The
-            service can answer prompts on encoded images without them, so they do not make it `unready`.
+        degraded: names of the checks without which only a part of the service works: the workers and mask workers of
+            a model. The service can answer prompts on encoded images without them, so they do not make it `unready`.
         checks: `ok` or what is wrong, by name of the dependency.
     """
 

@@ -11,6 +11,11 @@ Cache role (may evict):
     sam:owners:{<id>}                               namespaces that uploaded the image, as a set; only if tokens are set
     sam:logits:<token>                              low-res logits of one answer, see `shared.tensors.logits`
     sam:logits-row:<namespace>                      names of a namespace's stored logits, the oldest first
+    sam:everything:<job>:{<id>}                     every mask of the image, see `prompt_api.everything.job.stored`
+    sam:everything-progress:<job>:{<id>}            the masks so far, while a worker looks for them
+    sam:everything-asked:<job>:{<id>}               JSON: what the job asks for, and whether it was stopped
+    sam:everything-askers:<job>:{<id>}              namespaces that asked for it, as a set
+    sam:everything-jobs:{<id>}                      the names of the image's everything jobs, as a set
     sam:rate:{…}                                    a client's recent requests, as the `limits` library counts them; in
                                                     the queue role if the cache is a Cluster
 Queue role (must not evict): RQ's own keys, the channel EVENTS, and
@@ -33,8 +38,8 @@ ENCODE_JOB = "sam.encode"
 """Name of every job in an encode queue. It is only compared: it is not the path of a function that is imported."""
 
 EVENTS = "sam:events"
-"""Pub/sub channel in the queue role. Each change of status is published as `{"image_id", "model", "status"}`,
-and for a region also `"region"`, its text."""
+"""Pub/sub channel in the queue role. Each change of status is published as `{"image_id", "model", "status"}`, and for
+anything but the embedding of the whole image also `"part"`: the text of a region, or the name of an everything job."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -77,6 +82,11 @@ class EmbeddingKey:
     def redis_key(self) -> str:
         image = f"sam:tensors:{self.model}:{self.weights_digest[:16]}:{self.preprocessing}:{_place(self.image_id)}"
         return image if self.region is None else f"{image}:{self.region.text}"
+
+    @property
+    def part(self) -> str:
+        """See `JobKey.part`."""
+        return "" if self.region is None else self.region.text
 
     @property
     def queue(self) -> str:

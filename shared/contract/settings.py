@@ -180,6 +180,23 @@ class Settings:
     )
     max_queued: int = _setting(1_000, "most encodings that may wait per model; further uploads are refused", least=1)
 
+    everything_ttl: int = _setting(86_400, "seconds the masks of an everything job are kept", least=1)
+    everything_timeout: int = _setting(
+        1_800, "seconds after which an attempt at an everything job is stopped and counted as failed", least=1
+    )
+    everything_wait: int = _setting(
+        600, "seconds a mask worker waits for the embedding of an image, or of one crop of it", least=1
+    )
+    everything_threads: int = _setting(
+        0, "threads of a mask worker; 0: one per core, or fewer if there is a CPU limit", least=0
+    )
+    everything_nice: int = _setting(
+        19, "how far a mask worker stands back from other processes of its host (`nice`)", least=0, most=19
+    )
+    max_everything: int = _setting(
+        200, "most everything jobs that may wait per model; further ones are refused", least=1
+    )
+
     log_level: str = _setting("INFO", "lowest level that is logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = _setting("text", "how log lines are written", choices=("text", "json"))
     otlp_endpoint: str = _setting(

@@ -11,24 +11,24 @@ import threading
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
-from shared.contract.keys import EmbeddingKey
+from shared.contract.job_key import JobKey
 
-Change = Literal["queued", "encoding", "ready", "failed", "deleted", "released"]
-"""What happened to an image, or to a region of it. Clients are told all of these except the last two. `released` means
-that one of the namespaces that uploaded the image deleted it, and others still have it. `deleted` of an image is for
-its regions too."""
+Change = Literal["queued", "encoding", "ready", "failed", "deleted", "released", "progress", "stopped"]
+"""What happened to an image, to a region of it, or to an everything job. Clients are not told of `deleted` and
+`released`. `released` means that one of the namespaces that uploaded the image deleted it, and others still have it.
+`deleted` of an image is for its regions and its jobs too. Only everything jobs know `progress` and `stopped`."""
 
 Topic = tuple[str, str, str]
-"""(image id, model name, text of the region). The text is empty for the whole image."""
+"""(image id, model name, `JobKey.part`)."""
 
 
-def topic_of(key: EmbeddingKey) -> Topic:
-    return key.image_id, key.model, "" if key.region is None else key.region.text
+def topic_of(key: JobKey) -> Topic:
+    return key.image_id, key.model, key.part
 
 
-def message_of(key: EmbeddingKey, status: Change) -> str:
+def message_of(key: JobKey, status: Change) -> str:
     """Return the message that is published on `EVENTS`."""
-    part = {} if key.region is None else {"region": key.region.text}
+    part = {"part": key.part} if key.part else {}
     return json.dumps({"image_id": key.image_id, "model": key.model, **part, "status": status})
 
 
@@ -54,11 +54,11 @@ class Watch:
 class Events(Protocol):
     """Publishes and receives changes of an image's status."""
 
-    def publish(self, key: EmbeddingKey, status: Change) -> None:
+    def publish(self, key: JobKey, status: Change) -> None:
         """Wake all waiters of `key`. Never raises: waiters also read the state by themselves."""
         ...
 
-    def watch(self, key: EmbeddingKey) -> AbstractContextManager[Watch]:
+    def watch(self, key: JobKey) -> AbstractContextManager[Watch]:
         """Watch `key` inside the block. Enter the block, read the state, then wait: no event in between is missed."""
         ...
 

@@ -13,7 +13,8 @@ from typing import cast, get_args
 import redis
 
 from shared.contract.errors import StoreUnavailable
-from shared.contract.keys import EVENTS, EmbeddingKey
+from shared.contract.job_key import JobKey
+from shared.contract.keys import EVENTS
 from shared.events.crowd import Crowd
 from shared.events.interface import Change, Topic, Watch, message_of, topic_of
 from shared.redis.failures import translated_errors
@@ -66,14 +67,14 @@ class RedisEvents:
         self._thread: threading.Thread | None = None
         self._heard = 0.0
 
-    def publish(self, key: EmbeddingKey, status: Change) -> None:
+    def publish(self, key: JobKey, status: Change) -> None:
         try:
             with translated_errors(self._client):
                 self._client.publish(EVENTS, message_of(key, status))
         except StoreUnavailable:  # its reason was logged
             _log.warning("event lost (%s %s)", key.image_id[:12], status)
 
-    def watch(self, key: EmbeddingKey) -> AbstractContextManager[Watch]:
+    def watch(self, key: JobKey) -> AbstractContextManager[Watch]:
         self.start()
         return self._crowd.joined(topic_of(key))
 
@@ -177,6 +178,6 @@ def _read(data: object) -> tuple[Topic, Change] | None:
         return None
     match event:
         case {"image_id": str(image_id), "model": str(model), "status": str(status)} if status in get_args(Change):
-            region = event.get("region", "")
-            return ((image_id, model, region), cast(Change, status)) if isinstance(region, str) else None
+            part = event.get("part", "")
+            return ((image_id, model, part), cast(Change, status)) if isinstance(part, str) else None
     return None

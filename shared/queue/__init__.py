@@ -1,1 +1,1 @@
-"""The queue of encode jobs: its protocol, and the implementation on RQ."""
+"""The queues of jobs: their protocol, and the implementation on RQ."""

@@ -1,12 +1,15 @@
-"""The queue of encodings as the API and the worker see it: the protocol and its types."""
+"""The queues of encodings and of everything jobs as the API and the workers see them: the protocol and its types."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
+from shared.contract import errors
+from shared.contract.errors import SamCacheError
+from shared.contract.job_key import JobKey
 from shared.contract.keys import EmbeddingKey
 
 SHORT_FAILURE_TTL = 10
@@ -14,22 +17,22 @@ SHORT_FAILURE_TTL = 10
 
 
 class JobStatus(StrEnum):
-    """State of one encoding in the queue."""
+    """State of one job in the queue."""
 
     ABSENT = "absent"  # never submitted, lost, or no longer remembered after it finished or failed
     QUEUED = "queued"
-    ENCODING = "encoding"
-    DONE = "done"  # finished a moment ago; the embedding was stored before
+    ENCODING = "encoding"  # a worker runs it
+    DONE = "done"  # finished a moment ago; what it makes was stored before
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What the queue knows of one encoding.
+    """What the queue knows of one job.
 
     Attributes:
         status: see `JobStatus`.
-        position: number of encodings before this one; 0 is next. None if it is not queued, or has just left the queue.
+        position: number of jobs before this one; 0 is next. None if it is not queued, or has just left the queue.
         error_code: stable code of the recorded failure; None if it has not failed.
         error_detail: message of that failure; None if it has not failed.
     """
@@ -39,31 +42,60 @@ class JobState:
     error_code: str | None = None
     error_detail: str | None = None
 
+    def error(self, otherwise: type[SamCacheError]) -> SamCacheError:
+        """Return the recorded failure as an error of its own class.
+
+        Args:
+            otherwise: the class for a code that no worker of this service records.
+        """
+        kind = _RECORDED.get(self.error_code or "", otherwise)
+        pause = SHORT_FAILURE_TTL if issubclass(kind, errors.Unavailable) else None
+        return kind(self.error_detail or "the job failed", retry_after=pause)
+
+
+_RECORDED: dict[str, type[SamCacheError]] = {
+    kind.code: kind
+    for kind in (
+        errors.InvalidImage,
+        errors.UnsupportedImage,
+        errors.ImageTooLarge,
+        errors.ImageExpired,
+        errors.EmbeddingPending,
+        errors.InvalidParameter,
+        errors.EncodeFailed,
+        errors.EverythingFailed,
+        errors.Overloaded,
+    )
+}
+"""The failures that workers record, by code."""
 
 ABSENT = JobState(JobStatus.ABSENT)
 
 
-class EncodeQueue(Protocol):
-    """Encodings waiting for a worker, one job per embedding key. Any method may raise `StoreUnavailable`."""
+K_contra = TypeVar("K_contra", bound=JobKey, contravariant=True)
 
-    def submit(self, key: EmbeddingKey) -> bool:
+
+class JobQueue(Protocol[K_contra]):
+    """Jobs waiting for a worker, one per key. Any method may raise `StoreUnavailable`."""
+
+    def submit(self, key: K_contra) -> bool:
         """Add a job for `key`, unless the queue already knows one. The call is atomic.
 
         Returns:
-            True if this call added the job, False if it joined one (queued, encoding, done or failed).
+            True if this call added the job, False if it joined one (queued, running, done or failed).
 
         Raises:
-            Overloaded: the maximum number of encodings is waiting already.
+            Overloaded: the maximum number of jobs is waiting already.
         """
         ...
 
-    def state(self, key: EmbeddingKey) -> JobState: ...
+    def state(self, key: K_contra) -> JobState: ...
 
-    def forget(self, key: EmbeddingKey) -> None:
+    def forget(self, key: K_contra) -> None:
         """Drop the job, whether it is waiting, done or failed. A running job goes on, but the queue forgets it."""
         ...
 
-    def forget_all(self, keys: Sequence[EmbeddingKey]) -> None:
+    def forget_all(self, keys: Sequence[K_contra]) -> None:
         """Do what `forget` does for each key that has a job. One look finds which keys have one."""
         ...
 
@@ -73,7 +105,7 @@ class EncodeQueue(Protocol):
         A worker that was killed, hangs or lost Redis counts for 15 s more. One that stopped in order does not count.
 
         Args:
-            queue: name of the model's queue: `EmbeddingKey.queue`, or `queue_name(model.name, model.weights_digest)`.
+            queue: its name: `JobKey.queue`, or for encodings `queue_name(model.name, model.weights_digest)`.
         """
         ...
 
@@ -84,3 +116,7 @@ class EncodeQueue(Protocol):
             ConfigurationError: the queue may evict jobs.
         """
         ...
+
+
+EncodeQueue: TypeAlias = JobQueue[EmbeddingKey]
+"""Encodings waiting for a worker, one job per embedding key."""

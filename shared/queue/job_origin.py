@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from shared.contract.keys import EmbeddingKey
+from shared.contract.job_key import JobKey
 from shared.observe import log_context
 from shared.observe.request_id import well_formed
 from shared.observe.tracing import Attributes, Span
@@ -50,7 +50,7 @@ class JobOrigin:
         return {name: value for name, value in asdict(self).items() if value}
 
 
-def span_attributes(operation: str, key: EmbeddingKey) -> Attributes:
+def span_attributes(operation: str, key: JobKey) -> Attributes:
     """Return the attributes that the spans on both sides of the queue share.
 
     Args:

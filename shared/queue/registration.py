@@ -13,7 +13,7 @@ KEPT_SECONDS = 90
 
 FRESH_SECONDS = 15
 """Seconds after its last renewal until which a worker counts as alive. It renews its registration every 5 s, whether it
-waits or encodes. The lease of a job ends after as long, see `encoder_worker.rq.pace.Pace`."""
+waits or encodes. The lease of a job ends after as long, see `shared.rq_worker.pace.Pace`."""
 
 
 def workers_alive(client: redis.Redis, queue: str) -> int:

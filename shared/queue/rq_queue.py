@@ -1,8 +1,8 @@
-"""The encode queue on RQ. A job's id comes from its embedding key, so the job itself is the single-flight lock.
+"""The queues on RQ. A job's id comes from its key, so the job itself is the single-flight lock.
 
 The lock is held as long as the job's hash exists, as with RQ's `unique=True`. Each resting state has a time to live:
-waiting (`image_ttl`, after which the image's bytes are gone), done (`DONE_TTL`) and failed (`failure_ttl`). While a job
-runs, RQ keeps its hash; the worker's lease and retries (see `encoder_worker.rq.worker`) end that state.
+waiting (`JobKind.ttl`, that of the image's bytes), done (`DONE_TTL`) and failed (`failure_ttl`). While a job runs, RQ
+keeps its hash; the worker's lease and retries (see `shared.rq_worker.worker`) end that state.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import redis
 from rq import Queue, Retry
@@ -24,7 +25,8 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from shared.contract.errors import EncodeFailed, Overloaded, StoreUnavailable
+from shared.contract.errors import EncodeFailed, Overloaded, SamCacheError, StoreUnavailable
+from shared.contract.job_key import JobKey
 from shared.contract.keys import ENCODE_JOB, EmbeddingKey
 from shared.contract.settings import Settings
 from shared.observe import tracing
@@ -93,20 +95,47 @@ return -1
 number of simultaneous submits could pass it."""
 
 
-class RqEncodeQueue:
-    """An `EncodeQueue` in Redis. The client must have short time-outs and `decode_responses` off.
+K = TypeVar("K", bound=JobKey)
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """What a queue must know of its jobs.
+
+    Attributes:
+        name: of every job. It is only compared, see `shared.rq_worker.job.ServiceJob`.
+        verb: what a job does to its image, for its description.
+        plural: what clients call several of them.
+        failed: the error of a job that failed without another reason.
+        timeout: seconds that one attempt may take.
+        most: jobs that may wait.
+        ttl: seconds that a job may wait.
+    """
+
+    name: str
+    verb: str
+    plural: str
+    failed: type[SamCacheError]
+    timeout: int
+    most: int
+    ttl: int
+
+
+class RqJobQueue(Generic[K]):
+    """A `JobQueue` in Redis. The client must have short time-outs and `decode_responses` off.
 
     Behind sentinels a job counts as accepted only when a replica has it too. The replica with most data becomes the
     next master, so an accepted job survives the loss of the current master.
     """
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, settings: Settings, kind: JobKind) -> None:
         self._client = client
         self._settings = settings
+        self._kind = kind
         self._cautioned = False
         self._replicated = follows_a_master(client)
 
-    def submit(self, key: EmbeddingKey) -> bool:
+    def submit(self, key: K) -> bool:
         queue = self._queue(key)
         with tracing.current().child(f"send {queue.name}", SpanKind.PRODUCER, span_attributes("send", key)) as span:
             job = self._job(queue, key, JobOrigin.here(span))
@@ -117,7 +146,7 @@ class RqEncodeQueue:
                     return False
                 if outcome != _ADDED:
                     raise Overloaded(
-                        f"{outcome} encodings are waiting for {key.model}",
+                        f"{outcome} {self._kind.plural} are waiting for {key.model}",
                         retry_after=self._retry_after(queue, outcome),
                     )
         _log.info("image %s: queued for %s", key.image_id[:12], key.model, extra=_fields(job, key))
@@ -128,9 +157,7 @@ class RqEncodeQueue:
         fields = [part for field in job.to_dict().items() for part in field]
         keys = [job.key, queue.key, Queue.redis_queues_keys]
         with self._client.pipeline(transaction=False) as pipeline:  # WAIT covers one connection's commands
-            pipeline.eval(
-                _SUBMIT, len(keys), *keys, self._settings.max_queued, job.id, self._settings.image_ttl, *fields
-            )
+            pipeline.eval(_SUBMIT, len(keys), *keys, self._kind.most, job.id, self._kind.ttl, *fields)
             if self._replicated:
                 pipeline.wait(1, int(1000 * CONFIRMED_WITHIN * self._settings.redis_timeout))
             outcome, *replicas = pipeline.execute()
@@ -141,15 +168,15 @@ class RqEncodeQueue:
         result: bytes | int = outcome
         return result
 
-    def _job(self, queue: Queue, key: EmbeddingKey, origin: JobOrigin) -> Job:
-        settings = self._settings
+    def _job(self, queue: Queue, key: K, origin: JobOrigin) -> Job:
+        settings, kind = self._settings, self._kind
         job = queue.create_job(
-            ENCODE_JOB,
+            kind.name,
             args=key.job_arguments,
             job_id=key.job_id,
-            description=f"encode {key.image_id[:12]} with {key.model}",
-            timeout=settings.job_timeout,
-            ttl=settings.image_ttl,
+            description=f"{kind.verb} {key.image_id[:12]} with {key.model}",
+            timeout=kind.timeout,
+            ttl=kind.ttl,
             result_ttl=DONE_TTL,
             failure_ttl=settings.failure_ttl,
             meta=origin.meta,
@@ -159,7 +186,7 @@ class RqEncodeQueue:
         job.enqueued_at = now()
         return job
 
-    def state(self, key: EmbeddingKey) -> JobState:
+    def state(self, key: K) -> JobState:
         with translated_errors(self._client), self._client.pipeline(transaction=False) as pipeline:
             pipeline.hmget(Job.key_for(key.job_id), "status", "meta")
             pipeline.lpos(self._queue(key).key, key.job_id)
@@ -169,13 +196,13 @@ class RqEncodeQueue:
         if status is None:
             return ABSENT
         try:
-            return _state(status, meta, position)
+            return _state(status, meta, position, self._kind)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             _log.error("image %s: dropped its damaged job %s: %s", key.image_id[:12], key.job_id, error)
             self.forget(key)
             return ABSENT
 
-    def forget(self, key: EmbeddingKey) -> None:
+    def forget(self, key: K) -> None:
         """See `EncodeQueue.forget`. RQ's own `Job.delete` fails on executions that have expired."""
         job_id, queue = key.job_id, self._queue(key)
         with translated_errors(self._client):
@@ -198,7 +225,7 @@ class RqEncodeQueue:
                 )
                 pipeline.execute()
 
-    def forget_all(self, keys: Sequence[EmbeddingKey]) -> None:
+    def forget_all(self, keys: Sequence[K]) -> None:
         with translated_errors(self._client), self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.exists(Job.key_for(key.job_id))
@@ -216,7 +243,7 @@ class RqEncodeQueue:
             self._cautioned = True
             _log.warning(caution)
 
-    def _queue(self, key: EmbeddingKey) -> Queue:
+    def _queue(self, key: K) -> Queue:
         return Queue(key.queue, connection=self._client, serializer=JSONSerializer)
 
     def _retry_after(self, queue: Queue, waiting: int) -> float:
@@ -231,6 +258,22 @@ class RqEncodeQueue:
         return min(_LONGEST_RETRY_AFTER, max(1.0, 0.1 * waiting * per_encode / max(1, len(rows))))
 
 
+class RqEncodeQueue(RqJobQueue[EmbeddingKey]):
+    """An `EncodeQueue` in Redis, see `RqJobQueue`."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        kind = JobKind(
+            name=ENCODE_JOB,
+            verb="encode",
+            plural="encodings",
+            failed=EncodeFailed,
+            timeout=settings.job_timeout,
+            most=settings.max_queued,
+            ttl=settings.image_ttl,
+        )
+        super().__init__(client, settings, kind)
+
+
 def _work_done(fields: Sequence[bytes | None]) -> tuple[float, int] | None:
     """Return the seconds that a worker has worked and its jobs; None if it has not told them, or not as RQ does."""
     try:
@@ -240,7 +283,7 @@ def _work_done(fields: Sequence[bytes | None]) -> tuple[float, int] | None:
     return (seconds, count) if 0 <= seconds <= _LONGEST_LIFE and 0 <= count <= _LONGEST_LIFE else None
 
 
-def _joined(job: Job, key: EmbeddingKey, origin: JobOrigin, span: Span) -> None:
+def _joined(job: Job, key: JobKey, origin: JobOrigin, span: Span) -> None:
     span.describe({"sam.joined": True})
     span.link(origin.traceparent)
     _log.info(
@@ -252,11 +295,11 @@ def _joined(job: Job, key: EmbeddingKey, origin: JobOrigin, span: Span) -> None:
     )
 
 
-def _fields(job: Job, key: EmbeddingKey) -> dict[str, str]:
+def _fields(job: Job, key: JobKey) -> dict[str, str]:
     return {"job_id": job.id, "image_id": key.image_id, "model": key.model}
 
 
-def _state(status: bytes, meta: bytes | None, position: int | None) -> JobState:
+def _state(status: bytes, meta: bytes | None, position: int | None, kind: JobKind) -> JobState:
     """Return the state of a job from the fields of its hash.
 
     Raises:
@@ -266,14 +309,14 @@ def _state(status: bytes, meta: bytes | None, position: int | None) -> JobState:
     if known is JobStatus.QUEUED:
         return JobState(known, position=position)
     if known is JobStatus.FAILED:
-        return _failed(meta)
+        return _failed(meta, kind)
     return JobState(known)
 
 
-def _failed(meta: bytes | None) -> JobState:
+def _failed(meta: bytes | None, kind: JobKind) -> JobState:
     error: Any = json.loads(meta).get(ERROR) if meta else None
     if error is None:
-        return JobState(JobStatus.FAILED, error_code=EncodeFailed.code, error_detail="the encoding was ended by hand")
+        return JobState(JobStatus.FAILED, error_code=kind.failed.code, error_detail="the job was ended by hand")
     code, detail = error["code"], error["detail"]
     if not isinstance(code, str) or not isinstance(detail, str):
         raise TypeError("the failure is not text")

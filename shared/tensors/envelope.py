@@ -29,6 +29,7 @@ class ValueKind(IntEnum):
 
     EMBEDDING = 1
     LOGITS = 2
+    EVERYTHING = 3
 
 
 def seal(kind: ValueKind, header: dict[str, Any], payload: bytes) -> bytes:

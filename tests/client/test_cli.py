@@ -262,7 +262,7 @@ def test_status_shows_where_images_are(stack: ObservedStack, folder: Path) -> No
 def test_status_and_models_of_the_service(stack: ObservedStack) -> None:
     ready = samcache(stack, "status")
     assert ready.returncode == 0
-    assert ready.stdout.startswith(f"{stack.url} is ready\n")
+    assert ready.stdout.startswith(f"{stack.url} is ready, without mask workers of fake\n")
     assert document(samcache(stack, "status", "--json"))["ready"]
     models = samcache(stack, "models")
     assert models.returncode == 0

@@ -12,9 +12,11 @@ from samcache.errors import (
     ConnectionDropped,
     EmbeddingPending,
     EncodeFailed,
+    EverythingFailed,
     ImageExpired,
     ImageNotFound,
     ImageTooLarge,
+    InvalidImage,
     InvalidPrompt,
     ModelNotFound,
     Overloaded,
@@ -338,3 +340,68 @@ def test_an_answer_without_every_region_is_unexpected() -> None:
     service = Service(regions("ready"))
     with pytest.raises(UnexpectedAnswer, match="1 regions"):
         service.run(flows.regions(ID, "m", service.deadline(), corners=[PART, PART]))
+
+
+EVERY = [{"rle": {"size": [3, 4], "counts": "0"}, "area": 1, "bbox": [0, 0, 1, 1], "predicted_iou": 0.9}]
+EVERY[0] |= {"point_coords": [[1.5, 0.5]], "stability_score": 0.97, "crop_box": [0, 0, 4, 3]}
+
+
+def every(status: str, http: int = 200, **fields: Any) -> Reply:
+    """An answer about an everything job."""
+    body = {"job": "j" * 32, "image_id": ID, "model": "m", "status": status, "progress": 0.5, "width": 4, "height": 3}
+    body |= {"masks": EVERY if status == "done" else [], "links": {"self": f"/v1/images/{ID}/everything/j"}}
+    waiting = status in ("queued", "running")
+    return Reply(http, {"retry-after": "1"} if waiting else {}, json.dumps(body | fields).encode())
+
+
+def test_masks_that_are_there_are_one_request() -> None:
+    service = Service(every("done"))
+    found = service.run(flows.everything(ID, {"mode": "fast"}, "m", service.deadline()))
+    assert service.asked == ["POST /v1/images/{id}/everything"]
+    assert json.loads(service.calls[0].body or b"") == {"mode": "fast"}
+    assert (found.masks[0].area, found.masks[0].point, found.masks[0].crop_box) == (1, (1.5, 0.5), (0, 0, 4, 3))
+
+
+def test_a_job_is_followed_to_its_end_and_told_of() -> None:
+    told: list[str] = []
+    service = Service(every("queued", 202), every("running"), every("done"))
+    flow = flows.everything(ID, {}, None, service.deadline(), on_progress=lambda job: told.append(job.status))
+    assert service.run(flow).status == "done"
+    assert service.asked == ["POST /v1/images/{id}/everything"] + ["GET /v1/images/{id}/everything/j"] * 2
+    assert told == ["queued", "running"]
+
+
+def test_an_unknown_image_is_sent_before_its_masks_are_asked_for() -> None:
+    service = Service(NOT_FOUND, image("queued", 202), every("done"))
+    service.run(flows.everything(ID, {}, None, service.deadline(), data=DATA))
+    assert service.asked == [
+        "POST /v1/images/{id}/everything",
+        "POST /v1/images",
+        "POST /v1/images/{id}/everything",
+    ]
+    service = Service(NOT_FOUND)
+    with pytest.raises(ImageNotFound):
+        service.run(flows.everything(ID, {}, None, service.deadline()))
+
+
+def test_a_job_that_was_forgotten_is_asked_for_again() -> None:
+    service = Service(every("queued", 202), problem(404, "job-not-found"), every("done"))
+    assert service.run(flows.everything(ID, {}, None, service.deadline())).status == "done"
+    assert service.asked[-1] == "POST /v1/images/{id}/everything"
+
+
+def test_the_reason_of_a_failed_or_stopped_job_is_raised() -> None:
+    error = {"code": "invalid-image", "detail": "it is cut off"}
+    service = Service(every("queued", 202), every("failed", error=error))
+    with pytest.raises(InvalidImage, match="it is cut off"):
+        service.run(flows.everything(ID, {}, None, service.deadline()))
+    service = Service(every("queued", 202), every("stopped"))
+    with pytest.raises(EverythingFailed, match="stopped"):
+        service.run(flows.everything(ID, {}, None, service.deadline()))
+
+
+def test_a_job_without_a_mask_worker_is_given_up_at_the_deadline_with_the_reason() -> None:
+    service = Service(*[every("queued", 202, workers=0)] * 9)
+    with pytest.raises(EmbeddingPending, match="no mask worker of m is alive"):
+        service.run(flows.everything(ID, {}, None, service.deadline(6.0)))
+    assert len(service.calls) < 9

@@ -33,7 +33,7 @@ FOREIGN = (
     b'{"image_id": [], "model": 1, "status": {}}',
     b"{}",
     b'{"image_id": "a", "model": "fake", "status": "dancing"}',
-    b'{"image_id": "a", "model": "fake", "status": "ready", "region": [0, 0, 16, 16]}',
+    b'{"image_id": "a", "model": "fake", "status": "ready", "part": [0, 0, 16, 16]}',
     b"[" * 2_000,
     b'{"image_id":' * 300,
     b"[" * 100_000,

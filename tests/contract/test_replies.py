@@ -9,7 +9,6 @@ from contextlib import suppress
 import pytest
 import redis
 
-from encoder_worker.rq.registration import last_sign
 from prompt_api.access.rates import RateLimits, parse_rates
 from prompt_api.access.scopes import Quota
 from prompt_api.metrics.queue_load import queue_load
@@ -19,6 +18,7 @@ from shared.contract.models import FAKE
 from shared.contract.settings import Settings
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import cache_client, request_client, worker_client
+from shared.rq_worker.registration import last_sign
 from shared.store.redis_store import RedisStore
 from tests.support.proxy import Link, Proxy, Trap
 
@@ -161,4 +161,4 @@ def test_what_redis_says_of_a_queue_and_its_workers_may_be_nonsense(link: Link) 
             client.sadd("rq:workers", "rq:worker:odd")
             client.hset("rq:worker:odd", mapping={"hostname": "here", "queues": KEY.queue, "last_heartbeat": time})
             assert queue_load(client, FAKE).waiting == 1
-            last_sign(client, FAKE.name, "here")
+            last_sign(client, "here", KEY.queue.__eq__)

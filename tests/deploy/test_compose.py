@@ -13,18 +13,25 @@ import pytest
 import yaml
 
 from deploy.local.process import ROOT
-from deploy.memory import MIB, api_memory, api_tmp, gpu_worker_memory, worker_memory
+from deploy.memory import MIB, api_memory, api_tmp, gpu_worker_memory, mask_worker_memory, worker_memory
 from shared.contract.models import find_model
 from shared.contract.settings import PREFIX, Settings
 from tests.deploy import compose_files
 from tests.deploy.compose_files import BASE, GPU, seconds
 
-SCALED = ("prompt-api", "encoder-worker")
+SCALED = ("prompt-api", "encoder-worker", "mask-worker")
 ONCE = {"prepare"}
 """Services that end before the others start."""
 
-GRACE = {"prompt-api": 10, "encoder-worker": 15, "gateway": 60, "redis-queue": 10, "redis-cache": 10}
-"""The most seconds that each service takes to stop: `STOP_SECONDS` of the API, `Pace.stop` of the worker and
+GRACE = {
+    "prompt-api": 10,
+    "encoder-worker": 15,
+    "mask-worker": 15,
+    "gateway": 60,
+    "redis-queue": 10,
+    "redis-cache": 10,
+}
+"""The most seconds that each service takes to stop: `STOP_SECONDS` of the API, `Pace.stop` of the workers and
 `hard-stop-after` of the gateway."""
 
 SETTINGS = {PREFIX + one.name.upper() for one in fields(Settings)}
@@ -192,11 +199,12 @@ def test_the_api_has_room_for_the_bodies_it_takes_and_for_copies_of_them(service
 
 
 def test_the_limits_of_memory_follow_from_the_settings(services: dict[str, Any]) -> None:
-    api, worker = (services[name] for name in SCALED)
+    api, worker, masks = (services[name] for name in SCALED)
     assert _limits(api)["memory"] == f"{api_memory(_settings(api), _cores(api)) // MIB}m"
     settings, cores = _settings(worker), _cores(worker)
     needed = gpu_worker_memory(settings, cores) if settings.device == "cuda" else worker_memory(settings, cores)
     assert _limits(worker)["memory"] == f"{needed // MIB}m"
+    assert _limits(masks)["memory"] == f"{mask_worker_memory(_settings(masks), _cores(masks)) // MIB}m"
 
 
 def test_the_health_check_of_the_api_is_its_images() -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from deploy.k8s import render
 from deploy.local.process import ROOT
-from deploy.memory import MIB, api_memory, api_tmp, gpu_worker_memory, worker_memory
+from deploy.memory import MIB, api_memory, api_tmp, gpu_worker_memory, mask_worker_memory, worker_memory
 from shared.contract.keys import queue_name
 from shared.contract.models import find_model
 from shared.contract.settings import PREFIX, Settings
@@ -28,22 +28,20 @@ VERSIONS = ("1.32", "1.37")
 CUSTOM = {"ScaledObject", "TriggerAuthentication"}
 """KEDA's kinds. Kubernetes has no schema for them."""
 
-GRACE = {"prompt-api": 10, "encoder-worker": 15, "gateway": 10 + 60}
+GRACE = {"prompt-api": 10, "encoder-worker": 15, "mask-worker": 15, "gateway": 10 + 60}
 """The most seconds that each workload takes to stop, including the gateway's pause before it stops."""
 
 SETTINGS = {PREFIX + one.name.upper() for one in fields(Settings)}
 
+OURS = ("prompt-api", "encoder-worker", "mask-worker")
+
 DNS = {Flow("{any}", "ns:kube-system", 53)}
 SERVICES = {
     Flow("gateway", "prompt-api", 8000),
-    *(
-        Flow(service, redis, 6379)
-        for service in ("prompt-api", "encoder-worker")
-        for redis in ("redis-cache", "redis-queue")
-    ),
+    *(Flow(service, redis, 6379) for service in OURS for redis in ("redis-cache", "redis-queue")),
 }
 SENTINELS = {
-    *(Flow(who, "redis-sentinel", 26379) for who in ("prompt-api", "encoder-worker", "redis-queue", "redis-sentinel")),
+    *(Flow(who, "redis-sentinel", 26379) for who in (*OURS, "redis-queue", "redis-sentinel")),
     Flow("redis-sentinel", "redis-queue", 6379),
     Flow("redis-queue", "redis-queue", 6379),
     Flow("redis-cache", "redis-cache", 6379),
@@ -158,7 +156,7 @@ def test_every_container_is_contained(overlay: Manifests) -> None:
 
 
 def test_the_services_run_as_the_user_of_their_images(overlay: Manifests) -> None:
-    for name, dockerfile in (("prompt-api", "Dockerfile.api"), ("encoder-worker", "Dockerfile.encoder")):
+    for name, dockerfile in zip(OURS, ("Dockerfile.api", "Dockerfile.encoder", "Dockerfile.api"), strict=True):
         user = pod_of(overlay.workloads[name])["securityContext"]["runAsUser"]
         assert f"USER {user}:{user}" in (ROOT / dockerfile).read_text()
 
@@ -169,11 +167,12 @@ def test_the_api_has_room_for_the_bodies_it_takes_and_for_copies_of_them(overlay
 
 
 def test_the_limits_of_memory_follow_from_the_settings(overlay: Manifests) -> None:
-    for name in ("prompt-api", "encoder-worker"):
+    for name in OURS:
         limits = container_of(overlay.workloads[name])["resources"]["limits"]
         settings = _settings(overlay, name)
         worker = gpu_worker_memory if settings.device == "cuda" else worker_memory
-        needed = (api_memory if name == "prompt-api" else worker)(settings, int(limits["cpu"]))
+        by_name = {"prompt-api": api_memory, "encoder-worker": worker, "mask-worker": mask_worker_memory}
+        needed = by_name[name](settings, int(limits["cpu"]))
         assert limits["memory"] == f"{needed // MIB}Mi", name
 
 
@@ -182,7 +181,7 @@ def _settings(overlay: Manifests, name: str) -> Settings:
 
 
 def test_every_setting_is_one_and_is_accepted(overlay: Manifests) -> None:
-    for name in ("prompt-api", "encoder-worker"):
+    for name in OURS:
         given = {key: value for key, value in overlay.environment(name).items() if key.startswith(PREFIX)}
         assert given.keys() <= SETTINGS
         Settings.from_env(given)
@@ -227,7 +226,7 @@ def test_every_service_has_the_time_it_takes_to_stop(overlay: Manifests) -> None
 
 def test_disruption_budgets_are_of_workloads_and_let_nodes_be_drained(overlay: Manifests) -> None:
     guarded = {budget["metadata"]["name"]: budget["spec"] for budget in overlay.of("PodDisruptionBudget")}
-    assert guarded.keys() >= {"prompt-api", "encoder-worker", "gateway"}
+    assert guarded.keys() >= {*OURS, "gateway"}
     if overlay.overlay == "production":
         assert guarded.keys() == overlay.workloads.keys()
     for name, budget in guarded.items():
@@ -300,7 +299,7 @@ def test_a_volume_of_models_is_mounted_in_the_api_and_the_workers(tmp_path: Path
     for one in made.objects:
         kubernetes_validate.validate(one, VERSIONS[0], strict=True)
     assert made.one("PersistentVolumeClaim", "models")["spec"]["accessModes"] == ["ReadWriteMany"]
-    for name in ("prompt-api", "encoder-worker"):
+    for name in OURS:
         pod, container = pod_of(made.workloads[name]), container_of(made.workloads[name])
         assert pod["volumes"][-1] == {"name": "models", "persistentVolumeClaim": {"claimName": "models"}}
         assert container["volumeMounts"][-1] == {"name": "models", "mountPath": "/models"}

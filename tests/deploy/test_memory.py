@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.memory import MIB, STEP, api_memory, api_tmp, gpu_worker_memory, main, worker_memory
+from deploy.memory import (
+    MASK_WORKER_BASE,
+    MIB,
+    STEP,
+    api_memory,
+    api_tmp,
+    gpu_worker_memory,
+    main,
+    mask_worker_memory,
+    worker_memory,
+)
 from prompt_api.http.answer_budget import LARGEST
 from shared.contract.settings import Settings
 from shared.images.reading import most_decoding_bytes
@@ -30,6 +40,12 @@ def test_every_setting_that_takes_memory_counts() -> None:
     for name in ("max_image_pixels", "max_upload_bytes"):
         assert worker_memory(replace(SETTINGS, **{name: larger[name]}), 2) > worker_memory(SETTINGS, 2), name
     assert worker_memory(replace(SETTINGS, worker_picture_bytes=0), 2) < worker_memory(SETTINGS, 2)
+
+
+def test_a_mask_worker_has_room_for_its_threads_and_half_a_gigabyte_beside_its_base() -> None:
+    assert mask_worker_memory(SETTINGS, 2) > MASK_WORKER_BASE + 500_000_000
+    assert mask_worker_memory(SETTINGS, 16) > mask_worker_memory(SETTINGS, 2)
+    assert mask_worker_memory(replace(SETTINGS, everything_threads=16), 2) == mask_worker_memory(SETTINGS, 16)
 
 
 def test_a_worker_has_room_for_its_checkpoint_and_for_torch() -> None:
@@ -58,4 +74,4 @@ def test_what_is_printed_is_what_compose_reads(
     settings = replace(SETTINGS, api_processes=2)
     assert printed["API_MEMORY"] == f"{api_memory(settings, 4) // MIB}m"
     assert printed["API_TMP"] == f"{api_tmp(settings) // MIB}m"
-    assert printed.keys() == {"API_MEMORY", "API_TMP", "WORKER_MEMORY", "GPU_WORKER_MEMORY"}
+    assert printed.keys() == {"API_MEMORY", "API_TMP", "MASK_WORKER_MEMORY", "WORKER_MEMORY", "GPU_WORKER_MEMORY"}

@@ -14,6 +14,7 @@ from bench.shown import ROOT, shown
 from bench.sizing.__main__ import tables as plans
 from encoder_worker.metrics.catalogue import METRICS as WORKER_METRICS
 from prompt_api.metrics.catalogue import METRICS as API_METRICS
+from prompt_api.metrics.mask_worker import METRICS as MASK_WORKER_METRICS
 from shared.contract.settings import settings_table
 from shared.observe.metric import metrics_table
 from tests.chaos import report
@@ -90,6 +91,7 @@ TABLES = (
     Table("docs/regions.md", "regions", _regions),
     Table("docs/observability.md", "api", partial(metrics_table, API_METRICS)),
     Table("docs/observability.md", "worker", partial(metrics_table, WORKER_METRICS)),
+    Table("docs/observability.md", "mask worker", partial(metrics_table, MASK_WORKER_METRICS)),
     *(Table("docs/scaling.md", mark, partial(_plan, mark)) for mark in ("measured", "misses", "costs", "plans")),
 )
 

@@ -19,7 +19,6 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 
 from encoder_worker.rq.batch_worker import BatchWorker
-from encoder_worker.rq.pace import Pace
 from shared.contract.errors import InvalidImage
 from shared.contract.keys import EmbeddingKey, queue_name
 from shared.contract.models import FAKE
@@ -27,6 +26,7 @@ from shared.contract.settings import Settings
 from shared.queue.interface import JobStatus
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import worker_client
+from shared.rq_worker.pace import Pace
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
 from tests.support.memory_events import MemoryEvents
 

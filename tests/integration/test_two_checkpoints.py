@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
+from prompt_api.everything.job.queue import RqEverythingQueue
 from prompt_api.http.app import create_app
 from prompt_api.metrics.queue_load import queue_load
 from prompt_api.models.fake.decoder import FakeDecoder
@@ -53,6 +54,7 @@ class Service:
                 decoder_files={},
                 store=self.store,
                 queue=RqEncodeQueue(client, self._settings),
+                everything_jobs=RqEverythingQueue(client, self._settings),
                 events=events,
                 queue_load=partial(queue_load, client),
             )

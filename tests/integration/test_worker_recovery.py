@@ -22,8 +22,6 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from encoder_worker.alive import is_alive
-from encoder_worker.rq.pace import Pace
-from encoder_worker.rq.recovery import RecoveringIntermediateQueue
 from encoder_worker.rq.worker import Encode, EncodeWorker
 from shared.contract.errors import InvalidImage, StoreUnavailable
 from shared.contract.keys import ENCODE_JOB, EVENTS, EmbeddingKey, queue_name
@@ -34,6 +32,8 @@ from shared.events.interface import message_of
 from shared.queue.interface import ABSENT, JobState, JobStatus
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import worker_client
+from shared.rq_worker.pace import Pace
+from shared.rq_worker.recovery import RecoveringIntermediateQueue
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
 from tests.support.memory_events import MemoryEvents
 
@@ -453,7 +453,7 @@ def test_a_broken_meta_costs_the_job_nothing(scene: Scene) -> None:
 
 
 def damaged_jobs(worker: EncodeWorker) -> float:
-    return worker._metrics.registry.get_sample_value("sam_worker_damaged_jobs_total") or 0.0
+    return worker._counts.registry.get_sample_value("sam_worker_damaged_jobs_total") or 0.0
 
 
 def test_a_lack_of_memory_is_the_workers_failure_and_soon_forgotten(scene: Scene) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from shared.contract.keys import EmbeddingKey
+from shared.contract.job_key import JobKey
 from shared.events.crowd import Crowd
 from shared.events.interface import Change, Topic, Watch, topic_of
 
@@ -20,7 +20,7 @@ class MemoryEvents:
         self.published: list[tuple[Topic, Change]] = []
         self._crowd = Crowd()
 
-    def publish(self, key: EmbeddingKey, status: Change) -> None:
+    def publish(self, key: JobKey, status: Change) -> None:
         topic = topic_of(key)
         self.published.append((topic, status))
         if status == "deleted":
@@ -28,7 +28,7 @@ class MemoryEvents:
         else:
             self._crowd.wake(topic)
 
-    def watch(self, key: EmbeddingKey) -> AbstractContextManager[Watch]:
+    def watch(self, key: JobKey) -> AbstractContextManager[Watch]:
         return self._crowd.joined(topic_of(key))
 
     def ping(self) -> None:

@@ -1,17 +1,21 @@
-"""An encode queue inside one process. It behaves like the queue on RQ, but runs one step at a time."""
+"""Queues inside one process. They behave like the queues on RQ, but run one step at a time."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from shared.contract.errors import EncodeFailed, Overloaded, RequestError, SamCacheError
+from shared.contract.job_key import JobKey
 from shared.contract.keys import EmbeddingKey
 from shared.queue.interface import ABSENT, JobState, JobStatus
 
+K = TypeVar("K", bound=JobKey)
 
-class MemoryEncodeQueue:
-    """An `EncodeQueue` whose worker is the test: `run_next` does one encoding.
+
+class MemoryJobQueue(Generic[K]):
+    """A `JobQueue` whose worker is the test: `run_next` does one job.
 
     Attributes:
         workers: the number of workers that are alive, by the name of their queue.
@@ -22,11 +26,11 @@ class MemoryEncodeQueue:
         self._max_queued = max_queued
         self._retries = retries
         self._lock = threading.Lock()
-        self._waiting: list[EmbeddingKey] = []
-        self._states: dict[EmbeddingKey, JobState] = {}
-        self._retries_left: dict[EmbeddingKey, int] = {}
+        self._waiting: list[K] = []
+        self._states: dict[K, JobState] = {}
+        self._retries_left: dict[K, int] = {}
 
-    def submit(self, key: EmbeddingKey) -> bool:
+    def submit(self, key: K) -> bool:
         with self._lock:
             if key in self._states:
                 return False
@@ -37,25 +41,25 @@ class MemoryEncodeQueue:
             self._waiting.append(key)
             return True
 
-    def state(self, key: EmbeddingKey) -> JobState:
+    def state(self, key: K) -> JobState:
         with self._lock:
             state = self._states.get(key, ABSENT)
             if state.status is not JobStatus.QUEUED:
                 return state
             return JobState(JobStatus.QUEUED, position=[w for w in self._waiting if w.queue == key.queue].index(key))
 
-    def forget(self, key: EmbeddingKey) -> None:
+    def forget(self, key: K) -> None:
         with self._lock:
             self._states.pop(key, None)
             if key in self._waiting:
                 self._waiting.remove(key)
 
-    def forget_all(self, keys: Sequence[EmbeddingKey]) -> None:
+    def forget_all(self, keys: Sequence[K]) -> None:
         for key in keys:
             self.forget(key)
 
     @property
-    def waiting(self) -> list[EmbeddingKey]:
+    def waiting(self) -> list[K]:
         """The keys of the jobs that wait, the next first."""
         with self._lock:
             return list(self._waiting)
@@ -66,7 +70,7 @@ class MemoryEncodeQueue:
     def ping(self) -> None:
         return None
 
-    def run_next(self, encode: Callable[[EmbeddingKey], None]) -> None:
+    def run_next(self, encode: Callable[[K], None]) -> None:
         """Take the first waiting encoding and run `encode` on it, as a worker would.
 
         A `RequestError` fails the job for good. Any other error puts the job back until its retries are used up.
@@ -84,7 +88,7 @@ class MemoryEncodeQueue:
         else:
             self._finished(key, JobState(JobStatus.DONE))
 
-    def _failed(self, key: EmbeddingKey, error: Exception) -> None:
+    def _failed(self, key: K, error: Exception) -> None:
         if not isinstance(error, RequestError) and self._retries_left[key] > 0:
             with self._lock:
                 self._retries_left[key] -= 1
@@ -95,7 +99,11 @@ class MemoryEncodeQueue:
         known = error if isinstance(error, SamCacheError) else EncodeFailed("the encoder failed unexpectedly")
         self._finished(key, JobState(JobStatus.FAILED, error_code=known.code, error_detail=known.detail))
 
-    def _finished(self, key: EmbeddingKey, state: JobState) -> None:
+    def _finished(self, key: K, state: JobState) -> None:
         with self._lock:
             if key in self._states:
                 self._states[key] = state
+
+
+class MemoryEncodeQueue(MemoryJobQueue[EmbeddingKey]):
+    """An `EncodeQueue` whose worker is the test."""

@@ -34,6 +34,7 @@ class MemoryStore:
 
     def delete(self, key: str) -> bool:
         with self._lock:
+            self._sets.pop(key, None)
             value, expires = self._values.pop(key, (None, 0.0))
             return value is not None and self._clock() < expires
 

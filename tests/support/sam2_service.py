@@ -21,7 +21,7 @@ from shared.store.redis_store import RedisStore
 from shared.tensors.embedding import encode_embedding
 from shared.weights.decoder_file import decoder_path, write_decoder
 from tests.support.memory_events import MemoryEvents
-from tests.support.memory_queue import MemoryEncodeQueue
+from tests.support.memory_queue import MemoryEncodeQueue, MemoryJobQueue
 from tests.support.sam2_material import drawn_tensors, drawn_weights
 from tests.support.sam2_recorded import Image, Record
 
@@ -79,6 +79,7 @@ def drawn_service(cache_url: str, folder: Path, record: Record) -> Iterator[Draw
             decoder_files={MODEL.name: loaded.files},
             store=store,
             queue=MemoryEncodeQueue(max_queued=settings.max_queued),
+            everything_jobs=MemoryJobQueue(),
             events=MemoryEvents(),
             browser=BrowserDecoding({}, Path),
         )

@@ -24,10 +24,18 @@ class ObservedStack(LocalStack):
         settings: Mapping[str, str] | None = None,
         *,
         workers: int = 1,
+        mask_workers: bool = False,
         start_seconds: float = START_SECONDS,
         announce: Callable[[str], None] = lambda _: None,
     ) -> None:
-        super().__init__(settings, workers=workers, start_seconds=start_seconds, announce=announce, forward=self._keep)
+        super().__init__(
+            settings,
+            workers=workers,
+            mask_workers=mask_workers,
+            start_seconds=start_seconds,
+            announce=announce,
+            forward=self._keep,
+        )
         self._logs: dict[str, deque[str]] = {}
         self._news = threading.Condition()
 

@@ -13,9 +13,12 @@ from PIL import Image
 
 from encoder_worker.backends.fake.encoder import FakeEncoder
 from encoder_worker.encoding.cut import cut
+from prompt_api.everything.job.key import EverythingKey
+from prompt_api.everything.job.search import SearchImage
 from prompt_api.http.app import create_app
 from prompt_api.http.services import Services
 from prompt_api.models.fake.decoder import FakeDecoder
+from prompt_api.models.interface import LoadedDecoder
 from prompt_api.remote_images.fetch import RemoteImages
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.wiring import assemble
@@ -26,7 +29,7 @@ from shared.images.preview import preview_of, wants_preview
 from shared.images.reading import decode_image
 from shared.tensors.embedding import encode_embedding
 from tests.support.memory_events import MemoryEvents
-from tests.support.memory_queue import MemoryEncodeQueue
+from tests.support.memory_queue import MemoryEncodeQueue, MemoryJobQueue
 from tests.support.memory_store import MemoryStore
 
 OTHER = replace(FAKE, name="other")
@@ -43,6 +46,7 @@ class World:
     queue: MemoryEncodeQueue
     events: MemoryEvents
     encodes: list[EmbeddingKey]
+    jobs: MemoryJobQueue[EverythingKey]
 
     def encode_next(self) -> None:
         """Do one job, as a worker does."""
@@ -62,6 +66,24 @@ class World:
             self.encodes.append(key)
 
         self.queue.run_next(encode)
+
+    def search_next(self) -> None:
+        """Do one everything job, as a mask worker does."""
+        self.jobs.run_next(self.search())
+
+    def search(self, model: Model = FAKE) -> SearchImage:
+        """What a mask worker does."""
+        return SearchImage(
+            loaded=LoadedDecoder(model, FakeDecoder()),
+            store=self.store,
+            hasty=self.store,
+            queue=self.jobs,
+            encodes=self.queue,
+            events=self.events,
+            ttl=60,
+            patience=0.0,
+            max_pixels=50_000_000,
+        )
 
     def ready_image(self, data: bytes, model: Model = FAKE) -> str:
         """Upload and encode an image. Return its id."""
@@ -103,6 +125,7 @@ def new_world(
     settings = Settings(model="fake", models="other", **overrides)  # type: ignore[arg-type]
     store, queue, events = store or MemoryStore(), MemoryEncodeQueue(max_queued=settings.max_queued), MemoryEvents()
     decoder = decoder or FakeDecoder()
+    jobs: MemoryJobQueue[EverythingKey] = MemoryJobQueue(max_queued=settings.max_everything)
     services = assemble(
         settings,
         models=(FAKE, OTHER),
@@ -110,10 +133,11 @@ def new_world(
         decoder_files={},
         store=store,
         queue=queue,
+        everything_jobs=jobs,
         events=events,
         browser=browser,
         background=background,
         remote=remote,
         clock=clock,
     )
-    return World(create_app(services).test_client(), services, store, queue, events, [])
+    return World(create_app(services).test_client(), services, store, queue, events, [], jobs)

@@ -204,10 +204,15 @@ def upload_until_ready(client: httpx.Client, model: str, data: bytes, deadline: 
     return str(answer.json()["image_id"])
 
 
+def degraded(answer: httpx.Response) -> list[str]:
+    """What `/readyz` names, but for mask workers: there are none here."""
+    return [name for name in answer.json()["degraded"] if not name.startswith("mask workers")]
+
+
 @pytest.fixture(scope="module")
 def without_cells(service: Service, cells: Model) -> None:
     """Kill the worker of one model."""
-    assert service.client.get("/readyz").json()["degraded"] == []
+    assert degraded(service.client.get("/readyz")) == []
     service.workers[cells.name].kill()
 
 
@@ -362,7 +367,7 @@ def test_readyz_names_the_model_without_a_worker(service: Service, cells: Model)
     """The service says it 15 s after the last sign of life. This test is the last, so most of that time is over."""
     deadline = time.monotonic() + BOUND
     named = f"workers of {cells.name}"
-    while (answer := service.client.get("/readyz")).json()["degraded"] != [named]:
+    while degraded(answer := service.client.get("/readyz")) != [named]:
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.1)
     assert (answer.status_code, answer.json()["status"]) == (200, "ready")

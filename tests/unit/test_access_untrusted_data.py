@@ -139,7 +139,7 @@ def test_a_job_that_asks_for_anything_else_is_refused_and_nothing_is_imported(en
         job = EncodeJob.fetch(foreign.id, connection=connection, serializer=JSONSerializer)
         with pytest.raises(EncodeFailed, match="the job"):
             job.requested_key()
-        assert job.embedding_key is None
+        assert job.known_key is None
         assert job.func is job.success_callback is job.failure_callback is job.stopped_callback is None
 
 

@@ -67,7 +67,7 @@ class Scene:
         return [
             re.sub(r"^image \w+:? ", "", line["text"])
             for line in self.lines.seen
-            if line["name"].startswith("encoder_worker") and line.get("request_id") == request_id
+            if line["name"].startswith(("encoder_worker", "shared.rq_worker")) and line.get("request_id") == request_id
         ]
 
 

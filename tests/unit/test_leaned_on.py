@@ -48,9 +48,10 @@ RQ = Library(
     name="rq",
     read_again="read BaseWorker.work, perform_job, _finalize_*, handle_*, clean_registries, Job.restore, "
     "StartedJobRegistry.cleanup, IntermediateQueue.cleanup and Queue.enqueue_job (unique) again, beside "
-    "encoder_worker/rq and RqEncodeQueue, and run tests/integration/test_worker_*.py and test_batch_worker.py",
+    "encoder_worker/rq, shared/rq_worker and RqEncodeQueue, and run tests/integration/test_worker_*.py and "
+    "test_batch_worker.py",
     overridden={
-        # encoder_worker/rq: how the process lives
+        # shared/rq_worker: how the process lives
         "worker.base.BaseWorker.bootstrap": "logging_level date_format log_format",
         "worker.base.BaseWorker.heartbeat": "timeout pipeline",
         "worker.base.BaseWorker.request_force_stop": "signum frame",
@@ -71,7 +72,7 @@ RQ = Library(
         "execution_ended_at",
         "job.Job.retry": "queue pipeline",
         "job.Job.send_webhooks": "status exc_string",
-        # encoder_worker/rq: how lost jobs are found
+        # shared/rq_worker: how lost jobs are found
         "queue.Queue.acquire_maintenance_lock": "",
         "worker.base.BaseWorker.clean_registries": "",
         "worker.base.BaseWorker.clean_group_registries": "",

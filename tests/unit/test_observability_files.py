@@ -15,7 +15,7 @@ from promql_parser import AggregateExpr, BinaryExpr, Expr, VectorSelector
 
 from encoder_worker.metrics import catalogue as worker
 from prompt_api.metrics import catalogue as api
-from prompt_api.metrics import timing
+from prompt_api.metrics import mask_worker, timing
 from shared.observe.metric import Metric, MetricKind, metrics_table
 
 ROOT = Path(__file__).parents[2]
@@ -25,11 +25,12 @@ DOCS = (ROOT / "docs" / "observability.md").read_text()
 TARGET = frozenset({"job", "instance"})
 """Labels that Prometheus itself adds to every series."""
 
-SERIES = {name: labels for metric in (*api.METRICS, *worker.METRICS) for name, labels in metric.series.items()}
+ALL = (*api.METRICS, *worker.METRICS, *mask_worker.METRICS)
+SERIES = {name: labels for metric in ALL for name, labels in metric.series.items()}
 
 VALUES = {
     "route": {"/v1/images", "/v1/images/{image_id}/masks"},
-    "stage": set(timing.STAGES) | set(worker.STAGES),
+    "stage": set(timing.STAGES) | set(worker.STAGES) | set(mask_worker.STAGES),
     "tier": {"memory", "redis", "absent"},
     "kind": {"allocated", "reserved", "used", "total"},
     "outcome": {"done", "failed", "retried", "forgotten", "kept", "decoded"},
@@ -102,7 +103,7 @@ def test_every_expression_is_about_metrics_and_labels_that_exist(where: str, tex
 
 def test_every_metric_can_be_seen_or_heard_of() -> None:
     used = {selector.name for _, text, _ in expressions() for selector in selectors(promql_parser.parse(text))}
-    unseen = {metric.name for metric in (*api.METRICS, *worker.METRICS) if not used & set(metric.series)}
+    unseen = {metric.name for metric in ALL if not used & set(metric.series)}
     assert unseen == {"sam_api_lru_entries", "sam_api_upload_bytes_total", "sam_worker_model_load_seconds"}
 
 
@@ -111,9 +112,9 @@ def test_panels_have_ids_and_descriptions_of_their_own() -> None:
     assert all(panel["description"] for panel in panels() if panel["type"] != "row")
 
 
-@pytest.mark.parametrize("metric", [*api.METRICS, *worker.METRICS], ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
 def test_names_follow_the_conventions(metric: Metric) -> None:
-    assert re.fullmatch(r"sam_(api|queue|worker)_[a-z_]+", metric.name)
+    assert re.fullmatch(r"sam_(api|queue|worker|everything|masker)_[a-z_]+", metric.name)
     assert metric.name.endswith("_total") == (metric.kind is MetricKind.COUNTER)
     assert bool(metric.buckets) == (metric.kind is MetricKind.HISTOGRAM)
     assert list(metric.buckets) == sorted(metric.buckets)
@@ -125,6 +126,7 @@ def test_names_follow_the_conventions(metric: Metric) -> None:
     [
         ("api", metrics_table(api.METRICS), "prompt_api.metrics"),
         ("worker", metrics_table(worker.METRICS), "encoder_worker.metrics"),
+        ("mask worker", metrics_table(mask_worker.METRICS), "prompt_api.metrics.mask_worker"),
     ],
 )
 def test_the_documented_metrics_are_those_of_the_code(marker: str, table: str, command: str) -> None:
@@ -132,7 +134,7 @@ def test_the_documented_metrics_are_those_of_the_code(marker: str, table: str, c
     assert found == [table], f"put the output of `python -m {command}` between the markers"
 
 
-@pytest.mark.parametrize("stage", [*timing.STAGES, *worker.STAGES])
+@pytest.mark.parametrize("stage", [*timing.STAGES, *worker.STAGES, *mask_worker.STAGES])
 def test_every_stage_is_documented(stage: str) -> None:
     assert f"| `{stage}` |" in DOCS
 

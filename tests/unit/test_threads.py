@@ -60,8 +60,8 @@ KEPT_ALIVE = {
         "`tests/unit/api/test_live_workers.py::test_no_error_of_a_look_ends_the_looking`, "
         "`tests/unit/api/test_live_workers.py::test_a_count_that_is_too_old_is_not_told`",
     ],
-    "encoder_worker/metrics/server.py": [
-        "Serves the worker's metrics. It goes on after an error of the server itself: "
+    "shared/observe/metrics_server.py": [
+        "Serves a worker's metrics. It goes on after an error of the server itself: "
         "`tests/unit/test_worker_metrics.py::test_the_metrics_are_served_on_after_an_error_of_the_server_itself`",
     ],
     "encoder_worker/encoding/pictures.py": [
@@ -77,7 +77,7 @@ KEPT_ALIVE = {
         "Runs the encoder. Any error goes to the jobs of the batch: "
         "`tests/unit/test_worker_pipeline.py::test_whatever_the_encoder_does_the_next_images_are_encoded`",
     ],
-    "encoder_worker/rq/watchdog.py": [
+    "shared/rq_worker/watchdog.py": [
         "Renews the lease of a running job. Any error of a beat is logged: "
         "`tests/unit/test_worker_watchdog.py::test_a_beat_that_fails_does_not_stop_the_heart`",
     ],

@@ -18,12 +18,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.metrics.catalogue import STAGES
 from encoder_worker.metrics.counting import WorkerMetrics
-from encoder_worker.metrics.server import PORTS, metrics_server
+from encoder_worker.metrics.server import metrics_server
 from encoder_worker.rq.worker import EncodeWorker
 from prompt_api.metrics.queue_load import queue_load
 from shared.contract.errors import ConfigurationError, EncodeFailed, InvalidImage
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import FAKE
+from shared.observe.metrics_server import PORTS
 from tests.integration.test_worker_recovery import KEY, QUEUE, Scene
 from tests.unit.test_worker_encode import Desk, png
 
@@ -197,7 +198,7 @@ def test_the_metrics_are_served_on_after_an_error_of_the_server_itself(monkeypat
             raise ValueError("its loop is broken")
         serve_forever(server, poll_interval)
 
-    monkeypatch.setattr("encoder_worker.metrics.server._PAUSE", 0.01)
+    monkeypatch.setattr("shared.observe.metrics_server._PAUSE", 0.01)
     monkeypatch.setattr(WSGIServer, "serve_forever", fail_once)
     with metrics_server(WorkerMetrics("fake"), "127.0.0.1", free_port()) as port:
         url = f"http://127.0.0.1:{port}/metrics"

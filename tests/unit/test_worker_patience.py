@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from encoder_worker.encoding.patient_store import PatientStore
-from encoder_worker.wiring import wait_until_up
 from shared.contract.errors import StoreUnavailable
+from shared.rq_worker.lifetime import wait_until_up
+from shared.store.patient_store import PatientStore
 from tests.support.memory_store import MemoryStore
 
 

@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from encoder_worker.rq.batch_worker import BatchWorker
-from encoder_worker.rq.tracebacks import release_locals
 from encoder_worker.rq.worker import EncodeWorker
 from shared.contract.errors import EncodeFailed, InvalidImage
 from shared.contract.keys import EmbeddingKey
 from shared.queue.interface import JobStatus
+from shared.rq_worker.tracebacks import release_locals
 from tests.integration.test_worker_recovery import KEY, QUEUE, Scene
 
 

@@ -10,12 +10,12 @@ import threading
 import pytest
 import redis
 
-from encoder_worker.rq.watchdog import JobTimedOut, beating, deadline, time_limit
 from shared.contract.errors import InvalidImage
+from shared.rq_worker.watchdog import JobTimedOut, beating, deadline, time_limit
 
 HANGS_WITH_THE_INTERPRETER_LOCK = """
 import ctypes
-from encoder_worker.rq.watchdog import deadline
+from shared.rq_worker.watchdog import deadline
 
 with deadline(0.2):
     ctypes.PyDLL(None).sleep(60)

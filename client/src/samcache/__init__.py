@@ -6,18 +6,32 @@
 from samcache.arrays.given_mask import mask_prompt
 from samcache.arrays.rle import mask_of_rle
 from samcache.errors import ConnectionDropped, SamCacheError, ServiceUnreachable, UnexpectedAnswer
+from samcache.predictor.automatic import RemoteAutomaticMaskGenerator
 from samcache.predictor.remote import RemoteSamPredictor
 from samcache.predictor.remote_async import AsyncRemoteSamPredictor
 from samcache.predictor.remote_sam2 import RemoteSAM2ImagePredictor
 from samcache.service.clients import AsyncSamCache, SamCache
 from samcache.service.flows import image_id_of
-from samcache.service.resources import Finer, ImageInfo, Mask, Masks, ModelInfo, Readiness, RegionInfo, Regions
+from samcache.service.resources import (
+    Everything,
+    Finer,
+    FoundMask,
+    ImageInfo,
+    Mask,
+    Masks,
+    ModelInfo,
+    Readiness,
+    RegionInfo,
+    Regions,
+)
 
 __all__ = [
     "AsyncRemoteSamPredictor",
     "AsyncSamCache",
     "ConnectionDropped",
+    "Everything",
     "Finer",
+    "FoundMask",
     "ImageInfo",
     "Mask",
     "Masks",
@@ -25,6 +39,7 @@ __all__ = [
     "Readiness",
     "RegionInfo",
     "Regions",
+    "RemoteAutomaticMaskGenerator",
     "RemoteSAM2ImagePredictor",
     "RemoteSamPredictor",
     "SamCache",

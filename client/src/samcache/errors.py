@@ -12,6 +12,7 @@ SamCacheError
 │   ├── InvalidParameter              invalid-parameter
 │   ├── ImageNotFound                 image-not-found
 │   ├── ModelNotFound                 model-not-found
+│   ├── JobNotFound                   job-not-found
 │   ├── EmbeddingPending              embedding-pending
 │   ├── ImageExpired                  image-expired
 │   ├── ImageUnreachable              image-unreachable
@@ -22,6 +23,7 @@ SamCacheError
 │   ├── UnknownHost                   unknown-host
 │   └── NotServed                     not-served
 ├── EncodeFailed                      encode-failed
+├── EverythingFailed                  everything-failed
 ├── Unavailable                       try again later
 │   ├── StoreUnavailable              store-unavailable
 │   ├── Overloaded                    overloaded
@@ -123,6 +125,12 @@ class ModelNotFound(RequestError):
     code = "model-not-found"
 
 
+class JobNotFound(RequestError):
+    """The service has no everything job of this name for the image."""
+
+    code = "job-not-found"
+
+
 class EmbeddingPending(RequestError):
     """The service knows the image but has not encoded it yet."""
 
@@ -181,6 +189,12 @@ class EncodeFailed(SamCacheError):
     """The worker gave up on the image."""
 
     code = "encode-failed"
+
+
+class EverythingFailed(SamCacheError):
+    """The service gave up on finding every mask of the image."""
+
+    code = "everything-failed"
 
 
 class Unavailable(SamCacheError):

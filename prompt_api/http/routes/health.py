@@ -9,6 +9,7 @@ from shared.contract.errors import SamCacheError
 from shared.redis import allowance
 
 NO_WORKER = "no worker is alive: new images wait, and encoded images are answered"
+NO_MASK_WORKER = "no mask worker is alive: everything jobs wait"
 
 blueprint = Blueprint("health", __name__)
 
@@ -37,11 +38,14 @@ def ready() -> Response:
     failing = [name for name, result in checks.items() if result != "ok"]
     degraded = []
     for model in services().models.values():
-        name = f"workers of {model.name}"
-        count = services().workers.of(model)
-        checks[name] = "not known" if count is None else "ok" if count else NO_WORKER
-        if count == 0:
-            degraded.append(name)
+        workers = services().workers
+        for name, count, without in (
+            (f"workers of {model.name}", workers.of(model), NO_WORKER),
+            (f"mask workers of {model.name}", workers.masking(model), NO_MASK_WORKER),
+        ):
+            checks[name] = "not known" if count is None else "ok" if count else without
+            if count == 0:
+                degraded.append(name)
     status = "unready" if failing else "ready"
     answer = jsonify({"status": status, "failing": failing, "degraded": degraded, "checks": checks})
     answer.status_code = 503 if failing else 200

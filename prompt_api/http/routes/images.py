@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 from flask import Blueprint, Response, jsonify, request, stream_with_context
 
@@ -14,6 +14,7 @@ from prompt_api.http.gate import charge_region, namespace
 from prompt_api.http.parameters import model, region, resource, wait
 from prompt_api.http.services import services
 from prompt_api.http.uploads import Upload, read_upload, upload_slot
+from prompt_api.http.waiting import thread_to_wait
 from prompt_api.service.images import ImageState
 from prompt_api.wire.limits import EVENT_STREAM_SECONDS
 from prompt_api.wire.requests import MAX_REFERENCE_BODY, parse_image_reference
@@ -59,6 +60,7 @@ def delete(image_id: str) -> Response:
     api = services()
     if api.images.delete(parse_image_id(image_id), tuple(api.models.values()), namespace=namespace()):
         api.masks.forget(image_id)
+        api.everything.forget(image_id)
     return Response(status=204)
 
 
@@ -71,7 +73,7 @@ def events(image_id: str) -> Response:
     first_event = _event(first)
 
     def stream() -> Iterator[str]:
-        with _thread_to_wait() as granted:
+        with thread_to_wait() as granted:
             yield f"retry: {1000 if granted else 3000}\n\n{first_event}"
             try:
                 for state in states if granted else ():
@@ -129,7 +131,7 @@ def _url_in(received: Upload) -> str | None:
 def _take_in_from(url: str, chosen: Model, timings: Stages) -> ImageState:
     """Fetch the image and take it in. The thread waits for the fetch, so this takes a slot of those that may wait."""
     services().remote.source(url, namespace())  # a URL that is not allowed is refused at once
-    with _thread_to_wait() as granted, ExitStack() as held:
+    with thread_to_wait() as granted, ExitStack() as held:
         if not granted:
             raise Overloaded("too many requests wait", retry_after=2)
         with timings.stage("download"):
@@ -151,19 +153,8 @@ def _key(image_id: str, chosen: Model) -> EmbeddingKey:
 
 def _wait(key: EmbeddingKey, seconds: float) -> ImageState:
     """Wait if a waiting slot is free. Otherwise return the current state, as if `wait` were 0."""
-    with _thread_to_wait(needed=seconds > 0) as granted:
+    with thread_to_wait(needed=seconds > 0) as granted:
         return services().images.wait(key, seconds if granted else 0.0, charge=charge_region)
-
-
-@contextmanager
-def _thread_to_wait(*, needed: bool = True) -> Iterator[bool]:
-    slots = services().waiters
-    granted = needed and slots.acquire(blocking=False)
-    try:
-        yield granted
-    finally:
-        if granted:
-            slots.release()
 
 
 def _answer(state: ImageState, *, pending_status: int) -> Response:

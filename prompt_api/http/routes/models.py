@@ -102,5 +102,6 @@ def _describe(model: Model) -> ModelDescription:
             for spec in model.architecture.tensors
         ],
         "workers": api.workers.of(model),
+        "mask_workers": api.workers.masking(model),
         "links": {"decoder": url_for("models.decoder", name=model.name) if has_decoder else None},
     }

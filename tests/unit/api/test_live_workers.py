@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from threading import Event
 
+from prompt_api.everything.job.key import everything_queue
 from prompt_api.service.live_workers import KNOWN_SECONDS, LiveWorkers
 from shared.contract.errors import StoreUnavailable
 from shared.contract.keys import queue_name
@@ -15,11 +16,12 @@ from tests.support.world import OTHER, World, png
 
 QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 OTHERS = queue_name(OTHER.name, OTHER.weights_digest)
+MASK_WORKERS = {everything_queue(model.name, model.weights_digest): 1 for model in (FAKE, OTHER)}
 CLICK = {"prompts": [{"points": [[5, 5]], "labels": [1]}]}
 
 
 def look(world: World, fake: int, other: int = 1) -> None:
-    world.queue.workers = {QUEUE: fake, OTHERS: other}
+    world.queue.workers = {QUEUE: fake, OTHERS: other} | MASK_WORKERS
     world.services.workers.look()
 
 

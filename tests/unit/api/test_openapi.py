@@ -21,6 +21,7 @@ from pycocotools import mask as coco
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from prompt_api.everything.job.key import EverythingKey
 from prompt_api.models.interface import DecoderForm
 from prompt_api.models.sam1.export_form import in_export_form
 from prompt_api.models.sam1.network import NETWORK
@@ -31,7 +32,7 @@ from prompt_api.openapi.refusals import FRAMEWORK
 from prompt_api.wire import problems
 from prompt_api.wire.limits import MAX_WAIT
 from prompt_api.wire.requests import MAX_POINTS, MAX_PROMPTS, parse_request
-from shared.contract.errors import InvalidPrompt
+from shared.contract.errors import EverythingFailed, InvalidPrompt
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import FAKE
 from shared.contract.settings import Settings
@@ -228,6 +229,7 @@ def answers_of_every_route(world: World) -> Iterator[tuple[str, str, TestRespons
         yield "POST", f"{image}/masks", call(f"{url}/masks", method="POST", json=bad)
     yield "GET", image, call(f"{url}?wait=31")
     yield from _answers_about_regions(world, url)
+    yield from _answers_about_everything(world, url)
     yield "GET", image, call("/v1/images/unknown")
     yield "GET", f"{image}/events", call("/v1/images/unknown/events")
     yield "DELETE", image, call("/v1/images/unknown", method="DELETE")
@@ -282,6 +284,30 @@ def _answers_about_regions(world: World, url: str) -> Iterator[tuple[str, str, T
     yield "GET", f"{image}/embedding", call(f"{url}/embedding?region=4,4,99,30")
     body = {"prompts": [CLICK], "region": [4, 4, 40, 30]}
     yield "POST", f"{image}/masks", call(f"{url}/masks", method="POST", json=body)
+
+
+def _answers_about_everything(world: World, url: str) -> Iterator[tuple[str, str, TestResponse]]:
+    call, every = world.client.open, "/v1/images/{image_id}/everything"
+    options = {"points_per_side": 4, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.0}
+    queued = call(f"{url}/everything", method="POST", json=options)
+    yield "POST", every, queued
+    job = queued.json["links"]["self"]
+    yield "GET", f"{every}/{{job}}", call(job)
+    world.search_next()
+    yield "GET", f"{every}/{{job}}", call(job)
+    yield "POST", every, call(f"{url}/everything", method="POST", json=options)
+    yield "POST", every, call(f"{url}/everything", method="POST", json={"points_per_side": 0})
+    yield "GET", f"{every}/{{job}}", call(f"{url}/everything/{'0' * 32}")
+    yield "GET", f"{every}/{{job}}/events", call(f"{url}/everything/{'0' * 32}/events")
+    yield "DELETE", f"{every}/{{job}}", call(f"{url}/everything/{'0' * 32}", method="DELETE")
+    failing = call(f"{url}/everything", method="POST", json=options | {"mode": "fast"})
+
+    def fail(key: EverythingKey) -> None:
+        raise EverythingFailed("it is too hard")
+
+    for _ in range(3):
+        world.jobs.run_next(fail)
+    yield "GET", f"{every}/{{job}}", call(failing.json["links"]["self"])
 
 
 def test_real_answers_are_what_the_document_says(world: World, document: dict[str, Any]) -> None:

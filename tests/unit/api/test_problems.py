@@ -168,6 +168,8 @@ def test_readiness_names_what_fails(world: World, monkeypatch: pytest.MonkeyPatc
             "temporary files": "ok",
             "workers of fake": "not known",
             "workers of other": "not known",
+            "mask workers of fake": "not known",
+            "mask workers of other": "not known",
         },
     }
 

@@ -33,6 +33,18 @@ def mask_of_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
     return np.ascontiguousarray(columns.T)
 
 
+def counts_of_rle(rle: Mapping[str, Any]) -> list[int]:
+    """The lengths of the runs of a COCO compressed RLE, as COCO's uncompressed RLE has them.
+
+    Raises:
+        UnexpectedAnswer: it is not such an RLE.
+    """
+    try:
+        return [int(count) for count in _counts(str(rle["counts"]).encode("ascii"))]
+    except (ValueError, TypeError, LookupError) as error:
+        raise UnexpectedAnswer(f"a mask is not a run-length encoding: {error}") from error
+
+
 def _counts(text: bytes) -> NDArray[np.int64]:
     """The lengths of the runs.
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from samcache.cli.demo import SAMPLES
+from samcache.cli.everything import OPTIONS
 from samcache.cli.files import NAMED
 from samcache.cli.tiles import LARGEST_THING
 from samcache.http.connection import DEFAULT_URL
@@ -64,6 +65,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _jobs(warm)
 
     _segment(command("segment", "Cut out what points and a box show."))
+
+    _segment_boxes(
+        command("segment-boxes", "A mask for each of a detector's boxes. Run again, it goes on where it was.")
+    )
+    _everything(command("everything", "Every mask of every image of a folder. Run again, it goes on where it was."))
 
     demo = command("demo", "Cut something out of a sample picture, if you have none at hand.")
     demo.add_argument("sample", nargs="?", choices=[*SAMPLES], default=next(iter(SAMPLES)), help="default: the first")
@@ -157,6 +163,32 @@ def _segment(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="how far polygons may leave the mask's edge; default 0: they follow it exactly",
     )
+
+
+def _segment_boxes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=_folder, metavar="DIR", help="the images")
+    parser.add_argument(
+        "boxes", type=Path, metavar="BOXES", help="a COCO file with `bbox`es, or a folder of YOLO's label files"
+    )
+    parser.add_argument("--coco", type=Path, required=True, metavar="FILE", help="the masks as a COCO dataset")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--rle", dest="polygons", action="store_false", default=False, help="compressed RLE (default)")
+    form.add_argument("--polygons", dest="polygons", action="store_true", help="polygons; COCO's have no holes")
+    _jobs(parser)
+
+
+def _everything(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=_folder, metavar="DIR", help="the images")
+    parser.add_argument("-r", "--recursive", action="store_true", help="the folders in it as well")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="where each folder's coco.json is written"
+    )
+    parser.add_argument("--overlay", action="store_true", help="also write each photo with its masks painted on it")
+    options = parser.add_argument_group("options of SamAutomaticMaskGenerator, with its defaults")
+    for name, kind in OPTIONS.items():
+        choices = ("exact", "fast") if name == "mode" else None
+        options.add_argument(f"--{name.replace('_', '-')}", type=kind, choices=choices)
+    _jobs(parser)
 
 
 def _check_segment(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

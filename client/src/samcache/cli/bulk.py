@@ -57,7 +57,10 @@ class Outcome:
 
 
 class Bulk:
-    """One run over many files. If it is interrupted, `outcomes` has what was done."""
+    """One run over many files. If it is interrupted, `outcomes` has what was done.
+
+    A subclass may do other work on each file.
+    """
 
     def __init__(self, paths: Sequence[Path], output: Output, *, wait: bool, tiles: int | None = None) -> None:
         """Args:
@@ -71,7 +74,7 @@ class Bulk:
         self._wait = wait
         self._tiles = tiles
         self._progress = Progress(len(paths))
-        self._told = MissingWorkers(self._complain)
+        self.told = MissingWorkers(self.complain)
 
     async def run(self, service: AsyncSamCache, jobs: int) -> None:
         """Do all files, `jobs` at once. When the service cannot answer, start no more."""
@@ -93,9 +96,7 @@ class Bulk:
             if self.unavailable is not None:
                 return
             try:
-                data = await asyncio.to_thread(read_image, path)
-                image = await self._encode(service, data)
-                outcome = Outcome(path, image, regions=await self._encode_regions(service, image, data))
+                outcome = await self.work_on(service, path)
             except Unavailable as error:
                 self.unavailable = error
                 return
@@ -105,14 +106,25 @@ class Bulk:
                 outcome = Outcome(path, None, str(error), "unreadable-file")
             self.outcomes.append(outcome)
             if outcome.problem is not None:
-                self._complain(f"{path}: {outcome.problem}")
+                self.complain(f"{path}: {outcome.problem}")
             self._show()
+
+    async def work_on(self, service: AsyncSamCache, path: Path) -> Outcome:
+        """Do one file, and return its outcome.
+
+        Raises:
+            SamCacheError: the service refuses it, or does not answer.
+            UnreadableFile: it cannot be used.
+        """
+        data = await asyncio.to_thread(read_image, path)
+        image = await self._encode(service, data)
+        return Outcome(path, image, regions=await self._encode_regions(service, image, data))
 
     async def _encode(self, service: AsyncSamCache, data: bytes) -> ImageInfo:
         image = await service.upload(data)
         if not self._wait or image.status == "ready":
             return image
-        ready = await service.wait(image.image_id, data, on_pending=self._told)
+        ready = await service.wait(image.image_id, data, on_pending=self.told)
         return ImageInfo(ready.image_id, ready.model, ready.status, ready.width, ready.height, sent=image.sent)
 
     async def _encode_regions(self, service: AsyncSamCache, image: ImageInfo, data: bytes) -> int | None:
@@ -134,7 +146,8 @@ class Bulk:
                     found.add(one.region)
         return len(found)
 
-    def _complain(self, sentence: str) -> None:
+    def complain(self, sentence: str) -> None:
+        """Write one sentence about what went wrong, and let the bar come back below it."""
         self._progress.clear()
         self._output.complain(sentence)
 
@@ -148,7 +161,7 @@ def upload(options: argparse.Namespace, output: Output) -> Exit:
     place = {path: number for number, path in enumerate(options.files)}
     outcomes = sorted(bulk.outcomes, key=lambda outcome: place[outcome.path])
     output.result([outcome.document() for outcome in outcomes], table([outcome.row() for outcome in outcomes]))
-    return _exit(bulk, interrupted, output)
+    return exit_after(bulk, interrupted, output)
 
 
 def warm(options: argparse.Namespace, output: Output) -> Exit:
@@ -178,7 +191,7 @@ def warm(options: argparse.Namespace, output: Output) -> Exit:
         {**document, "files": files},
         (said + "{seconds:.1f} s").format(**document),
     )
-    return _exit(bulk, interrupted, output)
+    return exit_after(bulk, interrupted, output)
 
 
 def _run(
@@ -186,6 +199,11 @@ def _run(
 ) -> tuple[Bulk, bool]:
     """Run it; return the run, and whether Ctrl-C ended it."""
     bulk = Bulk(paths, output, wait=wait, tiles=tiles)
+    return bulk, run(bulk, options)
+
+
+def run(bulk: Bulk, options: argparse.Namespace) -> bool:
+    """Run it; return whether Ctrl-C ended it."""
     try:
         asyncio.run(
             bulk.run(
@@ -194,13 +212,14 @@ def _run(
             )
         )
     except KeyboardInterrupt:
-        return bulk, True
+        return True
     finally:
         bulk.close()
-    return bulk, False
+    return False
 
 
-def _exit(bulk: Bulk, interrupted: bool, output: Output) -> Exit:
+def exit_after(bulk: Bulk, interrupted: bool, output: Output) -> Exit:
+    """The exit status of a run, after a last sentence if it did not do all files."""
     if interrupted:
         output.complain("stopped; run it again to go on where it was")
         return Exit.INTERRUPTED

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from samcache.cli import bulk, demo, segment, status
+from samcache.cli import bulk, demo, everything, segment, segment_boxes, status
 from samcache.cli.arguments import parse
 from samcache.cli.exits import Exit, exit_of
 from samcache.cli.files import UnreadableFile
@@ -19,6 +19,8 @@ _COMMANDS: Mapping[str, Callable[..., Exit]] = MappingProxyType(
         "upload": bulk.upload,
         "warm": bulk.warm,
         "segment": segment.segment,
+        "segment-boxes": segment_boxes.segment_boxes,
+        "everything": everything.everything,
         "demo": demo.demo,
         "status": status.status,
         "models": status.models,

@@ -10,9 +10,13 @@ from samcache.service.resources import ImageInfo
 class MissingWorkers:
     """Called with each image that is not encoded yet. It says once that no worker is alive, until one is again."""
 
-    def __init__(self, complain: Callable[[str], None]) -> None:
-        """`complain` gets one sentence."""
+    def __init__(self, complain: Callable[[str], None], kind: str = "worker") -> None:
+        """Args:
+        complain: gets one sentence.
+        kind: what the images wait for.
+        """
         self._complain = complain
+        self._kind = kind
         self._missing = False
 
     def __call__(self, image: ImageInfo) -> None:
@@ -20,5 +24,5 @@ class MissingWorkers:
             return
         missing = image.workers == 0
         if missing and not self._missing:
-            self._complain(f"no worker of {image.model} is alive: images wait until one is started")
+            self._complain(f"no {self._kind} of {image.model} is alive: images wait until one is started")
         self._missing = missing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from samcache.http.endpoint import Endpoint
 from samcache.http.wire import Deadline
 from samcache.service import flows
 from samcache.service.flows import AUTO, Clean, Part, Prompt
-from samcache.service.resources import Corners, ImageInfo, Masks, ModelInfo, Readiness, Regions
+from samcache.service.resources import Corners, Everything, ImageInfo, Masks, ModelInfo, Readiness, Regions
 
 if TYPE_CHECKING:
     import httpx
@@ -150,6 +150,38 @@ class SamCache(Connected):
             tolerance=tolerance,
         )
         return self._run(flow)
+
+    def everything(
+        self,
+        image_id: str,
+        data: bytes | None = None,
+        *,
+        on_progress: Callable[[Everything], None] | None = None,
+        **options: Any,
+    ) -> Everything:
+        """Every mask of the image, as `SamAutomaticMaskGenerator` finds them. The service computes them once.
+
+        Args:
+            data: the file's bytes, to upload if the service does not have the image.
+            on_progress: called every few seconds with the job that has not ended; its `masks` are those so far.
+            options: those of `SamAutomaticMaskGenerator`, and `mode`; docs/http-api.md has them.
+
+        Raises:
+            InvalidParameter: an option is unknown or out of range.
+            EverythingFailed: the job failed, or somebody stopped it.
+            EncodeFailed: the image cannot be encoded.
+            EmbeddingPending: the masks were not there in time.
+        """
+        flow = flows.everything(image_id, options, self.model, self._deadline(), data=data, on_progress=on_progress)
+        return self._run(flow)
+
+    def stop(self, job: Everything) -> None:
+        """Stop an everything job, and have its masks deleted.
+
+        Raises:
+            JobNotFound: the service does not know it.
+        """
+        self._run(flows.stop_everything(job.path, self._deadline()))
 
     def finest_masks(
         self,
@@ -293,6 +325,22 @@ class AsyncSamCache(AsyncConnected):
             tolerance=tolerance,
         )
         return await self._run(flow)
+
+    async def everything(
+        self,
+        image_id: str,
+        data: bytes | None = None,
+        *,
+        on_progress: Callable[[Everything], None] | None = None,
+        **options: Any,
+    ) -> Everything:
+        """As `SamCache.everything`."""
+        flow = flows.everything(image_id, options, self.model, self._deadline(), data=data, on_progress=on_progress)
+        return await self._run(flow)
+
+    async def stop(self, job: Everything) -> None:
+        """As `SamCache.stop`."""
+        await self._run(flows.stop_everything(job.path, self._deadline()))
 
     async def finest_masks(
         self,

@@ -14,13 +14,15 @@ from samcache.errors import (
     ConnectionDropped,
     EmbeddingPending,
     EncodeFailed,
+    EverythingFailed,
     ImageExpired,
     ImageNotFound,
+    JobNotFound,
     SamCacheError,
     UnexpectedAnswer,
 )
 from samcache.http.wire import Call, Deadline, Flow, Reply, error_of, parsed, retry_after
-from samcache.service.resources import Corners, ImageInfo, Masks, ModelInfo, Readiness, Regions
+from samcache.service.resources import Corners, Everything, ImageInfo, Masks, ModelInfo, Readiness, Regions
 
 MAX_WAIT = 25.0
 """Seconds for which the service is asked to hold an answer. The service allows 30; most proxies allow 30 or more."""
@@ -268,6 +270,69 @@ def masks(
     return found
 
 
+def everything(
+    image_id: str,
+    options: Mapping[str, Any],
+    model: str | None,
+    deadline: Deadline,
+    *,
+    data: bytes | None = None,
+    on_progress: Callable[[Everything], None] | None = None,
+) -> Flow[Everything]:
+    """Every mask of the image. The service computes them once, and remembers them for a while.
+
+    If the service does not have the image, it is uploaded from `data`.
+
+    Args:
+        options: those of `SamAutomaticMaskGenerator`, and `mode`; docs/http-api.md has them.
+        on_progress: called every few seconds with the job that has not ended.
+
+    Raises:
+        InvalidParameter: an option is unknown or out of range.
+        EverythingFailed, EncodeFailed, EmbeddingPending, …: the job failed, or was stopped.
+        EmbeddingPending: the deadline came first.
+    """
+    body = json.dumps(dict(options)).encode()
+    path = f"/v1/images/{image_id}/everything"
+    longest = MAX_WAIT if on_progress is None else TOLD_EVERY
+    tries, after, found = 0, 0.0, None
+    while True:
+        left = max(0.0, deadline.left() - after)
+        wait = min(longest, left - min(ANSWERED_WITHIN, left / 4))
+        try:
+            if found is None:
+                call = Call("POST", path, _query(model, wait), body, "application/json", wait + MARGIN, after)
+            else:
+                call = Call("GET", found.path, _query(None, wait), seconds=wait + MARGIN, after=after)
+            reply = yield from answered(call, deadline)
+            found = parsed(reply, Everything.parse)
+        except (*_FORGOTTEN, JobNotFound) as error:
+            tries += 1
+            if tries > _TRIES or (data is None and not isinstance(error, JobNotFound)):
+                raise
+            if data is not None:
+                yield from send(data, model, deadline)
+            found, after = None, 0.0
+            continue
+        if found.status == "done":
+            return found
+        if found.status in ("failed", "stopped"):
+            raise _reason(found)
+        if on_progress is not None:
+            on_progress(found)
+        after = retry_after(reply)
+        if deadline.left() <= after:
+            reason = f": no mask worker of {found.model} is alive" if found.workers == 0 else ""
+            raise EmbeddingPending(
+                f"the search for masks is still {found.status} after all the time given{reason}", retry_after=after
+            )
+
+
+def stop_everything(path: str, deadline: Deadline) -> Flow[None]:
+    """Stop the job at `path` and have its masks deleted."""
+    yield from answered(Call("DELETE", path), deadline)
+
+
 def finest_masks(
     image_id: str,
     prompts: Sequence[Prompt],
@@ -459,6 +524,12 @@ def _failure(image: ImageInfo) -> SamCacheError:
     error = image.error or {}
     kind = SERVICE_ERRORS.get(error.get("code", ""), EncodeFailed)
     return kind(error.get("detail", "the image could not be encoded"))
+
+
+def _reason(job: Everything) -> SamCacheError:
+    error = job.error or {}
+    kind = SERVICE_ERRORS.get(error.get("code", ""), EverythingFailed)
+    return kind(error.get("detail", "the search for masks was stopped"))
 
 
 def _query(model: str | None, wait: float = 0.0, region: Sequence[int] | None = None) -> dict[str, str]:

@@ -210,6 +210,93 @@ class Masks:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundMask:
+    """One of all masks of an image.
+
+    Attributes:
+        rle: the mask over the whole image, COCO's compressed RLE.
+        area: pixels that it covers.
+        bbox: (x, y, width, height) of those pixels.
+        predicted_iou: the IoU that the model predicts for it.
+        point: (x, y) of the point that gave it, in pixels of the original.
+        stability_score: its area at a higher threshold divided by that at a lower one.
+        crop_box: (x, y, width, height) of the crop that it comes from.
+    """
+
+    rle: Mapping[str, Any]
+    area: int
+    bbox: tuple[int, int, int, int]
+    predicted_iou: float
+    point: tuple[float, float]
+    stability_score: float
+    crop_box: tuple[int, int, int, int]
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        x, y, width, height = (int(value) for value in document["bbox"])
+        left, top, wide, high = (int(value) for value in document["crop_box"])
+        ((point_x, point_y),) = document["point_coords"]
+        return cls(
+            rle=dict(document["rle"]),
+            area=int(document["area"]),
+            bbox=(x, y, width, height),
+            predicted_iou=float(document["predicted_iou"]),
+            point=(float(point_x), float(point_y)),
+            stability_score=float(document["stability_score"]),
+            crop_box=(left, top, wide, high),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """An everything job: every mask of an image.
+
+    Attributes:
+        job: its name.
+        status: `queued`, `running`, `done`, `failed` or `stopped`.
+        progress: the part of its points that is done, 0 to 1.
+        width: pixels of the original, EXIF orientation applied.
+        height: pixels of the original, EXIF orientation applied.
+        masks: the masks, or those so far.
+        path: its path in the service.
+        queue_position: jobs before this one; None if it is not queued, or nobody knows.
+        error: `{"code", "detail"}` if it failed.
+        workers: the model's mask workers that are alive; with 0 the job waits until one is started. None if nobody
+            knows, or if it waits for no worker.
+    """
+
+    job: str
+    image_id: str
+    model: str
+    status: str
+    progress: float
+    width: int
+    height: int
+    masks: list[FoundMask]
+    path: str
+    queue_position: int | None = None
+    error: Mapping[str, str] | None = None
+    workers: int | None = None
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        return cls(
+            job=str(document["job"]),
+            image_id=str(document["image_id"]),
+            model=str(document["model"]),
+            status=str(document["status"]),
+            progress=float(document["progress"]),
+            width=int(document["width"]),
+            height=int(document["height"]),
+            masks=[FoundMask.parse(mask) for mask in document["masks"]],
+            path=str(document["links"]["self"]),
+            queue_position=document.get("queue_position"),
+            error=document.get("error"),
+            workers=document.get("workers"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """A model that the service serves.
 

@@ -22,9 +22,9 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker import SimpleWorker
 
-from encoder_worker.rq.pace import Pace
-from encoder_worker.rq.recovery import RecoveringQueue
 from shared.queue.registration import KEPT_SECONDS
+from shared.rq_worker.pace import Pace
+from shared.rq_worker.recovery import RecoveringQueue
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class ResidentWorker(SimpleWorker):
 
     def bootstrap(self, *args: Any, **options: Any) -> None:
         super().bootstrap(*args, **options)
-        _log.info("ready: encoding jobs of %s", ", ".join(self.queue_names()))
+        _log.info("ready: working on jobs of %s", ", ".join(self.queue_names()))
 
     def subscribe(self) -> None:
         """Take no commands over pub/sub: with them, anyone who reaches Redis could stop workers."""

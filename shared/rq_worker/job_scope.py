@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from encoder_worker.rq.job import EncodeJob
 from shared.observe import log_context, tracing
 from shared.observe.tracing import Span, SpanKind, Tracer
 from shared.queue.job_origin import span_attributes
+from shared.rq_worker.job import ServiceJob
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,8 +25,8 @@ class JobScope:
     span: Span
 
     @classmethod
-    def begin(cls, job: EncodeJob, tracer: Tracer) -> JobScope:
-        key = job.embedding_key
+    def begin(cls, job: ServiceJob, tracer: Tracer) -> JobScope:
+        key = job.known_key
         attributes = {} if key is None else span_attributes("process", key)
         span = tracer.begin(
             f"process {job.origin}", SpanKind.CONSUMER, parent=job.asked_for_by.traceparent, attributes=attributes

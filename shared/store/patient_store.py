@@ -1,4 +1,4 @@
-"""A store that waits through short outages, so that a hiccup of the cache does not cost an encoding."""
+"""A store that waits through short outages, so that a hiccup of the cache does not cost a job."""
 
 from __future__ import annotations
 
