@@ -23,7 +23,7 @@ from prompt_api.access.new_token import new_token
 from prompt_api.access.scopes import Scope
 from samcache import SamCache
 from tests.support.masks_material import coco_decoded
-from tests.support.world import png
+from tests.support.world import large_png, png
 
 FUNCTION = Path(__file__).parents[2] / "deploy" / "cvat" / "function.yaml"
 PICTURE = png(120, 80)
@@ -115,8 +115,8 @@ def test_it_answers_with_the_mask_of_the_api(
 def test_a_click_on_a_large_frame_is_answered_from_its_region(
     context: Context, service: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = png(1600, 1000)
-    click = {"points": [[600, 400]], "labels": [1]}
+    frame = large_png()
+    click = {"points": [[640, 375]], "labels": [1]}
     with SamCache(service[0], token=service[1]) as client:
         image = client.wait(client.upload(frame).image_id)
         answers = {region: client.finest_masks(image.image_id, [click], region=region) for region in (None, "auto")}

@@ -102,6 +102,15 @@ def png(width: int = 120, height: int = 80, colour: tuple[int, int, int] = (200,
     return file.getvalue()
 
 
+def large_png() -> bytes:
+    """A picture of 1600x1000 with a square of 120 pixels around (640, 375), which a region shows better."""
+    image = Image.new("RGB", (1600, 1000), (20, 90, 160))
+    image.paste((200, 30, 30), (580, 315, 700, 435))
+    file = BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
 def new_world(
     browser: BrowserDecoding | None = None,
     *,

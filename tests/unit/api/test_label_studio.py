@@ -38,7 +38,7 @@ from tests.support.label_studio import (
     task_of,
 )
 from tests.support.rle_pack import decode_brush
-from tests.support.world import OTHER, World, png
+from tests.support.world import OTHER, World, large_png, png
 
 
 def predicted(world: World, *drawn: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -360,7 +360,7 @@ def test_a_score_is_what_label_studio_allows(predicted_iou: float, shown: float)
     assert shown_score(predicted_iou) == shown
 
 
-LARGE = png(1600, 1000)
+LARGE = large_png()
 """A picture that has regions."""
 
 
