@@ -75,7 +75,7 @@ def test_a_block_may_have_less_than_the_request_and_spends_of_it(silent_server: 
         with allowance.at_most(0.1), pytest.raises(redis.TimeoutError):
             client.ping()
         assert allowance.current() is outer
-        assert outer.left == pytest.approx(LONG - 0.1)
+        assert LONG - 0.101 < outer.left < LONG  # less the block's time, of which a busy machine is not charged a part
         outer.left = 0.05
         with allowance.at_most(0.1):
             inner = allowance.current()
