@@ -88,9 +88,9 @@ $(STUDIO)/.installed-with-moto: $(VENV)/.created
 $(READERS)/.installed: $(VENV)/.created
 	$(PYTHON) -m venv $(READERS)
 	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps ultralytics==8.4.190
+	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps ultralytics==8.4.190 torchvision==0.28.0
 	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check label-studio-sdk==2.1.2 datumaro==1.13.12 \
-	    opencv-python-headless psutil polars pycocotools
+	    matplotlib opencv-python-headless polars psutil pycocotools requests
 	@touch $@
 
 $(VENV)/.created:

@@ -279,9 +279,8 @@ class Page:
         return self._driver.find_elements(By.CSS_SELECTOR, f".object .object-{part}")[row]
 
     def classes(self) -> list[str]:
-        """Return the names of the classes, in the order of their keys."""
-        fields = self._driver.find_elements(By.CSS_SELECTOR, ".class-name")
-        return [str(field.get_attribute("value")) for field in fields]
+        """Return the names of the classes, in the order of their keys, all read at one moment."""
+        return list(self.script("return [...document.querySelectorAll('.class-name')].map((field) => field.value)"))
 
     def wait_until_kept(self) -> None:
         """Wait until the browser has stored everything that was done."""
