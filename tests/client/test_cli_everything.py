@@ -193,8 +193,6 @@ def test_a_wrong_label_line_is_named(stack: ObservedStack, folder: Path) -> None
 
 
 def test_the_remote_generator_has_the_records_of_the_original(stack: ObservedStack) -> None:
-    from segment_anything import SamAutomaticMaskGenerator  # noqa: F401 - its record keys are listed below
-
     pixels = np.zeros((80, 120, 3), np.uint8)
     pixels[20:40, 30:60] = (200, 30, 30)
     told: list[float] = []
