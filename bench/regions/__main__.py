@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = options.output or (None if options.quick or options.only else FOLDER)
     if output is not None:
         file = output / f"{record.about['date'][:10]}-regions.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(record.as_json(), indent=1) + "\n")
         print(f"wrote {file}")
     return 0
