@@ -31,7 +31,7 @@ from shared.images.reading import decode_image
 from shared.observe.stages import Stages
 from shared.weights.locate import locate_weights
 from tests.support.memory_events import MemoryEvents
-from tests.support.memory_queue import MemoryEncodeQueue
+from tests.support.memory_queue import MemoryEncodeQueue, MemoryJobQueue
 from tests.support.memory_store import MemoryStore
 from tests.support.reference import Click, Reference
 
@@ -197,5 +197,6 @@ def _services(settings: Settings, store: MemoryStore, events: MemoryEvents) -> S
         decoder_files={},
         store=store,
         queue=MemoryEncodeQueue(),
+        everything_jobs=MemoryJobQueue(),
         events=events,
     )
