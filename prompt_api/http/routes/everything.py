@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
-from flask import Blueprint, Response, request, stream_with_context, url_for
+from flask import Blueprint, Response, url_for
 
 from prompt_api.http import held_answers
+from prompt_api.http.event_streams import event_stream
 from prompt_api.http.gate import charge_region, namespace
 from prompt_api.http.parameters import model, wait
 from prompt_api.http.routes.body import read_body
@@ -16,7 +16,6 @@ from prompt_api.http.waiting import thread_to_wait
 from prompt_api.service.everything import EverythingState
 from prompt_api.wire.everything import MAX_BODY, EverythingJob, parse_options
 from prompt_api.wire.limits import EVENT_STREAM_SECONDS
-from shared.contract.errors import SamCacheError
 from shared.contract.keys import parse_image_id
 from shared.observe import log_context
 
@@ -52,27 +51,7 @@ def stop(image_id: str, job: str) -> Response:
 @blueprint.get("/<job>/events")
 def events(image_id: str, job: str) -> Response:
     states = services().everything.follow(parse_image_id(image_id), job, EVENT_STREAM_SECONDS)
-    first = next(states)  # raises before the stream starts, while a problem document can still be sent
-    assert first is not None
-    gone = request.environ.get("waitress.client_disconnected", lambda: False)
-    first_event = _event(first)
-
-    def stream() -> Iterator[str]:
-        with thread_to_wait() as granted:
-            yield f"retry: {1000 if granted else 3000}\n\n{first_event}"
-            try:
-                for state in states if granted else ():
-                    if gone():
-                        return
-                    yield ": still here\n\n" if state is None else _event(state)
-            except SamCacheError:
-                # The image was deleted, or Redis is away. The client reconnects and then gets the error.
-                return
-
-    answer = Response(stream_with_context(stream()), content_type="text/event-stream")
-    answer.headers["Cache-Control"] = "no-store"
-    answer.headers["X-Accel-Buffering"] = "no"
-    return answer
+    return event_stream(states, _event)
 
 
 def _wait(image_id: str, job: str, seconds: float) -> EverythingState:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from contextlib import ExitStack
 
-from flask import Blueprint, Response, jsonify, request, stream_with_context
+from flask import Blueprint, Response, jsonify, request
 
 from prompt_api.http import measured
+from prompt_api.http.event_streams import event_stream
 from prompt_api.http.gate import charge_region, namespace
 from prompt_api.http.parameters import model, region, resource, wait
 from prompt_api.http.services import services
@@ -18,7 +18,7 @@ from prompt_api.http.waiting import thread_to_wait
 from prompt_api.service.images import ImageState
 from prompt_api.wire.limits import EVENT_STREAM_SECONDS
 from prompt_api.wire.requests import MAX_REFERENCE_BODY, parse_image_reference
-from shared.contract.errors import EmbeddingPending, ModelNotFound, Overloaded, SamCacheError
+from shared.contract.errors import EmbeddingPending, ModelNotFound, Overloaded
 from shared.contract.keys import EmbeddingKey, parse_image_id
 from shared.contract.models import Model
 from shared.observe import log_context
@@ -67,27 +67,7 @@ def delete(image_id: str) -> Response:
 @blueprint.get("/<image_id>/events")
 def events(image_id: str) -> Response:
     states = services().images.follow(_key(image_id, model()), EVENT_STREAM_SECONDS, charge=charge_region)
-    first = next(states)  # raises before the stream starts, while a problem document can still be sent
-    assert first is not None
-    gone = request.environ.get("waitress.client_disconnected", lambda: False)
-    first_event = _event(first)
-
-    def stream() -> Iterator[str]:
-        with thread_to_wait() as granted:
-            yield f"retry: {1000 if granted else 3000}\n\n{first_event}"
-            try:
-                for state in states if granted else ():
-                    if gone():
-                        return
-                    yield ": still here\n\n" if state is None else _event(state)
-            except SamCacheError:
-                # The image was deleted or expired, or Redis is away. The client reconnects and then gets the error.
-                return
-
-    answer = Response(stream_with_context(stream()), content_type="text/event-stream")
-    answer.headers["Cache-Control"] = "no-store"
-    answer.headers["X-Accel-Buffering"] = "no"
-    return answer
+    return event_stream(states, _event)
 
 
 @blueprint.get("/<image_id>/embedding")
