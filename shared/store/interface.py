@@ -77,5 +77,5 @@ class StoreWithSets(Store, Sets, Rows, Protocol):
     """A store of bytes, sets and rows."""
 
     def delete_together(self, keys: Sequence[str]) -> None:
-        """Delete values, sets and rows of one image, in one step. A Cluster has all of them on one node."""
+        """Delete values, sets and rows of one image, in one round trip. A Cluster has all of them on one node."""
         ...

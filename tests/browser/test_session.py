@@ -307,6 +307,7 @@ def test_only_the_shown_picture_and_the_next_two_are_uploaded(page: Page, pictur
     listed = page.script("return [...document.querySelectorAll('#refused-list strong')].map((e) => e.textContent)")
     assert listed == [*(f"bad-{number}.jpg" for number in range(6)), "notes.txt"]
     page.press("Escape")
+    page.wait_until(lambda: _uploads(page) == 3)
     page.wait_until(lambda: page.script("return document.querySelectorAll('.frame[data-state=busy]').length") == 0)
     assert _uploads(page) == 3
     page.press("n")

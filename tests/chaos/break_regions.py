@@ -55,7 +55,6 @@ def evict_regions(scenery: Scenery) -> Iterator[None]:
     client = scenery.stack.cache.client
     for kept in scenery.kept:
         client.unlink(_key(scenery, kept.scene, kept.image_id).redis_key, regions_key(kept.image_id))
-    yield
     until = time.monotonic() + _SOON
     for kept in scenery.kept:
         while scenery.client.embedding(kept.image_id, kept.scene.region).status != 200:
@@ -64,6 +63,7 @@ def evict_regions(scenery: Scenery) -> Iterator[None]:
                 break
             time.sleep(_PAUSE)
         _seconds_until_answered(scenery, kept.scene, kept.image_id, until)
+    yield
     _delete_unnoticed(scenery)
 
 

@@ -215,7 +215,7 @@ def children_of(pid: int) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_make_run_exits_0_and_leaves_no_process(number: signal.Signals) -> None:
     with make_run() as (process, group):
-        assert len(members(group)) == 5, "the guard, two Valkeys, the worker and the API"
+        assert len(members(group)) == 6, "the guard, two Valkeys, the worker, the mask worker and the API"
         process.send_signal(number)
         output, _ = process.communicate(timeout=BOUND)
         assert process.returncode == 0
