@@ -148,6 +148,12 @@ class Settings:
         "auto", "where the encoder runs (`auto`: a GPU if there is one)", choices=("auto", "cuda", "cpu")
     )
     encode_batch: int = _setting(0, "most images encoded at once; 0: 4 on a GPU, 1 on a CPU", least=0, most=64)
+    cpu_precision: str = _setting(
+        "float32",
+        "precision of ONNX encoders on a CPU; `bfloat16` needs OpenVINO and a processor with instructions for it, see "
+        "docs/models.md",
+        choices=("float32", "bfloat16"),
+    )
     torch_dtype: str = _setting(
         "auto", "precision of the models on torch (`auto`: bfloat16 on a GPU)", choices=("auto", "float32", "bfloat16")
     )

@@ -1,4 +1,7 @@
-"""Image encoders in ONNX Runtime: on a GPU if the GPU package of ONNX Runtime is installed, else on the CPU."""
+"""Image encoders that come as ONNX graphs: on a GPU if the GPU package of ONNX Runtime is installed, else on the CPU.
+
+The CPU's runtime is OpenVINO if it is installed, else ONNX Runtime.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from encoder_worker.backends.onnx import openvino
 from encoder_worker.backends.onnx.preprocess import normalise_and_pad
 from shared.contract.errors import ConfigurationError, EncodeFailed, SamCacheError, WeightsError
 from shared.contract.models import Model
@@ -34,15 +38,25 @@ class OnnxEncoder:
     `side` is that of the model's `encoder_frame`.
     """
 
-    def __init__(self, model: Model, path: Path, *, threads: int, device: str = "cpu", batch: int = 0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        path: Path,
+        *,
+        threads: int,
+        device: str = "cpu",
+        batch: int = 0,
+        cpu_precision: str = "float32",
+    ) -> None:
         """
         Args:
             threads: of the CPU, for one encoding.
             device: `cpu`; `cuda`; `auto` for a GPU if there is one that works.
             batch: the most images encoded at once; 0 for what suits the device.
+            cpu_precision: `float32`, or `bfloat16`, which needs OpenVINO. A GPU does not regard it.
 
         Raises:
-            ConfigurationError: there is no usable GPU for `cuda`.
+            ConfigurationError: there is no usable GPU for `cuda`, or `bfloat16` cannot be had.
             WeightsError: the file is no ONNX graph, or its input or output is not that of the model's encoder.
         """
         self._model = model
@@ -51,16 +65,24 @@ class OnnxEncoder:
         options.inter_op_num_threads = 1
         # Threads that spin between two operators take the cores from the API on the same host, and from this encoder.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = _session(path, options, _providers(device))
-        largest = _require_interface(path, model, self._session)
-        self._input = self._session.get_inputs()[0].name
-        on_gpu = _CUDA in self._session.get_providers()
+        session = _session(path, options, _providers(device))
+        largest = _require_interface(path, model, session)
+        on_gpu = _CUDA in session.get_providers()
         if device == "cuda" and not on_gpu:  # ONNX Runtime falls back without an error
             raise ConfigurationError(
                 "SAM_DEVICE=cuda: ONNX Runtime cannot load CUDA; its log above says what is missing"
             )
         # On a CPU a batch saves no time, and costs the memory of each of its images.
         self._batch = min(largest, batch or (_GPU_BATCH if on_gpu else 1))
+        if not on_gpu and openvino.is_installed():
+            self._run = openvino.compiled(path, model, threads=threads, precision=cpu_precision)
+            _log.info("%s in OpenVINO on %d cores, %s", model.name, threads, cpu_precision)
+            return
+        if not on_gpu and cpu_precision != "float32":
+            raise ConfigurationError(
+                f"SAM_CPU_PRECISION={cpu_precision} needs OpenVINO, which is not installed: pip install openvino"
+            )
+        self._run = _on_onnx_runtime(session)
         _log.info("%s in ONNX Runtime on %s", model.name, "a GPU" if on_gpu else f"{threads} cores")
 
     @property
@@ -78,8 +100,7 @@ class OnnxEncoder:
     def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         (spec,) = self._model.architecture.tensors
         frames = np.concatenate([normalise_and_pad(image, self._model) for image in images])
-        with _typed_errors(_could_not_run):
-            (embeddings,) = self._session.run(None, {self._input: frames})
+        embeddings = self._run(frames)
         if embeddings.shape != (len(images), *spec.shape[1:]) or not np.isfinite(embeddings).all():
             raise EncodeFailed("the image encoder gave a result that is not a finite embedding")
         return [{spec.name: np.asarray(embedding[None], dtype=np.float32)} for embedding in embeddings]
@@ -91,6 +112,18 @@ def _session(path: Path, options: onnxruntime.SessionOptions, providers: list[st
 
     with _typed_errors(is_no_graph):
         return onnxruntime.InferenceSession(path, options, providers=providers)
+
+
+def _on_onnx_runtime(session: onnxruntime.InferenceSession) -> openvino.Run:
+    name = session.get_inputs()[0].name
+
+    def run(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        with _typed_errors(_could_not_run):
+            (embeddings,) = session.run(None, {name: frames})
+        result: NDArray[np.float32] = embeddings
+        return result
+
+    return run
 
 
 def _could_not_run(error: Exception) -> EncodeFailed:

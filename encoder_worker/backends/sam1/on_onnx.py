@@ -35,6 +35,7 @@ def load(model: Model, settings: Settings) -> OnnxEncoder:
             threads=settings.encoder_threads or usable_cores(),
             device=settings.device,
             batch=settings.encode_batch,
+            cpu_precision=settings.cpu_precision,
         )
         _try_out(encoder, path)
     return encoder
