@@ -27,6 +27,7 @@ _BETWEEN_SIGNALS = 1.5
 """RQ takes two signals within a second for one."""
 
 _PAUSE = 0.2
+_LINES = 20
 
 _EVICTED = 4
 """Of so many images the masks are evicted."""
@@ -77,7 +78,7 @@ def delete_while_masks_are_sought(scenery: Scenery) -> Iterator[None]:
             if time.monotonic() > until:
                 raise TimeoutError(f"an everything job was answered {answer.status} {answer.code} without a fault")
             time.sleep(_PAUSE)
-        _wait_for(trap)
+        _wait_for(scenery, trap)
     while scenery.client.delete(name).status not in (204, 404) and time.monotonic() < until:
         time.sleep(_PAUSE)
     job = scenery.client.job(name, answer.document["job"])
@@ -126,7 +127,7 @@ def _in_the_middle(scenery: Scenery, name: str, *, hold: bool, then: Callable[[L
     with scenery.stack.trapped(trap, "cache", MASKS):
         search = scenery.load.search(scenery.client, name)
         assert search is not None
-        _wait_for(trap)
+        _wait_for(scenery, trap)
     return search
 
 
@@ -134,9 +135,10 @@ def _tell_to_stop(scenery: Scenery, told: list[Child], _: Link) -> None:
     told.append(scenery.stack.stop_mask_worker())
 
 
-def _wait_for(trap: Trap) -> None:
+def _wait_for(scenery: Scenery, trap: Trap) -> None:
     if not trap.sprung.wait(_SOON):
-        raise TimeoutError("the mask worker did not reach the middle of a job")
+        said = "\n".join(scenery.stack.log(MASKS)[-_LINES:])
+        raise TimeoutError(f"the mask worker did not reach the middle of a job; its last lines:\n{said}")
 
 
 def _require_masks(scenery: Scenery, scene: Scene, search: Search) -> None:
