@@ -54,6 +54,9 @@ SETS: Mapping[str, Mapping[str, Any]] = {
 }
 """The options of `--parity`."""
 
+FEWEST_SINGLES = 100
+"""A run with fewer single prompts is a quick one, whose numbers mean nothing."""
+
 ONLY = ("speed", "recall", "parity", "beside")
 
 
@@ -314,7 +317,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="file of the record, JSON (default: none)")
     options = parser.parse_args(arguments)
     options.parity = options.parity or "parity" in (options.only or ())
-    options.quick = options.points < 32
+    options.quick = options.points < 32 or options.singles < FEWEST_SINGLES
     return options
 
 

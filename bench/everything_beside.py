@@ -29,7 +29,7 @@ RECORDS = Path(__file__).with_name("results")
 
 _CORES = 2
 _BLOCKS = 4
-"""Each side is measured in so many blocks, which take turns. So other work on the machine slows both."""
+"""Each side is measured in so many blocks at most, which take turns. So other work on the machine slows both."""
 
 _LONG = {"points_per_side": 128}
 """Options of a job that does not end before it is stopped."""
@@ -78,13 +78,13 @@ def beside(photo: Photo, singles: int) -> Section:
         RuntimeError: a job did not run while its prompts were measured.
     """
     used = cores.available()[:_CORES]
-    # SAM_EVERYTHING_NICE and _THREADS are left to the environment: by default they are not set there.
     environ = {"SAM_MODEL": MOBILE_SAM.name, "SAM_MODELS": ""}
     with cores.running_on(used), ObservedStack(environ, mask_workers=True) as stack:
         side = _Service(stack, photo)
         seen = {pause: _Seen() for pause in (0.0, PAUSE)}
-        block = -(-singles // _BLOCKS)
-        for _ in range(_BLOCKS):
+        blocks = min(_BLOCKS, singles)
+        block = -(-singles // blocks)
+        for _ in range(blocks):
             for pause, one in seen.items():
                 one.quiet += side.prompts(block, pause)
                 side.begin_job()

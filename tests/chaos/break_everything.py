@@ -18,7 +18,8 @@ from tests.chaos.scenery import Scenery
 from tests.chaos.stack import MASKS
 from tests.support.proxy import Link, Trap
 
-_SOON = 60.0
+_SOON = 90.0
+"""Seconds after which a fault is given up: a mask worker stands back behind all that keeps the machine busy."""
 
 _READY_SECONDS = 30.0
 """The longest that a job may take after its mask worker was killed, counted from the kill."""
