@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +100,8 @@ def beside(photo: Photo, singles: int) -> Section:
         f"API, the client, and a job of {_LONG['points_per_side']} points a side. `ratio` is that of the two p95. "
         "`mask worker`: the processor time that the job got, in % of one core."
     )
+    if own := os.nice(0):
+        note += f" The bench itself ran at nice {own}, so the mask worker stood back by less than it should."
     return Section(KEY, "Single prompts beside an everything job", rows, note)
 
 
