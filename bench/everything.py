@@ -2,7 +2,8 @@
 
 Both sides have MobileSAM's weights, the same embeddings and the same cores. Meta's side takes one to two minutes a
 photo on two quiet cores. `--parity` compares the masks of whole grids, with three sets of options on three photos, and
-takes half an hour. Processor time is printed too, because other work on the machine changes it less.
+takes half an hour. Processor time is printed too, because other work on the machine changes it less. `--only beside`
+measures single prompts on the running service while it finds every mask: two minutes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from pycocotools import mask as coco
 
 from bench import cores, machine
 from bench.clicks import Clicks
+from bench.everything_beside import beside
 from bench.photos import STANDARD, Photo, photos
 from bench.record import Bound, Quantity, Record, Row, Section, table
 from bench.sides import Ours, threads
@@ -50,6 +53,11 @@ SETS: Mapping[str, Mapping[str, Any]] = {
     "small regions": {"min_mask_region_area": 200, "stability_score_thresh": 0.9, "pred_iou_thresh": 0.8},
 }
 """The options of `--parity`."""
+
+FEWEST_SINGLES = 100
+"""A run with fewer single prompts is a quick one, whose numbers mean nothing."""
+
+ONLY = ("speed", "recall", "parity", "beside")
 
 
 @dataclass(slots=True)
@@ -278,14 +286,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     some = [photo.resized(STANDARD) for photo in photos(options.photo)][: options.photos]
     count = len(cores.available())
     with threads(count):
-        sides = Sides(Settings.from_env(), count)
+        sides = cache(lambda: Sides(Settings.from_env(), count))
         parts: list[Callable[[], Section]] = []
         if not options.only or "speed" in options.only:
-            parts.append(lambda: speed(sides, some[0], options.points, options.singles))
+            parts.append(lambda: speed(sides(), some[0], options.points, options.singles))
         if not options.only or "recall" in options.only:
-            parts.append(lambda: recall(sides, some, options.points))
+            parts.append(lambda: recall(sides(), some, options.points))
         if options.parity:
-            parts.append(lambda: parity(sides, some[:3], options.points))
+            parts.append(lambda: parity(sides(), some[:3], options.points))
+        if not options.only or "beside" in options.only:
+            parts.append(lambda: beside(some[0], options.singles))
         for part in parts:
             record.sections.append(part())
             print(table(record.sections[-1:]), flush=True)
@@ -301,13 +311,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--points", type=int, default=32, help="points a side (32)")
     parser.add_argument("--photo", type=Path, action="append", default=[], help="a photo of yours, used first")
     parser.add_argument("--photos", type=int, default=5, help="most photos that are used (5)")
-    parser.add_argument("--singles", type=int, default=256, help="single prompts that are timed (256)")
+    parser.add_argument("--singles", type=int, default=256, help="single prompts that are timed of each kind (256)")
     parser.add_argument("--parity", action="store_true", help="also compare all masks with Meta's generator")
-    parser.add_argument("--only", action="append", choices=["speed", "recall", "parity"], help="leave out the others")
+    parser.add_argument("--only", action="append", choices=ONLY, help="leave out the others")
     parser.add_argument("--output", type=Path, help="file of the record, JSON (default: none)")
     options = parser.parse_args(arguments)
     options.parity = options.parity or "parity" in (options.only or ())
-    options.quick = options.points < 32
+    options.quick = options.points < 32 or options.singles < FEWEST_SINGLES
     return options
 
 

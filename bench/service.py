@@ -78,6 +78,18 @@ class Connection:
         stages = (part.split(";dur=") for part in timing.split(", "))
         return Answer(taken, {name: float(text) for name, text in stages}, answer)
 
+    def ask_everything(self, image_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for every mask of an image, and return the job."""
+        answer = self._send("POST", f"/v1/images/{image_id}/everything", json.dumps(options).encode())[1]
+        return dict(json.loads(answer))
+
+    def job(self, path: str) -> dict[str, Any]:
+        """Return the everything job under the path of its `links.self`."""
+        return dict(json.loads(self._send("GET", path)[1]))
+
+    def delete(self, path: str) -> None:
+        self._send("DELETE", path)
+
     def _send(self, method: str, target: str, body: bytes | None = None) -> tuple[str, bytes]:
         """The answer's `Server-Timing` header (empty if there is none) and its body.
 

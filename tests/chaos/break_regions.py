@@ -10,7 +10,6 @@ from shared.contract.keys import EmbeddingKey, regions_key
 from shared.contract.models import find_model
 from shared.contract.region import Region
 from tests.chaos.commands import begun
-from tests.chaos.ledger import End
 from tests.chaos.material import HEIGHT, WIDTH, Scene
 from tests.chaos.scenery import Scenery
 from tests.support.proxy import Link, Trap
@@ -29,7 +28,7 @@ _QUIET_SECONDS = 2.0
 @contextmanager
 def kill_worker_mid_region(scenery: Scenery) -> Iterator[None]:
     """Kill a worker while it encodes a region. Another one must encode it, and the answer must be right."""
-    scene, name = _new_image(scenery)
+    scene, name = scenery.new_image()
     links: list[Link] = []
     trap = Trap(begun(name), hold=False, on_spring=links.append)
     with scenery.stack.trapped(trap, "cache"):
@@ -70,7 +69,7 @@ def evict_regions(scenery: Scenery) -> Iterator[None]:
 @contextmanager
 def delete_while_regions_encode(scenery: Scenery) -> Iterator[None]:
     """Delete an image whose regions wait and are encoded. Nothing of it may stay or answer. Then it comes back."""
-    scene, name = _new_image(scenery)
+    scene, name = scenery.new_image()
     columns = [[left, 0, left + WIDTH // 2, HEIGHT] for left in range(0, WIDTH // 2, WIDTH // 8)]
     scenery.client.regions(name, [*columns, scene.region])
     scenery.client.delete(name)
@@ -84,7 +83,7 @@ def delete_while_regions_encode(scenery: Scenery) -> Iterator[None]:
 
 def _delete_unnoticed(scenery: Scenery) -> None:
     """Delete an image whose regions the service has forgotten. None of them may answer."""
-    scene, name = _new_image(scenery)
+    scene, name = scenery.new_image()
     _seconds_until_answered(scenery, scene, name, time.monotonic() + _SOON)
     scenery.stack.cache.client.unlink(regions_key(name))
     scenery.client.delete(name)
@@ -95,17 +94,6 @@ def _require_gone(scenery: Scenery, scene: Scene, name: str) -> None:
     answer = scenery.client.masks(name, scene.questions[scene.regional])
     if not answer.gone:
         scenery.injected.broken.append(f"a region of a deleted image was answered {answer.status} {answer.code}")
-
-
-def _new_image(scenery: Scenery) -> tuple[Scene, str]:
-    """Upload a copy that nobody has seen, and return when it is encoded."""
-    scene = scenery.dice.choice(scenery.material.scenes)
-    upload = scenery.load.upload(scenery.client, scenery.material.fresh(scene))
-    assert upload is not None
-    scenery.load.follow(scenery.client, upload)
-    if upload.end is not End.READY:
-        raise RuntimeError(f"an image was not encoded before the fault: {upload.end} {upload.error}")
-    return scene, upload.image_id
 
 
 def _seconds_until_answered(scenery: Scenery, scene: Scene, name: str, until: float) -> float:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from prompt_api.serving.api_server import UNUSED_SECONDS
 from tests.chaos.ledger import Ledger, Request
-from tests.chaos.material import Material, Scene
+from tests.chaos.material import EVERYTHING, Material, Scene
 
 _PATIENCE = 60.0
 """Seconds without a byte after which the client gives up on an answer."""
@@ -99,6 +99,14 @@ class Client:
         body = json.dumps({"regions": [list(each) for each in corners]}).encode()
         return self._ask("regions", "POST", f"/v1/images/{image_id}/regions", 0, body)
 
+    def search(self, image_id: str) -> Answer:
+        """Ask for every mask of the image, as a job."""
+        body = json.dumps(EVERYTHING).encode()
+        return self._ask("everything", "POST", f"/v1/images/{image_id}/everything", 0, body)
+
+    def job(self, image_id: str, job: str, wait: float = 0) -> Answer:
+        return self._ask("everything job", "GET", f"/v1/images/{image_id}/everything/{job}", wait)
+
     def embedding(self, image_id: str, region: Sequence[int] | None = None) -> Answer:
         query = "" if region is None else f"?region={','.join(map(str, region))}"
         return self._ask("embedding", "GET", f"/v1/images/{image_id}/embedding{query}", 0)
@@ -120,6 +128,14 @@ class Client:
         if answer.status == 200:
             right = material.is_right_embedding(scene, answer.body)
             self._ledger.check(right, f"image {image_id[:12]}, scene {scene.number}, its embedding")
+        return answer
+
+    def checked_job(self, material: Material, scene: Scene, image_id: str, job: str, wait: float = 0) -> Answer:
+        """Call `job`, and compare the masks with the right ones once it is done."""
+        answer = self.job(image_id, job, wait)
+        if answer.status == 200 and answer.document["status"] == "done":
+            right = material.is_right_search(scene, answer.body)
+            self._ledger.check(right, f"image {image_id[:12]}, scene {scene.number}, every mask")
         return answer
 
     def _ask(self, route: str, method: str, target: str, wait: float, body: bytes | None = None) -> Answer:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tests.chaos import (
     break_clients,
     break_disk,
+    break_everything,
     break_images,
     break_network,
     break_redis,
@@ -73,6 +74,10 @@ FAULTS = (
     Fault("worker killed in a region's encode", break_regions.kill_worker_mid_region),
     Fault("cache evicts regions", break_regions.evict_regions),
     Fault("DELETE while regions encode", break_regions.delete_while_regions_encode),
+    Fault("mask worker killed in the middle of a job", break_everything.kill_mask_worker),
+    Fault("mask worker told to stop", break_everything.stop_mask_worker),
+    Fault("DELETE while its masks are sought", break_everything.delete_while_masks_are_sought),
+    Fault("cache evicts found masks", break_everything.evict_masks),
     Fault("network slow", break_network.bad_weather(Weather(delay=0.05)), stops_redis=True),
     Fault(
         "network at 200 kB/s",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
-from tests.chaos.ledger import End, Injected, Outcome, Request, Upload
+from tests.chaos.ledger import End, Injected, Outcome, Request, Search, Upload
 from tests.chaos.load import IN_MEMORY
 from tests.chaos.run import Run
 
@@ -18,6 +19,8 @@ another request."""
 VICTIM_SECONDS = 30.0
 """The longest that an encoding may take after its worker was killed, counted from the kill."""
 
+_Acknowledged = TypeVar("_Acknowledged", Upload, Search)
+
 
 def broken_promises(run: Run) -> list[str]:
     """Return the broken promises as sentences; empty if all were kept."""
@@ -29,6 +32,7 @@ def broken_promises(run: Run) -> list[str]:
         *_in_time(requests, run),
         *_healed(run),
         *_encoded_once_in_calm(run),
+        *_searches_end(run),
         *_connections_whole(requests, run.injected),
         *_memory_goes_on(requests, run.injected),
         *(f"{fault.name}: {what}" for fault in run.injected for what in fault.broken),
@@ -37,19 +41,19 @@ def broken_promises(run: Run) -> list[str]:
     ]
 
 
-def lost(uploads: Iterable[Upload], injected: Sequence[Injected]) -> list[Upload]:
-    """Uploads without an end, and uploads that are gone although the cache lost nothing meanwhile."""
+def lost(acknowledged: Iterable[_Acknowledged], injected: Sequence[Injected]) -> list[_Acknowledged]:
+    """Uploads or everything jobs without an end, and those that are gone although the cache lost nothing meanwhile."""
     losses = [fault for fault in injected if fault.loses_cache]
     return [
-        upload
-        for upload in uploads
-        if upload.end is None or (upload.end is End.GONE and not _may_be_gone(upload, losses))
+        one
+        for one in acknowledged
+        if one.end in (None, End.STOPPED) or (one.end is End.GONE and not _may_be_gone(one, losses))
     ]
 
 
-def _may_be_gone(upload: Upload, losses: Iterable[Injected]) -> bool:
-    assert upload.ended is not None
-    return any(fault.begun <= upload.ended and upload.acknowledged <= fault.over for fault in losses)
+def _may_be_gone(one: Upload | Search, losses: Iterable[Injected]) -> bool:
+    assert one.ended is not None
+    return any(fault.begun <= one.ended and one.acknowledged <= fault.over for fault in losses)
 
 
 def _nothing_lost(uploads: Sequence[Upload], injected: Sequence[Injected]) -> Iterator[str]:
@@ -113,10 +117,33 @@ def _encoded_once_in_calm(run: Run) -> Iterator[str]:
             yield f"image {upload.image_id[:12]} was encoded {count} times without a fault"
 
 
+def _searches_end(run: Run) -> Iterator[str]:
+    for search in lost(run.ledger.searches, run.injected):
+        yield f"lost everything job: image {search.image_id[:12]}, end {search.end}"
+    for search in run.ledger.searches:
+        if search.end is End.FAILED and not search.error:
+            yield f"an everything job of image {search.image_id[:12]} failed without a code"
+    for search in calm_searches(run):
+        count = run.calm_searches[search.image_id]
+        if search.end is End.FAILED:
+            yield f"an everything job of image {search.image_id[:12]} failed without a fault: {search.error}"
+        elif count != 1:
+            yield f"every mask of image {search.image_id[:12]} was found {count} times without a fault"
+
+
 def calm_uploads(run: Run) -> list[Upload]:
     """The uploads that ended before the first fault."""
+    return _ended_in_calm(run.ledger.uploads, run)
+
+
+def calm_searches(run: Run) -> list[Search]:
+    """The everything jobs that ended before the first fault."""
+    return _ended_in_calm(run.ledger.searches, run)
+
+
+def _ended_in_calm(acknowledged: Iterable[_Acknowledged], run: Run) -> list[_Acknowledged]:
     until = run.injected[0].over
-    return [upload for upload in run.ledger.uploads if upload.ended is not None and upload.ended <= until]
+    return [one for one in acknowledged if one.ended is not None and one.ended <= until]
 
 
 def _connections_whole(requests: Iterable[Request], injected: Sequence[Injected]) -> Iterator[str]:

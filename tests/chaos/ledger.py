@@ -58,6 +58,7 @@ class End(StrEnum):
     READY = "ready"
     FAILED = "failed"  # with a recorded, typed error
     GONE = "gone"  # 404 or 410: allowed only where the cache lost its data
+    STOPPED = "stopped"  # an everything job that nobody stopped: never allowed
 
 
 @dataclass(slots=True)
@@ -73,6 +74,24 @@ class Upload:
     image_id: str
     acknowledged: float
     poison: bool = False
+    end: End | None = None
+    ended: float | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Search:
+    """An everything job that was acknowledged. Its end is `READY` when its masks are there.
+
+    Attributes:
+        job: its name.
+        acknowledged, ended: monotonic seconds; `ended` is None until the end is known.
+        error: the error's code, if it failed.
+    """
+
+    image_id: str
+    job: str
+    acknowledged: float
     end: End | None = None
     ended: float | None = None
     error: str | None = None
@@ -131,6 +150,7 @@ class Ledger:
         self._lock = threading.Condition()
         self._requests: list[Request] = []
         self._uploads: list[Upload] = []
+        self._searches: list[Search] = []
         self._wrong: list[str] = []
         self._checked = 0
 
@@ -144,9 +164,15 @@ class Ledger:
             self._uploads.append(upload)
         return upload
 
-    def settle(self, upload: Upload, end: End, error: str | None = None) -> None:
+    def acknowledge_search(self, image_id: str, job: str) -> Search:
+        search = Search(image_id, job, time.monotonic())
         with self._lock:
-            upload.end, upload.error, upload.ended = end, error, time.monotonic()
+            self._searches.append(search)
+        return search
+
+    def settle(self, one: Upload | Search, end: End, error: str | None = None) -> None:
+        with self._lock:
+            one.end, one.error, one.ended = end, error, time.monotonic()
             self._lock.notify_all()
 
     def end_of(self, image_id: str) -> Upload | None:
@@ -179,6 +205,11 @@ class Ledger:
     def uploads(self) -> Sequence[Upload]:
         with self._lock:
             return list(self._uploads)
+
+    @property
+    def searches(self) -> Sequence[Search]:
+        with self._lock:
+            return list(self._searches)
 
     @property
     def wrong(self) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""A steady load: uploads that are followed to their end, and prompts on images that stay for the whole run."""
+"""A steady load: uploads and everything jobs that are followed to their end, and prompts on images that stay."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Self
 
 from tests.chaos.client import Answer, Client
-from tests.chaos.ledger import End, Ledger, Upload
+from tests.chaos.ledger import End, Ledger, Search, Upload
 from tests.chaos.material import Material, Scene, image_id
 
 IN_MEMORY = "masks, image in memory"
 """The route name under which one client's prompts on one image, always the same image, are recorded."""
 
 LOST_AFTER = 120.0
-"""Seconds after which an upload without an end counts as lost."""
+"""Seconds after which an upload or an everything job without an end counts as lost."""
 
 _LAST_REQUEST = 10.0
 """Seconds to wait for a client's last request."""
@@ -29,6 +29,9 @@ _LISTENING_SECONDS = 10.0
 
 _WHOLE = 0.5
 """Fraction of uploads of which no region is asked for. A region takes a worker as long as an image."""
+
+_AT_ONCE = 0.5
+"""Fraction of everything jobs that are asked for before the image is encoded."""
 
 _LONGEST_PAUSE = 0.5
 _FAILED = "encode-failed"
@@ -43,6 +46,8 @@ class Pace:
     life_pause: float
     prompters: int
     prompt_pause: float
+    searchers: int
+    search_pause: float
 
 
 @dataclass(slots=True)
@@ -58,7 +63,7 @@ class Kept:
 
 
 class Load:
-    """Clients in threads; a context manager. On exit it waits until all acknowledged uploads have ended."""
+    """Clients in threads; a context manager. On exit it waits until all acknowledged uploads and jobs have ended."""
 
     def __init__(
         self, url: str, ledger: Ledger, material: Material, *, kept: Sequence[Kept], pace: Pace, seed: int
@@ -80,6 +85,8 @@ class Load:
             self._add(self._live, random.Random(seed + number), pace.life_pause)
         for number in range(pace.prompters):
             self._add(self._prompt, random.Random(seed + 1000 + number), pace.prompt_pause)
+        for number in range(pace.searchers):
+            self._add(self._search, random.Random(seed + 3000 + number), pace.search_pause)
         self._add(self._prompt_in_memory, random.Random(seed + 2000), pace.prompt_pause)
 
     def __enter__(self) -> Self:
@@ -146,6 +153,52 @@ class Load:
                 self._rest(answer)
             elif not wait:
                 time.sleep(_LONGEST_PAUSE)
+
+    def search(self, client: Client, image_id: str) -> Search | None:
+        """Ask for every mask until the service acknowledges the job. None if the load ends or the image is gone."""
+        while not self._stop.is_set():
+            answer = client.search(image_id)
+            if answer.status in (200, 202):
+                return self._ledger.acknowledge_search(image_id, answer.document["job"])
+            if answer.status is not None and answer.status < 500:
+                return None
+            self._rest(answer)
+        return None
+
+    def follow_search(self, client: Client, scene: Scene, search: Search, wait: float = 1.0) -> None:
+        """Look at the job until its end is known, and record the end. Give up after `LOST_AFTER`."""
+        deadline = search.acknowledged + LOST_AFTER
+        while search.end is None and time.monotonic() < deadline and not self._abandoned.is_set():
+            answer = client.checked_job(self._material, scene, search.image_id, search.job, wait)
+            status = answer.document["status"] if answer.status == 200 else None
+            if answer.gone:
+                self._ledger.settle(search, End.GONE, answer.code)
+            elif status == "done":
+                self._ledger.settle(search, End.READY)
+            elif status == "failed":
+                self._ledger.settle(search, End.FAILED, answer.document["error"]["code"])
+            elif status == "stopped":
+                self._ledger.settle(search, End.STOPPED)
+            elif answer.status != 200:
+                self._rest(answer)
+            elif not wait:
+                time.sleep(_LONGEST_PAUSE)
+
+    def _search(self, client: Client, dice: random.Random, pause: float) -> None:
+        """Find every mask of one image: upload, ask, follow, delete."""
+        scene = dice.choice(self._material.scenes)
+        upload = self.upload(client, self._material.fresh(scene))
+        if upload is None:
+            return
+        if dice.random() >= _AT_ONCE:
+            self.follow(client, upload)
+        search = self.search(client, upload.image_id)
+        if search is not None:
+            self.follow_search(client, scene, search, wait=dice.choice((0, 1, 2)))
+        self.follow(client, upload)
+        if upload.end is End.READY:
+            self._delete(client, upload.image_id)
+        self._stop.wait(pause)
 
     def _live(self, client: Client, dice: random.Random, pause: float) -> None:
         """Run one image's life: upload, follow, prompt, delete."""

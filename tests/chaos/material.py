@@ -22,6 +22,9 @@ from tests.support.sample_images import animated, huge_png, saved
 WIDTH, HEIGHT = 480, 320
 """Size of every image. All are the same size, so a mask of the wrong image is found by its pixels, not by its size."""
 
+EVERYTHING: Mapping[str, Any] = {"points_per_side": 8, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5}
+"""The options of all everything jobs: few points, and masks on every scene."""
+
 SCORE_ROUNDING, PIXEL_ROUNDING = 1e-4, 8
 """How much two answers to one question may differ. The first prompt on an image takes another path through the decoder
 than later prompts, and floating-point sums depend on their order. A mask of another image differs by thousands of
@@ -80,6 +83,7 @@ class Material:
         self._lock = threading.Lock()
         self._answers: dict[tuple[int, int], list[Mask]] = {}
         self._embeddings: dict[int, str] = {}
+        self._searches: dict[int, str] = {}
         self.scenes = [_scene(number, dice) for number in range(scenes)]
 
     def fresh(self, scene: Scene) -> bytes:
@@ -102,8 +106,18 @@ class Material:
         """Return whether the embedding equals the recorded one bit for bit."""
         return hashlib.sha256(npy).hexdigest() == self._embeddings[scene.number]
 
+    def learn_search(self, scene: Scene, answer: bytes) -> None:
+        """Record the masks of an everything job that ran without faults."""
+        self._searches[scene.number] = _found_in(answer)
+
+    def is_right_search(self, scene: Scene, answer: bytes) -> bool:
+        """Return whether the masks equal the recorded ones in everything."""
+        return _found_in(answer) == self._searches[scene.number]
+
     def tells_scenes_apart(self) -> bool:
         """Return whether each question has different answers for all scenes. Otherwise a mix-up could go unnoticed."""
+        if len(set(self._searches.values()) - {_NO_MASKS}) < len(self.scenes):
+            return False
         numbers = [scene.number for scene in self.scenes]
         questions = {question for _, question in self._answers}
         return not any(
@@ -120,6 +134,14 @@ def masks_of(answer: bytes) -> list[Mask]:
         for one in json.loads(answer)["results"]
         for mask in one["masks"]
     ]
+
+
+_NO_MASKS = "[]"
+
+
+def _found_in(answer: bytes) -> str:
+    """Return the masks of an everything job as text."""
+    return json.dumps(json.loads(answer)["masks"])
 
 
 def alike(these: Sequence[Mask], those: Sequence[Mask]) -> bool:

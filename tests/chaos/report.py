@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
-from tests.chaos.judge import calm_uploads, lost, victim_seconds
+from tests.chaos.judge import calm_searches, calm_uploads, lost, victim_seconds
 from tests.chaos.ledger import End, Injected, Outcome, Request
 from tests.chaos.run import Run
-from tests.chaos.stack import API_PROCESSES, WORKERS
+from tests.chaos.stack import API_PROCESSES, MASK_WORKERS, WORKERS
 
 FOLDER = Path(__file__).with_name("results")
 """The folder of recorded runs."""
@@ -33,6 +33,7 @@ def as_json(run: Run, broken: Sequence[str]) -> dict[str, Any]:
             "seconds": round(run.seconds),
             "api processes": API_PROCESSES,
             "workers": WORKERS,
+            "mask workers": MASK_WORKERS,
         },
         "faults": [_fault(fault, run) for fault in run.injected],
         "totals": {
@@ -53,6 +54,7 @@ def as_json(run: Run, broken: Sequence[str]) -> dict[str, Any]:
                 "without faults": dict(sorted(Counter(run.calm_encodes[name] for name in calm).items())),
                 "with faults": dict(sorted(under_faults.items())),
             },
+            "everything": _searches(run),
         },
         "broken": list(broken),
     }
@@ -78,6 +80,7 @@ def markdown(record: Document, name: str) -> str:
         ("poison images, by the error they ended in", _counts(totals["poison"])),
         ("encodes per image without faults", _encodes(encodes["without faults"])),
         ("encodes per image with faults", _encodes(encodes["with faults"])),
+        *_rows_of_jobs(totals.get("everything")),
         ("masks and embeddings compared with those without faults", totals["compared"]),
         ("**wrong masks**", f"**{totals['wrong']}**"),
         ("**lost uploads**", f"**{totals['lost']}**"),
@@ -85,7 +88,8 @@ def markdown(record: Document, name: str) -> str:
     ]
     lines = [
         f"Run of {about['date'][:10]}, {about['seconds']} s, seed {about['seed']}: `{about['model']}`, "
-        f"{about['api processes']} API processes, {about['workers']} workers, two Valkeys behind a proxy, "
+        f"{about['api processes']} API processes, {about['workers']} workers, {_mask_workers(about)}two Valkeys behind "
+        "a proxy, "
         f"{about['cores']} cores. {_verdict(record['broken'])} "
         f"[Everything seen](../tests/chaos/results/{name}); `make chaos` does it again.",
         "",
@@ -102,6 +106,25 @@ def markdown(record: Document, name: str) -> str:
         "</details>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _mask_workers(about: Document) -> str:
+    return f"{about['mask workers']} mask worker, " if "mask workers" in about else ""
+
+
+def _rows_of_jobs(jobs: Document | None) -> list[tuple[str, Any]]:
+    """The rows about everything jobs, which runs before 2026-11-27 had not."""
+    if jobs is None:
+        return []
+    searches = jobs["searches per image"]
+    return [
+        ("everything jobs acknowledged", jobs["jobs"]),
+        ("their ends, and the longest", f"{_counts(jobs['ends'])}; {jobs['longest']:.1f} s"),
+        ("errors of those that failed", _counts(jobs["errors"])),
+        ("searches per image without faults", _encodes(searches["without faults"])),
+        ("searches per image with faults", _encodes(searches["with faults"])),
+        ("**lost everything jobs**", f"**{jobs['lost']}**"),
+    ]
 
 
 def file_name(record: Document) -> str:
@@ -132,6 +155,22 @@ def read(file: Path) -> Document:
     document = json.loads(file.read_text())
     assert isinstance(document, dict)
     return document
+
+
+def _searches(run: Run) -> dict[str, Any]:
+    searches, calm = run.ledger.searches, {search.image_id for search in calm_searches(run)}
+    ready = {one.image_id for one in searches if one.end is End.READY} - calm
+    return {
+        "jobs": len(searches),
+        "ends": dict(Counter(str(one.end) for one in searches).most_common()),
+        "errors": dict(Counter(str(one.error) for one in searches if one.end is End.FAILED).most_common()),
+        "longest": round(max((one.ended - one.acknowledged for one in searches if one.ended), default=0.0), 1),
+        "lost": len(lost(searches, run.injected)),
+        "searches per image": {
+            "without faults": dict(sorted(Counter(run.calm_searches[name] for name in calm).items())),
+            "with faults": dict(sorted(Counter(run.searches[name] for name in ready).items())),
+        },
+    }
 
 
 def _fault(fault: Injected, run: Run) -> dict[str, Any]:

@@ -55,7 +55,7 @@ FULL = Plan(
     model=MOBILE_SAM.name,
     scenes=8,
     kept=8,
-    pace=Pace(lives=2, life_pause=2.5, prompters=2, prompt_pause=0.25),
+    pace=Pace(lives=2, life_pause=2.5, prompters=2, prompt_pause=0.25, searchers=1, search_pause=5.0),
     calm=12.0,
     hold=3.0,
     encoding=0.8,
@@ -67,12 +67,13 @@ QUICK = Plan(
     model=FAKE.name,
     scenes=8,
     kept=8,
-    pace=Pace(lives=2, life_pause=0.2, prompters=1, prompt_pause=0.05),
+    pace=Pace(lives=2, life_pause=0.2, prompters=1, prompt_pause=0.05, searchers=1, search_pause=0.5),
     calm=1.0,
     hold=1.0,
     encoding=0.0,
     prepared=70_000,
     slack=3.0,
+    settings={"SAM_EVERYTHING_NICE": "0"},  # other tests keep the processor busy, and would take all of it
     faults=(
         "worker killed after the pop",
         "worker killed after the write",
@@ -83,6 +84,9 @@ QUICK = Plan(
         "embeddings damaged",
         "cache evicts regions",
         "DELETE while regions encode",
+        "mask worker told to stop",
+        "DELETE while its masks are sought",
+        "cache evicts found masks",
         "files that are no images",
         "connections reset",
         "values cut in the middle",
@@ -100,6 +104,7 @@ class Run:
     Attributes:
         injected: the faults; the first entry is the calm before them.
         calm_encodes, encodes: embeddings written, by image id: before the first fault, and after that.
+        calm_searches, searches: the same of the masks of everything jobs.
         problems: lines of the service's log that report a bug.
         seconds: time from the first image to the last answer.
     """
@@ -110,6 +115,8 @@ class Run:
     injected: Sequence[Injected]
     calm_encodes: Counter[str]
     encodes: Counter[str]
+    calm_searches: Counter[str]
+    searches: Counter[str]
     problems: Sequence[str]
     seconds: float
 
@@ -137,6 +144,7 @@ def run(plan: Plan, seed: int, say: Callable[[str], None] = lambda _: None) -> R
         with Load(stack.url, ledger, material, kept=kept, pace=plan.pace, seed=seed) as load:
             injected: list[Injected] = []
             calm_encodes: Counter[str] = Counter()
+            calm_searches: Counter[str] = Counter()
             for fault in (_calm(plan.calm), *(chosen[name] for name in plan.faults)):
                 load.require_whole()
                 entry = fault.begin()
@@ -160,7 +168,7 @@ def run(plan: Plan, seed: int, say: Callable[[str], None] = lambda _: None) -> R
                 if entry.victim:  # otherwise the next fault might hit the worker that takes over
                     ledger.wait_for_end(entry.victim, LOST_AFTER)
                 if not injected:
-                    calm_encodes = stack.encodes.copy()
+                    calm_encodes, calm_searches = stack.encodes.copy(), stack.searches.copy()
                 injected.append(entry)
                 say(
                     f"{time.monotonic() - started:5.0f} s  {fault.name}: answers after {entry.answers:.1f} s, "
@@ -169,8 +177,18 @@ def run(plan: Plan, seed: int, say: Callable[[str], None] = lambda _: None) -> R
         load.require_whole()
         client.close()
         problems = list(stack.problems)
-        encodes = stack.encodes - calm_encodes
-        return Run(plan, seed, ledger, injected, calm_encodes, encodes, problems, time.monotonic() - started)
+        return Run(
+            plan,
+            seed,
+            ledger,
+            injected,
+            calm_encodes,
+            stack.encodes - calm_encodes,
+            calm_searches,
+            stack.searches - calm_searches,
+            problems,
+            time.monotonic() - started,
+        )
 
 
 def _calm(seconds: float) -> Fault:
@@ -185,7 +203,10 @@ def _calm(seconds: float) -> Fault:
 
 
 def _learn(url: str, ledger: Ledger, material: Material, count: int) -> list[Kept]:
-    """Upload each image several times at once, and record the answers given now as the right ones."""
+    """Upload each image several times at once, and record the answers given now as the right ones.
+
+    Every mask of each is asked for several times at once too.
+    """
     clients = [Client(url, ledger) for _ in range(4)]
     kept = []
     with ThreadPoolExecutor(len(clients)) as pool:
@@ -202,6 +223,16 @@ def _learn(url: str, ledger: Ledger, material: Material, count: int) -> list[Kep
         for number, question in enumerate(one.scene.questions):
             material.learn(one.scene, number, _answered(client.masks, one.image_id, question).body)
         material.learn_embedding(one.scene, _answered(client.embedding, one.image_id).body)
+        with ThreadPoolExecutor(len(clients)) as pool:
+            asked = pool.map(lambda client, one=one: _answered(client.search, one.image_id), clients)
+            (job,) = {answer.document["job"] for answer in asked}
+        search = ledger.acknowledge_search(one.image_id, job)
+        while (found := _answered(client.job, one.image_id, job, 5)).document["status"] in ("queued", "running"):
+            pass
+        if found.document["status"] != "done":
+            raise RuntimeError(f"an everything job failed without a fault: {found.document['error']}")
+        ledger.settle(search, End.READY)
+        material.learn_search(one.scene, found.body)
     for each in clients:
         each.close()
     assert material.tells_scenes_apart()

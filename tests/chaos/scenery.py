@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from tests.chaos.client import Client
-from tests.chaos.ledger import Injected, Ledger
+from tests.chaos.ledger import End, Injected, Ledger
 from tests.chaos.load import Kept, Load
-from tests.chaos.material import Material
+from tests.chaos.material import Material, Scene
 from tests.chaos.stack import ChaosStack
 
 
@@ -42,6 +42,16 @@ class Scenery:
     def stay(self, times: float = 1.0) -> None:
         """Keep the fault for `times` times `hold` seconds."""
         time.sleep(times * self.hold)
+
+    def new_image(self) -> tuple[Scene, str]:
+        """Upload a copy that nobody has seen, and return its scene and its id when it is encoded."""
+        scene = self.dice.choice(self.material.scenes)
+        upload = self.load.upload(self.client, self.material.fresh(scene))
+        assert upload is not None
+        self.load.follow(self.client, upload)
+        if upload.end is not End.READY:
+            raise RuntimeError(f"an image was not encoded before the fault: {upload.end} {upload.error}")
+        return scene, upload.image_id
 
 
 Break = Callable[[Scenery], AbstractContextManager[None]]

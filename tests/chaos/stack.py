@@ -1,4 +1,4 @@
-"""The service as deployed, for the faults to break: two Valkeys, workers and API processes.
+"""The service as deployed, for the faults to break: two Valkeys, workers, a mask worker and API processes.
 
 The API and each worker reach each Valkey through a proxy port of their own.
 """
@@ -23,13 +23,14 @@ from typing import Self
 from bench.cores import children
 from deploy.local.process import Child, ProcessGroup, StackError, stop_all
 from deploy.local.stack import SERVICE_ENVIRON
-from tests.chaos.commands import STORED
+from tests.chaos.commands import FOUND, STORED
 from tests.chaos.scratch import Scratch
 from tests.support.proxy import FAIR, Link, Proxy, Trap, Weather
 from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 
 API_PROCESSES = 2
 WORKERS = 2
+MASK_WORKERS = 1
 MEMORY = 256_000_000
 """Bytes that the cache may use. The queue may use a quarter of it."""
 
@@ -41,6 +42,10 @@ _KEPT_LINES = 4_000
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 WORKER = ("-m", "encoder_worker")
+MASKS = "masks"
+"""Name of the mask worker, in its links and its log."""
+
+_MASK_WORKER = ("-m", "prompt_api.everything")
 
 
 class ChaosStack:
@@ -51,6 +56,7 @@ class ChaosStack:
         scratch: the folder for temporary files of the API.
         url: where the API answers.
         encodes: embeddings that workers wrote, by image id.
+        searches: sets of masks that the mask worker wrote, by image id.
         problems: lines of the children's logs that tell of a bug.
     """
 
@@ -72,11 +78,12 @@ class ChaosStack:
         self._watcher = threading.Thread(target=self._revive, name="revive workers", daemon=True)
         self._parts = ExitStack()
         self._links: dict[str, Link] = {}
-        self._workers: dict[int, Child] = {}
-        self._benched: set[int] = set()
-        self._commands: dict[int, tuple[str, ...]] = {}
-        self._died: dict[int, float] = {}
+        self._workers: dict[str, Child] = {}
+        self._benched: set[str] = set()
+        self._commands: dict[str, tuple[str, ...]] = {MASKS: _MASK_WORKER}
+        self._died: dict[str, float] = {}
         self.encodes: Counter[str] = Counter()
+        self.searches: Counter[str] = Counter()
         self.problems: list[str] = []
         self.url = ""
 
@@ -102,7 +109,7 @@ class ChaosStack:
         return self._counts[name]
 
     def log(self, name: str) -> list[str]:
-        """The last log lines of `api`, `cache`, `queue`, `worker 1`…, including those before a restart."""
+        """The last log lines of `api`, `cache`, `queue`, `masks`, `worker 1`…, including those before a restart."""
         return list(self._logs.get(name, ()))
 
     def server(self, role: str) -> Server:
@@ -130,9 +137,9 @@ class ChaosStack:
             link.send_surplus(reply)
 
     @contextmanager
-    def trapped(self, trap: Trap, role: str) -> Iterator[None]:
-        """Set a trap on the links of both workers for the block."""
-        links = [link for link in self._to(role) if link.name.startswith("worker")]
+    def trapped(self, trap: Trap, role: str, process: str = "worker") -> Iterator[None]:
+        """Set a trap on the links of both workers for the block, or on those of another process."""
+        links = [link for link in self._to(role) if link.name.startswith(process)]
         for link in links:
             link.arm(trap)
         try:
@@ -146,36 +153,44 @@ class ChaosStack:
     def kill_worker_of(self, link: Link) -> None:
         """Send SIGKILL to the worker of this link. It is restarted automatically."""
         with self._lock:
-            self._workers[_number(link)].signal(signal.SIGKILL)
+            self._workers[_process(link)].signal(signal.SIGKILL)
+
+    def stop_mask_worker(self) -> Child:
+        """Send SIGTERM to the mask worker, and return it. Once it has ended, another one is started."""
+        with self._lock:
+            child = self._workers[MASKS]
+            child.signal(signal.SIGTERM)
+        return child
 
     def freeze_worker(self, number: int) -> None:
         with self._lock:
-            self._workers[number].signal(signal.SIGSTOP)
+            self._workers[_worker(number)].signal(signal.SIGSTOP)
 
     def thaw_worker(self, number: int) -> None:
         with self._lock:
-            self._workers[number].signal(signal.SIGCONT)
+            self._workers[_worker(number)].signal(signal.SIGCONT)
 
     def bench_worker(self, number: int) -> None:
         """Stop a worker as an operator does, and do not restart it."""
         with self._lock:
-            self._benched.add(number)
-            child = self._workers[number]
+            self._benched.add(_worker(number))
+            child = self._workers[_worker(number)]
         stop_all([child])
 
     def replace_worker(self, number: int, command: tuple[str, ...] = WORKER) -> None:
         """Replace a running or benched worker with a new one."""
         self.bench_worker(number)
+        name = _worker(number)
         with self._lock:
-            self._commands[number] = command
-            self._workers[number] = self._spawn_worker(number)
-            self._benched.discard(number)
+            self._commands[name] = command
+            self._workers[name] = self._spawn_worker(name)
+            self._benched.discard(name)
 
     def wait_for_worker(self, number: int) -> None:
         """Wait until the worker listens."""
         deadline = time.monotonic() + _START_SECONDS
         with self._lock:
-            child = self._workers[number]
+            child = self._workers[_worker(number)]
         child.wait_for_line(_READY, deadline)
 
     # The API
@@ -195,12 +210,13 @@ class ChaosStack:
         self.cache = self._server("cache", CACHE_OPTIONS, MEMORY)
         self.queue = self._server("queue", QUEUE_OPTIONS, MEMORY // 4)
         proxy = self._parts.enter_context(Proxy())
-        for process in ("api", *(f"worker {number}" for number in range(1, WORKERS + 1))):
+        workers = [_worker(number) for number in range(1, WORKERS + 1)]
+        for process in ("api", *workers, MASKS):
             for server in (self.cache, self.queue):
                 self._links[f"{process} {server.name}"] = proxy.link(f"{process} {server.name}", server.port)
-        for number in range(1, WORKERS + 1):
-            self._links[f"worker {number} cache"].watch(self._count)
-            self._workers[number] = self._spawn_worker(number)
+            self._links[f"{process} cache"].watch(self._count)
+        for name in (*workers, MASKS):
+            self._workers[name] = self._spawn_worker(name)
         self.scratch = Scratch(self._folder / "scratch", self.api_pids)
         self._parts.callback(self.scratch.close)
         self._api = self._spawn("api", "api", ("-m", "prompt_api"), {"TMPDIR": str(self.scratch.folder)})
@@ -222,8 +238,8 @@ class ChaosStack:
         self._parts.callback(server.stop)
         return server
 
-    def _spawn_worker(self, number: int) -> Child:
-        return self._spawn(f"worker {number}", f"worker {number}", self._commands.get(number, WORKER))
+    def _spawn_worker(self, name: str) -> Child:
+        return self._spawn(name, name, self._commands.get(name, WORKER))
 
     def _spawn(self, name: str, links: str, command: tuple[str, ...], more: Mapping[str, str] = NOTHING) -> Child:
         environ = (
@@ -253,18 +269,20 @@ class ChaosStack:
     def _count(self, head: bytes) -> None:
         for image_id in STORED.findall(head):
             self.encodes[image_id.decode()] += 1
+        for image_id in FOUND.findall(head):
+            self.searches[image_id.decode()] += 1
 
     def _revive(self) -> None:
         while not self._closing.wait(0.1):
             with self._lock:
-                for number, child in self._workers.items():
-                    if number in self._benched or child.exit_code is None:
-                        self._died.pop(number, None)
+                for name, child in self._workers.items():
+                    if name in self._benched or child.exit_code is None:
+                        self._died.pop(name, None)
                         continue
-                    died = self._died.setdefault(number, time.monotonic())
+                    died = self._died.setdefault(name, time.monotonic())
                     if time.monotonic() - died > _RESTART_SECONDS:
-                        self._workers[number] = self._spawn_worker(number)
-                        del self._died[number]
+                        self._workers[name] = self._spawn_worker(name)
+                        del self._died[name]
 
     def _is_ready(self) -> bool:
         try:
@@ -274,5 +292,9 @@ class ChaosStack:
             return False
 
 
-def _number(link: Link) -> int:
-    return int(link.name.split()[1])
+def _worker(number: int) -> str:
+    return f"worker {number}"
+
+
+def _process(link: Link) -> str:
+    return link.name.rpartition(" ")[0]

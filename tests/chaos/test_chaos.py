@@ -41,6 +41,10 @@ def test_no_promise_is_broken_whatever_breaks(record: report.Document) -> None:
     assert record["broken"] == []
     assert (totals["lost"], totals["wrong"], totals["server errors"]) == (0, 0, 0)
     assert list(totals["encodes per image"]["without faults"]) == ["1"]
+    jobs = totals["everything"]
+    assert jobs["lost"] == 0
+    assert jobs["jobs"] > QUICK.kept
+    assert list(jobs["searches per image"]["without faults"]) == ["1"]
 
 
 def test_every_fault_of_the_plan_was_injected_into_a_service_at_work(record: report.Document) -> None:

@@ -25,10 +25,14 @@ class Story:
         self.fault = Injected("a fault", 18.0, bound=5.0, stops_redis=True, healed=22.0, answers=1.0, encodes=2.0)
         self.calm_encodes = Counter({"calm": 1})
         self.encodes = Counter({"later": 2})
+        self.calm_searches = Counter({"calm": 1})
+        self.searches = Counter({"later": 2})
         self.problems: list[str] = []
         self.ledger.check(True, "")
         self.upload("calm", CALM, CALM + 1)
         self.upload("later", TROUBLE, AFTER)
+        self.search("calm", CALM, CALM + 1)
+        self.search("later", TROUBLE, AFTER)
 
     def upload(self, name: str, acknowledged: float, ended: float | None, end: End = End.READY) -> None:
         upload = self.ledger.acknowledge(name)
@@ -37,6 +41,15 @@ class Story:
             self.ledger.settle(upload, end)
             upload.ended = ended
 
+    def search(
+        self, name: str, acknowledged: float, ended: float | None, end: End = End.READY, error: str | None = None
+    ) -> None:
+        search = self.ledger.acknowledge_search(name, "job")
+        search.acknowledged = acknowledged
+        if ended is not None:
+            self.ledger.settle(search, end, error)
+            search.ended = ended
+
     def request(self, status: int | None, code: str | None = None, *, at: float = TROUBLE, **changed: object) -> None:
         plain = Request("masks", at, at + 0.1, 0.0, status, code)
         self.ledger.record(replace(plain, **changed))  # type: ignore[arg-type]  # a test's shorthand
@@ -44,7 +57,16 @@ class Story:
     def run(self) -> Run:
         injected = [Injected("no fault", 5.0, healed=15.0, encodes=1.0), self.fault]
         return Run(
-            replace(QUICK, slack=1.0), 1, self.ledger, injected, self.calm_encodes, self.encodes, self.problems, 35.0
+            replace(QUICK, slack=1.0),
+            1,
+            self.ledger,
+            injected,
+            self.calm_encodes,
+            self.encodes,
+            self.calm_searches,
+            self.searches,
+            self.problems,
+            35.0,
         )
 
 
@@ -104,6 +126,30 @@ def _encoded_twice_in_calm(story: Story) -> None:
     story.calm_encodes["calm"] = 2
 
 
+def _a_job_that_never_ended(story: Story) -> None:
+    story.search("forgotten", TROUBLE, None)
+
+
+def _a_job_that_nobody_stopped(story: Story) -> None:
+    story.search("halted", TROUBLE, AFTER, End.STOPPED)
+
+
+def _a_job_that_is_gone(story: Story) -> None:
+    story.search("gone", TROUBLE, AFTER, End.GONE)
+
+
+def _a_job_that_failed_without_a_code(story: Story) -> None:
+    story.search("mute", TROUBLE, AFTER, End.FAILED)
+
+
+def _a_job_that_failed_in_calm(story: Story) -> None:
+    story.search("weak", CALM, CALM + 1, End.FAILED, "everything-failed")
+
+
+def _searched_twice_in_calm(story: Story) -> None:
+    story.calm_searches["calm"] = 2
+
+
 def _a_broken_connection(story: Story) -> None:
     story.request(None, "ConnectionResetError")
 
@@ -139,6 +185,12 @@ def _nothing_was_compared(story: Story) -> None:
         (_slow_to_heal, "a fault: worked again only after 8.0 s, not 5 s, the 1.0 s aside"),
         (_a_slow_recovery_of_the_image_at_hand, "ready after 41 s, not 30 s"),
         (_encoded_twice_in_calm, "image calm was encoded 2 times without a fault"),
+        (_a_job_that_never_ended, "lost everything job: image forgotten, end None"),
+        (_a_job_that_nobody_stopped, "lost everything job: image halted, end stopped"),
+        (_a_job_that_is_gone, "lost everything job: image gone, end gone"),
+        (_a_job_that_failed_without_a_code, "an everything job of image mute failed without a code"),
+        (_a_job_that_failed_in_calm, "an everything job of image weak failed without a fault: everything-failed"),
+        (_searched_twice_in_calm, "every mask of image calm was found 2 times without a fault"),
         (_a_broken_connection, "masks: ConnectionResetError though every API process lived (a fault)"),
         (_a_prompt_refused_though_its_image_is_in_memory, "1 of 1 prompts on an image in memory were refused"),
         (_what_the_fault_found, "a damaged embedding was handed out"),
@@ -155,6 +207,12 @@ def test_a_broken_promise_is_named(story: Story, spoil: Callable[[Story], None],
 def test_an_image_may_be_gone_if_the_cache_lost_what_it_held_meanwhile(story: Story) -> None:
     story.fault.loses_cache = True
     story.upload("gone", TROUBLE, AFTER, End.GONE)
+    story.search("gone", TROUBLE, AFTER, End.GONE)
+    assert broken_promises(story.run()) == []
+
+
+def test_a_job_may_fail_with_a_reason_while_things_are_broken(story: Story) -> None:
+    story.search("unlucky", TROUBLE, AFTER, End.FAILED, "store-unavailable")
     assert broken_promises(story.run()) == []
 
 
@@ -176,6 +234,11 @@ def test_the_table_counts_what_the_ledger_holds(story: Story) -> None:
         "| refused, by code | store-unavailable 1 |",
         "| encodes per image without faults | 1 for 1 images |",
         "| encodes per image with faults | 2 for 1 images |",
+        "| everything jobs acknowledged | 2 |",
+        "| their ends, and the longest | ready 2; 10.0 s |",
+        "| searches per image without faults | 1 for 1 images |",
+        "| searches per image with faults | 2 for 1 images |",
+        "| **lost everything jobs** | **0** |",
         "| **wrong masks** | **1** |",
         "| **lost uploads** | **0** |",
         "| a fault | 1 / 1 / 0 | 1.25 s | 1.0 s | 2.0 s |",

@@ -1,11 +1,17 @@
-"""`samcache everything` and `samcache segment-boxes`, against a running service with the fake model."""
+"""`samcache everything` and `samcache segment-boxes`, against a running service with the fake model.
+
+One test runs the command as a process. The others call `samcache.cli.main`, because a process takes a second to start.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -15,8 +21,10 @@ from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
 from samcache import RemoteAutomaticMaskGenerator, SamCache
+from samcache.cli.arguments import TOKEN_VARIABLE
+from samcache.cli.main import main
 from samcache.errors import InvalidParameter
-from tests.client.test_cli import samcache
+from tests.client.test_cli import samcache as as_a_process
 from tests.support.stack import ObservedStack
 from tests.support.world import png
 
@@ -28,6 +36,19 @@ OPTIONS: dict[str, Any] = {"points_per_side": 4, "pred_iou_thresh": 0.5, "stabil
 def stack() -> Iterator[ObservedStack]:
     with ObservedStack({"SAM_MODEL": "fake"}, mask_workers=True) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+
+
+def samcache(stack: ObservedStack, command: str, *arguments: object) -> CompletedProcess[str]:
+    """Run the command in this process. The service is `stack`, unless the arguments name another one."""
+    given = [command, "--url", stack.url, *map(str, arguments)]
+    with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as complaints:
+        status = main(given)
+    return CompletedProcess(given, status, output.getvalue(), complaints.getvalue())
 
 
 @pytest.fixture
@@ -43,7 +64,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 def test_every_mask_of_a_folder_is_a_coco_dataset_for_each_folder(stack: ObservedStack, folder: Path) -> None:
     into = folder.parent / "coco"
-    answer = samcache(stack, "everything", folder, "-r", "-o", into, "--overlay", *FEW, "--json")
+    answer = as_a_process(stack, "everything", folder, "-r", "-o", into, "--overlay", *FEW, "--json")
     assert answer.returncode == 0, answer.stderr
     result = json.loads(answer.stdout)
     assert (result["images"], result["searched"], result["failed"], result["left"]) == (3, 3, 0, 0)

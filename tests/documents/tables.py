@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
-from bench import encode_summary, summary
+from bench import encode_summary, everything_beside, summary
 from bench.regions import summary as regions
 from bench.shown import ROOT, shown
 from bench.sizing.__main__ import tables as plans
@@ -89,6 +89,7 @@ TABLES = (
     Table("docs/chaos.md", "other chaos", lambda: report.other_runs(shown("chaos").name)),
     Table("docs/models.md", "gpu", _gpu),
     Table("docs/regions.md", "regions", _regions),
+    Table("docs/everything.md", "beside", everything_beside.markdown),
     Table("docs/observability.md", "api", partial(metrics_table, API_METRICS)),
     Table("docs/observability.md", "worker", partial(metrics_table, WORKER_METRICS)),
     Table("docs/observability.md", "mask worker", partial(metrics_table, MASK_WORKER_METRICS)),

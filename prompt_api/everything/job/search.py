@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from prompt_api.everything.embedding import EmbeddedCrop
@@ -20,7 +21,7 @@ from prompt_api.everything.job.stored import pack_masks
 from prompt_api.everything.options import EverythingOptions
 from prompt_api.metrics.mask_worker import MaskWorkerMetrics
 from prompt_api.models.interface import LoadedDecoder
-from shared.contract.errors import EverythingFailed
+from shared.contract.errors import EverythingFailed, StoreUnavailable
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey
 from shared.contract.region import region_in
@@ -84,6 +85,9 @@ class SearchImage:
                 self._search(key, options, orders)
             except Stopped:
                 _log.info("image %s: stopped", key.image_id[:12])
+                # Whoever stopped it deleted the progress, but one more report may have come after that.
+                with suppress(StoreUnavailable):  # it is kept for a minute only
+                    self.hasty.delete(key.progress_key)
 
     def _search(self, key: EverythingKey, options: EverythingOptions, orders: Orders) -> None:
         embeddings = EmbeddingsInTime(

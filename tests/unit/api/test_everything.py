@@ -368,6 +368,26 @@ def test_masks_stored_at_the_moment_of_a_stop_are_deleted(world: World) -> None:
     assert world.client.get(where).json["status"] == "stopped"
 
 
+def test_progress_told_at_the_moment_of_a_stop_is_deleted(world: World) -> None:
+    image_id = world.ready_image(png())
+    where = path(ask(world, image_id))
+    told: list[str] = []
+
+    class StopsInTheMiddle:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.store, name)
+
+        def put(self, key: str, value: bytes, ttl: int) -> None:
+            assert key == key_of(image_id).progress_key
+            world.client.delete(where)
+            world.store.put(key, value, ttl)
+            told.append(key)
+
+    world.jobs.run_next(replace(world.search(), hasty=StopsInTheMiddle()))
+    assert told
+    assert not world.store.exists(key_of(image_id).progress_key)
+
+
 def test_a_stopped_job_is_not_run_and_can_be_asked_for_again(world: World) -> None:
     image_id = world.ready_image(png())
     where = path(ask(world, image_id))
