@@ -28,6 +28,7 @@ from prompt_api.integrations.label_studio.backend import LabelStudioBackend
 from prompt_api.integrations.label_studio.credentials import credentials
 from prompt_api.integrations.label_studio.instance import LabelStudioInstance
 from prompt_api.integrations.label_studio.pictures import TaskPictures
+from prompt_api.integrations.label_studio.pre_annotations import PreAnnotations
 from prompt_api.integrations.recent import RecentImages
 from prompt_api.integrations.samapi.server import SamapiServer
 from prompt_api.integrations.x_anylabeling.server import AnyLabelingServer
@@ -235,6 +236,7 @@ def assemble(
             images,
             masks,
             access.owners,
+            everything=everything,
             remote=remote,
             waiters=waiters,
             background=background,
@@ -269,6 +271,7 @@ def _label_studio(
     masks: MaskService,
     owners: Owners,
     *,
+    everything: EverythingService,
     remote: RemoteImages,
     waiters: BoundedSemaphore,
     background: Executor | None,
@@ -286,6 +289,12 @@ def _label_studio(
         recent=RecentImages(),
         background=background,
     )
+    finish = Finish.of(settings)
+    pre_annotations = None
+    if settings.label_studio_everything == "true":
+        pre_annotations = PreAnnotations(
+            everything=everything, owners=owners, pictures=pictures, model=model, waiters=waiters, finish=finish
+        )
     return LabelStudioBackend(
         images=images,
         masks=masks,
@@ -294,7 +303,8 @@ def _label_studio(
         model=model,
         waiters=waiters,
         regions_above=settings.label_studio_regions_above,
-        finish=Finish.of(settings),
+        finish=finish,
+        pre_annotations=pre_annotations,
     )
 
 

@@ -49,8 +49,16 @@ export class Annotator {
     const { name, colour } = this.#classes.use(label);
     const changes = objects.keep(now, { id: nextId, label: name, colour });
     this.#commit(() => changes);
-    const { length } = changes.objects;
-    announce(`${now.editing === null ? "Kept" : "Updated"}. ${length === 1 ? "1 object" : `${length} objects`}.`);
+    announceKept(changes.objects.length, now.editing === null ? "Kept" : "Updated");
+  }
+
+  /** Keeps a mask that no prompt of this page asked for. @param {import("./prompts.js").Mask} mask */
+  keepFound(mask, label) {
+    const { now, nextId: id } = this.#gallery.current.timeline;
+    const { name, colour } = this.#classes.use(label);
+    const object = { id, label: name, colour, step: { ...prompts.BLANK, id, drawn: mask, masks: [mask] } };
+    this.#commit(() => ({ objects: [...now.objects, object] }));
+    announceKept(now.objects.length + 1);
   }
 
   /** Starts to edit a kept object. A second call ends that and leaves the object as it was. */
@@ -193,4 +201,8 @@ export class Annotator {
     const sentence = sentenceOf(now.step, size);
     if (sentence) announce(sentence);
   }
+}
+
+function announceKept(count, what = "Kept") {
+  announce(`${what}. ${count === 1 ? "1 object" : `${count} objects`}.`);
 }

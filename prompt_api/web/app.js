@@ -2,6 +2,7 @@
 
 import { Annotator } from "./annotator.js";
 import * as api from "./api.js";
+import { isBrush } from "./brush.js";
 import { ClassBook } from "./class-book.js";
 import { KEYS } from "./classes.js";
 import { Conversation } from "./conversation.js";
@@ -10,6 +11,8 @@ import { listenToCursor } from "./cursor.js";
 import { service } from "./decoding.js";
 import { Desk } from "./desk.js";
 import * as dialogs from "./dialogs.js";
+import * as everythingJobs from "./everything-api.js";
+import { EverythingMode } from "./everything-mode.js";
 import { ExportDialog } from "./export-dialog.js";
 import { listenToFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
@@ -90,6 +93,7 @@ const desk = new Desk(stage, gallery, {
   onRemove: remove,
   onRender: () => {
     labelling.show();
+    everything.look();
     regions.look(gallery.current, stage.visible);
     showPart();
   },
@@ -120,13 +124,22 @@ const exportDialog = new ExportDialog(gallery, stage, () => keeper.look());
 const tool = () => document.querySelector('input[name="tool"]:checked').value;
 const hands = new Hands({ gallery, stage, desk, annotator }, tool);
 const sharpening = new Sharpening(gallery, desk, conversation, regions, () => hands.isDrawing);
+const everything = new EverythingMode({
+  service: everythingJobs,
+  gallery,
+  stage,
+  desk,
+  isPainting: () => isBrush(tool()),
+  keep: (mask, label) => labelling.keepFound(mask, label),
+  encode: (entry) => pictures.encode(entry),
+});
 const wishes = {
   tool,
-  onPoint: (point) => hands.point(point),
+  onPoint: (point) => everything.press(point) || hands.point(point),
   onTwice: (place) => hands.twice(place),
   onBox: (box) => annotator.setBox(box),
   onBoxDraft: (box) => desk.showDraft(box),
-  onHover: (place) => hands.hover(place),
+  onHover: (place) => everything.hover(place, (left) => hands.hover(left)),
   strokes: hands.strokes,
 };
 const localSwitch = new LocalSwitch((decoder) => {
@@ -205,21 +218,31 @@ function showTool() {
   desk.render();
 }
 
+/** The key of a class keeps the found mask that is lit under that class. */
+function digit(position) {
+  const chosen = classes.list[position];
+  if (!chosen || !everything.keepPointed(chosen.name)) labelling.digit(position);
+}
+
 /** An action that does nothing unless a picture is open. */
 function onPicture(action) {
   return () => gallery.current && action();
 }
 
 const ACTIONS = {
-  ...Object.fromEntries(KEYS.map((key, position) => [`digit-${key}`, onPicture(() => labelling.digit(position))])),
-  "next-mask": onPicture(() => annotator.chooseNext()),
-  keep: () => labelling.keep(),
+  ...Object.fromEntries(KEYS.map((key, position) => [`digit-${key}`, onPicture(() => digit(position))])),
+  "next-mask": onPicture(() => everything.step(1) || annotator.chooseNext()),
+  keep: () => everything.keepPointed() || labelling.keep(),
   label: onPicture(() => find("label").select()),
   clear: onPicture(() => annotator.clear()),
   "swap-tool": () => chooseTool(REVERSE[tool()]),
   brush: () => chooseTool("brush"),
   erase: () => chooseTool("erase"),
   ...hands.actions,
+  deselect: () => everything.leave() || hands.actions.deselect(),
+  everything: onPicture(() => everything.toggle()),
+  "next-found": onPicture(() => everything.step(1)),
+  "previous-found": onPicture(() => everything.step(-1)),
   "toggle-all": onPicture(() => annotator.toggleAll()),
   undo: onPicture(() => annotator.undo()),
   redo: onPicture(() => annotator.redo()),
@@ -242,6 +265,11 @@ const BUTTONS = {
   clear: "clear",
   export: "export",
   help: "help",
+  everything: "everything",
+  "everything-close": "everything",
+  "everything-next": "next-found",
+  "everything-previous": "previous-found",
+  "everything-keep": "keep",
   done: "done",
   "next-unlabelled": "next-unlabelled",
   "zoom-in": "zoom-in",

@@ -54,7 +54,7 @@ export function listenToCursor(stage, { tool, onPoint, onBox, onBoxDraft, onHove
   element.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey) return;
     if (MOVES[event.key]) move(MOVES[event.key], event.shiftKey);
-    else if (event.key === "Enter") onPoint({ ...place(), label: event.altKey || tool() === "exclude" ? 0 : 1, onTop: event.shiftKey });
+    else if (event.key === "Enter") onPoint({ ...place(), label: event.altKey || tool() === "exclude" ? 0 : 1, onTop: event.shiftKey, byKeyboard: true });
     else if (event.key.toLowerCase() === "b") setCorner();
     else if (event.key === "Escape" && corner) drop();
     else return;

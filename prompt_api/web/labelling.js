@@ -57,6 +57,12 @@ export class Labelling {
     this.#field.value = this.#classes.current;
   }
 
+  /** Keeps a mask that was found, under the label in the field or another one. That class stays in use. */
+  keepFound(mask, label = this.#field.value) {
+    this.#annotator.keepFound(mask, label);
+    this.#field.value = this.#classes.current;
+  }
+
   /** Puts a class into use. The present mask is kept under it, or without one the selected object becomes one of it. */
   use(name) {
     this.#field.value = name;

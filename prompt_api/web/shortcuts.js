@@ -30,6 +30,8 @@ export const HELP = [
       { keys: [["Alt", "Enter"]], text: "remove what is under the cursor" },
       { keys: [["B"]], text: "set one corner of a box, then the other" },
       { keys: [["Esc"]], text: "cancel the box" },
+      { keys: [["S"]], text: "find every mask; again, or Esc, stops it" },
+      { keys: [[","], ["."]], text: "previous, next of these masks; Enter or K keeps it, a class's key too" },
     ],
   },
   {
@@ -87,6 +89,9 @@ const LETTERS = {
   "[": "smaller",
   "]": "larger",
   v: "toggle-all",
+  s: "everything",
+  ",": "previous-found",
+  ".": "next-found",
   "+": "zoom-in",
   "=": "zoom-in",
   "-": "zoom-out",

@@ -12,6 +12,7 @@ export class Stage {
   #photo;
   #photoCanvas;
   #kept;
+  #found;
   #overlay;
   #marks;
   #cross;
@@ -21,6 +22,7 @@ export class Stage {
   #view = { scale: 1, left: 0, top: 0, fitted: true };
   #isShowing = false;
   #objects = [];
+  #foundLayers = [];
   #shown = null;
   #waiting = new Set();
   #onView;
@@ -36,6 +38,7 @@ export class Stage {
     this.#photoCanvas = find("photo");
     this.#photo = new Photo(this.#photoCanvas, () => this.#soon("photo"));
     this.#kept = find("kept");
+    this.#found = find("found");
     this.#overlay = find("overlay");
     this.#marks = find("marks");
     this.#cross = find("cross");
@@ -119,6 +122,13 @@ export class Stage {
     this.#objects = objects.map(({ mask, colour, strong }) => ({ mask, look: lookOf(colour, strong) }));
     this.#kept.dataset.count = String(objects.length);
     this.#soon("kept");
+  }
+
+  /** Draws masks that are offered, below the kept objects. @param {{mask: import("./prompts.js").Mask, colour: string}[]} masks the last one on top */
+  drawFound(masks) {
+    this.#foundLayers = masks.map(({ mask, colour }) => ({ mask, look: lookOf(colour, false) }));
+    this.#found.dataset.count = String(masks.length);
+    this.#soon("found");
   }
 
   /** Draws the points and the box of the current prompt. */
@@ -237,7 +247,7 @@ export class Stage {
     });
     this.#root.dataset.zoomed = String(this.isZoomed);
     this.#onView(view);
-    for (const layer of ["photo", "kept", "overlay"]) this.#soon(layer);
+    for (const layer of ["photo", "found", "kept", "overlay"]) this.#soon(layer);
   }
 
   /** Paints a layer at the screen's next frame, so that several changes are painted once. */
@@ -251,6 +261,8 @@ export class Stage {
     // Cleared first, so that a failure loses only this frame.
     this.#waiting.clear();
     if (layers.includes("photo")) this.#photo.paint(this.#view, this.#size, this.#frame);
+    // There may be thousands of them, so speed matters more than a smooth edge.
+    if (layers.includes("found")) paint(this.#found, this.#foundLayers, this.#window, Math.min(1, this.#fineDensity), this.#frame);
     if (layers.includes("kept")) paint(this.#kept, this.#objects, this.#window, this.#fineDensity, this.#frame);
     if (layers.includes("overlay")) this.#paintOverlay();
   }

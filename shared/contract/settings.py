@@ -102,6 +102,11 @@ class Settings:
         "none",
         least=0,
     )
+    label_studio_everything: str = _setting(
+        "false",
+        "`true`: a task that is opened in Label Studio gets every mask of its images as pre-annotations",
+        choices=("false", "true"),
+    )
     label_studio_aliases: str = _setting("", "further addresses that tasks have for that Label Studio, comma-separated")
     label_studio_token: str = _setting("", "access token of a user of that Label Studio, personal or legacy")
     label_studio_namespace: str = _setting(

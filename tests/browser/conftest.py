@@ -33,7 +33,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
 @pytest.fixture(scope="session")
 def service_url(driver: webdriver.Chrome) -> Iterator[str]:
     """Start the whole service with the model that needs no weights. `driver` skips first if there is no browser."""
-    with LocalStack({"SAM_MODEL": "fake"}) as stack:
+    with LocalStack({"SAM_MODEL": "fake"}, mask_workers=True) as stack:
         yield stack.url
 
 

@@ -15,6 +15,7 @@ from prompt_api.integrations.asker import Asker
 from prompt_api.integrations.finish import UNFINISHED, Finish
 from prompt_api.integrations.label_studio.config import LabelConfig, LabelConfigs
 from prompt_api.integrations.label_studio.pictures import TaskPictures
+from prompt_api.integrations.label_studio.pre_annotations import PreAnnotations
 from prompt_api.integrations.label_studio.prompting import Interaction, interaction
 from prompt_api.integrations.label_studio.regions import regions, shown_score
 from prompt_api.integrations.label_studio.wire import Prediction, PredictRequest, Region, Task
@@ -47,6 +48,7 @@ class LabelStudioBackend:
         waiters: BoundedSemaphore,
         regions_above: int = 0,
         finish: Finish = UNFINISHED,
+        pre_annotations: PreAnnotations | None = None,
     ) -> None:
         """Args:
         owners: checks that a namespace still has the image that `pictures` remembers for a task.
@@ -54,6 +56,7 @@ class LabelStudioBackend:
         regions_above: pictures whose longer side has more pixels than this are answered from the region that suits
             what was drawn; 0: none are.
         finish: how masks are cleaned and simplified.
+        pre_annotations: finds every mask of a task that is opened; None: nothing does.
         """
         self._images = images
         self._masks = masks
@@ -63,6 +66,7 @@ class LabelStudioBackend:
         self._waiters = waiters
         self._regions_above = regions_above
         self._finish = finish
+        self._pre_annotations = pre_annotations
 
     @property
     def model_name(self) -> str:
@@ -75,6 +79,9 @@ class LabelStudioBackend:
 
     def predict(self, request: PredictRequest, asker: Asker) -> list[Prediction | list[Prediction]]:
         """Return one prediction if the annotator has drawn something. Otherwise encode the tasks' images ahead of time.
+
+        If there are pre-annotations, a single task without a context gets every mask of its images, as soon as they are
+        found within `PATIENCE`. Without them the answer is empty, so that Label Studio stores nothing and asks again.
 
         The prediction is empty if the image is not encoded after `PATIENCE` seconds, or if no thread may wait for it.
         The next click then usually finds it encoded. On a large picture the rest of `PATIENCE` is for the region that
@@ -91,18 +98,28 @@ class LabelStudioBackend:
         asker.spend(Quota.PROMPTS, drawn.count if drawn else 1)
         configs = LabelConfigs(request.label_config)
         if context is None:
+            opened = self._opened(request.tasks[0], configs, asker) if len(request.tasks) == 1 else []
+            # After the pre-annotations, which fetch the images themselves.
             found_in = ((task, one) for task in request.tasks for one in configs.of(task).pictures(task))
             self._pictures.warm((self._pictures.reachable(one, task.id, asker) for task, one in found_in), asker)
-            return [[] for _ in request.tasks]
+            return [opened, *([] for _ in request.tasks[1:])]
         if len(request.tasks) != 1:
             raise InvalidPrompt("a context belongs to one task")
         (task,) = request.tasks
-        found = self._interactive(task, configs.of(task), drawn, asker) if drawn else []
-        score = min((region["score"] for region in found), default=0.0)
-        return [{"model_version": self.model_version, "score": score, "result": found}]
+        return [self._prediction(self._interactive(task, configs.of(task), drawn, asker) if drawn else [])]
 
     def close(self) -> None:
         self._pictures.close()
+
+    def _opened(self, task: Task, configs: LabelConfigs, asker: Asker) -> Prediction | list[Prediction]:
+        if self._pre_annotations is None:
+            return []
+        found = self._pre_annotations.of(task, configs.of(task), asker, time.monotonic() + PATIENCE)
+        return self._prediction(found) if found else []
+
+    def _prediction(self, found: list[Region]) -> Prediction:
+        score = min((region["score"] for region in found), default=0.0)
+        return {"model_version": self.model_version, "score": score, "result": found}
 
     def _interactive(self, task: Task, config: LabelConfig, drawn: Interaction, asker: Asker) -> list[Region]:
         reference = self._pictures.reachable(config.picture(task, drawn.to_name, drawn.page), task.id, asker)

@@ -64,6 +64,21 @@ class MaskTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where an image of a task is shown.
+
+    Attributes:
+        to_name: name of the `Image` tag.
+        page: index of the page if the `Image` tag has several, otherwise None.
+        reference: the task's reference to the image: a URL, a path or a data URL.
+    """
+
+    to_name: str
+    page: int | None
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
 class LabelConfig:
     """Attributes:
     images: `Image` tags by name.
@@ -92,9 +107,16 @@ class LabelConfig:
 
     def pictures(self, task: Task) -> list[str]:
         """Return the references to all images of the task."""
-        values = [resolved(tag.source, task.data) for tag in self.images.values()]
-        flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
-        return [one for one in flat if isinstance(one, str) and one]
+        return [place.reference for place in self.places(task)]
+
+    def places(self, task: Task) -> Iterator[Place]:
+        """Yield each image of the task with the tag and the page that show it."""
+        for tag in self.images.values():
+            value: Any = resolved(tag.source, task.data)
+            paged = isinstance(value, list)
+            for page, one in enumerate(value if paged else [value]):
+                if isinstance(one, str) and one:
+                    yield Place(tag.name, page if paged else None, one)
 
     def target(self, to_name: str, label: str | None) -> MaskTarget:
         """Return the tag for a mask on `to_name` whose prompt has the label `label`.
@@ -116,6 +138,20 @@ class LabelConfig:
         if not tags:
             raise InvalidPrompt(f"the label config has no BrushLabels or PolygonLabels for {to_name!r}")
         raise InvalidPrompt(f"no BrushLabels or PolygonLabels for {to_name!r} has the label {label!r}")
+
+    def any_target(self, to_name: str) -> MaskTarget:
+        """Return the tag for a mask on `to_name` that nobody chose a label for: the first, with its first label.
+
+        A `Brush` or `Polygon` gives the mask without a label.
+
+        Raises:
+            InvalidPrompt: the label config has no such tag.
+        """
+        tags = (tag for tag in self.controls if tag.kind in MASK_TAGS and to_name in tag.to_names)
+        tag = next(tags, None)
+        if tag is None:
+            raise InvalidPrompt(f"the label config has no BrushLabels or PolygonLabels for {to_name!r}")
+        return MaskTarget(tag, tag.labels[0] if tag.labels else None)
 
     def _labels_tag(self, to_name: str, label: str) -> ControlTag | None:
         tags = (tag for tag in self.controls if tag.kind == "labels" and to_name in tag.to_names)

@@ -200,7 +200,8 @@ class PredictAnswer(TypedDict):
     """Answer of `POST /label-studio/predict`.
 
     Attributes:
-        results: one entry per task, in order. Without a context it is an empty list, which changes nothing in the task.
+        results: one entry per task, in order. Without a context it is an empty list, which changes nothing in the task,
+            or every mask of the task if `SAM_LABEL_STUDIO_EVERYTHING` is on.
     """
 
     results: list[Prediction | list[Prediction]]
