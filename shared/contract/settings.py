@@ -104,7 +104,7 @@ class Settings:
     )
     label_studio_everything: str = _setting(
         "false",
-        "`true`: a task that is opened in Label Studio gets every mask of its images as pre-annotations",
+        "whether a task that is opened in Label Studio gets every mask of its images as pre-annotations",
         choices=("false", "true"),
     )
     label_studio_aliases: str = _setting("", "further addresses that tasks have for that Label Studio, comma-separated")
