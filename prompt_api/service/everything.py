@@ -14,15 +14,15 @@ from prompt_api.everything.job.key import EverythingKey, asked_key, jobs_key, pa
 from prompt_api.everything.job.queue import EverythingQueue
 from prompt_api.everything.job.stored import StoredMasks, unpack_masks
 from prompt_api.everything.options import EverythingOptions
-from prompt_api.service.images import POLL, Charge, ImageService, free
+from prompt_api.service.images import Charge, ImageService, free
 from prompt_api.service.live_workers import LiveWorkers
+from prompt_api.service.watching import changes, once_settled
 from shared.contract.errors import DamagedEmbedding, EverythingFailed, JobNotFound, RequestError, SamCacheError
 from shared.contract.geometry import Size
 from shared.contract.models import Model
 from shared.contract.settings import Settings
 from shared.events.interface import Events
 from shared.queue.interface import JobStatus
-from shared.redis import allowance
 from shared.store.interface import StoreWithSets
 
 _log = logging.getLogger(__name__)
@@ -153,33 +153,15 @@ class EverythingService:
 
     def wait(self, image_id: str, name: str, seconds: float) -> EverythingState:
         """Return `state` as soon as it is settled, or after `seconds`."""
-        state = self.state(image_id, name)
         if seconds <= 0:
-            return state
-        deadline = self._clock() + seconds
-        with self._events.watch(state.key) as watch:
-            while not (state := self.state(image_id, name)).settled:
-                left = deadline - self._clock()
-                if left <= 0:
-                    break
-                watch.wait(min(left, POLL))
-                allowance.renew()
-        return state
+            return self.state(image_id, name)
+        self._images.known_size(image_id)
+        key = self._asked(image_id, name).key
+        return once_settled(self._events, key, lambda: self.state(image_id, name), seconds, self._clock)
 
     def follow(self, image_id: str, name: str, seconds: float) -> Iterator[EverythingState | None]:
-        """Yield the current `state`, then each change, until it is settled or `seconds` have passed.
-
-        About once a second without a change, yield None, so that the sender can notice that its client is gone.
-        """
-        deadline = self._clock() + seconds
-        state = self.state(image_id, name)
-        with self._events.watch(state.key) as watch:
-            yield state
-            while not state.settled and (left := deadline - self._clock()) > 0:
-                watch.wait(min(left, POLL))
-                allowance.renew()
-                before, state = state, self.state(image_id, name)
-                yield state if state != before else None
+        """Yield the current `state`, then each change; see `changes`."""
+        return changes(self._events, lambda: self.state(image_id, name), seconds, self._clock)
 
     def stop(self, image_id: str, name: str, *, namespace: str = "") -> None:
         """Stop the job, and delete its masks, unless another namespace asked for it too.

@@ -16,6 +16,7 @@ from prompt_api.metrics.counting import ApiMetrics, Taken
 from prompt_api.service.image_regions import ImageRegions
 from prompt_api.service.lattice import Box, region_around
 from prompt_api.service.live_workers import LiveWorkers
+from prompt_api.service.watching import changes, once_settled
 from shared.contract import errors
 from shared.contract.geometry import Size, is_image_size
 from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key, regions_key
@@ -26,11 +27,7 @@ from shared.events.interface import Events
 from shared.images.preview import wants_preview
 from shared.images.reading import inspect_image
 from shared.queue.interface import EncodeQueue, JobState, JobStatus
-from shared.redis import allowance
 from shared.store.interface import StoreWithSets
-
-POLL = 1.0
-"""Seconds after which a waiting request looks again by itself. A lost wake-up costs at most this."""
 
 SIZES = 10_000
 """Images whose sizes one process remembers."""
@@ -255,15 +252,7 @@ class ImageService:
         """Return `state` as soon as it is settled, or after `seconds`."""
         if seconds <= 0:
             return self.state(key, charge=charge)
-        deadline = self._clock() + seconds
-        with self._events.watch(key) as watch:
-            while not (state := self.state(key, charge=charge)).settled:
-                left = deadline - self._clock()
-                if left <= 0:
-                    break
-                watch.wait(min(left, POLL))
-                allowance.renew()
-        return state
+        return once_settled(self._events, key, lambda: self.state(key, charge=charge), seconds, self._clock)
 
     def begin(self, key: EmbeddingKey, original: Size, *, charge: Charge = free) -> ImageState:
         """Return the state of a region whose embedding was not there a moment ago, and queue it if nobody has.
@@ -292,19 +281,8 @@ class ImageService:
         return [states[key] for key in keys]
 
     def follow(self, key: EmbeddingKey, seconds: float, *, charge: Charge = free) -> Iterator[ImageState | None]:
-        """Yield the current `state`, then each change, until it is settled or `seconds` have passed.
-
-        About once a second without a change, yield None, so that the sender can notice that its client is gone.
-        """
-        deadline = self._clock() + seconds
-        state = self.state(key, charge=charge)
-        with self._events.watch(key) as watch:
-            yield state
-            while not state.settled and (left := deadline - self._clock()) > 0:
-                watch.wait(min(left, POLL))
-                allowance.renew()
-                before, state = state, self.state(key, charge=charge)
-                yield state if state != before else None
+        """Yield the current `state`, then each change; see `changes`."""
+        return changes(self._events, lambda: self.state(key, charge=charge), seconds, self._clock)
 
     def delete(self, image_id: str, models: tuple[Model, ...], *, namespace: str = "") -> bool:
         """Take the image from `namespace`. If no owner is left, delete its bytes, embeddings and jobs, those of its
