@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prompt_api.everything.candidates import Candidate
 from prompt_api.everything.suppression import kept_boxes
 from prompt_api.masks.parts import areas_of_parts, part_of_each_run
-from prompt_api.masks.runs import ColumnRuns, odd_ones
+from prompt_api.masks.runs import ColumnRuns
 
 
 def without_small_regions(candidates: Sequence[Candidate], least_area: int, most_iou: float) -> list[Candidate]:
@@ -42,8 +42,7 @@ def without_holes(runs: ColumnRuns, least_area: int) -> ColumnRuns:
     small = (areas_of_parts(background, parts) < least_area)[parts]
     if not small.any():
         return runs
-    left = ColumnRuns(runs.size, background.x[~small], background.top[~small], background.bottom[~small])
-    return inverted(left)
+    return inverted(background.chosen(~small))
 
 
 def without_islands(runs: ColumnRuns, least_area: int) -> ColumnRuns:
@@ -60,19 +59,12 @@ def without_islands(runs: ColumnRuns, least_area: int) -> ColumnRuns:
         return runs
     if not large.any():
         large[_first_of_the_largest(runs, parts, areas)] = True
-    kept = large[parts]
-    return ColumnRuns(runs.size, runs.x[kept], runs.top[kept], runs.bottom[kept])
+    return runs.chosen(large[parts])
 
 
 def inverted(runs: ColumnRuns) -> ColumnRuns:
     """Return the background of a mask as runs."""
-    height, width = runs.size
-    places = height + 1
-    edges = np.arange(width) * places
-    changes = np.concatenate([edges, edges + height, runs.x * places + runs.top, runs.x * places + runs.bottom])
-    changes.sort()
-    x, y = np.divmod(odd_ones(changes), places)
-    return ColumnRuns(runs.size, x[::2], y[::2], y[1::2])
+    return runs.background(range(runs.size[1]))
 
 
 def _cleaned(candidate: Candidate, least_area: int) -> Candidate:

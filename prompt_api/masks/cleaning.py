@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.masks.parts import areas_of_parts, part_of_each_run
-from prompt_api.masks.runs import ColumnRuns, odd_ones
-from shared.contract.geometry import Size
+from prompt_api.masks.runs import ColumnRuns, runs_between
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -81,46 +80,25 @@ def clean(runs: ColumnRuns, cleaning: Cleaning, clicks: NDArray[np.float64]) -> 
         kept[np.argmax(areas)] = True
     else:
         kept[parts[_clicked_runs(runs, clicks)]] = True
-    return _chosen(runs, kept[parts])
+    return runs.chosen(kept[parts])
 
 
 def _without_holes(runs: ColumnRuns, most: int) -> ColumnRuns:
     height = runs.size[0]
-    background = _background(runs)
+    background = runs.background(range(int(runs.x[0]), int(runs.x[-1]) + 1))
     holes = part_of_each_run(background, by_corners=True)
     areas = areas_of_parts(background, holes)
     is_open = (background.top == 0) | (background.bottom == height)
     is_open |= (background.x == runs.x[0]) | (background.x == runs.x[-1])
     fills = areas <= most
     fills[holes[is_open]] = False
-    filled = _chosen(background, fills[holes])
+    filled = background.chosen(fills[holes])
     if not filled.x.size:
         return runs
     places = height + 1
     changes = np.concatenate([one.x * places + y for one in (runs, filled) for y in (one.top, one.bottom)])
     changes.sort()
-    return _runs_between(changes, runs.size)
-
-
-def _background(runs: ColumnRuns) -> ColumnRuns:
-    """Return the runs of background in the columns from the first to the last that the mask reaches."""
-    height = runs.size[0]
-    columns = np.arange(runs.x[0], runs.x[-1] + 1)
-    places = height + 1
-    changes = np.concatenate(
-        [columns * places, columns * places + height, runs.x * places + runs.top, runs.x * places + runs.bottom]
-    )
-    changes.sort()
-    return _runs_between(changes, runs.size)
-
-
-def _runs_between(changes: Ints, size: Size) -> ColumnRuns:
-    """Return the runs between sorted places x * (height + 1) + y where a mask changes."""
-    places = size[0] + 1
-    changed = odd_ones(changes)
-    x = changed // places
-    y = changed - x * places
-    return ColumnRuns(size, x[::2], y[::2], y[1::2])
+    return runs_between(changes, runs.size)
 
 
 def _clicked_runs(runs: ColumnRuns, clicks: NDArray[np.float64]) -> Ints:
@@ -143,7 +121,3 @@ def _squared_distances(runs: ColumnRuns, x: int, y: int) -> Ints:
     across, down = runs.x - x, np.maximum(np.maximum(runs.top - y, y - runs.bottom + 1), 0)
     distances: Ints = across * across + down * down
     return distances
-
-
-def _chosen(runs: ColumnRuns, chosen: Bools) -> ColumnRuns:
-    return ColumnRuns(runs.size, runs.x[chosen], runs.top[chosen], runs.bottom[chosen])

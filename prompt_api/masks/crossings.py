@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.masks.axis import Axis
-from prompt_api.masks.runs import ColumnRuns, odd_ones
+from prompt_api.masks.runs import ColumnRuns, runs_between
 
 TINIEST = np.float32(1e-20)
 """Values nearer to 0 count as 0, so that no product underflows and no value contradicts the sign of its inputs."""
@@ -58,10 +58,7 @@ def runs_of_cells(rows: Axis, columns: Axis, top: Floats, bottom: Floats, cells:
     ordered = np.concatenate(changes)
     del changes  # a mask that changes everywhere has a million of them
     ordered.sort()
-    changed = odd_ones(ordered)
-    x = changed // places  # numpy's divmod takes three times as long
-    y = changed - x * places
-    return ColumnRuns((height, width), x[::2], y[::2], y[1::2])
+    return runs_between(ordered, (height, width))
 
 
 def area_in_cells(rows: Axis, columns: Axis, cells: Cells) -> tuple[Ints, Ints]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
-from prompt_api.masks.runs import ColumnRuns, odd_ones
+from prompt_api.masks.runs import ColumnRuns, odd_ones, runs_between
 from shared.contract.errors import RequestError
 from shared.contract.geometry import MAX_SIDE, Size
 from shared.images.formats.png import read_png
@@ -127,10 +127,7 @@ class PngMask:
         except (OSError, SyntaxError, EOFError, struct.error) as error:
             raise ValueError(f"the PNG cannot be decoded: {error}") from None
         changes.append(np.flatnonzero(above) * (height + 1) + height)
-        ordered = np.sort(np.concatenate(changes))
-        x = ordered // (height + 1)
-        y = ordered - x * (height + 1)
-        return ColumnRuns(self.size, x[::2], y[::2], y[1::2])
+        return runs_between(np.sort(np.concatenate(changes)), self.size)
 
     def _essential(self) -> bytes:
         """Return the file without the chunks that say nothing about the pixels: they may be large when unpacked."""

@@ -42,6 +42,34 @@ class ColumnRuns:
         x, y = int(self.x[0]), int(self.top.min())
         return x, y, int(self.x[-1]) + 1 - x, int(self.bottom.max()) - y
 
+    def chosen(self, which: NDArray[np.bool_]) -> ColumnRuns:
+        """Return a mask of only these runs, (N,)."""
+        return ColumnRuns(self.size, self.x[which], self.top[which], self.bottom[which])
+
+    def background(self, columns: range) -> ColumnRuns:
+        """Return what these columns have and the mask has not. `columns` holds all columns that the mask reaches."""
+        places = self.size[0] + 1
+        edges = np.arange(columns.start, columns.stop) * places
+        ends = self.x * places
+        changes = np.concatenate([edges, edges + self.size[0], ends + self.top, ends + self.bottom])
+        changes.sort()
+        return runs_between(changes, self.size)
+
+
+def runs_between(changes: NDArray[np.int64], size: Size) -> ColumnRuns:
+    """Return the mask that begins or ends at each change, from the top of its column to the bottom.
+
+    Args:
+        changes: sorted numbers x * (height + 1) + y, with 0 <= y <= height: the pixels (y - 1, x) and (y, x) differ.
+            Two changes in one place cancel. Each column has an even number of changes.
+        size: (height, width) of the mask.
+    """
+    places = size[0] + 1
+    changed = odd_ones(changes)
+    x = changed // places  # numpy's divmod takes three times as long
+    y = changed - x * places
+    return ColumnRuns(size, x[::2], y[::2], y[1::2])
+
 
 def placed(runs: ColumnRuns, region: Region, original: Size) -> ColumnRuns:
     """Return the mask over the whole image that has `runs` in the region and nothing around it.
