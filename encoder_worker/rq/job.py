@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from shared.contract.errors import EncodeFailed
 from shared.contract.keys import ENCODE_JOB, EmbeddingKey
 from shared.rq_worker.job import ServiceJob
@@ -37,14 +35,3 @@ class EncodeJob(ServiceJob):
         key = self.requested()
         assert isinstance(key, EmbeddingKey)
         return key
-
-
-def counted_jobs(damaged: Callable[[], None]) -> type[EncodeJob]:
-    """The class of one worker's jobs. `damaged` is called for each job that cannot be read."""
-
-    class CountedJob(EncodeJob):
-        @classmethod
-        def count_damaged(cls) -> None:
-            damaged()
-
-    return CountedJob

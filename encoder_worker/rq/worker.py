@@ -10,7 +10,7 @@ from collections.abc import Callable
 import redis
 
 from encoder_worker.metrics.counting import WorkerMetrics
-from encoder_worker.rq.job import counted_jobs
+from encoder_worker.rq.job import EncodeJob
 from shared.contract.job_key import JobKey
 from shared.contract.keys import EmbeddingKey
 from shared.events.interface import Events
@@ -42,7 +42,7 @@ class EncodeWorker(JobWorker):
         super().__init__(
             queue,
             connection=connection,
-            job_class=counted_jobs(metrics.damaged),
+            job_class=EncodeJob,
             events=events,
             counts=metrics,
             pace=pace,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, Self
 
 import redis
 from redis.client import Pipeline
@@ -126,7 +127,12 @@ class ServiceJob(Job):
         raise NoSuchJobError(f"no job {self.id} that can be read") from error
 
     @classmethod
-    def count_damaged(cls) -> None:
+    def counted(cls, damaged: Callable[[], None]) -> type[Self]:
+        """Return the class of one worker's jobs of this kind. `damaged` is called for each job that is set aside."""
+        return type(cls.__name__, (cls,), {"count_damaged": staticmethod(damaged)})
+
+    @staticmethod
+    def count_damaged() -> None:
         """Called for each job that is set aside."""
 
     # What the job asks for.

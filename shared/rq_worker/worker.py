@@ -51,6 +51,10 @@ class JobCounts(Protocol):
         """A dead worker's job was found: `retried` or `failed`."""
         ...
 
+    def damaged(self) -> None:
+        """A job could not be read and was set aside."""
+        ...
+
 
 class JobWorker(ResidentWorker):
     """Runs the jobs of one queue in this process, one after the other. A subclass says how."""
@@ -75,7 +79,7 @@ class JobWorker(ResidentWorker):
             queue,
             connection=connection,
             pace=pace or Pace(),
-            job_class=job_class,
+            job_class=job_class.counted(counts.damaged),
             on_abandoned=self._count_abandoned,
         )
 

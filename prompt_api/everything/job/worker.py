@@ -54,7 +54,7 @@ class MaskWorker(JobWorker):
         super().__init__(
             queue,
             connection=connection,
-            job_class=_counted(metrics),
+            job_class=EverythingJob,
             events=events,
             counts=metrics,
             pace=pace,
@@ -65,12 +65,3 @@ class MaskWorker(JobWorker):
         """Find the masks that the job asks for."""
         assert isinstance(key, EverythingKey)
         self._search(key)
-
-
-def _counted(metrics: MaskWorkerMetrics) -> type[EverythingJob]:
-    class CountedJob(EverythingJob):
-        @classmethod
-        def count_damaged(cls) -> None:
-            metrics.damaged()
-
-    return CountedJob
