@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app, values
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -16,6 +16,7 @@ from shared.contract.errors import EncodeFailed
 from shared.contract.version import installed_version
 from shared.host.process_memory import resident_bytes
 from shared.observe.metric import Metric
+from shared.observe.metrics_server import Application
 
 
 class WorkerMetrics:
@@ -50,6 +51,12 @@ class WorkerMetrics:
         self._model_load = self._gauge(catalogue.MODEL_LOAD)
         self._gauge(catalogue.BUILD).labels(installed_version(), model).set(1)
         self.registry.register(_Memory())
+
+    @property
+    def application(self) -> Application:
+        """Answers a scrape."""
+        application: Application = make_wsgi_app(self.registry)
+        return application
 
     def loaded(self, seconds: float) -> None:
         """The model is ready."""

@@ -18,13 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.metrics.catalogue import STAGES
 from encoder_worker.metrics.counting import WorkerMetrics
-from encoder_worker.metrics.server import metrics_server
 from encoder_worker.rq.worker import EncodeWorker
 from prompt_api.metrics.queue_load import queue_load
 from shared.contract.errors import ConfigurationError, EncodeFailed, InvalidImage
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import FAKE
-from shared.observe.metrics_server import PORTS
+from shared.observe.metrics_server import PORTS, metrics_server
 from tests.integration.test_worker_recovery import KEY, QUEUE, Scene
 from tests.unit.test_worker_encode import Desk, png
 
@@ -131,8 +130,8 @@ def test_a_look_at_the_queue_tells_its_length_its_age_and_who_works(scene: Scene
 def test_workers_of_one_host_share_the_ports_out() -> None:
     port = free_port()
     with (
-        metrics_server(WorkerMetrics("one"), "127.0.0.1", port) as first,
-        metrics_server(WorkerMetrics("two"), "127.0.0.1", port) as second,
+        metrics_server(WorkerMetrics("one").application, "127.0.0.1", port) as first,
+        metrics_server(WorkerMetrics("two").application, "127.0.0.1", port) as second,
     ):
         assert first == port
         assert second is not None
@@ -142,7 +141,7 @@ def test_workers_of_one_host_share_the_ports_out() -> None:
 
 
 def test_nothing_but_metrics_is_served() -> None:
-    with metrics_server(WorkerMetrics(), "127.0.0.1", free_port()) as port:
+    with metrics_server(WorkerMetrics().application, "127.0.0.1", free_port()) as port:
         assert port is not None
         assert "sam_worker_resident_memory_bytes" in fetched(port, "/metrics")
         for path in ("/", "/favicon.ico", "/metrics/more"):
@@ -151,21 +150,21 @@ def test_nothing_but_metrics_is_served() -> None:
 
 
 def test_a_client_that_says_nothing_does_not_keep_the_next_from_its_metrics() -> None:
-    with metrics_server(WorkerMetrics(), "127.0.0.1", free_port()) as port:
+    with metrics_server(WorkerMetrics().application, "127.0.0.1", free_port()) as port:
         assert port is not None
         with socket.create_connection(("127.0.0.1", port)):
             assert "sam_worker_build_info" in fetched(port, "/metrics")
 
 
 def test_port_0_serves_nothing() -> None:
-    with metrics_server(WorkerMetrics(), "127.0.0.1", 0) as port:
+    with metrics_server(WorkerMetrics().application, "127.0.0.1", 0) as port:
         assert port is None
 
 
 def test_an_address_that_is_not_ours_is_refused() -> None:
     with (
         pytest.raises(ConfigurationError, match="SAM_WORKER_METRICS_HOST"),
-        metrics_server(WorkerMetrics(), "192.0.2.1", 9100),
+        metrics_server(WorkerMetrics().application, "192.0.2.1", 9100),
     ):
         pass
 
@@ -175,7 +174,7 @@ def test_a_range_of_ports_that_is_taken_is_refused() -> None:
         taken = stack.enter_context(socket.create_server(("127.0.0.1", 65_535)))
         assert taken.getsockname()[1] + PORTS > 65_535
         with pytest.raises(ConfigurationError, match="SAM_WORKER_METRICS_PORT"):
-            stack.enter_context(metrics_server(WorkerMetrics(), "127.0.0.1", 65_535))
+            stack.enter_context(metrics_server(WorkerMetrics().application, "127.0.0.1", 65_535))
 
 
 def free_port() -> int:
@@ -200,7 +199,7 @@ def test_the_metrics_are_served_on_after_an_error_of_the_server_itself(monkeypat
 
     monkeypatch.setattr("shared.observe.metrics_server._PAUSE", 0.01)
     monkeypatch.setattr(WSGIServer, "serve_forever", fail_once)
-    with metrics_server(WorkerMetrics("fake"), "127.0.0.1", free_port()) as port:
+    with metrics_server(WorkerMetrics("fake").application, "127.0.0.1", free_port()) as port:
         url = f"http://127.0.0.1:{port}/metrics"
         assert b"sam_worker_build_info" in urllib.request.urlopen(url, timeout=30).read()
     assert failed.is_set()
