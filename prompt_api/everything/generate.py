@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from prompt_api.everything.options import EverythingOptions, Mode
 from prompt_api.everything.rounds import Rounds
 from prompt_api.everything.small_regions import without_small_regions
 from prompt_api.everything.suppression import kept_boxes
+from prompt_api.models.in_order import in_order
 from prompt_api.models.interface import POINTS_AT_ONCE
 from shared.contract.errors import InvalidParameter
 from shared.contract.geometry import Size
@@ -42,7 +43,7 @@ def generate(
         source: gives the image of each crop.
         size: (height, width) of the EXIF-oriented original.
         report: is called after each batch of points, in the calling thread.
-        stopped: is asked before each batch. Once it returns True, the masks found so far are returned.
+        stopped: is asked between batches. Once it returns True, the masks found so far are returned.
         threads: how many batches are decoded at once.
 
     Raises:
@@ -105,11 +106,14 @@ class _Job:
 
         while len(numbers := rounds.next(confidence)):
             batches = [numbers[start : start + POINTS_AT_ONCE] for start in range(0, len(numbers), POINTS_AT_ONCE)]
-            for batch, found in _in_order(decode, batches, pool, ahead, self._stopped):
-                self._add(found.candidates)
-                np.maximum(confidence, found.confidence, out=confidence)
-                self._done += len(batch)
-                self._report(self._done, self._total, self.masks)
+            with closing(in_order(pool, ahead, decode, batches)) as found_in_order:
+                for batch, found in zip(batches, found_in_order, strict=True):
+                    self._add(found.candidates)
+                    np.maximum(confidence, found.confidence, out=confidence)
+                    self._done += len(batch)
+                    self._report(self._done, self._total, self.masks)
+                    if self._stopped():
+                        break
             if self._stopped():
                 break
         else:
@@ -159,28 +163,3 @@ def _suppressed(candidates: Sequence[Candidate], scores: NDArray[np.float32], mo
 def _area(candidate: Candidate) -> int:
     x0, y0, x1, y1 = candidate.crop
     return (x1 - x0) * (y1 - y0)
-
-
-def _in_order(
-    decode: Callable[[NDArray[np.int64]], _Found],
-    batches: Sequence[NDArray[np.int64]],
-    pool: ThreadPoolExecutor,
-    ahead: int,
-    stopped: Callable[[], bool],
-) -> Iterator[tuple[NDArray[np.int64], _Found]]:
-    """Yield each batch with what it gave, until `stopped`. At most `ahead` batches wait for the caller."""
-    running: deque[tuple[NDArray[np.int64], Future[_Found]]] = deque()
-    try:
-        for batch in batches:
-            if stopped():
-                return
-            running.append((batch, pool.submit(decode, batch)))
-            if len(running) > ahead:
-                first, future = running.popleft()
-                yield first, future.result()
-        while running:
-            first, future = running.popleft()
-            yield first, future.result()
-    finally:
-        for _, future in running:
-            future.cancel()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
 from typing import Any, ClassVar, Self
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompt_api.masks.runs import ColumnRuns
+from prompt_api.models.in_order import in_order
 from prompt_api.models.interface import POINTS_AT_ONCE, DecodedMasks, Prompt
 from prompt_api.models.onnx.session import OnnxSession
 from prompt_api.models.two_way.folding import FIRST_COLUMNS
@@ -134,7 +134,7 @@ class OnnxDecoder(ABC):
         def one_of_many(prompt: Prompt) -> DecodedMasks:
             return self._decode(self._one_of_many, image, prompt, multimask, padding)
 
-        return self._in_order(one_of_many, prompts)
+        return in_order(self._pool, self._ahead, one_of_many, prompts)
 
     def decode_points(self, image: OnnxImage, points: Floats, least_score: float) -> Iterator[DecodedMasks]:
         side = image.side()
@@ -164,20 +164,6 @@ class OnnxDecoder(ABC):
             return DecodedMasks(np.zeros((0, side, side), np.float32), scores[good], self.network.limit)
         (logits,) = self._mask_of_point.run(["logits"], own | {"hyper": own["hyper"][good]} | dict(shared))
         return DecodedMasks(arranged(self.network, logits, area), scores[good], self.network.limit)
-
-    def _in_order(self, decode: Callable[[Prompt], DecodedMasks], prompts: Sequence[Prompt]) -> Iterator[DecodedMasks]:
-        """Yield the masks of each prompt. At most one prompt for each core is decoded ahead."""
-        ahead: deque[Future[DecodedMasks]] = deque()
-        try:
-            for prompt in prompts:
-                ahead.append(self._pool.submit(decode, prompt))
-                if len(ahead) > self._ahead:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
 
     def _compute(self, tensors: Tensors, visible: Size) -> ImageSide:
         outputs = ["placed", "plain", "mask_products", "norms", "upscaled", *details_shapes(self.network)]
