@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from prompt_api.openapi import samples
-from prompt_api.openapi.operation import Fragment, Operation, answer, json_answer
+from prompt_api.openapi.operation import Fragment, Operation, answer, event_stream, json_answer
 from prompt_api.service.everything import EverythingStatus
 from prompt_api.wire.everything import MAX_BODY
 from prompt_api.wire.limits import EVENT_STREAM_SECONDS
@@ -35,34 +34,15 @@ _BODY: Fragment = {
     },
 }
 
-_EVENT: Fragment = {
-    "description": "One event of the stream.",
-    "type": "object",
-    "properties": {
-        "event": {"$ref": "#/components/schemas/EverythingStatus"},
-        "data": {
-            "description": "The job as JSON, on one line, without its masks.",
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/EverythingJob"},
-        },
-        "retry": {"description": "Milliseconds to wait before you reconnect.", "type": "integer"},
+_STREAM = event_stream(
+    "EverythingStatus",
+    "The job as JSON, on one line, without its masks.",
+    "EverythingJob",
+    {
+        status.value: (f"A job with the status {status.value}", samples.everything(status))
+        for status in EverythingStatus
     },
-    "required": ["event", "data"],
-}
-
-_STREAM = {
-    "text/event-stream": {
-        "schema": _EVENT,
-        "examples": {
-            status.value: {
-                "summary": f"A job with the status {status.value}",
-                "value": {"event": status.value, "data": json.dumps(samples.everything(status))},
-            }
-            for status in EverythingStatus
-        },
-    }
-}
+)
 
 
 def _job(status: EverythingStatus, *masks: Any) -> dict[str, Any]:

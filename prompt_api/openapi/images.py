@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from prompt_api.openapi import samples
-from prompt_api.openapi.operation import Fragment, Operation, answer, json_answer
+from prompt_api.openapi.operation import Fragment, Operation, answer, event_stream, json_answer
 from prompt_api.service.images import ImageStatus
 from prompt_api.wire.limits import EVENT_STREAM_SECONDS, UPLOAD_FIELD
 from shared.contract import errors
@@ -55,34 +53,15 @@ _ARRAYS = {
 
 _JPEG = {"image/jpeg": {"schema": {"maxLength": 16_777_216, "description": "A JPEG."}}}
 
-_EVENT: Fragment = {
-    "description": "One event of the stream.",
-    "type": "object",
-    "properties": {
-        "event": {"$ref": "#/components/schemas/ImageStatus"},
-        "data": {
-            "description": "The image resource as JSON, on one line.",
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/ImageResource"},
-        },
-        "retry": {"description": "Milliseconds to wait before you reconnect.", "type": "integer"},
+_STREAM = event_stream(
+    "ImageStatus",
+    "The image resource as JSON, on one line.",
+    "ImageResource",
+    {
+        status.value: (f"An image with the status {status.value}", samples.image(status))
+        for status in (ImageStatus.QUEUED, ImageStatus.ENCODING, ImageStatus.READY, ImageStatus.FAILED)
     },
-    "required": ["event", "data"],
-}
-
-_STREAM = {
-    "text/event-stream": {
-        "schema": _EVENT,
-        "examples": {
-            status.value: {
-                "summary": f"An image with the status {status.value}",
-                "value": {"event": status.value, "data": json.dumps(samples.image(status))},
-            }
-            for status in (ImageStatus.QUEUED, ImageStatus.ENCODING, ImageStatus.READY, ImageStatus.FAILED)
-        },
-    }
-}
+)
 
 OPERATIONS = (
     Operation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,40 @@ class Operation:
         hosts = () if self.path in OPEN_TO_ANY_HOST else (UnknownHost,)
         pages = () if self.method in READING else (ForeignOrigin,)
         return (*hosts, *pages, *gate, *limited, *self.errors)
+
+
+def event_stream(status: str, data: str, schema: str, examples: Mapping[str, tuple[str, Any]]) -> Fragment:
+    """Return the content of an answer that is a stream of Server-Sent Events.
+
+    Args:
+        status: name of the type of the events' names.
+        data: a description of the events' data.
+        schema: name of the type of that data, which is JSON.
+        examples: for the name of an event, a title and its data.
+    """
+    return {
+        "text/event-stream": {
+            "schema": {
+                "description": "One event of the stream.",
+                "type": "object",
+                "properties": {
+                    "event": {"$ref": f"#/components/schemas/{status}"},
+                    "data": {
+                        "description": data,
+                        "type": "string",
+                        "contentMediaType": "application/json",
+                        "contentSchema": {"$ref": f"#/components/schemas/{schema}"},
+                    },
+                    "retry": {"description": "Milliseconds to wait before you reconnect.", "type": "integer"},
+                },
+                "required": ["event", "data"],
+            },
+            "examples": {
+                name: {"summary": title, "value": {"event": name, "data": json.dumps(value)}}
+                for name, (title, value) in examples.items()
+            },
+        }
+    }
 
 
 def json_answer(
