@@ -12,7 +12,7 @@ from prompt_api.http.gate import charge_region, namespace
 from prompt_api.http.parameters import model, wait
 from prompt_api.http.routes.body import read_body
 from prompt_api.http.services import services
-from prompt_api.http.waiting import thread_to_wait
+from prompt_api.http.waiting import of_this_moment, thread_to_wait
 from prompt_api.service.everything import EverythingState
 from prompt_api.wire.everything import MAX_BODY, EverythingJob, parse_options
 from prompt_api.wire.limits import EVENT_STREAM_SECONDS
@@ -20,8 +20,6 @@ from shared.contract.keys import parse_image_id
 from shared.observe import log_context
 
 blueprint = Blueprint("everything", __name__, url_prefix="/v1/images/<image_id>/everything")
-
-RETRY_AFTER = "1"
 
 
 @blueprint.post("")
@@ -73,13 +71,7 @@ def _answer(state: EverythingState, *, pending_status: int) -> Response:
     except BaseException:
         held.close()
         raise
-    answer.headers["Cache-Control"] = "no-store"
-    if not state.settled:
-        answer.status_code = pending_status
-        answer.headers["Retry-After"] = RETRY_AFTER
-        if pending_status == 202:
-            answer.headers["Location"] = body["links"]["self"]
-    return answer
+    return of_this_moment(answer, settled=state.settled, pending_status=pending_status, location=body["links"]["self"])
 
 
 def _event(state: EverythingState) -> str:

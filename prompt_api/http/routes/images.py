@@ -14,7 +14,7 @@ from prompt_api.http.gate import charge_region, namespace
 from prompt_api.http.parameters import model, region, resource, wait
 from prompt_api.http.services import services
 from prompt_api.http.uploads import Upload, read_upload, upload_slot
-from prompt_api.http.waiting import thread_to_wait
+from prompt_api.http.waiting import of_this_moment, thread_to_wait
 from prompt_api.service.images import ImageState
 from prompt_api.wire.limits import EVENT_STREAM_SECONDS
 from prompt_api.wire.requests import MAX_REFERENCE_BODY, parse_image_reference
@@ -25,8 +25,6 @@ from shared.observe import log_context
 from shared.observe.stages import Stages
 
 blueprint = Blueprint("images", __name__, url_prefix="/v1/images")
-
-RETRY_AFTER = "1"
 
 
 @blueprint.post("")
@@ -139,14 +137,9 @@ def _wait(key: EmbeddingKey, seconds: float) -> ImageState:
 
 def _answer(state: ImageState, *, pending_status: int) -> Response:
     body = resource(state)
-    answer = jsonify(body)
-    answer.headers["Cache-Control"] = "no-store"
-    if not state.settled:
-        answer.status_code = pending_status
-        answer.headers["Retry-After"] = RETRY_AFTER
-        if pending_status == 202:
-            answer.headers["Location"] = body["links"]["self"]
-    return answer
+    return of_this_moment(
+        jsonify(body), settled=state.settled, pending_status=pending_status, location=body["links"]["self"]
+    )
 
 
 def _event(state: ImageState) -> str:
