@@ -181,10 +181,8 @@ def ready(
         EmbeddingPending: the deadline came first.
     """
     sent, after = 0, 0.0
-    longest = MAX_WAIT if on_pending is None else TOLD_EVERY
     while True:
-        left = max(0.0, deadline.left() - after)
-        wait = min(longest, left - min(ANSWERED_WITHIN, left / 4))
+        wait = _held_for(deadline, after, tells=on_pending is not None)
         try:
             reply = yield from show(image_id, model, deadline, wait=wait, after=after, region=region)
             image = _image(reply, sent=sent > 0)
@@ -208,13 +206,30 @@ def ready(
         if on_pending is not None:
             on_pending(image)
         after = retry_after(reply)
-        if deadline.left() <= after:
-            what = "image" if region is None else "region"
-            reason = f": no worker of {image.model} is alive" if image.workers == 0 else ""
-            raise EmbeddingPending(
-                f"the {what} is still {image.status} after all the time given{reason}",
-                retry_after=after,
-            )
+        subject = "the image" if region is None else "the region"
+        reason = f": no worker of {image.model} is alive" if image.workers == 0 else ""
+        _require_time(deadline, after, f"{subject} is still {image.status} after all the time given{reason}")
+
+
+def _held_for(deadline: Deadline, after: float, *, tells: bool = False) -> float:
+    """Return for how many seconds the service is asked to hold its next answer.
+
+    Args:
+        after: seconds before it is asked.
+        tells: whether the caller wants to be told of each answer.
+    """
+    left = max(0.0, deadline.left() - after)
+    return min(TOLD_EVERY if tells else MAX_WAIT, left - min(ANSWERED_WITHIN, left / 4))
+
+
+def _require_time(deadline: Deadline, after: float, pending: str) -> None:
+    """Return if there is time to ask again after so many seconds.
+
+    Raises:
+        EmbeddingPending: there is not. `pending` says what is not done.
+    """
+    if deadline.left() <= after:
+        raise EmbeddingPending(pending, retry_after=after)
 
 
 def masks(
@@ -294,11 +309,9 @@ def everything(
     """
     body = json.dumps(dict(options)).encode()
     path = f"/v1/images/{image_id}/everything"
-    longest = MAX_WAIT if on_progress is None else TOLD_EVERY
     tries, after, found = 0, 0.0, None
     while True:
-        left = max(0.0, deadline.left() - after)
-        wait = min(longest, left - min(ANSWERED_WITHIN, left / 4))
+        wait = _held_for(deadline, after, tells=on_progress is not None)
         try:
             if found is None:
                 call = Call("POST", path, _query(model, wait), body, "application/json", wait + MARGIN, after)
@@ -321,11 +334,8 @@ def everything(
         if on_progress is not None:
             on_progress(found)
         after = retry_after(reply)
-        if deadline.left() <= after:
-            reason = f": no mask worker of {found.model} is alive" if found.workers == 0 else ""
-            raise EmbeddingPending(
-                f"the search for masks is still {found.status} after all the time given{reason}", retry_after=after
-            )
+        reason = f": no mask worker of {found.model} is alive" if found.workers == 0 else ""
+        _require_time(deadline, after, f"the search for masks is still {found.status} after all the time given{reason}")
 
 
 def stop_everything(path: str, deadline: Deadline) -> Flow[None]:
@@ -354,8 +364,7 @@ def finest_masks(
     after = 0.0
     region = part_of(region)
     while True:
-        left = max(0.0, deadline.left() - after)
-        wait = min(MAX_WAIT, left - min(ANSWERED_WITHIN, left / 4)) if region == AUTO else 0.0
+        wait = _held_for(deadline, after) if region == AUTO else 0.0
         found = yield from masks(
             image_id,
             prompts,
@@ -435,19 +444,15 @@ def regions_ready(
     """
     after = 0.0
     while True:
-        left = max(0.0, deadline.left() - after)
-        wait = min(MAX_WAIT, left - min(ANSWERED_WITHIN, left / 4))
+        wait = _held_for(deadline, after)
         found = yield from regions(
             image_id, model, deadline, corners=corners, around=around, wait=wait, after=after, data=data
         )
         if found.settled:
             return found
         after = _BETWEEN_LOOKS
-        if deadline.left() <= after:
-            waiting = sum(region.status in ("queued", "encoding") for region in found.regions)
-            raise EmbeddingPending(
-                f"{waiting} regions are still not encoded after all the time given", retry_after=after
-            )
+        waiting = sum(region.status in ("queued", "encoding") for region in found.regions)
+        _require_time(deadline, after, f"{waiting} regions are still not encoded after all the time given")
 
 
 def embedding(
