@@ -15,6 +15,7 @@
  *   now?: () => number}} Service the calls of `everything-api.js`
  */
 
+import { LONGEST_PAUSE } from "./api.js";
 import { Problem } from "./problems.js";
 
 /** What the page looks for. The fast way finds nine masks of ten in two fifths of the time. */
@@ -26,7 +27,6 @@ const LEAST_GAP = 1000;
 const GAP_SHARE = 2;
 /** Requests in a row that may fail before the page gives up. */
 const MOST_LOST = 4;
-const LONGEST_PAUSE = 30;
 
 export function isSettled({ status }) {
   return status === "done" || status === "failed" || status === "stopped";

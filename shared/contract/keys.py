@@ -44,13 +44,18 @@ anything but the embedding of the whole image also `"part"`: the text of a regio
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+def is_digest(text: str) -> bool:
+    """Return whether `text` is a SHA-256: 64 lower-case hex digits."""
+    return _SHA256.fullmatch(text) is not None
+
+
 def parse_image_id(text: str) -> str:
     """Return `text` if it is an image id (64 lower-case hex digits of SHA-256).
 
     Raises:
         ImageNotFound: `text` is not an image id, so no image can have it.
     """
-    if not _SHA256.fullmatch(text):
+    if not is_digest(text):
         raise ImageNotFound("an image id is the lower-case hex SHA-256 of the uploaded bytes")
     return text
 
@@ -122,7 +127,7 @@ class EmbeddingKey:
         ):
             raise EncodeFailed("the job's arguments name no embedding")
         image_id, model, weights_digest, preprocessing, *part = arguments
-        if not (_SHA256.fullmatch(image_id) and _SHA256.fullmatch(weights_digest)):
+        if not (is_digest(image_id) and is_digest(weights_digest)):
             raise EncodeFailed("the job's arguments name no embedding")
         try:
             region = Region.read(part[0]) if part else None

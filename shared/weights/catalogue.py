@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from shared.contract.errors import ConfigurationError
+from shared.contract.keys import is_digest
 from shared.contract.models import (
     REGISTRY,
     SAM1,
@@ -39,7 +40,6 @@ UNKNOWN_LICENCE = "NOASSERTION"
 """What SPDX calls a licence that nobody states."""
 
 _NAME = re.compile(r"(?=.*[a-z0-9])[a-z0-9._-]{1,64}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PIXELS = ("plain", "minmax")
 _LARGEST_FILE = 1 << 20
 _SMALLEST_SIDE, _LARGEST_SIDE = 64, 4096
@@ -226,7 +226,7 @@ class _Entry:
         value = self.table.get("sha256")
         if value is None:
             return None
-        if not isinstance(value, str) or not _SHA256.fullmatch(value):
+        if not isinstance(value, str) or not is_digest(value):
             raise self._wrong("sha256", f"64 digits of lower-case hex, not {_shown(value)}")
         if path.is_dir():
             raise self._wrong("sha256", f"no digest, because {path} is a folder")

@@ -9,7 +9,6 @@ The API reads a decoder without such a file if it is in a file that holds no cod
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from shared.contract.errors import WeightsError
+from shared.contract.keys import is_digest
 from shared.contract.models import SAM2, Model
 from shared.contract.settings import Settings
 from shared.host.atomic_file import replacing
@@ -32,7 +32,6 @@ PREFIXES = ("prompt_encoder.", "mask_decoder.")
 """Each array's name in a decoder of SAM begins with one of these."""
 
 _MODEL, _CHECKPOINT = "model", "checkpoint_sha256"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +105,7 @@ def read_decoder(path: Path, model: Model) -> DecoderFile:
         ) from error
     if written_for != model.name:
         raise WeightsError(f"{path} is the mask decoder of {written_for}, not of {model.name}")
-    if not _SHA256.fullmatch(sha256):
+    if not is_digest(sha256):
         raise WeightsError(f"{path} does not say which checkpoint it is from")
     if model.checkpoint is not None:
         return DecoderFile(model.with_checkpoint(sha256), members)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from prompt_api.everything.options import EverythingOptions
 from shared.contract.errors import EverythingFailed, JobNotFound
-from shared.contract.keys import EmbeddingKey
+from shared.contract.keys import EmbeddingKey, is_digest
 from shared.contract.models import Model
 
 EVERYTHING_JOB = "sam.everything"
@@ -76,7 +76,7 @@ class EverythingKey:
         """
         match arguments:
             case [str(image_id), str(model), str(weights), str(preprocessing), str(options)] if (
-                _is_digest(image_id) and _is_digest(weights) and len(options) <= _LONGEST_OPTIONS
+                is_digest(image_id) and is_digest(weights) and len(options) <= _LONGEST_OPTIONS
             ):
                 return cls(image_id, model, weights, preprocessing, options)
         raise EverythingFailed("the job's arguments name no everything job")
@@ -146,7 +146,3 @@ def jobs_key(image_id: str) -> str:
 
 def _key(kind: str, image_id: str, name: str) -> str:
     return f"sam:{kind}:{name}:{{{image_id}}}"
-
-
-def _is_digest(text: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
