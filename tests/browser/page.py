@@ -23,9 +23,11 @@ PATIENCE = 60.0
 
 _fresh = itertools.count()
 
-# Records every fetch and upload of the page. A test may put a function before each fetch.
+# Records every fetch and upload of the page, with its answer, which the page gets a moment later. A test may put a
+# function before each fetch. `closings` counts the dialogs whose close event the page has had.
 _RECORDER = """
-window.asked = []; window.running = 0; window.mostRunning = 0; window.beforeFetch = async () => null;
+window.asked = []; window.closings = 0;
+window.running = 0; window.mostRunning = 0; window.beforeFetch = async () => null;
 const plainFetch = window.fetch;
 window.fetch = async (url, options = {}) => {
   const {method = "GET", body = null, headers = {}} = options;
@@ -34,7 +36,8 @@ window.fetch = async (url, options = {}) => {
   window.mostRunning = Math.max(window.mostRunning, ++window.running);
   try {
     const response = (await window.beforeFetch(entry)) ?? (await plainFetch(url, options));
-    response.clone().json().then((answer) => { entry.answer = answer; }, () => {});
+    const isJson = response.headers.get("Content-Type")?.includes("json");
+    if (isJson) entry.answer = await response.clone().json().catch(() => null);
     return response;
   } finally {
     window.running--;
@@ -45,6 +48,7 @@ XMLHttpRequest.prototype.open = function (method, url) {
   window.asked.push({method, url: String(url), body: null, token: null, answer: null});
   return plainOpen.apply(this, arguments);
 };
+document.addEventListener("close", () => { window.closings++; }, true);
 """
 
 
@@ -110,8 +114,8 @@ class Page:
         WebDriverWait(self._driver, self._patience, poll_frequency=0.02).until(lambda _: condition())
 
     def next_frame(self) -> None:
-        """Wait until the screen has been painted."""
-        self.script_until_done("requestAnimationFrame(() => setTimeout(arguments[0]))")
+        """Wait until the screen has been painted. What changes with a measured size is painted one frame later."""
+        self.script_until_done("requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(arguments[0])))")
 
     def console_errors(self) -> list[str]:
         """Return the errors in the console, without the HTTP statuses that the contract defines."""
@@ -249,6 +253,12 @@ class Page:
                 chain.key_up(name)
             chain.perform()
 
+    def dismiss(self) -> None:
+        """Close the open dialog by the Escape key. The browser tells the page of it a moment after the key."""
+        before = self.script("return window.closings")
+        self.press("Escape")
+        self.wait_until(lambda: self.script("return window.closings") > before)
+
     def tab_to(self, name: str) -> None:
         """Press the tab key from the start of the page until the named element has the focus."""
         self.script("document.activeElement.blur()")
@@ -318,10 +328,8 @@ class Page:
         return frame
 
     def labels(self) -> list[str]:
-        """Return the labels of the kept objects."""
-        return [
-            str(field.get_attribute("value")) for field in self._driver.find_elements(By.CSS_SELECTOR, ".object-label")
-        ]
+        """Return the labels of the kept objects, all read at one moment."""
+        return list(self.script("return [...document.querySelectorAll('.object-label')].map((field) => field.value)"))
 
     @property
     def focused(self) -> str:
@@ -356,6 +364,7 @@ class Page:
 
     def overlay(self, name: str = "overlay") -> NDArray[np.bool_]:
         """Return where the overlay is painted: (H, W) in canvas pixels, over the whole stage."""
+        self.next_frame()
         width, height, data = self.script(
             """
             const canvas = document.getElementById(arguments[0]);

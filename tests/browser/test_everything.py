@@ -46,7 +46,6 @@ def _search(page: Page, pictures: Pictures, press: str | None = None) -> None:
 
 def _lit(page: Page) -> int:
     """Return how many pixels of the canvas the lit mask covers."""
-    page.next_frame()
     return int(page.overlay().sum())
 
 
@@ -87,7 +86,7 @@ def test_hovering_lights_a_mask_and_clicking_keeps_it(page: Page, pictures: Pict
 
 def test_the_keyboard_goes_through_the_masks_and_keeps_them(page: Page, pictures: Pictures) -> None:
     _search(page, pictures, press="s")
-    assert page.text("announce").startswith("Found 3 masks. Comma and full stop go through them")
+    page.wait_until(lambda: page.text("announce").startswith("Found 3 masks. Comma and full stop go through them"))
     page.press(".")
     assert page.focused == "stage"
     assert page.text("announce").startswith("1 of 3, score 0.")
