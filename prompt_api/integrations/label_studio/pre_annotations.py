@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from threading import BoundedSemaphore
@@ -32,6 +32,14 @@ OPTIONS = EverythingOptions(mode=Mode.FAST)
 
 MAX_REGIONS = 100
 """Most regions of one prediction. A mask may be several polygons; its last ones are left out too."""
+
+MAX_NUMBERS = 250_000
+"""Most numbers in the brushes of one prediction. Label Studio sends the prediction back with each click on the task,
+and the draft and the annotation that were made from it. All three together must stay below `MAX_VALUES` of a request.
+"""
+
+_NUMBERS_OF_A_POINT = 5
+"""A point of a polygon counts as so many numbers, because a request may have five times more values than arrays."""
 
 MAX_PICTURES = 8
 """Most images of one task that get pre-annotations. A task with more gets none."""
@@ -141,7 +149,7 @@ class PreAnnotations:
             if not all(state.settled and state.masks is not None for _, _, state in ended):
                 return []
             found = (region for place, target, state in ended for region in self._regions(state, place, target))
-            return list(islice(found, MAX_REGIONS))
+            return list(_fitting(found))
         except SamCacheError as error:
             _tell(search.task, error)
             return []
@@ -193,6 +201,17 @@ class PreAnnotations:
             score = shown_score(record["predicted_iou"])
             found += regions(runs, score, target, place.to_name, place.page, tolerance=self._finish.tolerance)
         return found
+
+
+def _fitting(found: Iterable[Region]) -> Iterator[Region]:
+    """Yield the first regions, as many as a prediction may have."""
+    room = MAX_NUMBERS
+    for region in islice(found, MAX_REGIONS):
+        value = region["value"]
+        room -= len(value["rle"]) if "rle" in value else _NUMBERS_OF_A_POINT * len(value["points"])
+        if room < 0:
+            return
+        yield region
 
 
 def _tell(task: Task, error: SamCacheError) -> None:

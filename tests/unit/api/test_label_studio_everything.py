@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,12 +14,15 @@ from pycocotools import mask as coco
 
 from prompt_api.everything.options import EverythingOptions, Mode
 from prompt_api.integrations.label_studio import backend, pre_annotations
+from prompt_api.integrations.label_studio.pre_annotations import MAX_NUMBERS
+from prompt_api.integrations.label_studio.wire import parse_predict
 from shared.contract.errors import EverythingFailed
 from tests.support.label_studio import (
     BRUSH,
     HEIGHT,
     IMAGE_ID,
     PICTURE,
+    POINT,
     STORED,
     TASK,
     WIDTH,
@@ -124,6 +128,26 @@ def test_only_so_many_regions_are_given(world: World, monkeypatch: pytest.Monkey
     every = searched(world)["result"]
     monkeypatch.setattr(pre_annotations, "MAX_REGIONS", len(every) - 1)
     assert len(opened(world)["result"]) == len(every) - 1
+
+
+@pytest.mark.parametrize(("tag", "part", "each"), [("BrushLabels", "rle", 1), ("PolygonLabels", "points", 5)])
+def test_as_many_regions_are_given_as_have_room(
+    world: World, monkeypatch: pytest.MonkeyPatch, tag: str, part: str, each: int
+) -> None:
+    config = BRUSH.replace("BrushLabels", tag)
+    first, *others = searched(world, config=config)["result"]
+    assert others
+    room = each * len(first["value"][part])
+    monkeypatch.setattr(pre_annotations, "MAX_NUMBERS", room)
+    assert len(opened(world, config=config)["result"]) == 1
+    monkeypatch.setattr(pre_annotations, "MAX_NUMBERS", room - 1)
+    assert opened(world, config=config) == []
+
+
+@pytest.mark.parametrize("value", [{"rle": [255] * MAX_NUMBERS}, {"points": [[12.5, 50.0]] * (MAX_NUMBERS // 5)}])
+def test_the_largest_prediction_comes_back_with_its_draft_and_its_annotation(value: dict[str, Any]) -> None:
+    copies = {name: [{"result": [{"value": value}]}] for name in ("predictions", "drafts", "annotations")}
+    parse_predict(json.dumps(request(POINT, task={**TASK, **copies})).encode())
 
 
 def test_pages_name_themselves_and_all_of_them_must_be_searched(world: World) -> None:
