@@ -18,38 +18,12 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.browser.recorder import RECORDER
+
 PATIENCE = 60.0
 """Seconds after which a test gives up; nothing asserted depends on it."""
 
 _fresh = itertools.count()
-
-# Records every fetch and upload of the page, with its answer, which the page gets a moment later. A test may put a
-# function before each fetch. `closings` counts the dialogs whose close event the page has had.
-_RECORDER = """
-window.asked = []; window.closings = 0;
-window.running = 0; window.mostRunning = 0; window.beforeFetch = async () => null;
-const plainFetch = window.fetch;
-window.fetch = async (url, options = {}) => {
-  const {method = "GET", body = null, headers = {}} = options;
-  const entry = {method, url: String(url), body, token: headers.Authorization ?? null, answer: null};
-  window.asked.push(entry);
-  window.mostRunning = Math.max(window.mostRunning, ++window.running);
-  try {
-    const response = (await window.beforeFetch(entry)) ?? (await plainFetch(url, options));
-    const isJson = response.headers.get("Content-Type")?.includes("json");
-    if (isJson) entry.answer = await response.clone().json().catch(() => null);
-    return response;
-  } finally {
-    window.running--;
-  }
-};
-const plainOpen = XMLHttpRequest.prototype.open;
-XMLHttpRequest.prototype.open = function (method, url) {
-  window.asked.push({method, url: String(url), body: null, token: null, answer: null});
-  return plainOpen.apply(this, arguments);
-};
-document.addEventListener("close", () => { window.closings++; }, true);
-"""
 
 
 @dataclass(frozen=True)
@@ -77,6 +51,12 @@ class Pictures:
 
 
 class Page:
+    """The page in a browser.
+
+    A key or a click has done what its handler does at once when its method returns. What comes later, by a touch, a
+    fetch, a worker, the browser's database, a frame or a queued event, has to be waited for with `wait_until`.
+    """
+
     def __init__(self, driver: webdriver.Chrome, url: str, patience: float = PATIENCE) -> None:
         """`patience`: how many seconds to wait for anything."""
         self._driver = driver
@@ -101,7 +81,7 @@ class Page:
             self._driver.execute_cdp_cmd("Storage.clearDataForOrigin", where)
         self._driver.get(self.service_url + "/")
         self.wait_until(lambda: self.script("return document.documentElement.dataset.ready") == "yes")
-        self.script(_RECORDER)
+        self.script(RECORDER)
 
     def script(self, code: str, *arguments: Any) -> Any:
         return self._driver.execute_script(code, *arguments)

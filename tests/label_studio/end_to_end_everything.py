@@ -20,7 +20,7 @@ from skimage.measure import label
 from prompt_api.integrations.label_studio import pre_annotations
 from tests.label_studio.conftest import PHOTO, Backend
 from tests.label_studio.editor import Editor
-from tests.label_studio.end_to_end import BRUSH, POLYGONS, SEPARATE_LABELS, picture
+from tests.label_studio.end_to_end import BRUSH, POLYGONS, SEPARATE_LABELS, SPOON, keypoint, picture
 from tests.label_studio.studio import Studio, jpeg
 from tests.support.rle_pack import decode_brush
 
@@ -78,10 +78,11 @@ def test_a_task_that_is_opened_gets_every_mask_of_its_photo(
 ) -> None:
     project = studio.create_project("Every mask", BRUSH)
     task, _ = studio.upload_photo(project, PHOTO)
-    studio.connect(project, f"{finding_all.url}/label-studio", finding_all.token)
+    connected = studio.connect(project, f"{finding_all.url}/label-studio", finding_all.token)
     prediction = prediction_after_opening(studio, task)
     assert_the_brushes_are_the_apis_masks(finding_all, prediction, PHOTO)
     assert prediction["model_version"].startswith("mobile_sam-")
+    assert len(studio.interact(connected, task, [keypoint(*SPOON)])) == 1, "clicks are answered as without it"
 
     editor.look_at(project, task)
     picture(editor, "every-mask")
