@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from threading import BoundedSemaphore
+from typing import Any
 
 import numpy as np
 
@@ -207,7 +208,7 @@ def _fitting(found: Iterable[Region]) -> Iterator[Region]:
     """Yield the first regions, as many as a prediction may have."""
     room = MAX_NUMBERS
     for region in islice(found, MAX_REGIONS):
-        value = region["value"]
+        value: Mapping[str, Any] = region["value"]
         room -= len(value["rle"]) if "rle" in value else _NUMBERS_OF_A_POINT * len(value["points"])
         if room < 0:
             return
