@@ -59,7 +59,7 @@ soak: $(VENV)/.developing
 	@exec $(BIN)/python -m bench.soak
 
 label-studio-check: $(VENV)/.developing $(STUDIO)/.installed-with-moto
-	$(BIN)/python -m pytest tests/label_studio/end_to_end.py
+	$(BIN)/python -m pytest tests/label_studio/end_to_end.py tests/label_studio/end_to_end_everything.py
 
 exports-check: $(VENV)/.developing $(READERS)/.installed
 	$(BIN)/python -m tests.web.check_exports $(READERS)/bin/python

@@ -99,7 +99,7 @@ OPERATIONS = (
         "to the `BrushLabels` or `PolygonLabels` tag of the same image that has the same label. If the image is not "
         "encoded within some seconds, there are no regions yet. Click again to get them.\n\n"
         "Without a context, as when a task is opened, nothing is predicted, but the task's images are encoded ahead of "
-        "time.\n\n"
+        "time. If `SAM_LABEL_STUDIO_EVERYTHING` is on, a task gets every mask of its images, once they are found.\n\n"
         "An image is a data URL or is on the Label Studio that the service is configured for. Nothing else is fetched.",
         body=_body(
             "PredictRequest",

@@ -18,34 +18,12 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.browser.recorder import RECORDER
+
 PATIENCE = 60.0
 """Seconds after which a test gives up; nothing asserted depends on it."""
 
 _fresh = itertools.count()
-
-# Records every fetch and upload of the page. A test may put a function before each fetch.
-_RECORDER = """
-window.asked = []; window.running = 0; window.mostRunning = 0; window.beforeFetch = async () => null;
-const plainFetch = window.fetch;
-window.fetch = async (url, options = {}) => {
-  const {method = "GET", body = null, headers = {}} = options;
-  const entry = {method, url: String(url), body, token: headers.Authorization ?? null, answer: null};
-  window.asked.push(entry);
-  window.mostRunning = Math.max(window.mostRunning, ++window.running);
-  try {
-    const response = (await window.beforeFetch(entry)) ?? (await plainFetch(url, options));
-    response.clone().json().then((answer) => { entry.answer = answer; }, () => {});
-    return response;
-  } finally {
-    window.running--;
-  }
-};
-const plainOpen = XMLHttpRequest.prototype.open;
-XMLHttpRequest.prototype.open = function (method, url) {
-  window.asked.push({method, url: String(url), body: null, token: null, answer: null});
-  return plainOpen.apply(this, arguments);
-};
-"""
 
 
 @dataclass(frozen=True)
@@ -73,6 +51,12 @@ class Pictures:
 
 
 class Page:
+    """The page in a browser.
+
+    A key or a click has done what its handler does at once when its method returns. What comes later, by a touch, a
+    fetch, a worker, the browser's database, a frame or a queued event, has to be waited for with `wait_until`.
+    """
+
     def __init__(self, driver: webdriver.Chrome, url: str, patience: float = PATIENCE) -> None:
         """`patience`: how many seconds to wait for anything."""
         self._driver = driver
@@ -97,7 +81,7 @@ class Page:
             self._driver.execute_cdp_cmd("Storage.clearDataForOrigin", where)
         self._driver.get(self.service_url + "/")
         self.wait_until(lambda: self.script("return document.documentElement.dataset.ready") == "yes")
-        self.script(_RECORDER)
+        self.script(RECORDER)
 
     def script(self, code: str, *arguments: Any) -> Any:
         return self._driver.execute_script(code, *arguments)
@@ -110,8 +94,8 @@ class Page:
         WebDriverWait(self._driver, self._patience, poll_frequency=0.02).until(lambda _: condition())
 
     def next_frame(self) -> None:
-        """Wait until the screen has been painted."""
-        self.script_until_done("requestAnimationFrame(() => setTimeout(arguments[0]))")
+        """Wait until the screen has been painted. What changes with a measured size is painted one frame later."""
+        self.script_until_done("requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(arguments[0])))")
 
     def console_errors(self) -> list[str]:
         """Return the errors in the console, without the HTTP statuses that the contract defines."""
@@ -249,6 +233,12 @@ class Page:
                 chain.key_up(name)
             chain.perform()
 
+    def dismiss(self) -> None:
+        """Close the open dialog by the Escape key. The browser tells the page of it a moment after the key."""
+        before = self.script("return window.closings")
+        self.press("Escape")
+        self.wait_until(lambda: self.script("return window.closings") > before)
+
     def tab_to(self, name: str) -> None:
         """Press the tab key from the start of the page until the named element has the focus."""
         self.script("document.activeElement.blur()")
@@ -318,10 +308,8 @@ class Page:
         return frame
 
     def labels(self) -> list[str]:
-        """Return the labels of the kept objects."""
-        return [
-            str(field.get_attribute("value")) for field in self._driver.find_elements(By.CSS_SELECTOR, ".object-label")
-        ]
+        """Return the labels of the kept objects, all read at one moment."""
+        return list(self.script("return [...document.querySelectorAll('.object-label')].map((field) => field.value)"))
 
     @property
     def focused(self) -> str:
@@ -356,6 +344,7 @@ class Page:
 
     def overlay(self, name: str = "overlay") -> NDArray[np.bool_]:
         """Return where the overlay is painted: (H, W) in canvas pixels, over the whole stage."""
+        self.next_frame()
         width, height, data = self.script(
             """
             const canvas = document.getElementById(arguments[0]);

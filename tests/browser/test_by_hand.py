@@ -177,14 +177,13 @@ def test_by_touch_one_finger_paints_and_two_zoom(page: Page, pictures: Pictures,
     page.choose_tool("brush")
     assert page.is_shown("brush-row")
     page.stroke_by_touch((0.3, 0.5), (0.5, 0.5), (0.7, 0.5))
-    assert page.overlay_state() == "mask"
-    painted = page.overlay().copy()
+    page.wait_until(lambda: page.overlay_state() == "mask")
+    painted = page.overlay()
     assert painted.any()
     fitted = page.frame()
     page.pinch(0.5, 0.5, apart=3)
-    assert page.frame()["width"] > 2 * fitted["width"]
+    page.wait_until(lambda: page.frame()["width"] > 2 * fitted["width"])
     page.press("f")
-    page.next_frame()
     assert np.array_equal(page.overlay(), painted)
     assert violations(page, axe) == []
 
@@ -254,7 +253,7 @@ def test_one_picture_or_the_view_alone_can_be_exported(page: Page, pictures: Pic
     assert page.text("export-summary") == "2 objects on 2 pictures."
     page.button("export-one").click()
     assert page.text("export-summary") == "1 object on 1 picture."
-    page.press("Escape")
+    page.dismiss()
     images = json.loads(_export(page, tmp_path).read_text())["images"]
     assert [image["file_name"] for image in images] == ["second.jpg"]
     with zipfile.ZipFile(_export(page, tmp_path, "label-studio.zip", "label-studio")) as archive:
@@ -274,6 +273,7 @@ def test_the_export_dialog_and_the_help_are_accessible(page: Page, pictures: Pic
     page.keep("a")
     page.button("export").click()
     assert violations(page, axe) == []
-    page.press("Escape", "?")
+    page.dismiss()
+    page.press("?")
     assert "smaller, larger brush" in page.text("help-groups")
     assert violations(page, axe) == []

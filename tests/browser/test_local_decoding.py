@@ -18,7 +18,7 @@ from skimage import data
 from deploy.local.photo import PHOTO
 from deploy.local.stack import LocalStack
 from prompt_api.models.browser_runtime import RUNTIME
-from tests.browser.local_decoder import LocalPage, Refused, encoded, wait_for_runtime
+from tests.browser.local_decoder import ENCODING_WAITS, LocalPage, Refused, encoded, wait_for_runtime
 from tests.browser.page import Page
 
 IMAGES = ("landscape", "portrait")
@@ -122,7 +122,10 @@ def test_every_mask_in_a_region_is_the_services(
     x0, y0, x1, y1 = region
     points = [[(x0 + x1) / 2, (y0 + y1) / 2], [x0 + 0.3 * (x1 - x0), y0 + 0.6 * (y1 - y0)], [x0 - 5.5, y0 + 9]]
     with httpx.Client(base_url=first_page.url, timeout=60) as service:
-        encoding = service.post(f"/v1/images/{image['image_id']}/regions?wait=30", json={"regions": [region]})
+        for _ in range(ENCODING_WAITS):
+            encoding = service.post(f"/v1/images/{image['image_id']}/regions?wait=30", json={"regions": [region]})
+            if encoding.json()["regions"][0]["status"] == "ready":
+                break
         assert encoding.json()["regions"][0]["status"] == "ready"
         for point in points:
             prompt = {"points": [point], "labels": [1]}

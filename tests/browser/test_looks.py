@@ -63,4 +63,4 @@ def test_the_page_fits_and_reads_well(page: Page, pictures: Pictures, axe: str, 
     for name in ("help", "export"):
         page.button(name).click()
         _look(page, axe, screen, f"5-{name}")
-        page.press("Escape")
+        page.dismiss()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -38,16 +37,12 @@ def test_a_picture_that_no_worker_would_encode_says_so_until_one_is_there(
         page.wait_until(waits)
         assert page.text("progress-note") == "No worker of fake is running. New pictures wait."
         worker.start()
-        back = time.monotonic()
         page.wait_until(lambda: page.text("origin"))
-        assert time.monotonic() - back < 10
         assert not page.is_shown("progress")
 
         worker.send(signal.SIGKILL)
-        killed = time.monotonic()
         page.choose_files(pictures.photo(name="second.jpg"))
         page.wait_until(waits)
-        assert time.monotonic() - killed < 30
         worker.start()
         page.wait_until(lambda: page.text("name") == "second.jpg" and page.text("origin"))
     assert page.console_errors() == []

@@ -28,7 +28,7 @@ def test_a_picture_whose_objects_are_in_no_file_is_removed_only_when_asked_twice
     assert page.text("remove-text").startswith(
         "You have not exported the latest changes to first.jpg, which has 1 object."
     )
-    page.press("Escape")
+    page.dismiss()
     assert not page.is_shown("remove-dialog")
     assert page.labels() == ["block"]
 
@@ -66,7 +66,7 @@ def test_what_was_kept_while_a_file_was_written_is_not_taken_for_exported(page: 
     """)
     page.button("export").click()
     page.script("document.querySelector('[data-format=png]').click()")
-    page.press("Escape")
+    page.dismiss()
     page.click(0.8, 0.8)
     page.wait_for_masks(3)
     page.keep("field")
@@ -75,7 +75,7 @@ def test_what_was_kept_while_a_file_was_written_is_not_taken_for_exported(page: 
     page.open(pictures.photo(name="other.jpg"))
     _remove(page, 0)
     assert page.is_shown("remove-dialog")
-    page.press("Escape")
+    page.dismiss()
 
 
 @pytest.mark.parametrize("choice", ["coco", "png", "yolo"])
@@ -126,6 +126,7 @@ def test_removing_a_picture_the_service_refused_shows_the_next_one(page: Page, p
     page.wait_until(lambda: page.text("name") == "0.jpg")
     page.next_frame()
     page.wait_until(lambda: page.text("origin"))
+    page.next_frame()
     red, green, *_ = page.script(
         "const canvas = document.getElementById('photo'); const {width, height} = canvas;"
         "return [...canvas.getContext('2d').getImageData(width / 2, height / 2, 1, 1).data]"

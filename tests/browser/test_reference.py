@@ -60,6 +60,6 @@ def test_nothing_keeps_people_out(reference: Page, axe: str, screen: str, scheme
 
 def test_the_keyboard_skips_the_contents(driver: webdriver.Chrome, reference: Page) -> None:
     ActionChains(driver).send_keys(Keys.TAB, Keys.ENTER).perform()
-    assert reference.script("return location.hash") == "#content"
+    reference.wait_until(lambda: reference.script("return location.hash") == "#content")
     ActionChains(driver).send_keys(Keys.TAB).perform()
-    assert reference.script('return document.activeElement.closest("main") !== null')
+    reference.wait_until(lambda: reference.script('return document.activeElement.closest("main") !== null'))

@@ -84,7 +84,6 @@ def test_after_a_reload_everything_is_as_it_was(page: Page, pictures: Pictures) 
     page.choose_mask(1)
     page.in_row(0, "show").click()
     page.leave()
-    page.next_frame()
     overlay = page.overlay()
     page.wait_until_kept()
 
@@ -95,10 +94,9 @@ def test_after_a_reload_everything_is_as_it_was(page: Page, pictures: Pictures) 
     assert page.in_row(0, "show").get_attribute("aria-pressed") == "false"
     assert page.marks() == ["point include"]
     assert page.chosen() == 1
-    page.next_frame()
     assert (page.overlay() == overlay).all()
     assert _uploads(page) == 0
-    assert page.text("session-note").startswith("Kept in this browser")
+    page.wait_until(lambda: page.text("session-note").startswith("Kept in this browser"))
     assert page.script("return document.getElementById('label').value") == "block"
 
     page.button("undo").click()
@@ -119,7 +117,7 @@ def test_starting_afresh_is_asked_about_and_removes_everything(page: Page, pictu
     page.keep("block")
     page.button("afresh").click()
     assert page.text("afresh-text").startswith("1 picture and 1 object are removed from this browser.")
-    page.press("Escape")
+    page.dismiss()
     assert page.labels() == ["block"]
     page.button("afresh").click()
     page.button("afresh-anyway").click()
@@ -212,7 +210,7 @@ def test_one_tab_keeps_the_session_and_another_can_take_it(
         page.button("alert-act").click()
         _name(page, "photo.jpg")
         assert page.labels() == ["block"]
-        assert page.text("session-note").startswith("Kept")
+        page.wait_until(lambda: page.text("session-note").startswith("Kept"))
         driver.switch_to.window(first)
         page.wait_until(lambda: page.text("session-note") == "Not kept in this browser.")
         assert page.text("alert-text").startswith("Your session goes on in another tab.")
@@ -258,8 +256,8 @@ def test_classes_have_keys_and_colours_and_are_renamed_and_merged_everywhere(
     assert page.labels() == ["lynx"]
     _rename_class(page, 0, "dog")
     assert page.text("merge-text").startswith("2 objects of lynx become dog.")
-    page.press("Escape")
-    page.wait_until(lambda: page.classes() == ["lynx", "dog"])  # the browser tells of a closed dialog a moment later
+    page.dismiss()
+    assert page.classes() == ["lynx", "dog"]
     _rename_class(page, 0, "dog")
     page.script("document.querySelector('#merge-dialog .primary').click()")
     page.wait_until(lambda: page.classes() == ["dog"])
@@ -306,7 +304,7 @@ def test_only_the_shown_picture_and_the_next_two_are_uploaded(page: Page, pictur
     page.button("alert-act").click()
     listed = page.script("return [...document.querySelectorAll('#refused-list strong')].map((e) => e.textContent)")
     assert listed == [*(f"bad-{number}.jpg" for number in range(6)), "notes.txt"]
-    page.press("Escape")
+    page.dismiss()
     page.wait_until(lambda: _uploads(page) == 3)
     page.wait_until(lambda: page.script("return document.querySelectorAll('.frame[data-state=busy]').length") == 0)
     assert _uploads(page) == 3
@@ -377,8 +375,7 @@ def test_of_a_thousand_pictures_only_those_in_sight_are_in_memory(page: Page, pi
     assert page.text("position") == "991 of 1000"
     shown = "return document.querySelector('.frame-open[aria-current]').parentElement.getAttribute('aria-posinset')"
     assert page.script(shown) == "991"
-    page.next_frame()
-    assert page.script("return window.bitmaps.size") <= 3
+    page.wait_until(lambda: page.script("return window.bitmaps.size") <= 3)
 
 
 def test_a_picture_that_is_too_large_offers_no_second_try_and_a_read_only_token_another_token(

@@ -22,7 +22,7 @@ from shared.rq_worker.registration import last_sign
 from shared.store.redis_store import RedisStore
 from tests.support.proxy import Link, Proxy, Trap
 
-SOON = 30.0
+SOON = 60.0
 KEY = EmbeddingKey.of("c" * 64, FAKE)
 DEEP = b"*1\r\n" * 5_000 + b":1\r\n"
 UNREADABLE = {

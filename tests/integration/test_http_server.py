@@ -79,7 +79,7 @@ def test_a_chunked_upload_within_the_cap_is_taken(stack: ObservedStack) -> None:
         for start in range(0, len(data), 100):
             yield data[start : start + 100]
 
-    answer = httpx.post(f"{stack.url}/v1/images?wait=20", content=pieces())
+    answer = httpx.post(f"{stack.url}/v1/images?wait=20", content=pieces(), timeout=60)
     assert answer.status_code == 200, answer.text
 
 
@@ -138,7 +138,7 @@ def test_unfinished_uploads_take_a_bounded_room_and_leave_it_when_they_end(stack
 
 
 def test_more_waiting_requests_than_threads_leave_room_for_prompts(stack: ObservedStack) -> None:
-    image_id = httpx.post(f"{stack.url}/v1/images?wait=20", content=png()).json()["image_id"]
+    image_id = httpx.post(f"{stack.url}/v1/images?wait=20", content=png(), timeout=60).json()["image_id"]
     os.kill(stack.pids("worker")[0], signal.SIGSTOP)
     try:
         with ThreadPoolExecutor(8) as pool:

@@ -193,12 +193,12 @@ def news(scene: Scene) -> Iterator[PubSub]:
     """The events that Redis itself publishes when a failure is recorded, apart from the worker's own events."""
     with scene.redis.pubsub() as subscription:
         subscription.subscribe(EVENTS)
-        assert subscription.get_message(timeout=5)
+        assert subscription.get_message(timeout=60)
         yield subscription
 
 
 def status_in(news: PubSub) -> object:
-    message = news.get_message(timeout=5)
+    message = news.get_message(timeout=60)
     assert message is not None
     return json.loads(message["data"])["status"]
 
@@ -219,7 +219,7 @@ def test_waiters_are_told_when_maintenance_gives_an_image_up(scene: Scene, news:
     for _ in range(3):
         scene.die_mid_job()
         scene.worker().run_maintenance_tasks()
-    message = news.get_message(timeout=5)
+    message = news.get_message(timeout=60)
     assert message is not None
     assert message["data"].decode() == message_of(key, "failed")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -26,6 +27,7 @@ class Backend:
 
     url: str
     token: str
+    stack: LocalStack
 
     def ask(self, method: str, path: str, **options: object) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -48,6 +50,19 @@ def bucket() -> Iterator[Bucket]:
 
 @pytest.fixture(scope="session")
 def backend(studio: Studio) -> Iterator[Backend]:
+    with _service(studio) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="module")
+def finding_all(studio: Studio) -> Iterator[Backend]:
+    """Return a backend that gives tasks every mask of their images."""
+    with _service(studio, everything=True) as backend:
+        yield backend
+
+
+@contextmanager
+def _service(studio: Studio, *, everything: bool = False) -> Iterator[Backend]:
     token = new_token()
     grant = Grant("annotators", frozenset(Scope), digest_of(token))
     settings = {
@@ -55,8 +70,10 @@ def backend(studio: Studio) -> Iterator[Backend]:
         "SAM_LABEL_STUDIO_TOKEN": studio.personal_token,
         "SAM_TOKENS": grant.entry,
     }
-    with LocalStack(settings) as stack:
-        yield Backend(stack.url, token)
+    if everything:
+        settings["SAM_LABEL_STUDIO_EVERYTHING"] = "true"
+    with LocalStack(settings, mask_workers=everything) as stack:
+        yield Backend(stack.url, token, stack)
 
 
 @pytest.fixture(scope="session")

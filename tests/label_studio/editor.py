@@ -26,6 +26,8 @@ SIZE = (1200, 860)
 _SERIALIZED = "return JSON.parse(JSON.stringify(Htx.annotationStore.selected.serializeAnnotation()))"
 _SUGGESTED = "return [...Htx.annotationStore.selected.suggestions.values()].map(area => area.type)"
 
+_SHOWN = "return Htx.annotationStore.selected.regions.map((area) => [area.type, [...(area.labels ?? [])]])"
+_ASKED = "return performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname)"
 _STAGE = "const [image] = Htx.annotationStore.selected.objects; return [image.stageWidth, image.stageHeight]"
 _IS_SHOWN = "return window.Htx?.annotationStore.selected?.objects.every((image) => image.imageIsLoaded)"
 _AUTO_ANNOTATE = """
@@ -48,10 +50,14 @@ class Editor:
         self._find("input[name=password]").send_keys(self._studio.password + Keys.ENTER)
         self._until(lambda: "/user/login" not in self._driver.current_url)
 
-    def open(self, project: int, task: int) -> None:
-        """Open the task and switch auto-annotation on."""
+    def look_at(self, project: int, task: int) -> None:
+        """Open the task."""
         self._driver.get(f"{self._studio.url}/projects/{project}/data?task={task}")
         self._until(self._image_is_shown)
+
+    def open(self, project: int, task: int) -> None:
+        """Open the task and switch auto-annotation on."""
+        self.look_at(project, task)
         self._driver.execute_script(_AUTO_ANNOTATE)
         self._until(lambda: bool(self._smart_tools()))
 
@@ -97,6 +103,16 @@ class Editor:
         """Return the regions as they are now, including the drawn prompts."""
         regions: list[dict[str, Any]] = self._driver.execute_script(_SERIALIZED)
         return regions
+
+    def asked(self) -> list[str]:
+        """Return the paths that the editor asked Label Studio for, without their queries."""
+        paths: list[str] = self._driver.execute_script(_ASKED)
+        return paths
+
+    def shown_regions(self) -> list[tuple[str, list[str]]]:
+        """Return the kind and the labels of each region that is shown."""
+        regions: list[list[Any]] = self._driver.execute_script(_SHOWN)
+        return [(str(kind), [str(label) for label in labels]) for kind, labels in regions]
 
     def accept(self) -> None:
         """Accept the suggestions."""

@@ -6,7 +6,7 @@ import io
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ EXECUTABLE = os.environ.get("LABEL_STUDIO", ".venv/label-studio/bin/label-studio
 START_SECONDS = 900.0
 """It creates its database first, which takes minutes on a busy machine."""
 
+TIMEOUT = 180.0
+"""Label Studio waits 100 seconds for a backend, and its client has to wait for that."""
+
 EMAIL = "annotator@example.com"
 
 
@@ -29,7 +32,7 @@ class Studio:
     def __init__(self, url: str, password: str) -> None:
         self.url = url
         self.password = password
-        self._client = httpx.Client(base_url=url, follow_redirects=True, timeout=60, headers={"Referer": url})
+        self._client = httpx.Client(base_url=url, follow_redirects=True, timeout=TIMEOUT, headers={"Referer": url})
         self._sign_in()
         self.personal_token = str(self._post("/api/token/", {})["token"])
 
@@ -55,6 +58,15 @@ class Studio:
         )
         answer.raise_for_status()
         return self._only_task(project)
+
+    def upload_photos(self, project: int, photos: Mapping[str, bytes]) -> dict[str, int]:
+        """Upload photos by their names. Return the id of the task of each."""
+        files = {name: (f"{name}.jpg", photo, "image/jpeg") for name, photo in photos.items()}
+        self._client.post(f"/api/projects/{project}/import", files=files).raise_for_status()
+        tasks = self._client.get("/api/tasks", params={"project": project, "resolve_uri": False}).json()["tasks"]
+        # Label Studio puts a random part before the name of a file.
+        found = {str(task["data"]["image"]).rpartition("-")[2].removesuffix(".jpg"): int(task["id"]) for task in tasks}
+        return {name: found[name] for name in photos}
 
     def import_from(self, project: int, bucket: dict[str, str], *, presign: bool) -> tuple[int, str]:
         """Take a task from the only photo in a bucket. Return the id of the task and the image address in the task.
@@ -88,6 +100,16 @@ class Studio:
     def predictions(self, task: int) -> list[Any]:
         found: list[Any] = self._client.get(f"/api/tasks/{task}").json()["predictions"]
         return found
+
+    def stored_predictions(self, task: int) -> list[dict[str, Any]]:
+        """Return the predictions that Label Studio has of a task. Unlike opening the task, this asks for none."""
+        found: list[dict[str, Any]] = self._client.get("/api/predictions/", params={"task": task}).json()
+        return found
+
+    def retrieve_predictions(self, project: int, tasks: Sequence[int]) -> None:
+        """Do what *Retrieve Predictions* does in the list of tasks, for the selected ones."""
+        selected = {"selectedItems": {"all": False, "included": list(tasks)}}
+        self._post(f"/api/dm/actions?id=retrieve_tasks_predictions&project={project}", selected)
 
     def interact(self, backend: int, task: int, result: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Send the request that the editor sends after a smart click, and return the regions of the answer."""

@@ -11,7 +11,7 @@ import pytest
 
 from encoder_worker.encoding.decode_room import DecodeRoom
 
-SOON = 30.0
+SOON = 60.0
 
 
 class Line:

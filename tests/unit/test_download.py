@@ -80,7 +80,7 @@ def server() -> Iterator[Server]:
 def fetch(server: Server, tmp_path: Path) -> Callable[[], Path]:
     def run() -> Path:
         target = tmp_path / "weights.pth"
-        download(server.url, target, size=len(CONTENT), sha256=SHA256, timeout=5, sleep=lambda _: None)
+        download(server.url, target, size=len(CONTENT), sha256=SHA256, timeout=60, sleep=lambda _: None)
         return target
 
     return run
@@ -178,7 +178,7 @@ def test_what_has_arrived_is_kept_when_the_network_is_gone(
 
 def test_a_machine_without_a_network_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="Connection refused; check the network"):
-        download("http://127.0.0.1:9/w", tmp_path / "w", size=1, sha256=SHA256, timeout=5, sleep=lambda _: None)
+        download("http://127.0.0.1:9/w", tmp_path / "w", size=1, sha256=SHA256, timeout=60, sleep=lambda _: None)
 
 
 def test_a_disk_without_room_is_named_before_a_byte_is_fetched(server: Server, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from tests.support.memory_events import MemoryEvents
 
 QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
 KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for number in range(4)]
-SOON = 30.0
+SOON = 60.0
 Encode = Callable[[EmbeddingKey], None]
 
 

@@ -186,7 +186,7 @@ def test_a_silent_instance_costs_a_bounded_time(monkeypatch: pytest.MonkeyPatch)
     silence = threading.Event()
 
     def answer(*_: object) -> Answer:
-        silence.wait(10)
+        silence.wait(60)
         return 200, {}, IMAGE
 
     with studio(answer) as (url, _):

@@ -76,7 +76,7 @@ def test_bytes_that_drip_are_given_up_at_the_deadline(answer: bytes, in_storage:
     clock, over = Clock(), threading.Event()
 
     def tick() -> None:
-        clock.asked.wait(10)  # the byte before was read
+        clock.asked.wait(60)  # the byte before was read
         if over.is_set():
             raise ConnectionError
         clock.asked.clear()
@@ -105,7 +105,7 @@ def test_a_fetch_that_may_not_go_on_ends_while_nothing_arrives(monkeypatch: pyte
             raise Overloaded("others wait")
 
     silence = threading.Event()
-    with dripping(HEAD, lambda: silence.wait(10) and None) as url:
+    with dripping(HEAD, lambda: silence.wait(60) and None) as url:
         found = LabelStudioInstance(url, NoToken(), max_bytes=1000)
         with pytest.raises(Overloaded):
             found.fetch("/data/upload/1/a.jpg", may_go_on)
@@ -155,7 +155,7 @@ def test_whoever_waits_gets_the_turn_of_a_slow_one() -> None:
     with ThreadPoolExecutor(1) as pool, ExitStack() as taken:
         first, second = (taken.enter_context(turns.take(0)) for _ in range(2))
         waiting = pool.submit(next_one)
-        waits.wait(10)
+        waits.wait(60)
         clock.now = QUICK_SECONDS
         ended = 0
         while not ended:  # until the other thread is seen to wait

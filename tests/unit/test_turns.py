@@ -13,7 +13,7 @@ from prompt_api.service.turns import FEW, Turns
 from shared.contract.errors import Overloaded
 from shared.observe.stages import Stages
 
-SOON = 30.0
+SOON = 60.0
 
 
 class Crowd:

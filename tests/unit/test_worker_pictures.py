@@ -15,7 +15,7 @@ from encoder_worker.encoding.pictures import DecodedPictures
 from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import ImageTooLarge, InvalidImage
 
-SOON = 30.0
+SOON = 60.0
 SIZE = 300
 """Bytes of one picture."""
 

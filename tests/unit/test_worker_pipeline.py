@@ -29,7 +29,7 @@ from shared.tensors.embedding import Tensors, decode_embedding
 from tests.support.memory_events import MemoryEvents
 from tests.support.memory_store import MemoryStore
 
-SOON = 30.0
+SOON = 60.0
 POISON = 255
 ROOM = 1_000_000
 

@@ -80,8 +80,8 @@ class LabelStudioBackend:
     def predict(self, request: PredictRequest, asker: Asker) -> list[Prediction | list[Prediction]]:
         """Return one prediction if the annotator has drawn something. Otherwise encode the tasks' images ahead of time.
 
-        If there are pre-annotations, a single task without a context gets every mask of its images, as soon as they are
-        found within `PATIENCE`. Without them the answer is empty, so that Label Studio stores nothing and asks again.
+        If there are pre-annotations, tasks without a context get every mask of their images, as far as these are found
+        within `PATIENCE`. A task without any gets an empty answer, so that Label Studio stores nothing and asks again.
 
         The prediction is empty if the image is not encoded after `PATIENCE` seconds, or if no thread may wait for it.
         The next click then usually finds it encoded. On a large picture the rest of `PATIENCE` is for the region that
@@ -98,11 +98,11 @@ class LabelStudioBackend:
         asker.spend(Quota.PROMPTS, drawn.count if drawn else 1)
         configs = LabelConfigs(request.label_config)
         if context is None:
-            opened = self._opened(request.tasks[0], configs, asker) if len(request.tasks) == 1 else []
+            found = self._pre_annotated(request.tasks, configs, asker)
             # After the pre-annotations, which fetch the images themselves.
-            found_in = ((task, one) for task in request.tasks for one in configs.of(task).pictures(task))
-            self._pictures.warm((self._pictures.reachable(one, task.id, asker) for task, one in found_in), asker)
-            return [opened, *([] for _ in request.tasks[1:])]
+            pictures = ((task, one) for task in request.tasks for one in configs.of(task).pictures(task))
+            self._pictures.warm((self._pictures.reachable(one, task.id, asker) for task, one in pictures), asker)
+            return found
         if len(request.tasks) != 1:
             raise InvalidPrompt("a context belongs to one task")
         (task,) = request.tasks
@@ -111,11 +111,13 @@ class LabelStudioBackend:
     def close(self) -> None:
         self._pictures.close()
 
-    def _opened(self, task: Task, configs: LabelConfigs, asker: Asker) -> Prediction | list[Prediction]:
+    def _pre_annotated(
+        self, tasks: Sequence[Task], configs: LabelConfigs, asker: Asker
+    ) -> list[Prediction | list[Prediction]]:
         if self._pre_annotations is None:
-            return []
-        found = self._pre_annotations.of(task, configs.of(task), asker, time.monotonic() + PATIENCE)
-        return self._prediction(found) if found else []
+            return [[] for _ in tasks]
+        found = self._pre_annotations.of(tasks, configs, asker, time.monotonic() + PATIENCE)
+        return [self._prediction(regions) if regions else [] for regions in found]
 
     def _prediction(self, found: list[Region]) -> Prediction:
         score = min((region["score"] for region in found), default=0.0)

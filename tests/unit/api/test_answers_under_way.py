@@ -24,7 +24,7 @@ LOGITS = {"prompts": [CLICK] * 16, "format": "logits"}
 RECEIVE_BUFFER = 64 * 1024
 """Bytes that the kernel may keep for a client that does not read."""
 
-SOON = 30.0
+SOON = 60.0
 
 
 class Service:

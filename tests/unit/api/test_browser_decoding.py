@@ -38,7 +38,7 @@ class Fetching:
 
     def __call__(self) -> Path:
         self.calls += 1
-        assert self.may_end.wait(20)
+        assert self.may_end.wait(60)
         if self.failure is not None:
             raise self.failure
         return self.folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,21 +14,25 @@ from pycocotools import mask as coco
 
 from prompt_api.everything.options import EverythingOptions, Mode
 from prompt_api.integrations.label_studio import backend, pre_annotations
+from prompt_api.integrations.label_studio.pre_annotations import MAX_NUMBERS
+from prompt_api.integrations.label_studio.wire import parse_predict
 from shared.contract.errors import EverythingFailed
 from tests.support.label_studio import (
     BRUSH,
     HEIGHT,
     IMAGE_ID,
     PICTURE,
+    POINT,
     STORED,
     TASK,
     WIDTH,
     Background,
     request,
     studio,
+    task_of,
 )
 from tests.support.rle_pack import decode_brush
-from tests.support.world import World
+from tests.support.world import World, png
 
 MANY = EverythingOptions(points_per_side=4, pred_iou_thresh=0.5, stability_score_thresh=0.0, mode=Mode.FAST)
 """What the model without weights finds several masks with."""
@@ -42,6 +47,18 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def world(make_world: Callable[..., World]) -> World:
     return make_world(label_studio_everything="true")
+
+
+def wait_for_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give requests time for everything but the end of a search."""
+    monkeypatch.setattr(backend, "PATIENCE", 60.0)
+    state = world.services.everything.state
+    monkeypatch.setattr(world.services.everything, "wait", lambda image_id, name, _: state(image_id, name))
+
+
+@pytest.fixture
+def no_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_nothing(world, monkeypatch)
 
 
 def opened(world: World, task: dict[str, Any] = TASK, config: str = BRUSH) -> Any:
@@ -113,6 +130,26 @@ def test_only_so_many_regions_are_given(world: World, monkeypatch: pytest.Monkey
     assert len(opened(world)["result"]) == len(every) - 1
 
 
+@pytest.mark.parametrize(("tag", "part", "each"), [("BrushLabels", "rle", 1), ("PolygonLabels", "points", 5)])
+def test_as_many_regions_are_given_as_have_room(
+    world: World, monkeypatch: pytest.MonkeyPatch, tag: str, part: str, each: int
+) -> None:
+    config = BRUSH.replace("BrushLabels", tag)
+    first, *others = searched(world, config=config)["result"]
+    assert others
+    room = each * len(first["value"][part])
+    monkeypatch.setattr(pre_annotations, "MAX_NUMBERS", room)
+    assert len(opened(world, config=config)["result"]) == 1
+    monkeypatch.setattr(pre_annotations, "MAX_NUMBERS", room - 1)
+    assert opened(world, config=config) == []
+
+
+@pytest.mark.parametrize("value", [{"rle": [255] * MAX_NUMBERS}, {"points": [[12.5, 50.0]] * (MAX_NUMBERS // 5)}])
+def test_the_largest_prediction_comes_back_with_its_draft_and_its_annotation(value: dict[str, Any]) -> None:
+    copies = {name: [{"result": [{"value": value}]}] for name in ("predictions", "drafts", "annotations")}
+    parse_predict(json.dumps(request(POINT, task={**TASK, **copies})).encode())
+
+
 def test_pages_name_themselves_and_all_of_them_must_be_searched(world: World) -> None:
     config = BRUSH.replace('value="$image"', 'valueList="$image"')
     pages = [TASK["data"]["image"]] * 2
@@ -122,10 +159,59 @@ def test_pages_name_themselves_and_all_of_them_must_be_searched(world: World) ->
     assert opened(world, {**TASK, "data": {"image": more}}, config) == []
 
 
-def test_several_tasks_at_once_have_no_masks_found(world: World) -> None:
-    world.ready_image(PICTURE)
-    answer = world.client.post("/label-studio/predict", json=request(context=False) | {"tasks": [TASK, TASK]})
-    assert answer.json == {"results": [[], []]}
+def retrieved(world: World, *tasks: dict[str, Any]) -> list[int]:
+    """Ask for the predictions of several tasks at once. Return how many regions each gets."""
+    answer = world.client.post("/label-studio/predict", json=request(context=False) | {"tasks": tasks})
+    assert answer.status_code == 200, answer.text
+    return [len(one["result"]) if one else 0 for one in answer.json["results"]]
+
+
+def two_tasks(world: World) -> list[dict[str, Any]]:
+    """Return tasks of two pictures that are encoded."""
+    pictures = [png(90, 60), png(60, 90)]
+    for one in pictures:
+        world.ready_image(one)
+    return [task_of(one) for one in pictures]
+
+
+def test_several_tasks_at_once_get_the_masks_of_those_that_are_searched(world: World, no_wait: None) -> None:
+    tasks = two_tasks(world)
+    unreachable = {**TASK, "data": {"image": "https://x.example/1.jpg"}}
+    assert retrieved(world, tasks[0], unreachable, tasks[1]) == [0, 0, 0]
+    world.search_next()
+    first, *others = retrieved(world, tasks[0], unreachable, tasks[1])
+    assert first > 1
+    assert others == [0, 0], "Label Studio stores nothing for them, and asks again"
+    world.search_next()
+    both = retrieved(world, tasks[0], unreachable, tasks[1])
+    assert (both[0], both[1]) == (first, 0)
+    assert both[2] > 1
+
+
+def test_when_the_time_is_over_only_the_first_task_gets_its_masks(world: World) -> None:
+    tasks = two_tasks(world)
+    assert retrieved(world, *tasks) == [0, 0]
+    world.search_next()
+    world.search_next()
+    first, second = retrieved(world, *tasks)
+    assert (first > 1, second) == (True, 0)
+    assert retrieved(world, tasks[1])[0] > 1, "Label Studio asks for the tasks that have no prediction yet"
+
+
+def test_of_many_tasks_the_first_ones_are_searched_that_can_have_masks(
+    world: World, no_wait: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pre_annotations, "MAX_TASKS", 1)
+    nothing = EverythingOptions(points_per_side=2, pred_iou_thresh=1.0, stability_score_thresh=1.0, mode=Mode.FAST)
+    monkeypatch.setattr(pre_annotations, "OPTIONS", nothing)
+    first, second = two_tasks(world)
+    unreachable = {**TASK, "data": {"image": "https://x.example/1.jpg"}}
+    for _ in range(2):
+        assert retrieved(world, unreachable, first, second) == [0, 0, 0]
+        world.search_next()
+        with pytest.raises(IndexError):  # one search for each request
+            world.search_next()
+    assert retrieved(world, unreachable, first, second) == [0, 0, 0]
     with pytest.raises(IndexError):
         world.search_next()
 
@@ -167,14 +253,27 @@ def test_no_thread_waits_if_none_can_be_spared(world: World, monkeypatch: pytest
     assert world.services.waiters.acquire(blocking=False), "the slot comes back"
 
 
-def test_an_image_of_label_studio_is_fetched_once(make_world: Callable[..., World], background: Background) -> None:
+def test_an_image_of_label_studio_is_fetched_once(
+    make_world: Callable[..., World], background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with studio(lambda *_: (200, {}, PICTURE)) as (url, asked):
         world = make_world(label_studio_everything="true", label_studio_url=url, background=background)
+        wait_for_nothing(world, monkeypatch)
         assert len(searched(world, STORED)["result"]) > 1
         background.finish()
         assert [path for _, path, _ in asked] == ["/data/upload/1/a.png"]
         assert world.client.delete(f"/v1/images/{IMAGE_ID}").status_code == 204
         assert len(searched(world, STORED)["result"]) > 1, "what was deleted meanwhile is taken in again"
+
+
+def test_when_the_time_is_over_an_image_is_fetched_in_the_background(
+    make_world: Callable[..., World], background: Background
+) -> None:
+    with studio(lambda *_: (200, {}, PICTURE)) as (url, _):
+        world = make_world(label_studio_everything="true", label_studio_url=url, background=background)
+        assert opened(world, STORED) == []
+        background.finish()
+        assert len(searched(world, STORED)["result"]) > 1
 
 
 def test_ten_openings_are_one_search(world: World) -> None:

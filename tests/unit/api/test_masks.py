@@ -224,7 +224,7 @@ def test_masks_are_written_as_soon_as_their_prompt_is_decoded(make_world: Callab
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.001)
