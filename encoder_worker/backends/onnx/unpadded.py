@@ -22,11 +22,13 @@ class UnpaddedEncoder:
     def __init__(self, graphs: TinyVit, compiled: Callable[[Model], Request]) -> None:
         empty = compiled(graphs.empty()).infer([np.zeros((1, 3, FRAME, FRAME), np.float32)])
         self._empty = [np.array(empty[index]) for index in range(len(empty))]
-        self._whole = compiled(graphs.whole())
-        self._cut = {axis: compiled(graphs.cut(axis)) for axis in (1, 2)}
+        self._first_half = {
+            None: compiled(graphs.whole()),
+            1: compiled(graphs.cut(1)),
+            2: compiled(graphs.cut(2)),
+        }
+        self._last: int | None = None
         self._second_half = compiled(graphs.second_half())
-        for size in ((FRAME // 2, FRAME), (FRAME, FRAME // 2)):  # the first run takes longer
-            self._features(np.zeros((1, 3, FRAME, FRAME), np.float32), *size)
 
     def encode(self, frame: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """
@@ -43,13 +45,20 @@ class UnpaddedEncoder:
         axis, side = (1, height) if height <= width else (2, width)
         cut = cut_for(side)
         if cut is None:
-            return _result(self._whole, frame)
+            return _result(self._using(None), frame)
         part = frame[:, :, : cut.size] if axis == 1 else frame[:, :, :, : cut.size]
         blank = [
             one[:, first:end] if axis == 1 else one[:, :, first:end]
             for one, (first, end) in zip(self._empty, cut.blank, strict=True)
         ]
-        return _result(self._cut[axis], part, *blank)
+        return _result(self._using(axis), part, *blank)
+
+    def _using(self, axis: int | None) -> Request:
+        """The first half for a cut along this axis. The one used before, if another, gives its memory back."""
+        if axis != self._last:
+            self._first_half[self._last].get_compiled_model().release_memory()
+            self._last = axis
+        return self._first_half[axis]
 
 
 def _result(request: Request, *inputs: NDArray[np.float32]) -> NDArray[np.float32]:
