@@ -100,7 +100,7 @@ class OnnxEncoder:
     def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         (spec,) = self._model.architecture.tensors
         frames = np.concatenate([normalise_and_pad(image, self._model) for image in images])
-        embeddings = self._run(frames)
+        embeddings = self._run(frames, [image.shape[:2] for image in images])
         if embeddings.shape != (len(images), *spec.shape[1:]) or not np.isfinite(embeddings).all():
             raise EncodeFailed("the image encoder gave a result that is not a finite embedding")
         return [{spec.name: np.asarray(embedding[None], dtype=np.float32)} for embedding in embeddings]
@@ -117,7 +117,7 @@ def _session(path: Path, options: onnxruntime.SessionOptions, providers: list[st
 def _on_onnx_runtime(session: onnxruntime.InferenceSession) -> openvino.Run:
     name = session.get_inputs()[0].name
 
-    def run(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(frames: NDArray[np.float32], _sizes: openvino.Sizes) -> NDArray[np.float32]:
         with _typed_errors(_could_not_run):
             (embeddings,) = session.run(None, {name: frames})
         result: NDArray[np.float32] = embeddings
