@@ -8,8 +8,6 @@ Source: Micikevicius et al., "FP8 Formats for Deep Learning"; torch._scaled_mm w
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
@@ -104,4 +102,4 @@ def _rounded(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return (M, N) in float8, and the scale of each row, (M, 1) float32. Rows that are not finite stay so."""
     wide = rows.float()
     scale = wide.abs().amax(dim=-1, keepdim=True).clamp_min(_SMALLEST_SCALE) / _LARGEST
-    return cast(Tensor, (wide / scale).to(FLOAT8)), scale
+    return (wide / scale).to(FLOAT8), scale

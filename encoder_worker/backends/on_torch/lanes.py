@@ -62,8 +62,8 @@ class CudaLanes:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._up = torch.cuda.Stream(device)
-        self._down = torch.cuda.Stream(device)
+        self._up = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
+        self._down = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
 
     def upload(self, images: Sequence[Tensor], largest: int) -> list[Tensor]:
         computing = torch.cuda.current_stream(self._device)
@@ -89,7 +89,7 @@ class CudaLanes:
                 here.append(pinned.copy_(tensor, non_blocking=True))
                 tensor.record_stream(self._down)
             # Without `blocking` the thread that waits would keep a core busy.
-            arrived = torch.cuda.Event(blocking=True)
+            arrived = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch has no types here
             arrived.record(self._down)
         return here, cast(Mark, arrived)
 
