@@ -1,11 +1,13 @@
 """The embedding of four photos in each precision, against segment_anything's own encoder in float32 on the same device.
 
-Float32 means float32 here: TF32 is off while the reference is computed.
+Float32 means float32 here: TF32 is off while the reference is computed. At the end the device resizes a photo, to be
+compared with Pillow.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,13 +17,16 @@ from numpy.typing import NDArray
 
 from bench.card.network import make_tiny
 from bench.card.options import Rows, read_options
+from bench.card.resizing import resized
 from bench.encode_torch import Step, encoder_of, sam_with_weights
-from bench.photos import photos
+from bench.gpu import synchronise
+from bench.photos import STANDARD, photos
 from encoder_worker.backends.on_torch.compiling import MODES
 from encoder_worker.encoding.encoder import Encoder
 from shared.contract.models import EMBEDDING, SAM1, find_model
 
 _BATCH = 4
+_REPEATS = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +52,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ]
             largest = max(float(np.abs(one - wanted).max()) for one, wanted in zip(ours, exact, strict=True))
             rows.add(f"{name}, {step.what}", error=round(max(errors), 6), largest=round(largest, 5))
+    _time_resizing(rows, device)
     return 0
+
+
+def _time_resizing(rows: Rows, device: torch.device) -> None:
+    rgb = photos()[0].resized(STANDARD).rgb
+    theirs = SAM1.frame.resize(rgb)
+    size = SAM1.frame.inside(STANDARD)
+    there = torch.from_numpy(np.ascontiguousarray(rgb)).to(device)
+    ours = resized(there, size)
+    synchronise(device)
+    began = time.perf_counter()
+    for _ in range(_REPEATS):
+        resized(there, size)
+    synchronise(device)
+    milliseconds = 1000 * (time.perf_counter() - began) / _REPEATS
+    difference = np.abs(ours.cpu().numpy().astype(int) - theirs)
+    rows.add(
+        "resizing 1800x1200 on the device, against Pillow",
+        milliseconds=round(milliseconds, 3),
+        largest=int(difference.max()),
+        share=float((difference > 0).mean()),
+    )
 
 
 def _steps(gpu: bool) -> Iterator[Step]:
