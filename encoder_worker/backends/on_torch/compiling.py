@@ -23,6 +23,9 @@ MODES = {"default": "default", "max-autotune": "max-autotune-no-cudagraphs"}
 """torch's modes by setting. None uses CUDA graphs: only the thread that recorded them may run them, and for networks
 of this size they save little."""
 
+MOST_COMPILERS = 4
+"""Processes that compile at once. torch would start one for each core, and each takes some hundred megabytes."""
+
 _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 _WRITABLE_BY_ALL = 0o002
 
@@ -76,6 +79,9 @@ def compile_parts(parts: Sequence[nn.Module], mode: str) -> None:
 
     A part is compiled again for each size of batch, because code for one size is the fastest.
     """
+    from torch._inductor import config  # noqa: PLC0415  # heavy
+
+    config.compile_threads = min(config.compile_threads or 1, MOST_COMPILERS)
     for part in parts:
         part.compile(mode=mode, dynamic=False)
 
