@@ -2,7 +2,7 @@
 
 Each row adds one step to the row above it. On a GPU, run `python -m bench.encode --model vit_h`: it takes 3 to 10
 minutes. It needs no checkpoint, because random weights are as fast; SAM_WEIGHTS_PATH names a real one. On a CPU, use
-`--model mobile_sam`.
+`--model mobile_sam`. `--host` measures what is around the encoder, on any machine: see `bench.host.run`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench import machine
 from bench.encode_service import jpegs, seconds_from_rq_to_redis, seconds_in_pipeline
 from bench.gpu import Utilisation, device_name, peak_tflops, synchronise
+from bench.host import run as host
 from bench.photos import STANDARD, photos
 from encoder_worker.backends.load import load_encoder
 from encoder_worker.backends.on_torch.device import choose_device
@@ -136,6 +137,9 @@ class Bench:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if "--host" in given:
+        return host.main([argument for argument in given if argument != "--host"])
     parser = argparse.ArgumentParser(prog="python -m bench.encode", description=__doc__)
     parser.add_argument("--model", default="vit_b", choices=("vit_b", "vit_l", "vit_h", "mobile_sam"))
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "cpu"))
@@ -145,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--tiny", action="store_true", help="two narrow blocks in place of the model: a check of the bench"
     )
     parser.add_argument("--out", type=Path, help="JSON; default: bench/results, under date, model and device")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     logs.configure(Settings(log_level="WARNING"), "bench")
     device = choose_device(options.device)
     gpu = device.type == "cuda"
