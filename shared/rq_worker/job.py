@@ -67,6 +67,7 @@ class ServiceJob(Job):
     failure: SamCacheError | None = None
     lease: Execution | None = None
     begun_before: bool = False
+    _requested: JobKey | None = None
 
     @classmethod
     def key_of(cls, arguments: object) -> JobKey:
@@ -94,9 +95,10 @@ class ServiceJob(Job):
         Raises:
             NoSuchJobError: it cannot be read and was set aside.
         """
-        self._read(lambda: self.restore(fields))  # type: ignore[no-untyped-call]  # RQ has no annotation here
+        self._read(lambda: self.restore(fields))
 
     def _read(self, restore: Callable[[], object]) -> None:
+        self._requested = None
         try:
             restore()
             self._require_sense()
@@ -171,12 +173,14 @@ class ServiceJob(Job):
             SamCacheError: of the class `failed`: it asks for something else, or cannot be read. No API of this service
                 made it.
         """
-        try:
-            if self.func_name != self.name or self.instance is not None or self.kwargs:
-                raise self.failed("the job asks for a function that this worker does not run")
-            return self.key_of(self.args)
-        except DeserializationError as error:
-            raise self.failed(_UNREADABLE) from error
+        if self._requested is None:
+            try:
+                if self.func_name != self.name or self.instance is not None or self.kwargs:
+                    raise self.failed("the job asks for a function that this worker does not run")
+                self._requested = self.key_of(self.args)
+            except DeserializationError as error:
+                raise self.failed(_UNREADABLE) from error
+        return self._requested
 
     @property
     def known_key(self) -> JobKey | None:

@@ -79,18 +79,19 @@ class JobWorker(ResidentWorker):
         self._tracer = tracer
         self._counts = counts
         self._breathe_until = 0.0
+        counted = job_class.counted(counts.damaged)
         super().__init__(
             queue,
             connection=connection,
             pace=pace or Pace(),
-            job_class=job_class.counted(counts.damaged),
+            job_class=counted,
             on_abandoned=self._count_abandoned,
         )
         (only,) = self.queues
         self._books = Books(
             only,
             connection=connection,
-            job_class=self.job_class,
+            job_class=counted,
             worker=self.name,
             key=self.key,
             lease=self._pace.lease,
@@ -107,7 +108,7 @@ class JobWorker(ResidentWorker):
     # How jobs are taken.
 
     def work(self, *args: Any, **options: Any) -> bool:
-        """Run jobs until a signal, or with `burst` until there are no more: RQ's own loop, and a heartbeat beside it."""
+        """Run jobs until a signal, or with `burst` until there are no more. This is RQ's own loop, with a heartbeat."""
         with beating(self._beat, self._pace.beat):
             return bool(super().work(*args, **options))
 
@@ -203,7 +204,7 @@ class JobWorker(ResidentWorker):
             self._counts.ended("done" if known else "forgotten")
 
     def _beat(self) -> None:
-        """What happens every `Pace.beat` seconds, in another thread. It renews the leases of the jobs that were taken."""
+        """Renew the leases of the jobs that were taken. It runs every `Pace.beat` seconds in another thread."""
         self.interrupt_when_overdue()
         leases = list(self.executions.values())
         if not leases:
