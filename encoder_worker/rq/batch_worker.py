@@ -12,13 +12,12 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import redis
 from rq import Queue
 from rq.exceptions import StopRequested
-from rq.executions import Execution
 from rq.job import Job
 from rq.worker import WorkerStatus
 
@@ -30,22 +29,13 @@ from shared.events.interface import Events
 from shared.observe.tracing import NO_TRACER, Tracer
 from shared.rq_worker.job_scope import JobScope
 from shared.rq_worker.pace import Pace
-from shared.rq_worker.watchdog import beating, deadline
-from shared.rq_worker.worker import time_limit_of
+from shared.rq_worker.watchdog import deadline
+from shared.rq_worker.worker import lease_of, time_limit_of
 
 _LOOK = 0.02
 """Seconds between two looks for jobs that came while others run."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Taken:
-    """A job that this process has taken from the queue and not ended: it holds the job's lease."""
-
-    job: EncodeJob
-    queue: Queue
-    execution: Execution
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +48,7 @@ class _InFlight:
             have to wait for the batches before its own.
     """
 
-    taken: _Taken
+    job: EncodeJob
     scope: JobScope
     limit: float
     overdue: float
@@ -88,104 +78,93 @@ class BatchWorker(EncodeWorker):
             metrics=metrics,
         )
         self._pipeline = pipeline
-        self._taken: dict[str, _Taken] = {}  # by job id
         self._in_flight: dict[Future[None], _InFlight] = {}
-        self._last: _Taken | None = None  # was begun before, and waits for the others to end
+        self._last: EncodeJob | None = None  # was begun before, and waits for the others to end
         self._moved = 0.0  # monotonic seconds: the last time that a job ended, or the first one began
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Run `job`, and with it what comes while jobs run, until none does or one must run alone."""
-        if _begun_before(job):
+        assert isinstance(job, EncodeJob)
+        if job.begun_before:
             super().execute_job(job, queue)
             return
         try:
-            with beating(self._beat_for_all, self._pace.beat):
-                self._moved = time.monotonic()
-                self._start(job, queue)
-                while self._in_flight:
-                    self._start_more()
-                    self._end_finished()
-                    if self._at_once:
-                        self._put_all_back()
-                    # RQ looks for lost jobs before each job. Under load this loop does not end.
-                    elif not self.stopped and self.should_run_maintenance_tasks:
-                        self.run_maintenance_tasks()  # type: ignore[no-untyped-call]  # RQ has no annotation here
+            self._moved = time.monotonic()
+            self._start(job)
+            while self._in_flight:
+                self._start_more()
+                self._end_finished()
+                if self._at_once:
+                    self._put_all_back()
+                # RQ looks for lost jobs before each job. Under load this loop does not end.
+                elif not self.stopped and self.should_run_maintenance_tasks:
+                    self.run_maintenance_tasks()  # type: ignore[no-untyped-call]  # RQ has no annotation here
             if self._last is not None:
-                self.perform_job(self._last.job, self._last.queue, self._last.execution)
-            self.set_state(WorkerStatus.IDLE)
+                self.perform_job(self._last, queue, lease_of(self._last))
+            self._state = WorkerStatus.IDLE
             self._take_breath()
         except redis.RedisError as error:
             _log.warning("lost the queue in the middle of a job: %s", error)
             raise StopRequested from error
         finally:
-            self._taken.clear()
+            self.executions.clear()
             self._in_flight.clear()
             self._last = None
 
     def _start_more(self) -> None:
-        while (
-            len(self._in_flight) < self._pipeline.capacity
-            and self._last is None
-            and not (self._stop_requested or self._breathing)
-        ):
-            popped = self.queue_class.dequeue_any(
-                self.queues, None, connection=self.connection, job_class=self.job_class, serializer=self.serializer
-            )
-            if popped is None:
-                return
-            self._start(*popped)
+        free = self._pipeline.capacity - len(self._in_flight)
+        if free > 0 and self._last is None and not (self._stop_requested or self._breathing):
+            for job in self._take(free) or ():
+                assert isinstance(job, EncodeJob)
+                self._start(job)
 
-    def _start(self, job: Job, queue: Queue) -> None:
-        """Take the job, and hand it to the pipeline unless it must run alone."""
-        assert isinstance(job, EncodeJob)
-        alone = _begun_before(job)
-        taken = _Taken(job, queue, self.prepare_execution(job))
-        self._taken[job.id] = taken
-        if alone:
-            self._mark_started(job)
-            self._last = taken
+    def _start(self, job: EncodeJob) -> None:
+        """Hand the job to the pipeline unless it must run alone."""
+        if job.begun_before:
+            self._last = job
             return
-        limit = time_limit_of(job, queue)
+        limit = time_limit_of(job, self.queues[0])
         overdue = time.monotonic() + BATCHES * limit + self._pace.grace
         scope = JobScope.begin(job, self._tracer)
         try:
             with scope.entered():
-                _log.info("%s: started", job.subject)
-                self._mark_started(job)
+                self._started(job)
                 done = self._pipeline.submit(job.requested_key())
-        except redis.RedisError:
-            raise
         except Exception as error:  # no API of this service made this job
-            self._end(taken, scope, error)
+            self._fail(job, scope, error)
             return
-        self._in_flight[done] = _InFlight(taken, scope, limit + self._pace.grace, overdue)
+        self._in_flight[done] = _InFlight(job, scope, limit + self._pace.grace, overdue)
 
     def _end_finished(self) -> None:
         """Wait a moment for jobs to finish, and end those that have."""
         with self._ended_when_overdue():
             finished, _ = wait(self._in_flight, timeout=_LOOK, return_when=FIRST_COMPLETED)
-        for done in finished:
-            self._moved = time.monotonic()
-            running = self._in_flight.pop(done)
-            self._end(running.taken, running.scope, done.exception())
+        if not finished:
+            return
+        self._moved = time.monotonic()
+        ended = [(self._in_flight.pop(future), future.exception()) for future in finished]
+        done = [running for running, error in ended if error is None]
+        with ExitStack() as spans:
+            for running in done:
+                spans.enter_context(running.scope.span)
+            if done:
+                self._done([running.job for running in done])
+        for running, error in ended:
+            if error is not None:
+                self._fail(running.job, running.scope, error)
 
     def _put_all_back(self) -> None:
         """End every job as one that was told to stop at once, which costs its image no retry."""
         while self._in_flight:
             _, running = self._in_flight.popitem()
-            self._end(running.taken, running.scope, SystemExit())
+            self._fail(running.job, running.scope, SystemExit())
         if self._last is not None:
-            self._end(self._last, JobScope.begin(self._last.job, self._tracer), SystemExit())
+            self._fail(self._last, JobScope.begin(self._last, self._tracer), SystemExit())
             self._last = None
 
-    def _end(self, taken: _Taken, scope: JobScope, error: BaseException | None) -> None:
-        job, queue, execution = taken.job, taken.queue, taken.execution
+    def _fail(self, job: EncodeJob, scope: JobScope, error: BaseException) -> None:
         with scope.until_its_end():
-            if error is None:
-                self._finalize_success(job, queue, execution, None)
-            else:
-                self._finalize_failure(job, queue, execution, (type(error), error, error.__traceback__))
-        del self._taken[job.id]
+            self._finalize_failure(job, self.queues[0], lease_of(job), (type(error), error, error.__traceback__))
 
     @contextmanager
     def _ended_when_overdue(self) -> Iterator[None]:
@@ -193,10 +172,3 @@ class BatchWorker(EncodeWorker):
         first = min(min(running.overdue, self._moved + running.limit) for running in self._in_flight.values())
         with deadline(max(0.001, first - time.monotonic())):
             yield
-
-    def _beat_for_all(self) -> None:
-        self._beat([(taken.job, taken.execution) for taken in list(self._taken.values())])
-
-
-def _begun_before(job: Job) -> bool:
-    return job.started_at is not None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, ClassVar, NoReturn, Self
 
 import redis
 from redis.client import Pipeline
 from rq import Queue
 from rq.exceptions import DeserializationError, NoSuchJobError
-from rq.job import Job
+from rq.executions import Execution
+from rq.job import Job, JobStatus
 
 from shared.contract.errors import Overloaded, RequestError, SamCacheError, StoreUnavailable
 from shared.contract.job_key import JobKey
@@ -54,6 +56,8 @@ class ServiceJob(Job):
         work: what the job does, as the subject of a message.
         died: what a client is told of a job that killed its worker at each attempt.
         failure: why the last attempt failed. None if it did not fail, or failed in another process.
+        lease: of this attempt; None before this process has taken the job.
+        begun_before: whether another attempt was begun before this one. If its worker died, this job may be why.
     """
 
     name: ClassVar[str]
@@ -61,6 +65,9 @@ class ServiceJob(Job):
     work: ClassVar[str]
     died: ClassVar[str]
     failure: SamCacheError | None = None
+    lease: Execution | None = None
+    begun_before: bool = False
+    _requested: JobKey | None = None
 
     @classmethod
     def key_of(cls, arguments: object) -> JobKey:
@@ -80,8 +87,20 @@ class ServiceJob(Job):
             NoSuchJobError: there is no such job (any more), or it cannot be read and was set aside. RQ goes on with the
                 next job after this error, and with no other.
         """
+        self._read(super().refresh)
+
+    def read(self, fields: Mapping[bytes, bytes]) -> None:
+        """Read the job from the fields of its hash.
+
+        Raises:
+            NoSuchJobError: it cannot be read and was set aside.
+        """
+        self._read(lambda: self.restore(fields))
+
+    def _read(self, restore: Callable[[], object]) -> None:
+        self._requested = None
         try:
-            super().refresh()  # type: ignore[no-untyped-call]  # RQ has no annotation here
+            restore()
             self._require_sense()
         except redis.RedisError as error:
             if not str(error).startswith("WRONGTYPE"):
@@ -135,6 +154,16 @@ class ServiceJob(Job):
     def count_damaged() -> None:
         """Called for each job that is set aside."""
 
+    # How an attempt begins.
+
+    def begin(self, lease: Execution, moment: datetime) -> None:
+        """Know what is in Redis since this process took the job at `moment`: it is started, and has a lease."""
+        self.lease = lease
+        self.begun_before = self.started_at is not None
+        self.started_at = self.last_heartbeat = moment
+        self.worker_name = lease.worker_name
+        self._status = JobStatus.STARTED
+
     # What the job asks for.
 
     def requested(self) -> JobKey:
@@ -144,12 +173,14 @@ class ServiceJob(Job):
             SamCacheError: of the class `failed`: it asks for something else, or cannot be read. No API of this service
                 made it.
         """
-        try:
-            if self.func_name != self.name or self.instance is not None or self.kwargs:
-                raise self.failed("the job asks for a function that this worker does not run")
-            return self.key_of(self.args)
-        except DeserializationError as error:
-            raise self.failed(_UNREADABLE) from error
+        if self._requested is None:
+            try:
+                if self.func_name != self.name or self.instance is not None or self.kwargs:
+                    raise self.failed("the job asks for a function that this worker does not run")
+                self._requested = self.key_of(self.args)
+            except DeserializationError as error:
+                raise self.failed(_UNREADABLE) from error
+        return self._requested
 
     @property
     def known_key(self) -> JobKey | None:

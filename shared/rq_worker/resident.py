@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 _WORKER_TTL = KEPT_SECONDS - 60
 """Seconds. RQ adds 60 to get those after which the registration of a dead worker disappears."""
 
+_RENEWED = 1.0
+"""Seconds between two renewals of a worker's registration by its main thread, at least."""
+
 
 class ResidentWorker(SimpleWorker):
     """Serves one queue from one process until SIGTERM or SIGINT.
@@ -61,6 +64,7 @@ class ResidentWorker(SimpleWorker):
         self._at_once = False
         self._interruptible = False
         self._stop_by = math.inf
+        self._renew_at = -math.inf
         self._pace = pace
         super().__init__(
             queue,
@@ -130,9 +134,12 @@ class ResidentWorker(SimpleWorker):
         # `timeout`, with which RQ lets the registration of a worker that runs a job end sooner, is not used: the API
         # reads the age of the registration from its time to live.
         if pipeline is None:
-            with self.connection.pipeline() as own:
-                self.heartbeat(None, own)
-                own.execute()
+            # RQ calls this twice around each job.
+            if time.monotonic() >= self._renew_at:
+                with self.connection.pipeline() as own:
+                    self.heartbeat(None, own)
+                    own.execute()
+                self._renew_at = time.monotonic() + _RENEWED
             return
         if self.birth_date is not None:
             worker_registration.register(self, pipeline)

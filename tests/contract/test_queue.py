@@ -321,10 +321,8 @@ def test_a_worker_that_starts_a_job_is_alive(redis_of_workers: redis.Redis) -> N
     queue, worker = RqEncodeQueue(redis_of_workers, SETTINGS), new_worker(redis_of_workers)
     worker.register_birth()
     queue.submit(key("a"))
-    taken = worker.dequeue_job_and_maintain_ttl(1)
-    assert taken is not None
-    worker.prepare_execution(taken[0])
-    worker.prepare_job_execution(taken[0])  # here RQ gives the registration the life of a job's lease
+    redis_of_workers.pexpire(worker.key, 1000 * (KEPT_SECONDS - FRESH_SECONDS - 1))  # as if that many seconds passed
+    assert worker.dequeue_job_and_maintain_ttl(1) is not None
     assert queue.workers_alive(QUEUE) == 1
 
 

@@ -13,7 +13,6 @@ from datetime import timedelta
 import pytest
 import redis
 from rq import Queue
-from rq.job import Job
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import now
@@ -26,6 +25,7 @@ from shared.contract.settings import Settings
 from shared.queue.interface import JobStatus
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import worker_client
+from shared.rq_worker.job import ServiceJob
 from shared.rq_worker.pace import Pace
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
 from tests.support.memory_events import MemoryEvents
@@ -240,12 +240,15 @@ def test_a_cold_stop_on_the_way_to_the_encoder_cuts_off_no_reply_of_redis(
     go_on = threading.Event()
     worker = scene.worker(lambda key: go_on.wait(SOON))  # type: ignore[arg-type, return-value]  # the worker ignores the result
 
-    def prepare(job: Job, remove_from_intermediate_queue: bool = False) -> None:
-        BatchWorker.prepare_job_execution(worker, job, remove_from_intermediate_queue)
-        if job.id == KEYS[1].job_id:
-            stop_between_command_and_reply(scene.redis)
+    take = worker._books.take
 
-    monkeypatch.setattr(worker, "prepare_job_execution", prepare)
+    def take_and_be_stopped(most: int, popped: str = "") -> list[ServiceJob] | None:
+        jobs = take(most, popped)
+        if KEYS[1].job_id in [job.id for job in jobs or ()]:
+            stop_between_command_and_reply(scene.redis)
+        return jobs
+
+    monkeypatch.setattr(worker._books, "take", take_and_be_stopped)
     try:
         worker.work(burst=True)
     finally:

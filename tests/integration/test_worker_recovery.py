@@ -32,6 +32,7 @@ from shared.events.interface import message_of
 from shared.queue.interface import ABSENT, JobState, JobStatus
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import worker_client
+from shared.rq_worker.job import ServiceJob
 from shared.rq_worker.pace import Pace
 from shared.rq_worker.recovery import RecoveringIntermediateQueue
 from tests.integration.signals import stop_at_once, stop_between_command_and_reply
@@ -307,11 +308,15 @@ def test_a_second_signal_on_the_way_to_the_encoder_cuts_off_no_reply_of_redis(
     scene.queue.submit(KEY)
     worker = scene.worker()
 
-    def prepare(job: Job, remove_from_intermediate_queue: bool = False) -> None:
-        EncodeWorker.prepare_job_execution(worker, job, remove_from_intermediate_queue)
-        stop_between_command_and_reply(scene.redis)
+    take = worker._books.take
 
-    monkeypatch.setattr(worker, "prepare_job_execution", prepare)
+    def take_and_be_stopped(most: int, popped: str = "") -> list[ServiceJob] | None:
+        jobs = take(most, popped)
+        if jobs:
+            stop_between_command_and_reply(scene.redis)
+        return jobs
+
+    monkeypatch.setattr(worker._books, "take", take_and_be_stopped)
     worker.work(burst=True)
     assert scene.encoded == []
     assert scene.queue.state(KEY) == JobState(JobStatus.QUEUED, position=0)

@@ -46,10 +46,10 @@ class Library:
 
 RQ = Library(
     name="rq",
-    read_again="read BaseWorker.work, perform_job, _finalize_*, handle_*, clean_registries, Job.restore, "
-    "StartedJobRegistry.cleanup, IntermediateQueue.cleanup and Queue.enqueue_job (unique) again, beside "
-    "encoder_worker/rq, shared/rq_worker and RqEncodeQueue, and run tests/integration/test_worker_*.py and "
-    "test_batch_worker.py",
+    read_again="read BaseWorker.work, dequeue_job_and_maintain_ttl, prepare_execution, prepare_job_execution, "
+    "perform_job, _finalize_*, handle_*, clean_registries, Job.restore, StartedJobRegistry.cleanup, "
+    "IntermediateQueue.cleanup and Queue.enqueue_job (unique) again, beside encoder_worker/rq, shared/rq_worker and "
+    "RqEncodeQueue, and run tests/integration/test_worker_*.py, test_batch_worker.py and test_books.py",
     overridden={
         # shared/rq_worker: how the process lives
         "worker.base.BaseWorker.bootstrap": "logging_level date_format log_format",
@@ -59,14 +59,17 @@ RQ = Library(
         "worker.base.BaseWorker.set_shutdown_requested_date": "",
         "worker.base.BaseWorker.subscribe": "",
         "worker.base.BaseWorker.teardown": "",
+        "worker.base.BaseWorker.work": "burst logging_level date_format log_format max_jobs max_idle_time "
+        "with_scheduler dequeue_strategy",
         "worker.worker_classes.SimpleWorker.get_heartbeat_ttl": "job working_time",
-        # encoder_worker/rq: how a job runs
+        # shared/rq_worker and encoder_worker/rq: how a job is taken and run
+        "worker.base.BaseWorker.check_for_suspension": "burst",
+        "worker.base.BaseWorker.dequeue_job_and_maintain_ttl": "timeout max_idle_time",
         "worker.worker_classes.SimpleWorker.execute_job": "job queue",
         "worker.base.BaseWorker.perform_job": "job queue execution",
         "worker.base.BaseWorker.handle_exception": "job exc_info",
         "worker.base.BaseWorker.handle_execution_ended": "job queue heartbeat_ttl",
         "worker.base.BaseWorker.handle_job_failure": "job queue started_job_registry exc_string execution",
-        "worker.base.BaseWorker.handle_job_success": "job queue started_job_registry execution",
         "job.Job.refresh": "",
         "job.Job._handle_failure": "exc_string pipeline worker_name execution_id execution_started_at "
         "execution_ended_at",
@@ -87,13 +90,9 @@ RQ = Library(
         "worker.base.BaseWorker.__init__": "queues connection worker_ttl maintenance_interval job_class queue_class "
         "serializer exception_handlers",
         "worker.base.BaseWorker._finalize_failure": "job queue execution exc_info",
-        "worker.base.BaseWorker._finalize_success": "job queue execution return_value",
         "worker.base.BaseWorker.cleanup_execution": "job pipeline execution",
-        "worker.base.BaseWorker.prepare_execution": "job",
-        "worker.base.BaseWorker.prepare_job_execution": "job remove_from_intermediate_queue",
         "worker.base.BaseWorker.run_maintenance_tasks": "",
         "worker.base.BaseWorker.serialize": "",
-        "worker.base.BaseWorker.set_state": "state",
         "worker_registration.get_keys": "connection",
         "worker_registration.register": "worker pipeline",
         "job.Job._serialize_meta": "",
@@ -114,7 +113,9 @@ RQ = Library(
         "job.Job.to_dict": "",
         "queue.Queue.create_job": "func args job_id description timeout ttl result_ttl failure_ttl meta retry",
         "queue.Queue.dequeue_any": "queues timeout connection job_class serializer",
-        "executions.Execution.__init__": "id job_id connection",
+        "job.Job.__init__": "id connection serializer",
+        "job.Job.restore": "raw_data",
+        "executions.Execution.__init__": "id job_id connection worker_name",
         "executions.Execution.heartbeat": "started_job_registry ttl pipeline",
         "executions.ExecutionRegistry.__init__": "job_id connection",
         "executions.ExecutionRegistry.get_execution_ids": "",
@@ -124,12 +125,15 @@ RQ = Library(
         "results.Result.get_key": "job_id",
         "utils.now": "",
         "utils.str_to_date": "date_str",
+        "utils.utcformat": "dt",
         "utils.utcparse": "string",
     },
     attributes=(
+        "worker.base.BaseWorker._state",
         "worker.base.BaseWorker._stop_requested",
         "worker.base.BaseWorker.birth_date",
         "worker.base.BaseWorker.dequeue_timeout",
+        "worker.base.BaseWorker.executions",
         "worker.base.BaseWorker.key",
         "worker.base.BaseWorker.max_connection_wait_time",
         "worker.base.BaseWorker.should_run_maintenance_tasks",
@@ -137,6 +141,7 @@ RQ = Library(
         "worker.base.BaseWorker._exc_handlers",
         "worker.base.BaseWorker.last_cleaned_at",
         "job.Job._dependency_ids",
+        "job.Job._status",
         "job.Job._unreadable_meta",
         "job.Job.enqueued_at",
         "job.Job.failure_ttl",
@@ -150,7 +155,9 @@ RQ = Library(
         "job.Job.retry_intervals",
         "job.Job.timeout",
         "job.Job.ttl",
+        "job.Job.last_heartbeat",
         "job.Job.webhooks",
+        "job.Job.worker_name",
         "job.Job.failure_callback",
         "job.Job.func",
         "job.Job.func_name",
@@ -169,8 +176,12 @@ RQ = Library(
         "queue.Queue.redis_queues_keys",
         "queue.Queue.registry_cleaning_key",
         "executions.Execution.composite_key",
+        "executions.Execution.id",
         "executions.Execution.key",
+        "executions.Execution.worker_name",
         "executions.ExecutionRegistry.key",
+        "executions.WORKER_EXECUTIONS_KEY_TEMPLATE",
+        "suspension.WORKERS_SUSPENDED",
     ),
     calls={
         "worker.base.BaseWorker.work": "bootstrap check_for_suspension should_run_maintenance_tasks "
@@ -183,12 +194,8 @@ RQ = Library(
         "worker.base.BaseWorker.request_stop": "request_force_stop _shutdown",
         "worker.base.BaseWorker._shutdown": "get_state set_shutdown_requested_date _stop_requested StopRequested",
         "worker.base.BaseWorker.request_force_stop": "SystemExit",
-        "worker.worker_classes.SimpleWorker.execute_job": "prepare_execution perform_job set_state",
-        "worker.base.BaseWorker.prepare_job_execution": "get_heartbeat_ttl heartbeat prepare_for_execution lrem "
-        "intermediate_queue_key",
-        "executions.prepare_execution": "get_heartbeat_ttl create set_state",
-        "worker.base.BaseWorker._finalize_success": "handle_execution_ended success_callback_timeout "
-        "handle_job_success send_webhooks",
+        "worker.base.BaseWorker.cleanup_execution": "cleanup_execution",
+        "executions.cleanup_execution": "executions",
         "worker.base.BaseWorker._finalize_failure": "handle_execution_ended handle_exception handle_job_failure",
         "worker.base.BaseWorker.handle_job_failure": "should_retry cleanup_execution _handle_failure retry "
         "send_webhooks",
