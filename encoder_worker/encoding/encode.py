@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from encoder_worker.decoding.decoder import Decoded, Decoder, DecoderInProcess, 
 from encoder_worker.decoding.stretch import stretched
 from encoder_worker.encoding.cut import cut
 from encoder_worker.encoding.decode_room import DecodeRoom
-from encoder_worker.encoding.encoder import Encoder
+from encoder_worker.encoding.encoder import Encoder, Pending, begin
 from encoder_worker.encoding.pictures import DecodedPictures
 from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import EncodeFailed, ImageExpired, RequestError
@@ -69,6 +70,10 @@ class EncodeImage:
     room: DecodeRoom = field(default_factory=lambda: DecodeRoom(sys.maxsize))
     pictures: DecodedPictures = field(default_factory=lambda: DecodedPictures(0, 0))
     _device: Lock = field(default_factory=Lock, init=False)
+    _busy: _BusyTime = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_busy", _BusyTime(self.metrics))
 
     def __call__(self, key: EmbeddingKey) -> None:
         """Store the embedding that `key` names, unless it is there, and wake those who wait for it.
@@ -119,15 +124,22 @@ class EncodeImage:
         Raises:
             EncodeFailed: the encoder failed on at least one of them.
         """
+        return self.begin(batch).results()
+
+    def begin(self, batch: Sequence[Prepared]) -> Begun:
+        """Give several images to the encoder. If it can overlap batches, this does not wait for their embeddings.
+
+        Threads that call this at once take turns.
+
+        Raises:
+            EncodeFailed: the encoder failed on at least one of them.
+        """
         with self._device:
             for prepared in batch:
                 prepared.stages.lap("wait")
             began = time.perf_counter()
-            embeddings = self.encoder.encode([prepared.frame for prepared in batch])
-            self.metrics.batched(len(batch), time.perf_counter() - began)
-        for prepared in batch:
-            prepared.stages.lap("encode")
-        return list(embeddings)
+            pending = begin(self.encoder, [prepared.frame for prepared in batch])
+        return Begun(batch, pending, began, self._busy)
 
     def finish(self, prepared: Prepared, tensors: Tensors) -> None:
         """Store the embedding and wake those who wait for it.
@@ -262,6 +274,49 @@ class Prepared:
     frame: NDArray[Any]
     original: Size
     stages: Stages
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """A batch that the encoder has begun.
+
+    Attributes:
+        batch: its images.
+        pending: what the encoder gave for them.
+        began: time of `time.perf_counter` at which it began.
+    """
+
+    batch: Sequence[Prepared]
+    pending: Pending
+    began: float
+    _busy: _BusyTime
+
+    def results(self) -> list[Tensors]:
+        """Wait for the embeddings of its images. Any thread may call this, once.
+
+        Raises:
+            EncodeFailed: the encoder failed on at least one of them.
+        """
+        embeddings = list(self.pending.result())
+        self._busy.count(len(self.batch), self.began)
+        for prepared in self.batch:
+            prepared.stages.lap("encode")
+        return embeddings
+
+
+class _BusyTime:
+    """Counts batches, and the time the encoder takes for each. Of two that overlap, the first one's is counted once."""
+
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self._metrics = metrics
+        self._lock = Lock()
+        self._ended = -math.inf
+
+    def count(self, images: int, began: float) -> None:
+        """Count a batch that began at `began`, in seconds of `time.perf_counter`, and ends now."""
+        with self._lock:
+            since, self._ended = max(began, self._ended), time.perf_counter()
+            self._metrics.batched(images, self._ended - since)
 
 
 def _subject(key: EmbeddingKey) -> str:

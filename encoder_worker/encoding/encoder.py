@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
 from shared.contract.models import Model
 from shared.tensors.embedding import Tensors
+
+
+class Pending(Protocol):
+    """A batch that an encoder has begun."""
+
+    def result(self) -> Sequence[Tensors]:
+        """Wait for the batch, and return what `Encoder.encode` returns.
+
+        Any thread may call it, once, while the encoder begins another batch.
+
+        Raises:
+            EncodeFailed, MemoryError: as `Encoder.encode`.
+        """
+        ...
 
 
 class Encoder(Protocol):
@@ -40,3 +55,40 @@ class Encoder(Protocol):
             MemoryError: this process, or the device, has too little memory even for one image.
         """
         ...
+
+
+@runtime_checkable
+class OverlappingEncoder(Encoder, Protocol):
+    """An encoder that can begin a batch while another one runs. On a GPU the device is never without work then."""
+
+    def begin(self, images: Sequence[NDArray[Any]]) -> Pending:
+        """Give a batch to the device, and do not wait for it. The images are not read after this has returned.
+
+        Args:
+            images: as for `encode`.
+
+        Raises:
+            EncodeFailed, MemoryError: as `encode`. What goes wrong on the device later is raised by `Pending.result`.
+        """
+        ...
+
+
+def begin(encoder: Encoder, images: Sequence[NDArray[Any]]) -> Pending:
+    """Begin a batch. An encoder that cannot overlap encodes it before this returns.
+
+    Raises:
+        EncodeFailed, MemoryError: as `Encoder.encode`.
+    """
+    if isinstance(encoder, OverlappingEncoder):
+        return encoder.begin(images)
+    return _Encoded(encoder.encode(images))
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """A batch that is encoded already."""
+
+    tensors: Sequence[Tensors]
+
+    def result(self) -> Sequence[Tensors]:
+        return self.tensors

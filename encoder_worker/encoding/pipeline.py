@@ -1,6 +1,6 @@
 """Runs the three stages of an encoding side by side, so that the encoder never waits while there is work.
 
-threads: load, decode, resize  →  one thread: the encoder, in batches  →  threads: pack, store, publish
+threads: load, decode, resize  →  one begins batches  →  one waits for them  →  threads: pack, store, publish
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 from encoder_worker.encoding.encode import EncodeImage, Prepared
 from shared.contract.errors import EncodeFailed
@@ -21,13 +22,18 @@ from shared.tensors.embedding import Tensors
 PATIENCE = 0.01
 """Seconds the encoder waits for a batch to fill up while images are on their way to it."""
 
-BATCHES = 3
-"""That are in flight at once: one in each stage."""
+AHEAD = 2
+"""Batches that the encoder is given at once. If it can overlap them, it computes one and has the next one ready."""
+
+BATCHES = 2 + AHEAD
+"""That are in flight at once: one is prepared, the encoder has `AHEAD`, one is stored."""
 
 _STORERS = 4
 
 _Finish = Callable[[Prepared, Tensors], None]
 _Entry = tuple[Prepared, Future[None], _Finish]
+_Wait = Callable[[], list[Tensors]]
+"""Waits for the embeddings of a batch."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,16 +50,23 @@ class EncodePipeline:
         self._decoders = ThreadPoolExecutor(encode.decoder.at_once, thread_name_prefix="decode")
         self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
         self._ready: queue.Queue[_Entry | None] = queue.Queue()
+        self._begun: queue.Queue[tuple[Sequence[_Entry], _Wait] | None] = queue.Queue()
+        self._free = threading.Semaphore(AHEAD)
         self._lock = threading.Lock()
         self._on_their_way = 0
-        self._thread = threading.Thread(target=self._run_encoder, name="encode", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._run_encoder, name="encode", daemon=True),
+            threading.Thread(target=self._run_collector, name="collect", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
         """Let the threads finish what they do, then end them."""
         self._decoders.shutdown(cancel_futures=True)
         self._ready.put(None)
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._storers.shutdown()
 
     @property
@@ -101,46 +114,78 @@ class EncodePipeline:
                 self._on_their_way -= 1
 
     def _run_encoder(self) -> None:
-        while (first := self._ready.get()) is not None:
-            batch = [first]
-            deadline = time.monotonic() + PATIENCE
-            while len(batch) < self._encode.encoder.batch:
-                patience = max(0.0, deadline - time.monotonic()) if self._on_their_way else 0.0
-                try:
-                    entry = self._ready.get(timeout=patience) if patience else self._ready.get_nowait()
-                except queue.Empty:
-                    break
-                if entry is None:
-                    self._ready.put(None)
-                    break
-                batch.append(entry)
+        """Begin batches. Each of them is full as late as possible: only when the encoder can take it."""
+        while True:
+            self._free.acquire()
+            batch = self._next_batch()
+            if not batch:
+                break
+            self._begun.put((batch, self._begin(batch)))
+        self._begun.put(None)
+
+    def _next_batch(self) -> list[_Entry]:
+        """Wait for images. Nothing means that there will be no more."""
+        first = self._ready.get()
+        if first is None:
+            return []
+        batch = [first]
+        deadline = time.monotonic() + PATIENCE
+        while len(batch) < self._encode.encoder.batch:
+            patience = max(0.0, deadline - time.monotonic()) if self._on_their_way else 0.0
             try:
-                self._embed(batch)
+                entry = self._ready.get(timeout=patience) if patience else self._ready.get_nowait()
+            except queue.Empty:
+                break
+            if entry is None:
+                self._ready.put(None)
+                break
+            batch.append(entry)
+        return batch
+
+    def _begin(self, batch: Sequence[_Entry]) -> _Wait:
+        """Give a batch to the encoder. What goes wrong is raised by the function that is returned."""
+        try:
+            return self._encode.begin([prepared for prepared, _, _ in batch]).results
+        except BaseException as error:  # the thread must go on, whatever one image does to the encoder
+            return partial(_raise, error)
+
+    def _run_collector(self) -> None:
+        """Wait for the batches that were begun, in their order, and hand on each one's embeddings."""
+        while (begun := self._begun.get()) is not None:
+            batch, wait = begun
+            try:
+                self._collect(batch, wait)
             except BaseException as error:  # without this thread no image would be encoded any more
                 _log.exception("a batch of %d failed", len(batch))
                 for _, done, _ in batch:
                     if not done.done():
                         done.set_exception(error)
+            finally:
+                self._free.release()
 
-    def _embed(self, batch: Sequence[_Entry]) -> None:
+    def _collect(self, batch: Sequence[_Entry], wait: _Wait) -> None:
         try:
-            results = self._results([prepared for prepared, _, _ in batch])
-        except Exception as error:  # the thread must go on, whatever one image does to the encoder
+            results = _all(wait(), len(batch))
+        except Exception as error:
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
                 return
             _log.warning("a batch of %d failed, running its images one by one: %s", len(batch), error)
             for entry in batch:
-                self._embed([entry])
+                self._collect([entry], self._begin([entry]))
             return
         for entry, tensors in zip(batch, results, strict=True):
             self._storers.submit(_end, entry, tensors)
 
-    def _results(self, batch: Sequence[Prepared]) -> list[Tensors]:
-        results = self._encode.embed(batch)
-        if len(results) != len(batch):
-            raise EncodeFailed(f"the encoder gave {len(results)} embeddings for {len(batch)} images")
-        return results
+
+def _all(results: list[Tensors], count: int) -> list[Tensors]:
+    if len(results) != count:
+        raise EncodeFailed(f"the encoder gave {len(results)} embeddings for {count} images")
+    return results
+
+
+def _raise(error: BaseException) -> list[Tensors]:
+    raise error
 
 
 def _end(entry: _Entry, tensors: Tensors) -> None:

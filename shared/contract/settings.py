@@ -152,7 +152,9 @@ class Settings:
     device: str = _setting(
         "auto", "where the encoder runs (`auto`: a GPU if there is one)", choices=("auto", "cuda", "cpu")
     )
-    encode_batch: int = _setting(0, "most images encoded at once; 0: 4 on a GPU, 1 on a CPU", least=0, most=64)
+    encode_batch: int = _setting(
+        0, "most images encoded at once; 0: on a GPU what suits it, 1 on a CPU", least=0, most=64
+    )
     cpu_precision: str = _setting(
         "float32",
         "precision of ONNX encoders on a CPU; `bfloat16` needs OpenVINO and a processor with instructions for it, see "
@@ -160,12 +162,16 @@ class Settings:
         choices=("float32", "bfloat16"),
     )
     torch_dtype: str = _setting(
-        "auto", "precision of the models on torch (`auto`: bfloat16 on a GPU)", choices=("auto", "float32", "bfloat16")
+        "auto",
+        "precision of the models on torch (`auto`: bfloat16 on a GPU); `float8` is for the ViT models, on GPUs that "
+        "have it",
+        choices=("auto", "float32", "bfloat16", "float8"),
     )
     torch_compile: str = _setting(
-        "off",
-        "how the models on torch are compiled; anything but `off` takes minutes at each start",
-        choices=("off", "default", "max-autotune"),
+        "auto",
+        "how the models on torch are compiled (`auto`: `default` on a GPU, `off` on a CPU); it takes minutes at the "
+        "first start, see docs/models.md",
+        choices=("auto", "off", "default", "max-autotune"),
     )
     encoder_threads: int = _setting(
         0, "threads that one encoding uses; 0: one per core, or fewer if there is a CPU limit", least=0

@@ -16,24 +16,12 @@ from numpy.typing import NDArray
 from encoder_worker.backends.on_torch.torchvision_operators import ensure_torchvision_imports
 from encoder_worker.backends.sam2.network import NETWORKS
 from shared.contract.models import SAM2_1_TINY, VIT_B, Model
-from tests.support.small_sam import small_image_encoder
+from tests.support.small_sam import randomise, small_image_encoder
 from tests.support.small_sam2 import SMALL, SMALL_TRUNK
 
 ensure_torchvision_imports()
 
 from segment_anything import sam_model_registry  # noqa: E402  # it cannot be imported earlier
-
-
-def randomise(module: torch.nn.Module, seed: int) -> None:
-    """Set the same random numbers each time, as large as in a trained network, even for weights that start as zeros."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if parameter.ndim < 2 and name.endswith("weight"):
-                continue  # the weight of a norm
-            inputs = 4 if "pos" in name else parameter[0].numel()
-            scale = inputs**-0.5 if parameter.ndim > 1 else 0.02
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ def test_edgetam_gives_the_features_of_metas_predictor(coffee: NDArray[np.float3
 
 
 def test_the_features_are_those_of_transformers(small: Any, coffee: NDArray[np.float32]) -> None:
-    frames = Staging(SAM2_1_TINY, CPU, 1).frames([coffee])
+    frames = Staging(SAM2_1_TINY, CPU).frames([coffee])
     s0, s1, embedding = small.get_image_embeddings(frames)
     (tensors,) = encoder(SAM2_1_TINY, small).encode([coffee])
     for name, theirs in ((EMBEDDING, embedding), (HIGH_RES_S1, s1), (HIGH_RES_S0, s0)):
@@ -87,7 +87,7 @@ def test_the_encoder_sees_what_metas_transforms_show_it(photo: str, tall: bool) 
     if tall:
         rgb = np.ascontiguousarray(rgb[:, : rgb.shape[0] // 3])
     theirs = Compose([ToTensor(), Resize((1024, 1024)), Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])(rgb)
-    ours = Staging(SAM2_1_TINY, CPU, 1).frames([SAM2.frame.resize(rgb)])
+    ours = Staging(SAM2_1_TINY, CPU).frames([SAM2.frame.resize(rgb)])
     torch.testing.assert_close(ours[0], theirs, atol=1e-5, rtol=0)
 
 

@@ -294,7 +294,7 @@ def tiny(weights_of_tiny: dict[str, NDArray[Any]], rgb: NDArray[np.uint8]) -> tu
     model = empty_model(SAM2_1_TINY.name)
     state = by_transformers_names(SAM2_1_TINY.name, weights_of_tiny)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()}, assign=True)
-    frames = Staging(SAM2_1_TINY, torch.device("cpu"), 1).frames([SAM2.frame.resize(rgb)])
+    frames = Staging(SAM2_1_TINY, torch.device("cpu")).frames([SAM2.frame.resize(rgb)])
     return model, model.get_image_embeddings(frames)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +11,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from encoder_worker.backends.fake.encoder import FakeEncoder
 from encoder_worker.encoding.decode_room import DecodeRoom
@@ -22,10 +19,10 @@ from encoder_worker.encoding.pictures import DecodedPictures
 from encoder_worker.encoding.pipeline import EncodePipeline
 from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import EncodeFailed, InvalidImage
-from shared.contract.keys import EmbeddingKey, image_key, record_key
-from shared.contract.models import FAKE, SAM1
+from shared.contract.keys import EmbeddingKey
 from shared.contract.region import Region
-from shared.tensors.embedding import Tensors, decode_embedding
+from shared.tensors.embedding import Tensors
+from tests.support.encoder_desk import red_of, upload
 from tests.support.memory_events import MemoryEvents
 from tests.support.memory_store import MemoryStore
 
@@ -75,18 +72,10 @@ class Desk:
         )
 
     def upload(self, shade: int, *, cut: int | None = None, side: int = 16) -> EmbeddingKey:
-        buffer = io.BytesIO()
-        Image.new("RGB", (side, side), (shade, 0, 0)).save(buffer, "PNG")
-        data = buffer.getvalue()[:cut]
-        image_id = hashlib.sha256(data).hexdigest()
-        self.store.put(image_key(image_id), data, 60)
-        self.store.put(record_key(image_id), b"{}", 60)
-        return EmbeddingKey.of(image_id, FAKE)
+        return upload(self.store, shade, cut=cut, side=side)
 
     def red_of(self, key: EmbeddingKey) -> float:
-        value = self.store.get(key.redis_key)
-        assert value is not None
-        return float(decode_embedding(value, key, SAM1.tensors).tensors["embedding"][0, 0, 0, 0])
+        return red_of(self.store, key)
 
 
 @pytest.fixture

@@ -24,24 +24,21 @@ class FittingBatches:
     """
 
     def __init__(self, largest: int) -> None:
-        self.largest = _power_of_two(largest)
+        self.largest = power_of_two(largest)
 
-    @property
-    def sizes(self) -> list[int]:
-        """Every size that a batch may have, the largest first."""
-        return [1 << power for power in reversed(range(self.largest.bit_length()))]
-
-    def run(self, items: Sequence[_In], work: Callable[[Sequence[_In]], list[_Out]]) -> list[_Out]:
-        """The results of `work` for all items, in order, from as few batches as fit.
+    def run(self, items: Sequence[_In], work: Callable[[Sequence[_In]], _Out]) -> list[_Out]:
+        """The results of `work` for as few batches as fit, which have all items in order.
 
         Raises:
             torch.OutOfMemoryError: not even one item fits.
         """
         results: list[_Out] = []
-        while len(results) < len(items):
-            count = min(self.largest, _power_of_two(len(items) - len(results)))
+        begun = 0
+        while begun < len(items):
+            count = min(self.largest, power_of_two(len(items) - begun))
             try:
-                results += work(items[len(results) : len(results) + count])
+                results.append(work(items[begun : begun + count]))
+                begun += count
                 continue
             except torch.OutOfMemoryError:
                 if count == 1:
@@ -53,6 +50,6 @@ class FittingBatches:
         return results
 
 
-def _power_of_two(count: int) -> int:
+def power_of_two(count: int) -> int:
     """The largest power of two that is at most `count`."""
     return 1 << (count.bit_length() - 1)

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from encoder_worker.backends.on_torch.batches import FittingBatches
-from encoder_worker.backends.on_torch.staging import Staging
+from encoder_worker.backends.on_torch.lanes import Lanes
+from encoder_worker.backends.on_torch.staging import Landing, Staging
 from shared.contract.errors import EncodeFailed
 from shared.contract.models import Model
 from shared.tensors.embedding import Tensors
 
-_log = logging.getLogger(__name__)
+Run = Callable[[Tensor], Mapping[str, Tensor]]
+"""A network: (B, 3, side, side) float32 to the model's tensors by name, float32, all on one device."""
 
 
 class TorchEncoder:
-    """An `Encoder` that runs a network from (B, 3, side, side) to the model's tensors by name, float32 on `device`."""
+    """An `OverlappingEncoder` that runs a network on `device`."""
 
     def __init__(
         self,
         model: Model,
-        network: Callable[[Tensor], Mapping[str, Tensor]],
+        network: Run,
         device: torch.device,
         *,
         batch: int = 1,
         half: Collection[str] = (),
+        lanes: Lanes | None = None,
     ) -> None:
         """
         Args:
             batch: the most images at once.
             half: names of the tensors that the device rounds to float16.
+            lanes: where images and embeddings are copied; by default those of the device.
         """
         self._model = model
         self._network = network
         self._batches = FittingBatches(batch)
-        self._staging = Staging(model, device, self._batches.largest, half)
+        self._staging = Staging(model, device, half, lanes=lanes)
 
     @property
     def model(self) -> Model:
@@ -52,33 +55,45 @@ class TorchEncoder:
         return self._batches.largest
 
     def encode(self, images: Sequence[NDArray[Any]]) -> list[Tensors]:
-        try:
-            return self._batches.run(images, self._encode)
-        except torch.OutOfMemoryError as error:
-            raise MemoryError("the device has no memory left to encode even one image") from error
-        except (RuntimeError, ValueError) as error:  # CUDA's errors have no type of their own
-            if "allocate memory" in str(error):  # of the CPU
-                raise MemoryError("torch found too little memory to encode even one image") from error
-            raise EncodeFailed(f"torch could not run the image encoder: {str(error).splitlines()[0]}") from error
+        return self.begin(images).result()
 
-    def warm_up(self) -> None:
-        """Run a batch of each size once. That compiles, tunes and allocates what the first use would otherwise pay for.
+    def begin(self, images: Sequence[NDArray[Any]]) -> Underway:
+        with _typed_errors():
+            return Underway(self._batches.run(images, self._launch))
+
+    def try_out(self, images: Sequence[NDArray[Any]]) -> None:
+        """Encode images for nothing. Errors are those of torch.
 
         Raises:
             torch.OutOfMemoryError: not even one image fits.
+            EncodeFailed: an embedding is not finite.
         """
-        frame = self._model.encoder_frame
-        blank = np.zeros((frame.side, frame.side, 3), dtype=frame.pixels)
-        started = time.perf_counter()
-        for size in self._batches.sizes:
-            self._batches.run([blank] * size, self._encode)
-        _log.info("warmed up in %.1f s, batches of up to %d", time.perf_counter() - started, self.batch)
+        for landing in self._batches.run(images, self._launch):
+            landing.result()
 
     @torch.inference_mode()
-    def _encode(self, images: Sequence[NDArray[Any]]) -> list[Tensors]:
-        tensors = self._network(self._staging.frames(images))
-        for spec in self._model.architecture.tensors:
-            tensor = tensors[spec.name]
-            if tensor.shape[1:] != spec.shape[1:] or not bool(tensor.isfinite().all()):
-                raise EncodeFailed(f"the image encoder gave a result that is not a finite {spec.name}")
-        return self._staging.to_host(tensors)
+    def _launch(self, images: Sequence[NDArray[Any]]) -> Landing:
+        return self._staging.landing(self._network(self._staging.frames(images)))
+
+
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """Images that the device works on, in one batch or in several."""
+
+    batches: Sequence[Landing]
+
+    def result(self) -> list[Tensors]:
+        with _typed_errors():
+            return [tensors for landing in self.batches for tensors in landing.result()]
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError("the device has no memory left to encode even one image") from error
+    except (RuntimeError, ValueError) as error:  # CUDA's errors have no type of their own
+        if "allocate memory" in str(error):  # of the CPU
+            raise MemoryError("torch found too little memory to encode even one image") from error
+        raise EncodeFailed(f"torch could not run the image encoder: {str(error).splitlines()[0]}") from error

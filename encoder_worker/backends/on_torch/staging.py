@@ -1,8 +1,9 @@
-"""Copies images to the device and embeddings back, while the device works on."""
+"""Brings images to the device and embeddings back, while the device works on another batch."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,33 +11,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from encoder_worker.backends.on_torch.lanes import Lanes, Mark, lanes_of
+from shared.contract.errors import EncodeFailed
 from shared.contract.models import Model
 from shared.tensors.embedding import Tensors
 
 
 class Staging:
-    """Buffers for one batch at a time. For a GPU they are page-locked: then it copies without the CPU."""
+    """Makes the network's input from images, and arrays from its output. Each batch has memory of its own."""
 
-    def __init__(self, model: Model, device: torch.device, batch: int, half: Collection[str] = ()) -> None:
+    def __init__(
+        self, model: Model, device: torch.device, half: Collection[str] = (), *, lanes: Lanes | None = None
+    ) -> None:
         """
         Args:
-            batch: images of the largest batch.
             half: names of the tensors that the device rounds to float16 before they are copied back.
+            lanes: where the copies run; by default those of the device.
         """
+        self._model = model
         self._device = device
-        pinned = device.type == "cuda"
-        frame = model.encoder_frame
-        self._side = side = frame.side
-        pixel = torch.from_numpy(np.empty(0, frame.pixels)).dtype
-        self._pixels = torch.empty((batch, side, side, 3), dtype=pixel, pin_memory=pinned)
-        self._landed = {
-            spec.name: torch.empty(
-                (batch, *spec.shape[1:]),
-                dtype=torch.float16 if spec.name in half else torch.float32,
-                pin_memory=pinned,
-            )
-            for spec in model.architecture.tensors
-        }
+        self._half = frozenset(half)
+        self._lanes = lanes or lanes_of(device)
         self._mean, self._std = (
             torch.tensor(values, device=device).view(3, 1, 1) for values in (model.pixels.mean, model.pixels.std)
         )
@@ -44,32 +39,67 @@ class Staging:
     def frames(self, images: Sequence[NDArray[Any]]) -> Tensor:
         """The network's input. Pixels are copied as the frame gives them; the device normalises and pads them.
 
+        The images are not read after this has returned.
+
         Source: segment_anything.modeling.Sam.preprocess.
 
         Args:
-            images: each (H, W, 3) of the frame's dtype with H, W <= side; at most as many as the batch this was made
-                for.
+            images: each (H, W, 3) of the frame's dtype with H, W <= side.
 
         Returns:
             (B, 3, side, side) float32 on the device, side being that of the model's `encoder_frame`.
         """
-        frames = torch.zeros((len(images), 3, self._side, self._side), device=self._device)
-        for image, pixels, frame in zip(images, self._pixels, frames, strict=False):
-            height, width, _ = image.shape
-            # A contiguous part of the buffer, so that it is copied in one piece.
-            part = pixels.view(-1)[: image.size].view(image.shape)
-            part.copy_(torch.from_numpy(np.ascontiguousarray(image)))
-            there = part.to(self._device, non_blocking=True)
-            frame[:, :height, :width] = (there.permute(2, 0, 1).float() - self._mean) / self._std
+        side = self._model.encoder_frame.side
+        there = self._lanes.upload([torch.from_numpy(np.ascontiguousarray(image)) for image in images], 3 * side * side)
+        frames = torch.zeros((len(images), 3, side, side), device=self._device)
+        for pixels, frame in zip(there, frames, strict=True):
+            height, width, _ = pixels.shape
+            frame[:, :height, :width] = (pixels.permute(2, 0, 1).float() - self._mean) / self._std
         return frames
 
-    def to_host(self, tensors: Mapping[str, Tensor]) -> list[Tensors]:
-        """The tensors of a batch on the device, (B, C, H, W) by name, as those of B images, (1, C, H, W) each."""
-        landed: dict[str, Tensor] = {}
-        for name, buffer in self._landed.items():
-            landed[name] = buffer[: len(tensors[name])]
-            landed[name].copy_(tensors[name].to(buffer.dtype), non_blocking=True)
-        if self._device.type == "cuda":
-            torch.cuda.current_stream(self._device).synchronize()
-        rows = zip(*(tensor.numpy() for tensor in landed.values()), strict=True)
-        return [{name: one[None].copy() for name, one in zip(landed, row, strict=True)} for row in rows]
+    def landing(self, tensors: Mapping[str, Tensor]) -> Landing:
+        """Begin to copy the tensors of a batch to the host: (B, C, H, W) by name, on the device.
+
+        Raises:
+            EncodeFailed: a tensor has a wrong shape.
+        """
+        rounded: dict[str, Tensor] = {}
+        for spec in self._model.architecture.tensors:
+            tensor = tensors[spec.name]
+            if tensor.shape[1:] != spec.shape[1:]:
+                raise EncodeFailed(f"the image encoder gave a {spec.name} of a wrong shape")
+            rounded[spec.name] = tensor.to(torch.float16 if spec.name in self._half else torch.float32)
+        # Asking the device now whether all is finite would stop its queue. It writes the answer, which is read later.
+        finite = torch.stack([tensor.isfinite().all() for tensor in rounded.values()])
+        here, arrived = self._lanes.download([*rounded.values(), finite])
+        return Landing(dict(zip(rounded, here, strict=False)), here[-1], arrived)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Landing:
+    """The tensors of a batch on their way to the host.
+
+    Attributes:
+        tensors: (B, C, H, W) by name, in the host's memory. They may be read after `arrived`.
+        finite: for each tensor, whether all its numbers are finite.
+        arrived: the point at which all of it is there.
+    """
+
+    tensors: Mapping[str, Tensor]
+    finite: Tensor
+    arrived: Mark
+
+    def result(self) -> list[Tensors]:
+        """Wait, and return the tensors of each image, (1, C, H, W) by name.
+
+        The arrays are views of the batch's memory, which stays as long as one of them does.
+
+        Raises:
+            EncodeFailed: a number is not finite.
+        """
+        self.arrived.synchronize()
+        for name, finite in zip(self.tensors, self.finite.tolist(), strict=True):
+            if not finite:
+                raise EncodeFailed(f"the image encoder gave a result that is not a finite {name}")
+        rows = zip(*(tensor.numpy() for tensor in self.tensors.values()), strict=True)
+        return [{name: one[None] for name, one in zip(self.tensors, row, strict=True)} for row in rows]

@@ -10,7 +10,7 @@ from torch import Tensor
 from encoder_worker.backends.on_torch.decoder_export import provide_decoder
 from encoder_worker.backends.on_torch.encoder import TorchEncoder
 from encoder_worker.backends.on_torch.start import choose_place, ready_encoder
-from encoder_worker.backends.sam1.attention import fuse_attention
+from encoder_worker.backends.sam1.blocks import fuse_blocks
 from encoder_worker.backends.sam1.checkpoint_file import decoder_part, empty_sam, read_checkpoint
 from encoder_worker.backends.sam1.network import Network
 from shared.contract.models import Model
@@ -32,7 +32,10 @@ def load(model: Model, settings: Settings) -> TorchEncoder:
     if is_handed_over(model):
         provide_decoder(model, decoder_part(state), settings)
     return ready_encoder(
-        model, settings, place, lambda: Network(_on_device(sam.image_encoder, state, place.device), place.dtype)
+        model,
+        settings,
+        place,
+        lambda: Network(_on_device(sam.image_encoder, state, place.device), place.dtype, float8=place.float8).eval(),
     )
 
 
@@ -67,5 +70,5 @@ def _on_device(image_encoder: Any, state: dict[str, Tensor], device: torch.devic
         if name.startswith(prefix)
     }
     image_encoder.load_state_dict(own, strict=True, assign=True)
-    fuse_attention(image_encoder)
+    fuse_blocks(image_encoder)
     return image_encoder.eval().requires_grad_(False)

@@ -5,6 +5,7 @@ transformers builds them from a configuration. Nothing is looked up or fetched f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,6 +133,11 @@ class Network(nn.Module):
         self._to_s0, self._to_s1 = model.mask_decoder.conv_s0, model.mask_decoder.conv_s1
         self._no_memory: Tensor
         self.register_buffer("_no_memory", model.no_memory_embedding.detach().view(1, -1, 1, 1), persistent=False)
+
+    @property
+    def parts(self) -> Sequence[nn.Module]:
+        """What is compiled: the whole, because the stages of a Hiera are not equal."""
+        return [self]
 
     def forward(self, frames: Tensor) -> dict[str, Tensor]:
         """(B, 3, 1024, 1024) float32, normalised, to SAM 2's three tensors, float32.

@@ -12,6 +12,7 @@ from encoder_worker.backends.on_torch.encoder import TorchEncoder
 from encoder_worker.backends.on_torch.start import choose_place, ready_encoder
 from encoder_worker.backends.sam2.network import Network, empty_model
 from encoder_worker.backends.sam2.weights import decoder_part, read_weights
+from shared.contract.errors import ConfigurationError
 from shared.contract.models import Model
 from shared.contract.settings import Settings
 from shared.weights.checkpoint import locate_checkpoint
@@ -22,10 +23,12 @@ def load(model: Model, settings: Settings) -> TorchEncoder:
     """The encoder with the checkpoint's weights, ready. The checkpoint's decoder file is written too, unless it exists.
 
     Raises:
-        ConfigurationError: there is no such device as the settings ask for, or it is too small.
+        ConfigurationError: there is no such device or precision as the settings ask for, or it is too small.
         WeightsError: the checkpoint is missing, damaged, of another model, or cannot be fetched.
     """
     place = choose_place(settings)
+    if place.float8:
+        raise ConfigurationError("SAM_TORCH_DTYPE=float8 is for the ViT models; use bfloat16 with SAM 2.1 and EdgeTAM")
     model, state, empty = _read(model, settings)
     provide_decoder(model, decoder_part(state), settings)
     return ready_encoder(

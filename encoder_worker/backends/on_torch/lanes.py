@@ -1,0 +1,98 @@
+"""The queues of a device: one brings images to it, one computes, one brings embeddings back, all at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+
+class Mark(Protocol):
+    """A point in a device's work."""
+
+    def synchronize(self) -> None:
+        """Wait until the device has come to this point. Other threads of the process run meanwhile."""
+        ...
+
+
+class Lanes(Protocol):
+    """Copies between the host and a device. What computes runs on torch's current stream."""
+
+    def upload(self, images: Sequence[Tensor], largest: int) -> list[Tensor]:
+        """Begin to copy images to the device. What is computed after this waits for them. They may be changed now.
+
+        Args:
+            images: on the host, contiguous.
+            largest: numbers of the largest image that there can be.
+        """
+        ...
+
+    def download(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], Mark]:
+        """Begin to copy tensors to the host. The copy waits for what was computed before.
+
+        Returns:
+            The copies, which may be read after the point that comes with them.
+        """
+        ...
+
+
+class CpuLanes:
+    """There is nothing to copy, and torch on a CPU returns when its work is done."""
+
+    def upload(self, images: Sequence[Tensor], largest: int) -> list[Tensor]:  # noqa: ARG002 - of `Lanes`
+        return list(images)
+
+    def download(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], Mark]:
+        return list(tensors), _Past()
+
+
+class _Past:
+    def synchronize(self) -> None:
+        """Nothing to wait for."""
+
+
+class CudaLanes:
+    """Two CUDA streams beside the one that computes.
+
+    The host's side of a copy is page-locked, so that the GPU copies by itself. torch keeps that memory, and uses it
+    again once neither a stream nor a tensor needs it. `record_stream` does the same for the GPU's side.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._up = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
+        self._down = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
+
+    def upload(self, images: Sequence[Tensor], largest: int) -> list[Tensor]:
+        computing = torch.cuda.current_stream(self._device)
+        there: list[Tensor] = []
+        with torch.cuda.stream(self._up):
+            for image in images:
+                # Always as large as the largest image, so that the memory of one suits every other.
+                pinned = torch.empty(largest, dtype=image.dtype, pin_memory=True)
+                part = pinned[: image.numel()].view(image.shape)
+                part.copy_(image)
+                there.append(part.to(self._device, non_blocking=True))
+        computing.wait_stream(self._up)
+        for tensor in there:
+            tensor.record_stream(computing)
+        return there
+
+    def download(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], Mark]:
+        self._down.wait_stream(torch.cuda.current_stream(self._device))
+        here: list[Tensor] = []
+        with torch.cuda.stream(self._down):
+            for tensor in tensors:
+                pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+                here.append(pinned.copy_(tensor, non_blocking=True))
+                tensor.record_stream(self._down)
+            # Without `blocking` the thread that waits would keep a core busy.
+            arrived = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch has no types here
+            arrived.record(self._down)
+        return here, cast(Mark, arrived)
+
+
+def lanes_of(device: torch.device) -> Lanes:
+    return CudaLanes(device) if device.type == "cuda" else CpuLanes()
