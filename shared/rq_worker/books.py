@@ -167,13 +167,17 @@ class Books:
             if reply is None:
                 return None
             if not isinstance(reply, list):
-                raise UnexpectedReply("jobs that are taken are a list")
+                raise self._unexpected()
             jobs = [job for entry in reply if (job := self._taken(entry, moment)) is not None]
             if jobs or popped or not reply:
                 return jobs
 
-    def _taken(self, entry: list[Any], moment: datetime) -> ServiceJob | None:
-        job_id, *leased = entry
+    def _taken(self, entry: Any, moment: datetime) -> ServiceJob | None:
+        match entry:
+            case [bytes(job_id), *leased] if len(leased) in (0, 2):
+                pass
+            case _:
+                raise self._unexpected()
         try:
             job = self._job_class(job_id.decode(), connection=self._connection, serializer=JSONSerializer)
             if not leased:
@@ -191,6 +195,11 @@ class Books:
         if leased:
             self._release(job_id, leased[0])
         return None
+
+    def _unexpected(self) -> UnexpectedReply:
+        """The error of a reply that is that of another command. The connection it came on is not used again."""
+        self._connection.connection_pool.disconnect(inuse_connections=False)
+        return UnexpectedReply("a script of the worker got a reply that it does not give")
 
     def _release(self, job_id: bytes, execution: bytes) -> None:
         """End the lease of what cannot be read."""
@@ -217,5 +226,5 @@ class Books:
         stamps = utcformat(moment), int(moment.timestamp())
         reply: Any = self._connection.eval(_END, len(self._ending), *self._ending, *stamps, KEPT_SECONDS, *parts)
         if not isinstance(reply, list) or len(reply) != len(jobs):
-            raise UnexpectedReply("the ends of jobs are a list")
+            raise self._unexpected()
         return [known == 1 for known in reply]

@@ -27,8 +27,8 @@ POPPED = re.compile(rb"LMOVE\r\n|-- take jobs\n")
 JOB = re.compile(rb"[\w.-]+-([0-9a-f]{64})\r\n")
 LOADED = _on("GET", image_key(_ANY_IMAGE))
 STORED = _on("SET", _KEY.redis_key)
-"""In order: a worker pops a job that it waited for, or takes one that is there; the reply with the id of a whole image's
-job; it loads an image; it stores the embedding of a whole image."""
+"""In order: a worker pops a job that it waited for, or takes one that is there; the reply with the id of a whole
+image's job; it loads an image; it stores the embedding of a whole image."""
 
 TOLD = _on("SET", _JOB.progress_key)
 FOUND = _on("SET", _JOB.result_key)

@@ -200,11 +200,10 @@ def test_a_job_begun_before_runs_after_the_others_and_alone(scene: Scene) -> Non
 
 
 def test_a_stop_lets_what_runs_finish_and_takes_nothing_new(scene: Scene) -> None:
-    together = threading.Barrier(6)
+    together = threading.Barrier(6, action=lambda: signal.raise_signal(signal.SIGTERM))  # before any of them goes on
 
     def encode(key: EmbeddingKey) -> None:
-        if together.wait(SOON) == 0:
-            signal.raise_signal(signal.SIGTERM)
+        together.wait(SOON)
 
     scene.submit(*KEYS)
     worker = scene.worker(encode)

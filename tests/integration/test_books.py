@@ -29,6 +29,7 @@ from shared.contract.settings import Settings
 from shared.queue.interface import JobStatus
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import worker_client
+from shared.redis.replies import UnexpectedReply
 from shared.rq_worker.job import ServiceJob
 from shared.rq_worker.pace import Pace
 from shared.rq_worker.recovery import RecoveringIntermediateQueue, RecoveringQueue
@@ -41,7 +42,7 @@ KEYS = [EmbeddingKey.of(hashlib.sha256(bytes([number])).hexdigest(), FAKE) for n
 class AtOnce:
     """An `EncodePipeline` that encodes an image at once."""
 
-    capacity = 3
+    capacity = 2
 
     def __init__(self, encode: Callable[[EmbeddingKey], None]) -> None:
         self.alone = encode
@@ -268,7 +269,7 @@ def test_a_worker_killed_at_any_command_loses_no_job(
     for step in range(1, 40):
         scene.redis.flushdb()
         scene.encoded.clear()
-        scene.submit(*KEYS[:4])
+        scene.submit(*KEYS[:3])
         survived = False
         with killed_at(step, heard=heard), suppress(Killed):
             kind(scene).work(burst=True)
@@ -276,8 +277,8 @@ def test_a_worker_killed_at_any_command_loses_no_job(
         scene.redis.connection_pool.disconnect()
         scene.recover()
         scene.single().work(burst=True)
-        assert scene.statuses(4) == [JobStatus.DONE] * 4, step
-        assert set(scene.encoded) == set(KEYS[:4]), step
+        assert scene.statuses(3) == [JobStatus.DONE] * 3, step
+        assert set(scene.encoded) == set(KEYS[:3]), step
         assert scene.redis.zcard(scene.started.key) == 0, step
         assert scene.redis.exists(f"rq:queue:{QUEUE}", f"rq:queue:{QUEUE}:intermediate") == 0, step
         if survived:
@@ -349,6 +350,19 @@ def test_suspended_workers_take_no_jobs(scene: Scene, kind: Callable[[Scene], En
     resume(scene.redis)
     kind(scene).work(burst=True)
     assert scene.encoded == KEYS[:2]
+
+
+@pytest.mark.parametrize("reply", [7, [1, 1], [[b"job", b"execution"]], b"OK"])
+def test_the_reply_to_another_command_is_no_job_and_its_connection_is_closed(
+    scene: Scene, reply: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.submit(KEYS[0])
+    worker, closed = scene.single(), []
+    monkeypatch.setattr(scene.redis, "eval", lambda *_: reply)
+    monkeypatch.setattr(scene.redis.connection_pool, "disconnect", lambda **_: closed.append(True))
+    with pytest.raises(UnexpectedReply):
+        worker._books.take(1)
+    assert closed == [True]
 
 
 def test_the_books_need_few_round_trips() -> None:
