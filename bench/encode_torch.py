@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.encode_rows import Bench, Row
 from bench.encode_service import jpegs
+from bench.flex_attention import use_flex_attention
 from bench.photos import MEGAPIXELS, STANDARD, photos
 from encoder_worker.backends.on_torch.compiling import MODES, compile_parts
 from encoder_worker.backends.on_torch.encoder import TorchEncoder
@@ -22,6 +23,7 @@ from encoder_worker.backends.sam1.attention import LARGEST_MASKED, fuse_attentio
 from encoder_worker.backends.sam1.blocks import fuse_blocks
 from encoder_worker.backends.sam1.checkpoint_file import empty_sam, read_checkpoint
 from encoder_worker.backends.sam1.network import Network
+from shared.contract.errors import EncodeFailed
 from shared.contract.models import EMBEDDING, SAM1, Model
 from shared.contract.settings import Settings
 from shared.weights.checkpoint import locate_checkpoint
@@ -45,6 +47,7 @@ class Step:
         masked: the most places for which the bias of attention is a mask.
         gelu: whether GELU is made in the product before it.
         float8: whether products are made in float8.
+        flex: whether attention over the whole image is a candidate's; then `masked` must be `EVERY_MASK`.
         mode: of the compiler; None: it is not compiled.
     """
 
@@ -55,6 +58,7 @@ class Step:
     masked: int = LARGEST_MASKED
     gelu: bool = True
     float8: bool = False
+    flex: bool = False
     mode: str | None = None
 
 
@@ -85,8 +89,11 @@ def torch_rows(
     steps = _steps(gpu, compiled, tiny)
     for step in steps:
         torch._dynamo.reset()  # otherwise the compiler would give up after a few networks
-        encoder = encoder_of(model, sam, device, step)
-        bench.encoder(step.what, encoder, [frame], error=relative_error(encoder, frame, exact))
+        try:
+            encoder = encoder_of(model, sam, device, step)
+            bench.encoder(step.what, encoder, [frame], error=relative_error(encoder, frame, exact))
+        except (EncodeFailed, MemoryError) as failure:  # the rows after it are worth their time
+            print(f"{step.what}: {failure}", flush=True)
     torch._dynamo.reset()
     best = encoder_of(model, sam, device, steps[-1])
     for power in range(best.batch.bit_length()):
@@ -134,6 +141,7 @@ def _steps(gpu: bool, compiled: bool, tiny: bool) -> list[Step]:
         steps += [
             Step("float8, compiled, batch 4", dtype, usual, float8=True, mode=mode),
             Step("bfloat16, compiled, bias folded into all, batch 4", dtype, usual, masked=0, mode=mode),
+            Step("bfloat16, compiled, flex_attention, batch 4", dtype, usual, masked=EVERY_MASK, flex=True, mode=mode),
             Step("bfloat16, compiled, GELU by itself, batch 4", dtype, usual, gelu=False, mode=mode),
             Step(f"bfloat16, compiled, batch {most}", dtype, most, mode=mode),
         ]
@@ -146,6 +154,8 @@ def encoder_of(model: Model, sam: Any, device: torch.device, step: Step) -> Torc
     own = copy.deepcopy(sam.image_encoder).to(device)
     if step.blocks == "fused":
         fuse_blocks(own, largest_masked=step.masked, gelu_in_product=step.gelu)
+        if step.flex:
+            use_flex_attention(own, own.pos_embed.shape[1])
     elif step.blocks == "fused attention":
         fuse_attention(own, largest_masked=step.masked)
     network: nn.Module = Network(own, step.dtype, float8=step.float8).eval()

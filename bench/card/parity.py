@@ -60,7 +60,7 @@ def _time_resizing(rows: Rows, device: torch.device) -> None:
     rgb = photos()[0].resized(STANDARD).rgb
     theirs = SAM1.frame.resize(rgb)
     size = SAM1.frame.inside(STANDARD)
-    there = torch.from_numpy(np.ascontiguousarray(rgb)).to(device)
+    there = torch.from_numpy(rgb.copy()).to(device)
     ours = resized(there, size)
     synchronise(device)
     began = time.perf_counter()
