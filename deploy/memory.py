@@ -10,7 +10,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-from encoder_worker.encoding.pipeline import MOST_DECODERS
+from encoder_worker.decoding.decoder import MOST_AT_ONCE
+from encoder_worker.decoding.processes import FRAMES_KEPT, LOADED_AHEAD
+from encoder_worker.encoding.pipeline import BATCHES
 from prompt_api.everything.generate import MAX_BYTES
 from prompt_api.everything.job.stored import LARGEST as LARGEST_MASKS
 from prompt_api.http.answer_budget import MOST as MOST_ANSWERS
@@ -43,7 +45,7 @@ WRITING_PER_PIXEL = 4.2
 """Bytes per pixel of the image while one mask is written. Measured: polygons of noise, on 50 megapixels."""
 
 COPIES = 2
-"""An image that is fetched by its URL is in memory so many times at the end of its fetch."""
+"""An image is in memory so many times: one fetched by its URL, at the end; one that a process decodes for a worker."""
 
 SMALL_ANSWERS = 64 * MIB
 """Room in `/tmp` for answers that do not count against the budget, and for the metrics that processes share."""
@@ -59,6 +61,12 @@ SAM2_WORKER_BASE = 1024 * MIB
 
 GPU_WORKER_BASE = 4096 * MIB
 """Of torch with CUDA's libraries on the side of the host. An allowance: it was not measured."""
+
+DECODING_PROCESS = 112 * MIB
+"""Of a process that decodes for a worker: 40 MiB when it has started, and what it keeps of ordinary pictures."""
+
+LARGEST_BATCH = 16
+"""Images that the encoder of a worker on a GPU takes at once, as far as this formula goes."""
 
 LOADING = 2
 """A checkpoint is in memory so many times while it is loaded."""
@@ -93,13 +101,18 @@ def worker_memory(settings: Settings, cores: int) -> int:
     Args:
         cores: processor cores that the container may use.
     """
-    loading = min(MOST_DECODERS, cores + 1) * settings.max_upload_bytes
+    several = settings.device == "cuda" or settings.encode_batch > 1  # otherwise the worker decodes one image itself
+    decoders = (settings.worker_decoders or min(MOST_AT_ONCE, cores)) if several else 0
+    loading = (COPIES * decoders + LOADED_AHEAD) * settings.max_upload_bytes
     decoding = most_decoding_bytes(settings.max_image_pixels, settings.max_upload_bytes)
     model = find_model(settings.model, known_models(settings))
     weights = LOADING * model.checkpoint.size if model.checkpoint else 0
     without_gpu = SAM2_WORKER_BASE if model.architecture.name == SAM2.name else WORKER_BASE
     base = GPU_WORKER_BASE if settings.device == "cuda" else without_gpu
-    return _rounded(HEADROOM * (base + weights + decoding + loading + settings.worker_picture_bytes))
+    frame = 3 * model.encoder_frame.side**2 * model.encoder_frame.pixels.itemsize
+    frames = (FRAMES_KEPT * decoders + BATCHES * max(LARGEST_BATCH, settings.encode_batch)) * frame
+    processes = decoders * DECODING_PROCESS + frames if several else 0
+    return _rounded(HEADROOM * (base + weights + decoding + loading + processes + settings.worker_picture_bytes))
 
 
 def mask_worker_memory(settings: Settings, cores: int) -> int:

@@ -7,6 +7,8 @@ from contextlib import closing, contextmanager
 from typing import cast
 
 from encoder_worker.backends.load import load_encoder
+from encoder_worker.decoding.decoder import Decoder, DecoderInProcess
+from encoder_worker.decoding.processes import DecodingProcesses, processes_for
 from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.encoder import Encoder
@@ -62,20 +64,36 @@ def serve(
     events = RedisEvents(queue)
     metrics = metrics or WorkerMetrics()
     pictures = DecodedPictures(settings.worker_picture_bytes, settings.worker_picture_ttl, metrics=metrics)
-    encode = EncodeImage(
-        store=PatientStore(store, _STORE_PATIENCE),
-        encoder=encoder,
-        events=events,
-        dtype=cast(StoredAs, settings.embedding_dtype),
-        ttl=settings.embedding_ttl,
-        max_pixels=settings.max_image_pixels,
-        metrics=metrics,
-        room=DecodeRoom(most_decoding_bytes(settings.max_image_pixels, settings.max_upload_bytes)),
-        pictures=pictures,
-    )
     exit_on_signals()
-    with closing(pictures), _worker_maker(encode, settings, tracer) as make_worker:
-        keep_working(make_worker, {"cache": store.ping, "queue": RqEncodeQueue(queue, settings).ping})
+    with closing(pictures), decoder_for(encoder, settings) as decoder:
+        encode = EncodeImage(
+            store=PatientStore(store, _STORE_PATIENCE),
+            encoder=encoder,
+            events=events,
+            dtype=cast(StoredAs, settings.embedding_dtype),
+            ttl=settings.embedding_ttl,
+            max_pixels=settings.max_image_pixels,
+            metrics=metrics,
+            decoder=decoder,
+            room=DecodeRoom(most_decoding_bytes(settings.max_image_pixels, settings.max_upload_bytes)),
+            pictures=pictures,
+        )
+        with _worker_maker(encode, settings, tracer) as make_worker:
+            keep_working(make_worker, {"cache": store.ping, "queue": RqEncodeQueue(queue, settings).ping})
+
+
+@contextmanager
+def decoder_for(encoder: Encoder, settings: Settings) -> Iterator[Decoder]:
+    """Gives what decodes images for the encoder.
+
+    Processes of their own keep an encoder busy that takes batches. One that takes one image at a time waits for each
+    image anyway, so there they would cost memory for nothing.
+    """
+    if encoder.batch == 1:
+        yield DecoderInProcess()
+        return
+    with closing(DecodingProcesses(processes_for(settings), patience=settings.job_timeout)) as processes:
+        yield processes
 
 
 @contextmanager

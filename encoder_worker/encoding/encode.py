@@ -16,19 +16,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder_worker.decoding.decoder import Decoded, Decoder, DecoderInProcess, Order
+from encoder_worker.decoding.stretch import stretched
 from encoder_worker.encoding.cut import cut
 from encoder_worker.encoding.decode_room import DecodeRoom
 from encoder_worker.encoding.encoder import Encoder, Pending, begin
 from encoder_worker.encoding.pictures import DecodedPictures
-from encoder_worker.encoding.stretch import stretched
 from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import EncodeFailed, ImageExpired, RequestError
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key
 from shared.contract.models import StoredAs
+from shared.contract.region import Region
 from shared.events.interface import Events
 from shared.images.preview import preview_of, wants_preview
-from shared.images.reading import decode_image, decoding_bytes
+from shared.images.reading import decoding_bytes
 from shared.observe.stages import Stages
 from shared.observe.tracing import carried
 from shared.store.interface import Store
@@ -52,6 +54,7 @@ class EncodeImage:
         ttl: seconds they are kept.
         max_pixels: of the largest image that is decoded.
         metrics: where it counts.
+        decoder: makes pixels of the uploaded bytes; by default in the thread that prepares an image.
         room: for images that are decoded at the same time; without a limit by default.
         pictures: that stay decoded because regions of them come; none by default.
     """
@@ -63,6 +66,7 @@ class EncodeImage:
     ttl: int
     max_pixels: int
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
+    decoder: Decoder = field(default_factory=DecoderInProcess)
     room: DecodeRoom = field(default_factory=lambda: DecodeRoom(sys.maxsize))
     pictures: DecodedPictures = field(default_factory=lambda: DecodedPictures(0, 0))
     _device: Lock = field(default_factory=Lock, init=False)
@@ -179,30 +183,31 @@ class EncodeImage:
 
         The preview of a whole image is stored, if it needs one.
         """
-        model = self.encoder.model
-        preview = None
         with ExitStack() as held:
-            rgb, data = self._picture(key, stages, held)
-            original = (rgb.shape[0], rgb.shape[1])
-            if key.region is None and data is not None and wants_preview(data):
-                preview = preview_of(rgb)
-            stages.lap("decode")
-            if key.region is not None:
-                rgb = cut(rgb, key.region)
-            if model.stretch:
-                rgb = stretched(rgb)
-            frame = model.encoder_frame.resize(rgb)
-            stages.lap("resize")
-            del rgb  # before the next image gets its room
+            picture = self._picture(key, stages, held)
+            original, preview = picture.original, picture.preview
+            if picture.resizing is not None:
+                stages.lap_of_two("decode", "resize", picture.resizing)
+                frame = picture.pixels
+            else:
+                stages.lap("decode")
+                frame = self._resized(picture.pixels, key.region)
+                stages.lap("resize")
+            del picture  # before the next image gets its room
         if preview is not None:
             self.store.put(preview_key(key.image_id), preview, self.ttl)
         return frame, original
 
-    def _picture(self, key: EmbeddingKey, stages: Stages, held: ExitStack) -> tuple[NDArray[np.uint8], bytes | None]:
-        """Return the upright pixels of the whole picture, (H, W, 3) uint8, and the upload if it had to be read.
+    def _resized(self, rgb: NDArray[np.uint8], region: Region | None) -> NDArray[Any]:
+        model = self.encoder.model
+        part = rgb if region is None else cut(rgb, region)
+        return model.encoder_frame.resize(stretched(part) if model.stretch else part)
 
-        The pixels may have been decoded before, for another region. Until `held` is closed there is room for them, and
-        for what is made of them.
+    def _picture(self, key: EmbeddingKey, stages: Stages, held: ExitStack) -> Decoded:
+        """Return the pixels of the whole picture, or those of the frame at once if nobody else will want the whole.
+
+        The picture may have been decoded before, for another region. Until `held` is closed there is room for it, and
+        for what is made of it.
         """
         region, data = key.region, None
         with self.pictures.turn(key.image_id):
@@ -212,30 +217,40 @@ class EncodeImage:
                 stages.lap("load")
             if kept is None:
                 assert data is not None
-                rgb = self._decoded(key, data, held)
+                decoded = self._decoded(key, data, held)
         if region is not None:
             self.metrics.picture_for_region("decoded" if kept is None else "kept")
         if kept is None:
-            return rgb, data
+            return decoded
         if not self.store.exists(record_key(key.image_id)):
             self.pictures.drop(key.image_id)
             raise ImageExpired("the image was deleted before it was encoded; upload it again")
         height, width = kept.shape[:2] if region is None else region.size
         held.enter_context(self.room.held(_CUTTING * height * width + self._resizing))
-        return kept, data
+        preview = preview_of(kept) if region is None and data is not None and wants_preview(data) else None
+        return Decoded(pixels=kept, original=(kept.shape[0], kept.shape[1]), preview=preview, resizing=None)
 
-    def _decoded(self, key: EmbeddingKey, data: bytes, held: ExitStack) -> NDArray[np.uint8]:
-        """Return the pixels of a picture that is not kept, and keep them if they may be of use."""
+    def _decoded(self, key: EmbeddingKey, data: bytes, held: ExitStack) -> Decoded:
+        """Have a picture decoded that is not kept, and keep it if it may be of use. Otherwise it is resized at once."""
         for_region = key.region is not None
+        whole = for_region or self.pictures.whole_images_are_kept
+        model = self.encoder.model
         self.pictures.require_not_refused(key.image_id)
         try:
             held.enter_context(self.room.held(decoding_bytes(data) + self._resizing))
-            rgb = decode_image(data, max_pixels=self.max_pixels)
+            order = Order(
+                frame=None if whole else model.encoder_frame,
+                stretch=model.stretch and not whole,
+                max_pixels=self.max_pixels,
+                preview=not for_region and wants_preview(data),
+            )
+            decoded = self.decoder.decode(data, order)
         except RequestError as error:
             self.pictures.refuse(key.image_id, error)
             raise
-        self.pictures.keep(key.image_id, rgb, for_region=for_region)
-        return rgb
+        if whole:
+            self.pictures.keep(key.image_id, decoded.pixels, for_region=for_region)
+        return decoded
 
     @property
     def _resizing(self) -> int:

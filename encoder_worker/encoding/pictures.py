@@ -103,6 +103,12 @@ class DecodedPictures:
         with self._lock:
             return self._size()
 
+    @property
+    def whole_images_are_kept(self) -> bool:
+        """Whether `keep` may keep a picture that was decoded as a whole image."""
+        with self._lock:
+            return bool(self._most) and self._regions_come()
+
     @contextmanager
     def turn(self, image_id: str) -> Iterator[None]:
         """Hold the turn to look for a picture and to decode it. Others who want the same picture wait for it."""
@@ -160,7 +166,7 @@ class DecodedPictures:
         with self._lock:
             if image_id in self._kept:
                 return True
-            if not for_region and self._clock() - self._asked >= self._idle:
+            if not for_region and not self._regions_come():
                 return False
             if not self._make_room(rgb.nbytes, of_regions=for_region):
                 return False
@@ -217,6 +223,9 @@ class DecodedPictures:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+
+    def _regions_come(self) -> bool:
+        return self._clock() - self._asked < self._idle
 
     def _size(self) -> int:
         return sum(kept.rgb.nbytes for kept in self._kept.values())

@@ -16,7 +16,6 @@ from functools import partial
 from encoder_worker.encoding.encode import EncodeImage, Prepared
 from shared.contract.errors import EncodeFailed
 from shared.contract.keys import EmbeddingKey
-from shared.host.cores import usable_cores
 from shared.observe.tracing import carried
 from shared.tensors.embedding import Tensors
 
@@ -28,9 +27,6 @@ AHEAD = 2
 
 BATCHES = 2 + AHEAD
 """That are in flight at once: one is prepared, the encoder has `AHEAD`, one is stored."""
-
-MOST_DECODERS = 8
-"""Images that are loaded and decoded at once. `EncodeImage.room` also limits the bytes that they take."""
 
 _STORERS = 4
 
@@ -51,7 +47,7 @@ class EncodePipeline:
 
     def __init__(self, encode: EncodeImage) -> None:
         self._encode = encode
-        self._decoders = ThreadPoolExecutor(min(MOST_DECODERS, usable_cores() + 1), thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(encode.decoder.at_once, thread_name_prefix="decode")
         self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
         self._ready: queue.Queue[_Entry | None] = queue.Queue()
         self._begun: queue.Queue[tuple[Sequence[_Entry], _Wait] | None] = queue.Queue()
@@ -80,8 +76,9 @@ class EncodePipeline:
 
     @property
     def capacity(self) -> int:
-        """Keys that keep every stage busy: a batch in each."""
-        return BATCHES * self._encode.encoder.batch
+        """Keys that keep every stage busy: a batch in each, and an image for each thread that decodes."""
+        batch = self._encode.encoder.batch
+        return max(BATCHES * batch, self._encode.decoder.at_once + (BATCHES - 1) * batch)
 
     def submit(self, key: EmbeddingKey) -> Future[None]:
         """Begin to encode an image.

@@ -13,7 +13,7 @@ _QUEUE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 1
 
 STAGES = {
     "load": "the image's bytes come from Redis; not for a region of a picture that is kept",
-    "decode": "they become pixels, once there is room for them",
+    "decode": "they become pixels, once there is room for them and a process that decodes is idle",
     "resize": "a region is cut out; the long side becomes 1024",
     "wait": "the encoder is busy with others, or waits for a batch to fill up",
     "encode": "the image encoder, with the rest of its batch",

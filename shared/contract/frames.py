@@ -40,11 +40,11 @@ class Frame(Protocol):
         """
         ...
 
-    def resize(self, rgb: NDArray[np.uint8]) -> NDArray[Any]:
+    def resize(self, rgb: NDArray[np.uint8] | Image.Image) -> NDArray[Any]:
         """Resize the image to its size in the frame.
 
         Args:
-            rgb: (H, W, 3) uint8.
+            rgb: (H, W, 3) uint8, or Pillow's picture of mode RGB, which some frames resize without a copy.
 
         Returns:
             (h, w, 3) of the dtype `pixels`, 0 to 255, with (h, w) = `inside((H, W))`.
@@ -92,13 +92,14 @@ class LongestSide:
         scale = self.side * 1.0 / max(height, width)
         return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
-    def resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def resize(self, rgb: NDArray[np.uint8] | Image.Image) -> NDArray[np.uint8]:
         """Resize bilinearly, with antialiasing.
 
         Source: ResizeLongestSide.apply_image. It calls torchvision's resize with a PIL image, which calls PIL's resize.
         """
-        height, width = self.inside((rgb.shape[0], rgb.shape[1]))
-        return np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+        image = rgb if isinstance(rgb, Image.Image) else Image.fromarray(rgb)
+        height, width = self.inside((image.height, image.width))
+        return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
 
     def points(self, points: NDArray[np.float64], original: Size) -> NDArray[np.float32]:
         """Scale each axis by its own rounded ratio, in float64.
@@ -139,7 +140,7 @@ class Squash:
         """Return (side, side), for every image."""
         return self.side, self.side
 
-    def resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def resize(self, rgb: NDArray[np.uint8] | Image.Image) -> NDArray[np.float32]:
         """Resize bilinearly, with antialiasing, in float32: first the longer side, then the shorter.
 
         Pillow's mode "F" computes the same as torchvision's resize of a float tensor. Lines along the longer side do
@@ -151,8 +152,9 @@ class Squash:
 
         Source: SAM2Transforms.__call__. It divides by 255 first, which is the same for a linear operation.
         """
-        tall = rgb.shape[0] > rgb.shape[1]
-        lines = rgb.transpose(1, 0, 2) if tall else rgb
+        pixels: NDArray[np.uint8] = np.asarray(rgb)
+        tall = pixels.shape[0] > pixels.shape[1]
+        lines = pixels.transpose(1, 0, 2) if tall else pixels
         count, length = lines.shape[:2]
         step = max(1, _STRIP_PIXELS // length)
         result = np.empty((self.side, self.side, 3), dtype=np.float32)

@@ -181,6 +181,13 @@ class Settings:
     )
     job_retries: int = _setting(2, "how often an encoding is tried again after its worker died", least=0)
     failure_ttl: int = _setting(300, "seconds a failed encoding is remembered", least=1)
+    worker_decoders: int = _setting(
+        0,
+        "processes that decode and resize images for a worker that encodes several at once; 0: one per core, at most "
+        "16. A worker that encodes one image at a time decodes it itself",
+        least=0,
+        most=256,
+    )
     worker_picture_bytes: int = _setting(
         314_572_800,
         "bytes of decoded pictures that a worker keeps in memory while regions of them come: 3 for each pixel, so by "

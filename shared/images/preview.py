@@ -23,9 +23,13 @@ def wants_preview(data: bytes) -> bool:
     return name in _NOT_SHOWN or (name == "PNG" and read_structure(data).parts.stretched)
 
 
-def preview_of(rgb: NDArray[np.uint8]) -> bytes:
-    """Return the upright pixels as a JPEG whose longer side has at most `LONGEST_SIDE` pixels."""
-    image = Image.fromarray(rgb)
+def preview_of(picture: NDArray[np.uint8] | Image.Image) -> bytes:
+    """Return the upright pixels as a JPEG whose longer side has at most `LONGEST_SIDE` pixels.
+
+    Args:
+        picture: (H, W, 3) uint8, or Pillow's of mode RGB. Not changed.
+    """
+    image = picture.copy() if isinstance(picture, Image.Image) else Image.fromarray(picture)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX, reducing_gap=1.0)
     file = BytesIO()
     image.save(file, "JPEG", quality=_QUALITY)

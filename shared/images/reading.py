@@ -119,13 +119,20 @@ def decode_image(data: bytes, *, max_pixels: int, clock: Callable[[], float] = t
             cannot be decoded, or not within `DECODE_SECONDS`.
         MemoryError: this process has too little memory for the image. That says nothing about the image.
     """
-    structure = _accepted(data, max_pixels)
-    rgb = _decoded(data, structure, clock)
-    if structure.orientation in _TRANSPOSE:
-        rgb = rgb.transpose(_TRANSPOSE[structure.orientation])
-    pixels: NDArray[np.uint8] = np.asarray(rgb)
+    pixels: NDArray[np.uint8] = np.asarray(decode_picture(data, max_pixels=max_pixels, clock=clock))
     pixels.flags.writeable = False
     return pixels
+
+
+def decode_picture(data: bytes, *, max_pixels: int, clock: Callable[[], float] = time.thread_time) -> Image.Image:
+    """Return what `decode_image` returns as Pillow's picture of mode RGB, which Pillow resizes without a copy.
+
+    Raises:
+        UnsupportedImage, InvalidImage, ImageTooLarge, MemoryError: as in `decode_image`.
+    """
+    structure = _accepted(data, max_pixels)
+    rgb = _decoded(data, structure, clock)
+    return rgb.transpose(_TRANSPOSE[structure.orientation]) if structure.orientation in _TRANSPOSE else rgb
 
 
 def decoding_bytes(data: bytes) -> int:

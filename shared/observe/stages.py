@@ -44,6 +44,15 @@ class Stages:
         self._end(name, now - self._lap_began)
         self._lap_began = now
 
+    def lap_of_two(self, first: str, second: str, seconds: float) -> None:
+        """End two stages now, as `lap` ends one. The second one took `seconds` of the lap, or all of it."""
+        now = time.perf_counter()
+        both = now - self._lap_began
+        last = min(seconds, both)
+        self._end(first, both - last)
+        self._end(second, last)
+        self._lap_began = now
+
     def add(self, name: str, seconds: float) -> None:
         """Add time that was measured elsewhere. It does not appear in a trace."""
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds

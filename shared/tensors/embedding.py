@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, get_args
 
 import numpy as np
@@ -15,7 +16,7 @@ from shared.contract.geometry import MAX_SIDE, Size, is_image_size
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import TensorDtype, TensorSpec
 from shared.tensors.envelope import ValueKind, seal, unseal
-from shared.tensors.packing import FLOAT16_MAX, pack, unpack, widen
+from shared.tensors.packing import FLOAT16_MAX, Buffer, is_storable, packed_parts, unpack, widen
 
 Tensors = Mapping[str, NDArray[np.floating]]
 """The tensors of one image by name. The model's architecture gives the shape of each."""
@@ -64,11 +65,11 @@ def encode_embedding(
         raise EncodeFailed(f"the encoder gave {sorted(tensors)}, not {sorted(spec.name for spec in specs)}")
     parts = [_packed(spec, tensors[spec.name], dtypes[spec.name]) for spec in specs]
     described = [
-        {"name": spec.name, "dtype": dtypes[spec.name], "shape": list(spec.shape), "bytes": len(part)}
+        {"name": spec.name, "dtype": dtypes[spec.name], "shape": list(spec.shape), "bytes": sum(map(len, part))}
         for spec, part in zip(specs, parts, strict=True)
     ]
     header = {**_identity(key), **_part(key), "original": list(original), "tensors": described}
-    return seal(ValueKind.EMBEDDING, header, b"".join(parts))
+    return seal(ValueKind.EMBEDDING, header, *chain.from_iterable(parts))
 
 
 def decode_embedding(
@@ -138,19 +139,19 @@ def _part(key: EmbeddingKey) -> dict[str, str]:
     return {} if key.region is None else {"region": key.region.text}
 
 
-def _packed(spec: TensorSpec, tensor: NDArray[np.floating], dtype: TensorDtype) -> bytes:
+def _packed(spec: TensorSpec, tensor: NDArray[np.floating], dtype: TensorDtype) -> list[Buffer]:
+    """Return the parts of one tensor as it is stored, in order."""
     if tensor.shape != spec.shape or tensor.dtype not in (np.float32, np.float16):
         raise EncodeFailed(f"{spec.name} is float32 or float16 {spec.shape}, not {tensor.dtype} {tensor.shape}")
-    if not np.abs(tensor).max() <= FLOAT16_MAX:
+    if not is_storable(tensor):
         raise EncodeFailed(f"{spec.name} is not finite, or outside the range of float16")
     if dtype not in _STEPS:
-        return pack(tensor.astype(_number(dtype)))
+        return packed_parts(tensor.astype(_number(dtype), copy=False))
     steps = _STEPS[dtype]
     scale = np.abs(tensor).max(axis=_within_a_channel(spec), keepdims=True) / steps
     divisor = np.where(scale > 0, scale, np.float32(1))
     quantised = np.rint(tensor / divisor).clip(-steps, steps)
-    scales: bytes = scale.astype("<f4").tobytes()
-    return scales + pack(quantised.astype(_number(dtype)))
+    return [scale.astype("<f4").tobytes(), *packed_parts(quantised.astype(_number(dtype)))]
 
 
 def _open(data: bytes, key: EmbeddingKey, specs: Sequence[TensorSpec]) -> tuple[Size, list[_Part]]:

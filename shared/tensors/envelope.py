@@ -32,12 +32,18 @@ class ValueKind(IntEnum):
     EVERYTHING = 3
 
 
-def seal(kind: ValueKind, header: dict[str, Any], payload: bytes) -> bytes:
-    """Put `payload` into an envelope. `header` must be JSON-serialisable and short."""
+def seal(kind: ValueKind, header: dict[str, Any], *payload: bytes | memoryview) -> bytes:
+    """Put a payload into an envelope. It may come in parts, which are copied once.
+
+    Args:
+        header: JSON-serialisable and short.
+    """
     text = json.dumps(header, separators=(",", ":")).encode()
     prefix = _PREFIX.pack(_MAGIC, _VERSION, kind, len(text))
-    crc = zlib.crc32(payload, zlib.crc32(text, zlib.crc32(prefix)))
-    return b"".join((prefix, _CRC.pack(crc), text, payload))
+    crc = zlib.crc32(text, zlib.crc32(prefix))
+    for part in payload:
+        crc = zlib.crc32(part, crc)
+    return b"".join((prefix, _CRC.pack(crc), text, *payload))
 
 
 def unseal(kind: ValueKind, data: bytes) -> tuple[dict[str, Any], memoryview]:

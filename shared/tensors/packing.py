@@ -13,23 +13,50 @@ from shared.contract.errors import DamagedEmbedding
 
 FLOAT16_MAX = np.float32(65504)
 
+Buffer = bytes | memoryview
+"""Bytes that somebody else may own."""
+
+_MOST_BITS, _SIGN = 0x7BFF, 0x8000
+"""The bits of float16's greatest number, and its sign. Infinities and NaN have greater bits."""
+
 _DEFLATED = 32_768
 """Number of elements at the start that are deflated. A float16 embedding has exactly 2 MiB and an int8 one 1 MiB. With
-the header added, Redis would round the size up by a quarter. Deflating this part takes half a millisecond and keeps the
-value below that limit. Deflating all of a float16 embedding would save 0.35 MiB more, but cost 25 ms to write and
-5.5 ms to read."""
+the header added, Redis would round the size up by a quarter. Deflating this part takes a quarter of a millisecond and
+keeps the value below that limit. Deflating all of a float16 embedding would save 0.35 MiB more, but cost 25 ms to write
+and 5.5 ms to read."""
 
 
 def pack(array: NDArray[Any]) -> bytes:
+    """Return the parts of `packed_parts` as one."""
+    return b"".join(packed_parts(array))
+
+
+def packed_parts(array: NDArray[Any]) -> list[Buffer]:
     """Pack an array as: length u32 | first elements as deflated byte planes | the other elements unchanged.
 
     Only the planes of sign and exponent shrink. Data that does not shrink grows by a few bytes.
+
+    Returns:
+        The parts in order. The last one is the memory of `array` itself if that is contiguous.
     """
     flat = np.ascontiguousarray(array).reshape(-1)
     head, rest = flat[:_DEFLATED], flat[_DEFLATED:]
     planes = head.view(np.uint8).reshape(-1, flat.itemsize).T
-    deflated = zlib.compress(planes.tobytes(), 1)
-    return b"".join((struct.pack("<I", len(deflated)), deflated, rest.tobytes()))
+    # Exponents do not repeat in patterns. A search for patterns takes four times as long and finds less than Huffman's
+    # code alone; runs of one number are found too.
+    deflater = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    deflated = deflater.compress(planes.tobytes()) + deflater.flush()
+    return [struct.pack("<I", len(deflated)), deflated, rest.view(np.uint8).data]
+
+
+def is_storable(array: NDArray[np.floating]) -> bool:
+    """Return whether all numbers of a float32 or float16 array are finite and within the range of float16."""
+    if array.dtype == np.float16:
+        # In numpy float16 is slow. Its bits, taken as whole numbers, rise with the number's size, above those of the
+        # sign: the greatest signed one is of a positive number, the greatest unsigned one of a negative number.
+        bits = array.view(np.int16)
+        return bool(bits.max() <= _MOST_BITS and array.view(np.uint16).max() <= _MOST_BITS + _SIGN)
+    return bool(array.max() <= FLOAT16_MAX and array.min() >= -FLOAT16_MAX)
 
 
 def unpack(payload: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -17,9 +17,9 @@ from PIL import Image
 
 from encoder_worker.backends.fake.encoder import FakeEncoder
 from encoder_worker.backends.load import export_decoder, load_encoder
+from encoder_worker.decoding.stretch import stretched
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.encoder import Encoder
-from encoder_worker.encoding.stretch import stretched
 from shared.contract.errors import ConfigurationError, WeightsError
 from shared.contract.frames import LongestSide
 from shared.contract.keys import EmbeddingKey, image_key, record_key

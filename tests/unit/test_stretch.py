@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from encoder_worker.encoding import stretch
-from encoder_worker.encoding.stretch import stretched
+from encoder_worker.decoding import stretch
+from encoder_worker.decoding.stretch import stretched
 
 
 def reference(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

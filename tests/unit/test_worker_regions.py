@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoder_worker.encoding import encode
+from encoder_worker.decoding.decoder import Decoded, DecoderInProcess, Order
+from encoder_worker.decoding.stretch import stretched
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.pictures import DecodedPictures
-from encoder_worker.encoding.stretch import stretched
 from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import EncodeFailed, ImageExpired, InvalidImage
 from shared.contract.keys import EmbeddingKey, image_key, preview_key, record_key
@@ -291,12 +291,12 @@ def test_where_memory_is_short_the_kept_pictures_make_way(monkeypatch: pytest.Mo
     desk.encode(desk.upload(sample.png(WIDTH, HEIGHT)))
     assert desk.pictures.size
 
-    def too_little(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
+    def too_little(self: DecoderInProcess, data: bytes, order: Order) -> Decoded:
         raise MemoryError
 
     key = desk.upload(sample.jpeg(WIDTH, HEIGHT))
     with monkeypatch.context() as patch:
-        patch.setattr(encode, "decode_image", too_little)
+        patch.setattr(DecoderInProcess, "decode", too_little)
         with pytest.raises(MemoryError):
             desk.encode(key)
     assert desk.pictures.size == 0

@@ -1,0 +1,1 @@
+"""How fast the worker is around an encoder that costs nothing."""

@@ -1,0 +1,94 @@
+"""Messages between the worker and a process that decodes for it, over a pair of sockets.
+
+From the worker: lengths | order (pickled) | the image's bytes, and the descriptor of the memory for the pixels.
+Back: lengths | answer (JSON) | preview. The answer is JSON because an image may have taken over that process.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from encoder_worker.decoding.decoder import Order
+
+_ASKED = struct.Struct("<IQ")
+_ANSWERED = struct.Struct("<II")
+
+_LONGEST_ANSWER = 1 << 20
+"""Bytes of the answer without the preview. It has some hundred, or a traceback."""
+_LONGEST_PREVIEW = 1 << 26
+
+
+class Gone(Exception):
+    """The other side is gone, or sends what it never would."""
+
+
+def ask(connection: socket.socket, order: Order, data: bytes, descriptor: int) -> None:
+    """Send an image to be decoded.
+
+    Raises:
+        OSError: the other side is gone. TimeoutError: it does not read.
+    """
+    said = pickle.dumps(order)
+    parts = [_ASKED.pack(len(said), len(data)), said, data]
+    socket_send(connection, parts, [descriptor])
+
+
+def asked(connection: socket.socket) -> tuple[Order, bytes, int] | None:
+    """Wait for an image, and return the order, the image and the descriptor; None if the worker has ended."""
+    head, descriptors, _, _ = socket.recv_fds(connection, _ASKED.size, 1)
+    if not head:
+        return None
+    head += _exactly(connection, _ASKED.size - len(head))
+    said, data = _ASKED.unpack(head)
+    order: Order = pickle.loads(_exactly(connection, said))  # noqa: S301  # the worker, which started this process, sent it
+    return order, _exactly(connection, data), descriptors[0]
+
+
+def answer(connection: socket.socket, said: dict[str, Any], preview: bytes = b"") -> None:
+    text = json.dumps(said).encode()
+    socket_send(connection, [_ANSWERED.pack(len(text), len(preview)), text, preview])
+
+
+def answered(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
+    """Wait for the answer, and return it and the preview.
+
+    Raises:
+        Gone: the other side is gone, or sent no answer.
+        TimeoutError: none came in the connection's time.
+        OSError: the connection is broken.
+    """
+    text, preview = _ANSWERED.unpack(_exactly(connection, _ANSWERED.size))
+    if text > _LONGEST_ANSWER or preview > _LONGEST_PREVIEW:
+        raise Gone("the answer is too long")
+    try:
+        said = json.loads(_exactly(connection, text))
+    except (ValueError, RecursionError) as error:
+        raise Gone("the answer cannot be read") from error
+    if not isinstance(said, dict):
+        raise Gone("the answer cannot be read")
+    return said, _exactly(connection, preview)
+
+
+def socket_send(connection: socket.socket, parts: Sequence[bytes], descriptors: Sequence[int] = ()) -> None:
+    """Send all parts, without joining them."""
+    sent = socket.send_fds(connection, parts, descriptors) if descriptors else connection.sendmsg(parts)
+    for part in parts:
+        if sent < len(part):
+            connection.sendall(memoryview(part)[sent:])
+        sent = max(0, sent - len(part))
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    received = bytearray(size)
+    view = memoryview(received)
+    while view:
+        count = connection.recv_into(view)
+        if not count:
+            raise Gone("the other side is gone")
+        view = view[count:]
+    return bytes(received)

@@ -1,0 +1,236 @@
+"""A decoder that works in processes of its own, so that images are decoded on all cores at once.
+
+Threads of one process get in each other's way at this: each decoder takes the interpreter's lock for every block of
+bytes, and so does the thread that feeds the encoder. See docs/performance.md for what was measured.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from encoder_worker.decoding.buffers import Buffer, Buffers
+from encoder_worker.decoding.decoder import MOST_AT_ONCE, Decoded, Order
+from encoder_worker.decoding.messages import Gone, answered, ask
+from shared.contract.errors import EncodeFailed, ImageTooLarge, InvalidImage, RequestError, UnsupportedImage
+from shared.contract.settings import Settings
+from shared.host.cores import usable_cores
+from shared.images.reading import inspect_image
+
+_PROGRAM = "encoder_worker.decoding.child"
+_ROOT = Path(__file__).resolve().parents[2]
+
+_REFUSALS: dict[str, type[RequestError]] = {one.code: one for one in (ImageTooLarge, InvalidImage, UnsupportedImage)}
+"""What a process may say of an image, by its code."""
+
+ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 26),
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""For glibc: the memory of ordinary pictures is used again for the next, instead of being got anew from the system page
+by page. That is a fifth of the work. A process gives up what a large picture took, see `child`."""
+
+LOADED_AHEAD = 2
+"""Images that are loaded while all processes decode."""
+
+FRAMES_KEPT = 4
+"""Frames whose memory is kept for the next images, for each process."""
+
+_ENDING = 5.0
+"""Seconds that a process may take to end after it was killed."""
+
+_log = logging.getLogger(__name__)
+
+
+def processes_for(settings: Settings) -> int:
+    """Return how many processes decode for a worker."""
+    return settings.worker_decoders or min(MOST_AT_ONCE, usable_cores())
+
+
+class DecodingProcesses:
+    """A `Decoder` with a fixed number of processes. Close it when done.
+
+    A process that dies costs the image that it decoded this attempt, and nothing else: the next image gets a new one.
+    """
+
+    def __init__(self, count: int, *, patience: float) -> None:
+        """
+        Args:
+            count: of processes, each of which decodes one image at a time.
+            patience: seconds that one image may take.
+        """
+        self._count = count
+        self._patience = patience
+        self._buffers = Buffers(kept=FRAMES_KEPT * count)
+        self._idle: queue.LifoQueue[_Process | None] = queue.LifoQueue()
+        self._all: set[_Process] = set()
+        self._closed = threading.Event()
+        for _ in range(count):
+            self._idle.put(self._started())
+
+    def close(self) -> None:
+        """End all processes. What they decode fails."""
+        self._closed.set()
+        for process in list(self._all):
+            process.kill()
+        with suppress(queue.Empty):
+            for idle in [self._idle.get(timeout=_ENDING) for _ in range(self._count)]:
+                self._end(idle)
+        for _ in range(self._count):  # who asks later is refused, and does not wait
+            self._idle.put(None)
+
+    @property
+    def at_once(self) -> int:
+        """More than there are processes: while these decode, others load the next images."""
+        return self._count + LOADED_AHEAD
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that run."""
+        return [process.pid for process in list(self._all) if process.alive]
+
+    def decode(self, data: bytes, order: Order) -> Decoded:
+        """See `Decoder.decode`. It waits for a process that is idle."""
+        buffer = self._room_for(data, order)
+        process = self._idle.get()
+        try:
+            if process is None or not process.alive:
+                self._end(process)
+                process = self._started()
+            said, preview = process.ask(data, order, buffer.descriptor, self._patience)
+        except BaseException:
+            self._end(process)
+            process = None
+            raise
+        finally:
+            self._idle.put(process)
+        if "error" in said:
+            self._buffers.give_back(buffer)
+            raise _error(said)
+        return self._decoded(order, said, preview, buffer)
+
+    def _room_for(self, data: bytes, order: Order) -> Buffer:
+        if order.frame is None:
+            size = 3 * prod(inspect_image(data, max_pixels=order.max_pixels).original)
+        else:
+            size = 3 * order.frame.side**2 * order.frame.pixels.itemsize
+        try:
+            return self._buffers.lend(size)
+        except OSError as error:
+            raise MemoryError("there is too little memory for the pixels of this image") from error
+
+    def _decoded(self, order: Order, said: dict[str, Any], preview: bytes, buffer: Buffer) -> Decoded:
+        """Return what a process has written into `buffer`, if it is what was ordered."""
+        frame = order.frame
+        pixels = np.dtype(np.uint8) if frame is None else frame.pixels
+        match said:
+            case {"original": [int(height), int(width)], "shape": [int(rows), int(columns), 3], "resizing": spent}:
+                original = (height, width)
+                expected = original if frame is None else frame.inside(original)
+                size = 3 * rows * columns * pixels.itemsize
+                told = spent is None if frame is None else isinstance(spent, float)
+                if told and (rows, columns) == expected and size <= buffer.size:
+                    array = self._buffers.lent_array(buffer, again=frame is not None)
+                    image = array[:size].view(pixels).reshape(rows, columns, 3)
+                    image.flags.writeable = frame is not None
+                    return Decoded(pixels=image, original=original, preview=preview or None, resizing=spent)
+        raise EncodeFailed("the process that decoded this image gave no picture")
+
+    def _started(self) -> _Process:
+        if self._closed.is_set():
+            raise EncodeFailed("the worker ends")
+        process = _Process()
+        self._all.add(process)
+        if self._closed.is_set():  # meanwhile
+            process.kill()
+        return process
+
+    def _end(self, process: _Process | None) -> None:
+        if process is not None:
+            process.end()
+            self._all.discard(process)
+
+
+class _Process:
+    """One process, which decodes one image at a time."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._connection = ours
+            path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603  # a program of this package
+                [sys.executable, "-m", _PROGRAM],
+                stdin=theirs.fileno(),
+                env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, data: bytes, order: Order, descriptor: int, patience: float) -> tuple[dict[str, Any], bytes]:
+        """Have an image decoded into the memory of `descriptor`. After an error the process is of no use any more.
+
+        Raises:
+            EncodeFailed: the process died, or took too long.
+            MemoryError: it was killed, as the system does when memory runs out.
+        """
+        self._connection.settimeout(patience)
+        try:
+            ask(self._connection, order, data, descriptor)
+            return answered(self._connection)
+        except TimeoutError as error:
+            raise EncodeFailed(f"the image could not be decoded within {patience:g} s") from error
+        except (Gone, OSError) as error:
+            raise self._cause_of_death() from error
+
+    def kill(self) -> None:
+        """Kill the process. The thread that waits for its answer notices this."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Kill the process, if it still runs, and wait for its end. No thread may wait for its answer."""
+        self.kill()
+        self._wait()
+        self._connection.close()
+
+    def _wait(self) -> None:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_ENDING)
+
+    def _cause_of_death(self) -> Exception:
+        self._wait()
+        status = self._process.returncode
+        _log.warning("the process %d, which decoded an image, has ended with status %s", self.pid, status)
+        if status == -signal.SIGKILL:
+            return MemoryError("the process that decoded this image was killed, as happens when memory runs out")
+        return EncodeFailed("the process that decoded this image died")
+
+
+def _error(said: dict[str, Any]) -> Exception:
+    code, detail = str(said["error"]), str(said.get("detail", ""))
+    if code in _REFUSALS:
+        extra = said.get("extra")
+        return _REFUSALS[code](detail, **extra if isinstance(extra, dict) else {})
+    if code == "memory":
+        return MemoryError(detail)
+    _log.error("an image could not be decoded: %s", said.get("trace", detail))
+    return EncodeFailed(f"the image could not be decoded ({detail.partition(':')[0]})")
