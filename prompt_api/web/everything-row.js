@@ -1,4 +1,4 @@
-/** The row over the picture that shows how far the search for every mask is, and the button that starts it. */
+/** The row below the picture that shows how far the search for every mask is, and the button that starts it. */
 
 import { isSettled } from "./everything-job.js";
 import { setText } from "./notices.js";

@@ -1,4 +1,4 @@
-/** The row over the picture that belongs to masks which are offered: the state of the search, and the buttons. */
+/** The row below the picture that belongs to masks which are offered: the state of the search, and the buttons. */
 
 import { setText } from "./notices.js";
 

@@ -10,8 +10,10 @@ import { isBlank } from "./prompts.js";
 /** @typedef {import("./prompts.js").Mask} Mask */
 
 export class Offer {
-  /** @type {Mask[]} the smallest first */
+  /** @type {Mask[]} those that are drawn, the smallest first */
   masks = [];
+  /** @type {Mask[]} those that only a pointer finds, the smallest first */
+  #others = [];
   /** @type {Mask|null} the mask under the pointer, or the one that the keyboard went to */
   pointed = null;
   #entry;
@@ -35,17 +37,24 @@ export class Offer {
     return isBlank(this.#entry.timeline.now.step) && !this.#parts.isPainting();
   }
 
-  /** Offers these masks and no others. @param {Mask[]} masks the smallest first @param {(mask: Mask) => string} colourOf "#rrggbb" */
+  /**
+   * Offers these masks and no others.
+   * @param {Mask[]} masks the smallest first
+   * @param {(mask: Mask) => string|null} colourOf "#rrggbb"; null for a mask that is not drawn, but lit by a pointer
+   */
   show(masks, colourOf) {
-    this.masks = masks;
+    const layers = masks.map((mask) => ({ mask, colour: colourOf(mask) }));
+    const drawn = layers.filter(({ colour }) => colour !== null);
+    this.masks = drawn.map(({ mask }) => mask);
+    this.#others = layers.filter(({ colour }) => colour === null).map(({ mask }) => mask);
     this.#order = null;
     if (!masks.includes(this.pointed)) this.pointed = null;
-    this.#parts.stage.drawFound([...masks].reverse().map((mask) => ({ mask, colour: colourOf(mask) })));
+    this.#parts.stage.drawFound(drawn.reverse());
   }
 
   /** Draws the lit mask again, which other changes of the desk take away. */
   redraw() {
-    if (this.pointed && isBlank(this.#entry.timeline.now.step)) this.#parts.stage.drawMask(this.pointed);
+    if (this.pointed && isBlank(this.#entry.timeline.now.step)) this.#light();
   }
 
   /** Takes all masks away. */
@@ -55,7 +64,7 @@ export class Offer {
 
   /** The smallest mask at a place, if a click there is for it. A kept object that is smaller is in front of it. */
   at(place) {
-    const mask = this.isFree ? maskAt(this.masks, place) : null;
+    const mask = this.isFree ? (maskAt(this.masks, place) ?? maskAt(this.#others, place)) : null;
     if (!mask) return null;
     const object = objectAt(this.#entry.timeline.now.objects, this.#entry.hidden, place);
     return object && maskOf(object).area < mask.area ? null : mask;
@@ -111,14 +120,20 @@ export class Offer {
 
   #point(mask) {
     this.pointed = mask;
-    if (isBlank(this.#entry.timeline.now.step)) this.#parts.stage.drawMask(mask);
+    if (isBlank(this.#entry.timeline.now.step)) this.#light();
     this.#parts.onPointed();
+  }
+
+  #light() {
+    const { pointed } = this;
+    this.#parts.stage.drawMask(pointed, { faint: this.#others.includes(pointed) });
   }
 
   #announce(mask) {
     const order = this.#ordered();
+    const at = order.indexOf(mask);
     const share = shareOf(mask, this.#entry.size);
-    announce(`${order.indexOf(mask) + 1} of ${order.length}, ${this.#parts.worthOf(mask)}, ${share} of the picture.`);
+    announce(`${at < 0 ? "Not lit" : `${at + 1} of ${order.length}`}, ${this.#parts.worthOf(mask)}, ${share} of the picture.`);
   }
 
   #ordered() {
