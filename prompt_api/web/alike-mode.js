@@ -12,7 +12,7 @@ import { classNamed } from "./classes.js";
 import { announce } from "./notices.js";
 import { Offer } from "./offer.js";
 import { patiently } from "./patience.js";
-import { isForgotten, sentenceFor } from "./problems.js";
+import { isForgotten } from "./problems.js";
 import { chosenMask, isBlank } from "./prompts.js";
 
 /** Milliseconds after the last verdict before the search is asked again, so that several are one request. */
@@ -50,6 +50,10 @@ export class AlikeMode {
     return touch ? "Tap on what does not belong. Keep takes the rest." : "Click on what does not belong. Enter keeps the rest.";
   }
 
+  get isOn() {
+    return this.#run !== null;
+  }
+
   /** Looks for what is like the selected object, the present mask or the object kept last; or ends the mode. */
   toggle() {
     if (this.#run) return this.leave();
@@ -81,7 +85,7 @@ export class AlikeMode {
   carryOn(entry) {
     const { timeline, done, image } = entry;
     const isNew = timeline.now.objects.length === 0 && isBlank(timeline.now.step) && !done && !this.#decided.has(image);
-    if (isNew && !this.#run) this.#carry(entry);
+    if (isNew) this.#carry(entry);
   }
 
   /** Ends the mode. @returns {boolean} false if it was off */
@@ -171,7 +175,7 @@ export class AlikeMode {
     const { image } = entry;
     const onPointed = () => showAlike(run);
     const offer = new Offer(entry, { stage, isPainting, onPointed, worthOf: ({ similarity }) => `similarity ${similarity.toFixed(2)}` });
-    const searches = wishes.map((wish) => ({ ...wish, found: [], isCut: false }));
+    const searches = wishes.map((wish) => ({ ...wish, found: [], isCut: false, isGone: false }));
     const shown = { verdicts: new Map(), objects: null, candidates: [], least: LIT_SIMILARITY };
     const run = { entry, image, searches, isCarried, ...shown, isAsking: true, error: null, offer, round: null, timer: null };
     this.#run = run;
@@ -179,7 +183,7 @@ export class AlikeMode {
     offer.takeKeys();
     await this.#ask(run, searches);
     if (run !== this.#run) return;
-    if (!isForgotten(run.error) || isCarried || isSecond) return announce(endOf(run));
+    if (!isForgotten(run.error) || isSecond) return announce(endOf(run));
     this.#end();
     await encode(entry);
     if (entry === this.#parts.gallery.current && entry.image && !this.#run) await this.#start(entry, wishes, { isCarried, isSecond: true });
@@ -187,7 +191,7 @@ export class AlikeMode {
 
   /** Asks for these searches, one after the other. Never throws. */
   async #ask(run, searches) {
-    const { service, cleaned } = this.#parts;
+    const { cleaned } = this.#parts;
     run.round?.abort();
     const { signal } = (run.round = new AbortController());
     run.isAsking = true;
@@ -195,11 +199,11 @@ export class AlikeMode {
     this.#show(run);
     try {
       for (const search of searches) {
-        const body = () => requestFor(search, run.verdicts, run.entry.timeline.now.objects);
-        const answer = await patiently(() => service.findSimilar(run.image, body(), { signal }), { pause: service.pause, signal });
+        const answer = await this.#answer(run, search, signal);
         if (signal.aborted) return;
-        search.found = candidatesOf(answer, search.label).map(cleaned);
-        search.isCut = answer.truncated;
+        search.isGone = answer === null;
+        search.isCut = answer?.truncated ?? false;
+        search.found = answer ? candidatesOf(answer, search.label).map(cleaned) : search.found;
         this.#sift(run);
         this.#show(run);
       }
@@ -209,6 +213,18 @@ export class AlikeMode {
     }
     run.isAsking = false;
     this.#show(run);
+  }
+
+  /** Returns null if the service does not have an example's picture. */
+  async #answer(run, search, signal) {
+    const { service } = this.#parts;
+    const ask = () => service.findSimilar(run.image, requestFor(search, run.verdicts, run.entry.timeline.now.objects), { signal });
+    try {
+      return await patiently(ask, { pause: service.pause, signal });
+    } catch (error) {
+      if (isExampleGone(error, run.isCarried)) return null;
+      throw error;
+    }
   }
 
   /** Lights the candidates that are most similar, this many of those that nobody has judged. */
@@ -273,6 +289,11 @@ export class AlikeMode {
     run.offer.close();
     return run;
   }
+}
+
+/** True if the service does not have the picture of an example. The error names the example then. */
+function isExampleGone(error, isCarried) {
+  return isCarried && (isForgotten(error) || error.code === "embedding-pending") && error.detail.startsWith("examples/");
 }
 
 /** A candidate as it is kept, under a class. */

@@ -3,13 +3,13 @@
 import { countsOf, isLit, litOf, unjudgedOf } from "./alike-search.js";
 import { setText } from "./notices.js";
 import { showOfferRow } from "./offer-row.js";
-import { isForgotten, sentenceFor } from "./problems.js";
+import { sentenceFor } from "./problems.js";
 
 const slider = () => document.getElementById("alike-most");
 
 /**
- * @typedef {{searches: (import("./alike-search.js").Wish & {found: object[], isCut: boolean})[], isCarried: boolean,
- *   verdicts: Map, candidates: import("./alike-search.js").Candidate[], least: number, isAsking: boolean,
+ * @typedef {{searches: (import("./alike-search.js").Wish & {found: object[], isCut: boolean, isGone: boolean})[], verdicts: Map,
+ *   candidates: import("./alike-search.js").Candidate[], least: number, isAsking: boolean,
  *   error: Error|null}} Run what `AlikeMode` runs
  */
 
@@ -45,14 +45,12 @@ export function showAlike(run, canStart = true) {
 
 /** The state of the search in words. @param {Run} run */
 export function textOf(run) {
-  const { searches, error, isAsking, candidates, isCarried } = run;
-  if (error && isCarried && isForgotten(error)) return "The service no longer has the picture with the examples.";
+  const { searches, error, isAsking, candidates } = run;
   if (error) return sentenceFor(error);
-  const names = searches.map(({ label }) => label).join(", ");
-  if (candidates.length === 0) return isAsking ? `Looking for ${names}` : `Nothing like ${names} was found.`;
-  const lit = litOf(run);
-  const more = searches.some(({ isCut }) => isCut) ? " There may be more." : "";
-  return `${lit.length === 0 ? "None is lit" : countsOf(lit)}.${more}`;
+  const gone = searches.filter(({ isGone }) => isGone);
+  if (gone.length > 0) return `${foundText(run)} The service no longer has the picture with the examples of ${namesOf(gone)}.`.trim();
+  if (candidates.length > 0) return foundText(run);
+  return isAsking ? `Looking for ${namesOf(searches)}` : `Nothing like ${namesOf(searches)} was found.`;
 }
 
 /** The end of a search as a sentence for a screen reader. @param {Run} run */
@@ -60,4 +58,15 @@ export function endOf(run) {
   const text = textOf(run);
   if (run.error || run.candidates.length === 0) return text;
   return `Found ${text} Enter keeps them. Comma and full stop go through them, Delete takes one away, Escape ends this.`;
+}
+
+function foundText(run) {
+  if (run.candidates.length === 0) return "";
+  const lit = litOf(run);
+  const more = run.searches.some(({ isCut }) => isCut) ? " There may be more." : "";
+  return `${lit.length === 0 ? "None is lit" : countsOf(lit)}.${more}`;
+}
+
+function namesOf(searches) {
+  return searches.map(({ label }) => label).join(", ");
 }

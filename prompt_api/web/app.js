@@ -204,7 +204,7 @@ async function onReady(entry) {
 
 /** Looks for the classes of other pictures on this one, where the person wants it. */
 function carryOn(entry) {
-  if (classes.isCarried && entry.image) alike.carryOn(entry);
+  if (classes.isCarried && entry.image && !modes.some((mode) => mode.isOn)) alike.carryOn(entry);
 }
 
 /** @returns {Promise<boolean>} true if the picture was removed */

@@ -31,6 +31,10 @@ export class EverythingMode {
     this.#parts = parts;
   }
 
+  get isOn() {
+    return this.#run !== null;
+  }
+
   /** Starts the search on the shown picture, or ends the mode. */
   toggle() {
     if (this.#run) this.leave();

@@ -133,14 +133,16 @@ test("only some classes and some examples are carried, the surest", () => {
 });
 
 test("each state of the search has plain words", () => {
-  const run = { searches: [{ label: "coin", isCut: false }], isCarried: false, verdicts: NONE, candidates: [], least: 0.5, isAsking: true, error: null };
+  const run = { searches: [{ label: "coin" }], verdicts: NONE, candidates: [], least: 0.5, isAsking: true, error: null };
   assert.equal(textOf(run), "Looking for coin");
   assert.equal(textOf({ ...run, isAsking: false }), "Nothing like coin was found.");
   const candidates = [candidate(0, 0.9), candidate(9, 0.8), candidate(18, 0.7, { label: "button" }), candidate(27, 0.4)];
   assert.equal(textOf({ ...run, candidates }), "2 like coin, 1 like button.");
   assert.equal(textOf({ ...run, candidates, least: Infinity, searches: [{ label: "coin", isCut: true }] }), "None is lit. There may be more.");
-  const gone = new Problem("image-not-found");
-  assert.equal(textOf({ ...run, error: gone, isCarried: true }), "The service no longer has the picture with the examples.");
+  const gone = [{ label: "coin" }, { label: "ring", isGone: true }];
+  const sentence = "The service no longer has the picture with the examples of ring.";
+  assert.equal(textOf({ ...run, searches: gone }), sentence);
+  assert.equal(textOf({ ...run, searches: gone, candidates }), `2 like coin, 1 like button. ${sentence}`);
   assert.equal(textOf({ ...run, error: new Problem("overloaded") }), "The service is busy right now.");
 });
 
