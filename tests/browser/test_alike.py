@@ -10,25 +10,25 @@ from selenium.webdriver.common.keys import Keys
 from tests.browser.axe import violations
 from tests.browser.page import Page, Pictures
 
-# Answers searches as the service does, with squares in place of what it would find: [x, y, side, similarity], on a
-# picture of 900x600. The model that needs no weights sees only colours. An example of what is not meant makes the squares
-# of its own size less similar.
+# Answers searches as the service does, with squares in place of what it would find: [x, side, similarity], on a
+# picture of 900x600. The model that needs no weights sees only colours. An example of what is not meant makes the
+# squares of its own size less similar.
 _SQUARES = """
 const done = arguments[0];
 import("/static/mask-edges.js").then(({ areaOf, edgesOf, isSameObject, boxOf, maskFrom }) => {
-  const square = ([x, y, side]) => {
+  const square = (x, y, side) => {
     const columns = Array.from({ length: side }, (_, column) => (x + column) * 600 + y);
     return maskFrom(Uint32Array.from(columns.flatMap((top) => [top, top + side])), [600, 900]);
   };
   const maskOf = ({ rle }) => ({ rle, area: areaOf(edgesOf(rle)), bbox: boxOf(edgesOf(rle), 600) });
-  const squares = [[20, 480, 60, 0.9], [120, 480, 60, 0.8], [220, 480, 40, 0.7], [320, 480, 60, 0.4], [420, 480, 40, 0.6]];
+  const squares = [[20, 60, 0.9], [120, 60, 0.8], [220, 40, 0.7], [320, 60, 0.4], [420, 40, 0.6]];
   const answer = ({ examples, exclude }) => {
     const wrong = examples.filter(({ label }) => label === 0).map(({ mask }) => maskOf(mask));
     const known = [...exclude.map(maskOf), ...wrong];
-    const masks = squares.map(([x, y, side, similarity]) => {
+    const masks = squares.map(([x, side, similarity]) => {
       const isLikeWrong = wrong.some(({ area }) => area === side * side);
-      const more = { score: 0.9, mask_token: "t", point: [x + 1, y + 1], similarity: isLikeWrong ? 0.3 : similarity };
-      return { ...square([x, y, side]), ...more };
+      const more = { score: 0.9, mask_token: "t", point: [x + 1, 481], similarity: isLikeWrong ? 0.3 : similarity };
+      return { ...square(x, 480, side), ...more };
     });
     const found = masks.filter((mask) => !known.some((other) => isSameObject(mask, other)));
     return { masks: found.sort((one, other) => other.similarity - one.similarity), truncated: false };
@@ -37,7 +37,8 @@ import("/static/mask-edges.js").then(({ areaOf, edgesOf, isSameObject, boxOf, ma
   window.beforeFetch = async ({ url, body }) => {
     if (!url.includes("/similar")) return null;
     const { refusal } = window;
-    return new Response(JSON.stringify(refusal ?? answer(JSON.parse(body))), { status: refusal ? refusal.status : 200 });
+    const text = JSON.stringify(refusal ?? answer(JSON.parse(body)));
+    return new Response(text, { status: refusal ? refusal.status : 200 });
   };
   done();
 });
