@@ -5,7 +5,7 @@
  * mode belongs to one picture and one model. It ends when another picture is shown or another model answers.
  */
 
-import { endOf, listenToSlider, showAlike } from "./alike-row.js";
+import { endOf, hasFocus, listenToSlider, showAlike } from "./alike-row.js";
 import { LIT_SIMILARITY, candidatesOf, isLit, litOf, offered, requestFor, unjudgedOf, wishFor } from "./alike-search.js";
 import { carriedWishes } from "./carrying.js";
 import { classNamed } from "./classes.js";
@@ -33,9 +33,10 @@ export class AlikeMode {
   /**
    * @param {{service: typeof import("./alike-api.js"), gallery: import("./gallery.js").Gallery,
    *   stage: import("./stage.js").Stage, desk: import("./desk.js").Desk, classes: import("./class-book.js").ClassBook,
-   *   isPainting: () => boolean, cleaned: (mask: import("./prompts.js").Mask) => import("./prompts.js").Mask,
+   *   isPainting: () => boolean, takeKeys: () => void, cleaned: (mask: import("./prompts.js").Mask) => object,
    *   keepPresent: () => void, keepAll: (found: import("./adopting.js").Found[]) => void,
    *   encode: (entry: import("./gallery.js").Entry) => Promise<void>}} parts `isPainting`: clicks are for the brush;
+   *   `takeKeys` gives the keys to the picture; `cleaned` returns a mask without small holes, if the person wants that;
    *   `keepPresent` keeps the mask of the present prompt; `encode` has a picture encoded that the service has forgotten
    */
   constructor(parts) {
@@ -171,16 +172,17 @@ export class AlikeMode {
   }
 
   async #start(entry, wishes, { isCarried, isSecond = false }) {
-    const { stage, isPainting, encode } = this.#parts;
+    const { encode, ...parts } = this.#parts;
     const { image } = entry;
     const onPointed = () => showAlike(run);
-    const offer = new Offer(entry, { stage, isPainting, onPointed, worthOf: ({ similarity }) => `similarity ${similarity.toFixed(2)}` });
+    const offer = new Offer(entry, { ...parts, onPointed, worthOf: ({ similarity }) => `similarity ${similarity.toFixed(2)}` });
     const searches = wishes.map((wish) => ({ ...wish, found: [], isCut: false, isGone: false }));
     const shown = { verdicts: new Map(), objects: null, candidates: [], least: LIT_SIMILARITY };
     const run = { entry, image, searches, isCarried, ...shown, isAsking: true, error: null, offer, round: null, timer: null };
     this.#run = run;
     this.#parts.desk.render();
-    offer.takeKeys();
+    // On the button that started the search, Enter would end it.
+    parts.takeKeys();
     await this.#ask(run, searches);
     if (run !== this.#run) return;
     if (!isForgotten(run.error) || isSecond) return announce(endOf(run));
@@ -287,6 +289,7 @@ export class AlikeMode {
     clearTimeout(run.timer);
     run.round?.abort();
     run.offer.close();
+    if (hasFocus()) this.#parts.takeKeys();
     return run;
   }
 }

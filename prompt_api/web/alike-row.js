@@ -26,6 +26,11 @@ export function listenToSlider(onCount, onEnter) {
   });
 }
 
+/** Whether the keys are with the row. It goes away with the search. */
+export function hasFocus() {
+  return document.getElementById("alike-row").contains(document.activeElement);
+}
+
 /** @param {Run|null} run null hides the row @param {boolean} canStart whether a search can be started */
 export function showAlike(run, canStart = true) {
   const lit = run ? litOf(run) : [];

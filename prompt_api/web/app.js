@@ -128,22 +128,17 @@ const exportDialog = new ExportDialog(gallery, stage, () => keeper.look());
 const tool = () => document.querySelector('input[name="tool"]:checked').value;
 const hands = new Hands({ gallery, stage, desk, annotator }, tool);
 const sharpening = new Sharpening(gallery, desk, conversation, regions, () => hands.isDrawing);
+const shared = { gallery, stage, desk, isPainting: () => isBrush(tool()), takeKeys: () => cursor.takeKeys() };
 const everything = new EverythingMode({
+  ...shared,
   service: everythingJobs,
-  gallery,
-  stage,
-  desk,
-  isPainting: () => isBrush(tool()),
   keep: (mask, label) => labelling.keepFound(mask, label),
   encode: (entry) => pictures.encode(entry),
 });
 const alike = new AlikeMode({
+  ...shared,
   service: alikeService,
-  gallery,
-  stage,
-  desk,
   classes,
-  isPainting: () => isBrush(tool()),
   cleaned: (mask) => maskCleaning.cleaned(mask),
   keepPresent: () => labelling.keep(),
   keepAll: (found) => annotator.keepAll(found),

@@ -22,10 +22,11 @@ export class EverythingMode {
 
   /**
    * @param {{service: import("./everything-job.js").Service & {stop: Function}, gallery: import("./gallery.js").Gallery,
-   *   stage: import("./stage.js").Stage, desk: import("./desk.js").Desk, isPainting: () => boolean,
+   *   stage: import("./stage.js").Stage, desk: import("./desk.js").Desk, isPainting: () => boolean, takeKeys: () => void,
    *   keep: (mask: import("./prompts.js").Mask, label?: string) => void,
-   *   encode: (entry: import("./gallery.js").Entry) => Promise<void>}} parts `isPainting`: clicks are for the brush; `keep`
-   *   makes an object of a mask; `encode` has a picture encoded that the service has forgotten
+   *   encode: (entry: import("./gallery.js").Entry) => Promise<void>}} parts `isPainting`: clicks are for the brush;
+   *   `takeKeys` gives the keys to the picture; `keep` makes an object of a mask; `encode` has a picture encoded that the
+   *   service has forgotten
    */
   constructor(parts) {
     this.#parts = parts;
@@ -102,13 +103,13 @@ export class EverythingMode {
   }
 
   async #start(isSecond = false) {
-    const { gallery, service, stage, isPainting, encode } = this.#parts;
+    const { gallery, service, encode, ...parts } = this.#parts;
     const entry = gallery.current;
     const image = entry?.image;
     if (!image) return announce("The picture is not encoded yet.");
     const controller = new AbortController();
     const onPointed = () => showEverything(run);
-    const offer = new Offer(entry, { stage, isPainting, onPointed, worthOf: ({ score }) => `score ${score.toFixed(2)}` });
+    const offer = new Offer(entry, { ...parts, onPointed, worthOf: ({ score }) => `score ${score.toFixed(2)}` });
     const run = { entry, image, controller, job: null, error: null, masks: new Map(), objects: null, offer, colours: new Map() };
     this.#run = run;
     announce("Looking for every mask.");

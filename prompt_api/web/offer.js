@@ -23,9 +23,10 @@ export class Offer {
 
   /**
    * @param {import("./gallery.js").Entry} entry the shown picture
-   * @param {{stage: import("./stage.js").Stage, isPainting: () => boolean, onPointed: () => void,
-   *   worthOf: (mask: Mask) => string}} parts `isPainting`: clicks are for the brush; `onPointed` is called after another
-   *   mask was lit; `worthOf` says how good a mask is, such as "score 0.93"
+   * @param {{stage: import("./stage.js").Stage, isPainting: () => boolean, takeKeys: () => void,
+   *   onPointed: () => void, worthOf: (mask: Mask) => string}} parts `isPainting`: clicks are for the brush; `takeKeys` gives
+   *   the keys to the picture; `onPointed` is called after another mask was lit; `worthOf` says how good a mask is, such as
+   *   "score 0.93"
    */
   constructor(entry, parts) {
     this.#entry = entry;
@@ -98,16 +99,12 @@ export class Offer {
     if (this.masks.length === 0 || !isBlank(this.#entry.timeline.now.step)) return false;
     const order = this.#ordered();
     const at = order.indexOf(this.pointed);
-    this.takeKeys();
+    // Enter keeps the mask only where the picture has the keys.
+    if (document.activeElement === document.body) this.#parts.takeKeys();
     const mask = order[at < 0 ? (by > 0 ? 0 : order.length - 1) : (at + by + order.length) % order.length];
     this.#point(mask);
     this.#announce(mask);
     return true;
-  }
-
-  /** Gives the keys to the picture, unless something else has them. Enter is for a mask only where the picture has them. */
-  takeKeys() {
-    if (document.activeElement === document.body) this.#parts.stage.element.focus({ preventScroll: true });
   }
 
   /** Calls `act`, after which this mask may be gone. The next step of the keyboard goes on from where it was. */

@@ -31,8 +31,8 @@ export const HELP = [
       { keys: [["B"]], text: "set one corner of a box, then the other" },
       { keys: [["Esc"]], text: "cancel the box" },
       { keys: [["S"]], text: "find every mask; again, or Esc, stops it" },
-      { keys: [["G"]], text: "find all like the selected object; Enter keeps them, a click or Delete takes one away" },
       { keys: [[","], ["."]], text: "previous, next of these masks; Enter or K keeps it, a class's key too" },
+      { keys: [["G"]], text: "find all like this object; Enter or K keeps all, a click or Delete takes one away" },
     ],
   },
   {
@@ -144,6 +144,7 @@ export function listenToKeys(actions, letters) {
   });
 }
 
-function isText(element) {
+/** True if a person writes in this element. @param {Element} element */
+export function isText(element) {
   return element.matches("input:not([type=radio], [type=checkbox], [type=color], [type=file], [type=range]), textarea, select");
 }

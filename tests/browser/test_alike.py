@@ -105,6 +105,12 @@ def test_what_looks_alike_is_offered_and_kept_in_one_step(page: Page, pictures: 
     assert _found(page) == 0
     page.press("Control+z")
     page.wait_until(lambda: page.labels() == ["block"])
+    page.in_row(0, "alike").click()
+    page.wait_until(lambda: page.text("alike-text") == "4 like block.")
+    assert page.focused == "stage", "on the button, Enter would not keep them"
+    page.button("alike-keep").click()
+    page.wait_until(lambda: len(page.labels()) == 5)
+    assert page.focused == "stage"
 
 
 def test_classes_are_carried_on_to_the_next_picture(page: Page, pictures: Pictures) -> None:
