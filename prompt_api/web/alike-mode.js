@@ -5,7 +5,7 @@
  * mode belongs to one picture and one model. It ends when another picture is shown or another model answers.
  */
 
-import { endOf, hasFocus, listenToSlider, showAlike } from "./alike-row.js";
+import { endOf, hasFocus, listenToSlider, showAlike, textOf } from "./alike-row.js";
 import { LIT_SIMILARITY, candidatesOf, isLit, litOf, offered, requestFor, unjudgedOf, wishFor } from "./alike-search.js";
 import { carriedWishes } from "./carrying.js";
 import { classNamed } from "./classes.js";
@@ -22,9 +22,9 @@ export class AlikeMode {
   #parts;
   /**
    * What runs: {entry, image, searches, isCarried, verdicts, objects, candidates, least, isAsking, error, offer, round,
-   * timer}, or null. `searches` are wishes with what was `found` for them; `verdicts` has what the person said of a
-   * candidate, 1 or 0; `candidates` are those to show by falling similarity; those of at least the similarity `least` are
-   * lit; `round` aborts the requests under way.
+   * timer}, or null. `searches` are wishes with what was `found` for them, and `isDue` until they are answered; `verdicts` has
+   * what the person said of a candidate, 1 or 0; `candidates` are those to show by falling similarity; those of at least the
+   * similarity `least` are lit; `round` aborts the requests under way.
    */
   #run = null;
   /** Image resources whose carried classes the person has decided on. */
@@ -176,23 +176,24 @@ export class AlikeMode {
     const { image } = entry;
     const onPointed = () => showAlike(run);
     const offer = new Offer(entry, { ...parts, onPointed, worthOf: ({ similarity }) => `similarity ${similarity.toFixed(2)}` });
-    const searches = wishes.map((wish) => ({ ...wish, found: [], isCut: false, isGone: false }));
+    const searches = wishes.map((wish) => ({ ...wish, found: [], isCut: false, isGone: false, isDue: true }));
     const shown = { verdicts: new Map(), objects: null, candidates: [], least: LIT_SIMILARITY };
     const run = { entry, image, searches, isCarried, ...shown, isAsking: true, error: null, offer, round: null, timer: null };
     this.#run = run;
     this.#parts.desk.render();
     // On the button that started the search, Enter would end it.
     parts.takeKeys();
-    await this.#ask(run, searches);
-    if (run !== this.#run) return;
+    await this.#ask(run);
+    if (run !== this.#run || run.isAsking) return;
     if (!isForgotten(run.error) || isSecond) return announce(endOf(run));
     this.#end();
     await encode(entry);
-    if (entry === this.#parts.gallery.current && entry.image && !this.#run) await this.#start(entry, wishes, { isCarried, isSecond: true });
+    const isHere = entry === this.#parts.gallery.current && entry.image && !this.#run;
+    if (isHere) await this.#start(entry, wishes, { isCarried, isSecond: true });
   }
 
-  /** Asks for these searches, one after the other. Never throws. */
-  async #ask(run, searches) {
+  /** Asks for the searches that are due, one after the other. Never throws. */
+  async #ask(run) {
     const { cleaned } = this.#parts;
     run.round?.abort();
     const { signal } = (run.round = new AbortController());
@@ -200,9 +201,10 @@ export class AlikeMode {
     run.error = null;
     this.#show(run);
     try {
-      for (const search of searches) {
+      for (const search of run.searches.filter(({ isDue }) => isDue)) {
         const answer = await this.#answer(run, search, signal);
         if (signal.aborted) return;
+        search.isDue = false;
         search.isGone = answer === null;
         search.isCut = answer?.truncated ?? false;
         search.found = answer ? candidatesOf(answer, search.label).map(cleaned) : search.found;
@@ -248,8 +250,11 @@ export class AlikeMode {
     this.#show(run);
     announce(`${isMeant ? "Added" : "Taken away"}. ${litOf(run).length} lit.`);
     clearTimeout(run.timer);
-    const taught = run.searches.filter(({ label }) => label === candidate.label);
-    run.timer = setTimeout(() => this.#ask(run, taught), TEACHING_REST);
+    for (const search of run.searches) search.isDue ||= search.label === candidate.label;
+    run.timer = setTimeout(async () => {
+      await this.#ask(run);
+      if (run === this.#run && !run.isAsking) announce(textOf(run));
+    }, TEACHING_REST);
   }
 
   #keepLit() {

@@ -53,9 +53,12 @@ export function textOf(run) {
   const { searches, error, isAsking, candidates } = run;
   if (error) return sentenceFor(error);
   const gone = searches.filter(({ isGone }) => isGone);
-  if (gone.length > 0) return `${foundText(run)} The service no longer has the picture with the examples of ${namesOf(gone)}.`.trim();
+  const lost = `The service no longer has the picture with the examples of ${namesOf(gone)}.`;
+  if (gone.length > 0) return `${foundText(run)} ${lost}`.trim();
   if (candidates.length > 0) return foundText(run);
-  return isAsking ? `Looking for ${namesOf(searches)}` : `Nothing like ${namesOf(searches)} was found.`;
+  if (isAsking) return `Looking for ${namesOf(searches)}`;
+  const isLate = searches.some(({ isCut }) => isCut);
+  return isLate ? "The search took too long. Try again." : `Nothing like ${namesOf(searches)} was found.`;
 }
 
 /** The end of a search as a sentence for a screen reader. @param {Run} run */

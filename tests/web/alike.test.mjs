@@ -136,9 +136,11 @@ test("each state of the search has plain words", () => {
   const run = { searches: [{ label: "coin" }], verdicts: NONE, candidates: [], least: 0.5, isAsking: true, error: null };
   assert.equal(textOf(run), "Looking for coin");
   assert.equal(textOf({ ...run, isAsking: false }), "Nothing like coin was found.");
+  const late = [{ label: "coin", isCut: true }];
+  assert.equal(textOf({ ...run, isAsking: false, searches: late }), "The search took too long. Try again.");
   const candidates = [candidate(0, 0.9), candidate(9, 0.8), candidate(18, 0.7, { label: "button" }), candidate(27, 0.4)];
   assert.equal(textOf({ ...run, candidates }), "2 like coin, 1 like button.");
-  assert.equal(textOf({ ...run, candidates, least: Infinity, searches: [{ label: "coin", isCut: true }] }), "None is lit. There may be more.");
+  assert.equal(textOf({ ...run, candidates, least: Infinity, searches: late }), "None is lit. There may be more.");
   const gone = [{ label: "coin" }, { label: "ring", isGone: true }];
   const sentence = "The service no longer has the picture with the examples of ring.";
   assert.equal(textOf({ ...run, searches: gone }), sentence);
