@@ -1,5 +1,6 @@
 /** What a person does to the open picture. Each action changes its timeline, shows the change, and asks for masks. */
 
+import { adopted } from "./adopting.js";
 import { sentenceOf } from "./choices.js";
 import { announce, hideAlert } from "./notices.js";
 import * as objects from "./objects.js";
@@ -52,13 +53,14 @@ export class Annotator {
     announceKept(changes.objects.length, now.editing === null ? "Kept" : "Updated");
   }
 
-  /** Keeps a mask that no prompt of this page asked for. @param {import("./prompts.js").Mask} mask */
+  /** Keeps a mask that no prompt of this page asked for. Its class stays in use. @param {import("./prompts.js").Mask} mask */
   keepFound(mask, label) {
-    const { now, nextId: id } = this.#gallery.current.timeline;
-    const { name, colour } = this.#classes.use(label);
-    const object = { id, label: name, colour, step: { ...prompts.BLANK, id, drawn: mask, masks: [mask] } };
-    this.#commit(() => ({ objects: [...now.objects, object] }));
-    announceKept(now.objects.length + 1);
+    this.#adopt([{ label, mask }], (name) => this.#classes.use(name));
+  }
+
+  /** Keeps masks that were found, in one step. @param {import("./adopting.js").Found[]} found */
+  keepAll(found) {
+    this.#adopt(found, (name) => this.#classes.add(name));
   }
 
   /** Starts to edit a kept object. A second call ends that and leaves the object as it was. */
@@ -195,6 +197,12 @@ export class Annotator {
     if (sentence) announce(sentence);
     else if (prompts.onlyExcludes(next.now.step)) this.#announceStep(entry);
     this.askCurrent();
+  }
+
+  #adopt(found, classOf) {
+    const { timeline: line } = adopted(this.#gallery.current.timeline, found, classOf);
+    this.#become(line);
+    announceKept(line.now.objects.length);
   }
 
   #announceStep({ timeline: { now }, size }) {

@@ -1,5 +1,7 @@
 /** Wires the page: connects what each part reports to the part that handles it. */
 
+import * as alikeService from "./alike-api.js";
+import { AlikeMode } from "./alike-mode.js";
 import { Annotator } from "./annotator.js";
 import * as api from "./api.js";
 import { isBrush } from "./brush.js";
@@ -88,16 +90,18 @@ const desk = new Desk(stage, gallery, {
   onColour: (id, colour) => annotator.recolour(id, colour),
   onVisible: (id, visible) => annotator.setVisible([id], visible),
   onSelect: (id) => annotator.select(id),
+  onAlike: (id) => only(alike).findLike(id),
   onDelete: (id) => annotator.remove(id),
   onOpen: (entry) => pictures.show(entry),
   onRemove: remove,
   onRender: () => {
     labelling.show();
-    everything.look();
+    for (const mode of modes) mode.look();
     regions.look(gallery.current, stage.visible);
     showPart();
   },
   onStrip: () => keeper.look(),
+  hint: () => alike.hint,
 });
 const classes = new ClassBook(gallery, () => desk.render());
 const annotator = new Annotator(gallery, desk, conversation, classes);
@@ -124,22 +128,31 @@ const exportDialog = new ExportDialog(gallery, stage, () => keeper.look());
 const tool = () => document.querySelector('input[name="tool"]:checked').value;
 const hands = new Hands({ gallery, stage, desk, annotator }, tool);
 const sharpening = new Sharpening(gallery, desk, conversation, regions, () => hands.isDrawing);
+const shared = { gallery, stage, desk, isPainting: () => isBrush(tool()), takeKeys: () => cursor.takeKeys() };
 const everything = new EverythingMode({
+  ...shared,
   service: everythingJobs,
-  gallery,
-  stage,
-  desk,
-  isPainting: () => isBrush(tool()),
   keep: (mask, label) => labelling.keepFound(mask, label),
   encode: (entry) => pictures.encode(entry),
 });
+const alike = new AlikeMode({
+  ...shared,
+  service: alikeService,
+  classes,
+  cleaned: (mask) => maskCleaning.cleaned(mask),
+  keepPresent: () => labelling.keep(),
+  keepAll: (found) => annotator.keepAll(found),
+  encode: (entry) => pictures.encode(entry),
+});
+/** The modes that offer masks. At most one is on. */
+const modes = [everything, alike];
 const wishes = {
   tool,
-  onPoint: (point) => everything.press(point) || hands.point(point),
+  onPoint: (point) => modes.some((mode) => mode.press(point)) || hands.point(point),
   onTwice: (place) => hands.twice(place),
   onBox: (box) => annotator.setBox(box),
   onBoxDraft: (box) => desk.showDraft(box),
-  onHover: (place) => everything.hover(place, (left) => hands.hover(left)),
+  onHover: (place) => everything.hover(place, (left) => alike.hover(left, (rest) => hands.hover(rest))),
   strokes: hands.strokes,
 };
 const localSwitch = new LocalSwitch((decoder) => {
@@ -165,6 +178,7 @@ function showPart() {
 /** Called when the open picture can be prompted. */
 async function onReady(entry) {
   annotator.askCurrent();
+  carryOn(entry);
   void menu.show();
   const { image } = entry;
   await localSwitch.check(image.model);
@@ -181,6 +195,11 @@ async function onReady(entry) {
     }
   }
   if (entry === gallery.current) showProgress(entry.progress);
+}
+
+/** Looks for the classes of other pictures on this one, where the person wants it. */
+function carryOn(entry) {
+  if (classes.isCarried && entry.image && !modes.some((mode) => mode.isOn)) alike.carryOn(entry);
 }
 
 /** @returns {Promise<boolean>} true if the picture was removed */
@@ -203,6 +222,12 @@ async function tryOut(name) {
   }
 }
 
+/** Ends the other modes that offer masks. @template Mode @param {Mode} mode @returns {Mode} */
+function only(mode) {
+  for (const other of modes) if (other !== mode) other.leave();
+  return mode;
+}
+
 function plural(number, word) {
   return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
@@ -218,10 +243,15 @@ function showTool() {
   desk.render();
 }
 
-/** The key of a class keeps the found mask that is lit under that class. */
+/** The key of a class keeps the found mask under the pointer under that class. */
 function digit(position) {
   const chosen = classes.list[position];
-  if (!chosen || !everything.keepPointed(chosen.name)) labelling.digit(position);
+  if (!chosen || !modes.some((mode) => mode.keepPointed(chosen.name))) labelling.digit(position);
+}
+
+/** Goes to another mask of those that are offered. @param {1|-1} by @returns {boolean} false if there is none to go to */
+function stepFound(by) {
+  return modes.some((mode) => mode.step(by));
 }
 
 /** An action that does nothing unless a picture is open. */
@@ -231,18 +261,20 @@ function onPicture(action) {
 
 const ACTIONS = {
   ...Object.fromEntries(KEYS.map((key, position) => [`digit-${key}`, onPicture(() => digit(position))])),
-  "next-mask": onPicture(() => everything.step(1) || annotator.chooseNext()),
-  keep: () => everything.keepPointed() || labelling.keep(),
+  "next-mask": onPicture(() => stepFound(1) || annotator.chooseNext()),
+  keep: () => modes.some((mode) => mode.keepPointed()) || labelling.keep(),
   label: onPicture(() => find("label").select()),
   clear: onPicture(() => annotator.clear()),
   "swap-tool": () => chooseTool(REVERSE[tool()]),
   brush: () => chooseTool("brush"),
   erase: () => chooseTool("erase"),
   ...hands.actions,
-  deselect: () => everything.leave() || hands.actions.deselect(),
-  everything: onPicture(() => everything.toggle()),
-  "next-found": onPicture(() => everything.step(1)),
-  "previous-found": onPicture(() => everything.step(-1)),
+  "delete-selected": () => alike.rejectPointed() || hands.actions["delete-selected"](),
+  deselect: () => modes.some((mode) => mode.leave()) || hands.actions.deselect(),
+  everything: onPicture(() => only(everything).toggle()),
+  alike: onPicture(() => only(alike).toggle()),
+  "next-found": onPicture(() => stepFound(1)),
+  "previous-found": onPicture(() => stepFound(-1)),
   "toggle-all": onPicture(() => annotator.toggleAll()),
   undo: onPicture(() => annotator.undo()),
   redo: onPicture(() => annotator.redo()),
@@ -270,6 +302,11 @@ const BUTTONS = {
   "everything-next": "next-found",
   "everything-previous": "previous-found",
   "everything-keep": "keep",
+  alike: "alike",
+  "alike-close": "alike",
+  "alike-next": "next-found",
+  "alike-previous": "previous-found",
+  "alike-keep": "keep",
   done: "done",
   "next-unlabelled": "next-unlabelled",
   "zoom-in": "zoom-in",
@@ -293,6 +330,10 @@ function listen() {
   listenToKeys(ACTIONS, dialogs.lettersWanted);
   listenToFiles((files) => importer.open(files).catch(showAlert), showAlert);
   listenToSamples(tryOut);
+  find("carry").addEventListener("change", ({ target }) => {
+    classes.carry(target.checked);
+    carryOn(gallery.current);
+  });
   listenToTheme(find("theme"));
   dialogs.prepareHelp();
   const showToken = () => (find("change-token").hidden = !hasToken());

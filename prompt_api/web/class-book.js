@@ -9,6 +9,8 @@ export class ClassBook {
   list = [];
   /** @type {string|null} the class that the next object gets unless another one is named */
   current = null;
+  /** Whether the classes are looked for on the next picture. */
+  isCarried = false;
   #gallery;
   #onChange;
 
@@ -19,8 +21,9 @@ export class ClassBook {
   }
 
   /** Replaces everything, for a session that is read from the browser. */
-  restore(list, current) {
+  restore(list, current, isCarried = false) {
     this.list = list;
+    this.isCarried = isCarried;
     this.current = classNamed(list, current) ? current : null;
     this.#onChange();
   }
@@ -36,6 +39,12 @@ export class ClassBook {
     this.list = withClass(this.list, label);
     this.#onChange();
     return classNamed(this.list, cleanLabel(label));
+  }
+
+  /** Has the classes looked for on the next picture, or no longer. */
+  carry(isCarried) {
+    this.isCarried = isCarried;
+    this.#onChange();
   }
 
   /** How many objects each class has on all pictures. @returns {Map<string, number>} by name */

@@ -15,10 +15,11 @@ const find = (id) => document.getElementById(id);
  * @param {Wishes} wishes
  */
 export function showClasses(book, wishes) {
-  const { list, current } = book;
+  const { list, current, isCarried } = book;
   const counts = book.counts();
   const element = find("classes");
   find("classes-block").hidden = list.length === 0;
+  find("carry").checked = isCarried;
   while (element.children.length > list.length) element.lastElementChild.remove();
   while (element.children.length < list.length) element.append(newRow(wishes));
   list.forEach((one, index) => fill(element.children[index], one, index, one.name === current, counts.get(one.name) ?? 0));

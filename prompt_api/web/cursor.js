@@ -1,6 +1,7 @@
 /** A cursor on the picture that the arrow keys move, so that the keyboard can point wherever the mouse can. */
 
 import { boxBetween, hasArea } from "./gestures.js";
+import { isText } from "./shortcuts.js";
 
 /** CSS pixels per press of an arrow key. */
 const STRIDE = 20;
@@ -11,12 +12,14 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 /**
  * @param {import("./stage.js").Stage} stage
  * @param {import("./gestures.js").Wishes} wishes onHover's places carry `byKeyboard: true`
- * @returns {{reset: () => void}} `reset` puts the cursor in the middle of a newly opened picture
+ * @returns {{reset: () => void, takeKeys: () => void}} `reset` puts the cursor in the middle of a newly opened picture;
+ *   `takeKeys` gives the keys to the picture, unless a person writes something
  */
 export function listenToCursor(stage, { tool, onPoint, onBox, onBoxDraft, onHover }) {
   const element = stage.element;
   let cross = null;
   let corner = null;
+  let isTaking = false;
 
   const place = () => cross ?? { x: Math.round(stage.size.width / 2), y: Math.round(stage.size.height / 2) };
   const showCross = () => {
@@ -62,8 +65,8 @@ export function listenToCursor(stage, { tool, onPoint, onBox, onBoxDraft, onHove
   });
   element.addEventListener("focus", ({ relatedTarget }) => {
     if (!element.matches(":focus-visible")) return;
-    // Who comes back from a text field hears what was done there, and no preview instead.
-    if (relatedTarget?.matches("input")) showCross();
+    // Who comes back from a text field, or from a button that gave the keys, hears what was done there, and no preview instead.
+    if (isTaking || relatedTarget?.matches("input")) showCross();
     else show();
   });
   element.addEventListener("blur", () => {
@@ -75,6 +78,12 @@ export function listenToCursor(stage, { tool, onPoint, onBox, onBoxDraft, onHove
     reset() {
       cross = corner = null;
       if (element.classList.contains("by-keyboard") && document.activeElement === element) show();
+    },
+    takeKeys() {
+      if (document.querySelector("dialog[open]") || isText(document.activeElement ?? element)) return;
+      isTaking = true;
+      element.focus({ preventScroll: true });
+      isTaking = false;
     },
   };
 }

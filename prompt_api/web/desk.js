@@ -22,8 +22,10 @@ export class Desk {
    * @param {import("./stage.js").Stage} stage
    * @param {import("./gallery.js").Gallery} gallery
    * @param {{onChoose: (index: number) => void} & import("./object-list.js").Wishes &
-   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>, onRender: () => void, onStrip: () => void}} wishes
-   *   `onRender` is called after each change of state has been shown, `onStrip` after changes beside the open picture
+   *   {onOpen: (entry: object) => void, onRemove: (entry: object) => Promise<boolean>, onRender: () => void, onStrip: () => void,
+   *   hint: () => string|null}} wishes
+   *   `onRender` is called after each change of state has been shown, `onStrip` after changes beside the open picture;
+   *   `hint` returns what a person can do now, or null for what a prompt allows
    */
   constructor(stage, gallery, wishes) {
     this.#stage = stage;
@@ -124,7 +126,7 @@ export class Desk {
     setText("keep", editing === null ? "Keep" : "Update");
     const object = timeline.now.objects.find(({ id }) => id === editing);
     setText("masks-title", object ? `Mask of ${object.label}` : "Mask");
-    setText("hint", hintFor(step, image !== null, timeline.now.objects.some(({ id }) => id === selected)));
+    setText("hint", this.#wishes.hint() ?? hintFor(step, image !== null, timeline.now.objects.some(({ id }) => id === selected)));
   }
 
   /** Fills in the label of an object when its editing starts, and again if it is renamed in the list meanwhile. */
@@ -155,7 +157,9 @@ function hintFor(step, ready, isSelected) {
   if (tool === "brush") return isBlank(step) && !isSelected ? "Draw what belongs to the object." : "Draw over what is missing.";
   if (tool === "erase") return "Draw over what is too much.";
   if (isBlank(step) && isSelected) {
-    return touch ? "Brush and Eraser change the selected object." : "A double click changes the object, the brush too. Delete removes it.";
+    return touch
+      ? "Brush and Eraser change the selected object."
+      : "A double click changes the object, the brush too. Delete removes it. G finds all like it.";
   }
   if (isBlank(step)) {
     return touch ? "Tap on something in the picture." : "Click on something in the picture, or drag a box around it.";

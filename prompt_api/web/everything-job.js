@@ -15,7 +15,7 @@
  *   now?: () => number}} Service the calls of `everything-api.js`
  */
 
-import { LONGEST_PAUSE } from "./api.js";
+import { patiently } from "./patience.js";
 import { Problem } from "./problems.js";
 
 /** What the page looks for. The fast way finds nine masks of ten in two fifths of the time. */
@@ -25,8 +25,6 @@ export const OPTIONS = Object.freeze({ mode: "fast" });
 const LEAST_GAP = 1000;
 /** A look that took long is followed by a pause of so many times as long, so that large answers do not fill the line. */
 const GAP_SHARE = 2;
-/** Requests in a row that may fail before the page gives up. */
-const MOST_LOST = 4;
 
 export function isSettled({ status }) {
   return status === "done" || status === "failed" || status === "stopped";
@@ -79,17 +77,4 @@ function ended(job, onMasks) {
   if (job.status === "failed") throw new Problem(job.error?.code ?? "everything-failed", { detail: job.error?.detail ?? "" });
   if (job.status === "done") onMasks(job);
   return job;
-}
-
-/** Calls again, after a pause, while the service is busy or away. */
-async function patiently(call, { pause, signal }) {
-  for (let lost = 1; ; lost++) {
-    try {
-      return await call();
-    } catch (error) {
-      const canWait = error instanceof Problem && (error.code === "offline" || error.code === "rate-limited" || error.status === 503);
-      if (!canWait || lost === MOST_LOST) throw error;
-      await pause(Math.min(error.retryAfter ?? 2, LONGEST_PAUSE), signal);
-    }
-  }
 }

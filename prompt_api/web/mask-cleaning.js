@@ -23,9 +23,14 @@ export class MaskCleaning {
   /** The answer with clean masks, if the switch is on. @param {import("./decoding.js").Answer} answer */
   applied(answer) {
     if (!this.#input.checked) return answer;
-    const cleaned = (mask) => withoutSmallParts(mask, answer.region);
+    const cleaned = (mask) => this.cleaned(mask, answer.region);
     const results = answer.results.map((result) => ({ ...result, masks: result.masks.map(cleaned) }));
     return { ...answer, results };
+  }
+
+  /** The clean mask, if the switch is on. @param {import("./prompts.js").Mask} mask */
+  cleaned(mask, region = null) {
+    return this.#input.checked ? withoutSmallParts(mask, region) : mask;
   }
 }
 

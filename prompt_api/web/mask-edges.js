@@ -90,6 +90,19 @@ export function areaOf(edges) {
   return area;
 }
 
+/**
+ * Whether two masks are of the same object: their IoU is over 0.5.
+ * @param {import("./prompts.js").Mask} one
+ * @param {import("./prompts.js").Mask} other of the same picture
+ */
+export function isSameObject(one, other) {
+  const [smaller, larger] = one.area < other.area ? [one, other] : [other, one];
+  if (smaller.area * 2 <= larger.area || !doTouch(one.bbox, other.bbox)) return false;
+  const alone = areaOf(without(edgesOf(smaller.rle), edgesOf(larger.rle)));
+  const shared = smaller.area - alone;
+  return shared * 2 > larger.area + alone;
+}
+
 /** [x, y, width, height] of the pixels; all 0 for an empty mask. @param {Edges} edges @param {number} height */
 export function boxOf(edges, height) {
   if (edges.length === 0) return [0, 0, 0, 0];
@@ -119,6 +132,10 @@ export function covers(edges, place) {
 export function maskFrom(edges, size) {
   const counts = encodeRuns(runsOf(edges, size[0] * size[1]));
   return { score: null, area: areaOf(edges), bbox: boxOf(edges, size[0]), rle: { size, counts }, mask_token: null };
+}
+
+function doTouch([x, y, width, height], [left, top, across, down]) {
+  return x < left + across && left < x + width && y < top + down && top < y + height;
 }
 
 function combined(edges, patch, rule) {

@@ -8,7 +8,7 @@ const find = (id) => document.getElementById(id);
 /**
  * @typedef {{onLabel: (id: number, label: string) => void, onColour: (id: number, colour: string) => void,
  *   onVisible: (id: number, visible: boolean) => void, onSelect: (id: number) => void,
- *   onDelete: (id: number) => void, onHighlight: (id: number|null) => void}} Wishes
+ *   onAlike: (id: number) => void, onDelete: (id: number) => void, onHighlight: (id: number|null) => void}} Wishes
  */
 
 /**
@@ -40,7 +40,7 @@ export function markLit(id) {
   for (const row of find("objects").children) row.classList.toggle("is-lit", Number(row.dataset.id) === id);
 }
 
-function newRow(id, { onLabel, onColour, onVisible, onSelect, onDelete, onHighlight }) {
+function newRow(id, { onLabel, onColour, onVisible, onSelect, onAlike, onDelete, onHighlight }) {
   const row = find("object-row").content.firstElementChild.cloneNode(true);
   const part = (name) => row.querySelector(name);
   row.dataset.id = String(id);
@@ -55,6 +55,7 @@ function newRow(id, { onLabel, onColour, onVisible, onSelect, onDelete, onHighli
     onVisible(id, event.currentTarget.getAttribute("aria-pressed") !== "true");
   });
   part(".object-edit").addEventListener("click", () => onSelect(id));
+  part(".object-alike").addEventListener("click", () => onAlike(id));
   part(".object-delete").addEventListener("click", () => {
     // The focus goes to the row that takes this one's place, not to the top of the page.
     const next = row.nextElementSibling ?? row.previousElementSibling;
@@ -82,6 +83,7 @@ function fill(row, { id, label, colour, step }, { hidden, editing, selected, siz
   name(part(".swatch"), `Colour of ${label}`);
   name(part(".object-label"), `Label of object ${label}${selected === id ? ", selected" : ""}`, false);
   name(part(".object-show"), `Show ${label}`);
+  name(part(".object-alike"), `Find all like ${label}`);
   name(part(".object-edit"), `Change ${label}`);
   name(part(".object-delete"), `Delete ${label}`);
 }

@@ -3,8 +3,8 @@
 import { decodeRuns, rasterize } from "./rle.js";
 
 /**
- * How a mask looks: RGBA, 0-255. `edgeWidth` is the width of the edge in CSS pixels.
- * @typedef {{fill: number[], edge: number[], edgeWidth: number}} Look
+ * How a mask looks: RGBA, 0-255. `edgeWidth` is the width of the edge in CSS pixels, `isDashed`: the edge has gaps.
+ * @typedef {{fill: number[], edge: number[], edgeWidth: number, isDashed?: boolean}} Look
  */
 
 /** @type {Look} */
@@ -13,6 +13,8 @@ export const SOLID = { fill: [38, 108, 255, 105], edge: [255, 255, 255, 255], ed
 export const FAINT = { fill: [38, 108, 255, 70], edge: [255, 255, 255, 150], edgeWidth: 1 };
 
 const TILE = 64;
+/** A dash and a gap of a dashed edge are both two to the power of this long, in canvas pixels down or across. */
+const DASH_BITS = 2;
 const decoded = new WeakMap();
 
 /**
@@ -24,6 +26,11 @@ const decoded = new WeakMap();
 export function lookOf(colour, strong) {
   const rgb = [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16));
   return { fill: [...rgb, strong ? 150 : 90], edge: [...rgb, 255], edgeWidth: strong ? 2.5 : 1.5 };
+}
+
+/** The look of a mask that is offered and not kept. @param {string} colour "#rrggbb" @returns {Look} */
+export function offeredLookOf(colour) {
+  return { ...lookOf(colour, false), edgeWidth: 2.5, isDashed: true };
 }
 
 /**
@@ -101,6 +108,7 @@ function colourise(image, cells, { left: partLeft, top: partTop, width, height, 
   const origin = (partTop - image.top) * stride + partLeft - image.left;
   const fill = packed(look.fill);
   const line = packed(look.edge);
+  const gap = look.isDashed ? fill : line;
   const framed = withFrame(cells, width, height, open, edge);
   const column = height + 2 * edge;
   const step = edge * column;
@@ -113,7 +121,7 @@ function colourise(image, cells, { left: partLeft, top: partTop, width, height, 
         for (let y = top, at = (x + edge) * column + edge + top, to = origin + top * stride + x; y < bottom; y++, at++, to += stride) {
           if (framed[at] === 0) continue;
           const inside = framed[at - edge] & framed[at + edge] & framed[at - step] & framed[at + step];
-          image.pixels[to] = inside ? fill : line;
+          image.pixels[to] = inside ? fill : ((x + y) >> DASH_BITS) & 1 ? gap : line;
         }
       }
     }

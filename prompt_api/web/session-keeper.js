@@ -76,8 +76,8 @@ export class SessionKeeper {
     for (const entry of entries) this.#lookAt(entry);
     // While the pictures of the last visit are opened, none is shown yet.
     this.#position = current?.id ?? this.#position;
-    const { list, current: label } = this.#classes;
-    const record = sessionRecord({ classes: list, current: label, picture: this.#position });
+    const { list, current: label, isCarried } = this.#classes;
+    const record = sessionRecord({ classes: list, current: label, carry: isCarried, picture: this.#position });
     const text = JSON.stringify(record);
     if (text === this.#session) return;
     this.#session = text;
@@ -113,7 +113,7 @@ export class SessionKeeper {
       const entry = this.#gallery.restore(record.id, source, fields);
       this.#noted.set(entry, notesOf(entry));
     }
-    this.#classes.restore(restoredClasses(session), session?.current ?? null);
+    this.#classes.restore(restoredClasses(session), session?.current ?? null, session?.carry === true);
     return this.#gallery.entries.find(({ id }) => id === session?.picture) ?? this.#gallery.entries[0] ?? null;
   }
 

@@ -16,9 +16,9 @@ export function workRecord({ timeline, hidden, view, done, savedObjects }) {
   return { timeline, hidden: [...hidden], view, done, isSaved: timeline.now.objects === savedObjects };
 }
 
-/** The classes and the position. */
-export function sessionRecord({ classes, current, picture }) {
-  return { classes, current, picture };
+/** The classes and the position. `carry`: the classes are looked for on the next picture. */
+export function sessionRecord({ classes, current, carry, picture }) {
+  return { classes, current, carry, picture };
 }
 
 /**

@@ -32,6 +32,7 @@ export const HELP = [
       { keys: [["Esc"]], text: "cancel the box" },
       { keys: [["S"]], text: "find every mask; again, or Esc, stops it" },
       { keys: [[","], ["."]], text: "previous, next of these masks; Enter or K keeps it, a class's key too" },
+      { keys: [["G"]], text: "find all like this object; Enter or K keeps all, a click or Delete takes one away" },
     ],
   },
   {
@@ -90,6 +91,7 @@ const LETTERS = {
   "]": "larger",
   v: "toggle-all",
   s: "everything",
+  g: "alike",
   ",": "previous-found",
   ".": "next-found",
   "+": "zoom-in",
@@ -142,6 +144,7 @@ export function listenToKeys(actions, letters) {
   });
 }
 
-function isText(element) {
+/** True if a person writes in this element. @param {Element} element */
+export function isText(element) {
   return element.matches("input:not([type=radio], [type=checkbox], [type=color], [type=file], [type=range]), textarea, select");
 }

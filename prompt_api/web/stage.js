@@ -1,6 +1,6 @@
 /** The picture with everything drawn on it: photo, kept objects, mask, points, box, the keyboard's cross. */
 
-import { FAINT, SOLID, lookOf, paintMasks } from "./overlay.js";
+import { FAINT, SOLID, lookOf, offeredLookOf, paintMasks } from "./overlay.js";
 import { Photo, resizeCanvas } from "./photo.js";
 import * as viewport from "./viewport.js";
 
@@ -126,7 +126,7 @@ export class Stage {
 
   /** Draws masks that are offered, below the kept objects. @param {{mask: import("./prompts.js").Mask, colour: string}[]} masks the last one on top */
   drawFound(masks) {
-    this.#foundLayers = masks.map(({ mask, colour }) => ({ mask, look: lookOf(colour, false) }));
+    this.#foundLayers = masks.map(({ mask, colour }) => ({ mask, look: offeredLookOf(colour) }));
     this.#found.dataset.count = String(masks.length);
     this.#soon("found");
   }

@@ -1,6 +1,7 @@
-"""Makes the pictures of docs/web-page.md from the running page: `python -m tests.browser.take_pictures`.
+"""Makes pictures of the running page for the documents: `python -m tests.browser.take_pictures`.
 
-The photos are scikit-image's: Eileen Collins by NASA and a cup of coffee by Rachel Michetti, both in the public domain.
+The photos are scikit-image's: Eileen Collins by NASA and a cup of coffee by Rachel Michetti, both in the public domain,
+and Greek coins from Pompeii from the Brooklyn Museum, without known copyright restrictions.
 """
 
 from __future__ import annotations
@@ -51,6 +52,37 @@ def take_pictures(page: Page, folder: Path) -> None:
     _shoot(page, "page-phone")
 
 
+def take_similar_pictures(page: Page, folder: Path) -> None:
+    """Find all coins of a photo from one of them, then those of the next, and write `similar-*.jpg` to `PICTURES`."""
+    coins = Image.fromarray(data.coins())
+    coins = coins.resize((coins.width * 2, coins.height * 2), Image.Resampling.BICUBIC)
+    photos = [folder / "coins.png", folder / "more coins.png"]
+    coins.save(photos[0])
+    coins.transpose(Image.Transpose.ROTATE_180).crop((150, 0, 768, 480)).save(photos[1])
+    page.use_screen(1280, 800)
+    page.load()
+    page.open(*photos)
+    page.write("label", "coin")
+    page.click(0.16, 0.17)
+    page.wait_for_masks(3)
+    page.press("g")
+    _wait_for_search(page)
+    page.hover(0.28, 0.54)
+    _shoot(page, "similar-coins")
+    page.press("Enter")
+    page.wait_until(lambda: not page.is_shown("alike-row"))
+    page.button("carry").click()
+    page.press("n")
+    page.wait_until(lambda: page.text("name") == photos[1].name and page.is_shown("alike-row"))
+    _wait_for_search(page)
+    page.leave()
+    _shoot(page, "similar-next")
+
+
+def _wait_for_search(page: Page) -> None:
+    page.wait_until(lambda: page.text("alike-close") == "Close" and page.text("alike-keep") != "Keep")
+
+
 def _shoot(page: Page, name: str) -> None:
     page.next_frame()
     shot = PICTURES / f"{name}.png"
@@ -64,6 +96,8 @@ if __name__ == "__main__":
     with LocalStack() as stack, tempfile.TemporaryDirectory() as scratch:
         driver = start_chromium(Path(scratch) / "profile")
         try:
-            take_pictures(Page(driver, stack.url, patience=120), Path(scratch))
+            page = Page(driver, stack.url, patience=120)
+            take_pictures(page, Path(scratch))
+            take_similar_pictures(page, Path(scratch))
         finally:
             driver.quit()

@@ -59,6 +59,9 @@ def test_the_page_fits_and_reads_well(page: Page, pictures: Pictures, axe: str, 
     page.choose_tool("exclude")
     page.click(0.4, 0.6)
     page.wait_for_masks(1)
+    page.button("alike").click()
+    page.wait_until(lambda: page.is_shown("alike-row") and page.text("alike-close") == "Close")
+    page.script("scrollTo(0, 0)")
     _look(page, axe, screen, "4-objects")
     for name in ("help", "export"):
         page.button(name).click()

@@ -147,13 +147,13 @@ test("the keyboard goes through masks as one reads", () => {
 });
 
 test("each state of the search has plain words", () => {
-  const run = { job: null, error: null, masks: new Map(), left: [] };
+  const run = { job: null, error: null, masks: new Map(), offer: { masks: [] } };
   const words = (more) => wordsOf({ ...run, ...more });
   assert.equal(words({ job: job("queued", { workers: 0 }) }).text, "No mask worker is running. The search waits for one.");
   assert.equal(words({ job: job("queued", { workers: 1, queue_position: 2 }) }).text, "Waiting for its turn, 2 ahead of it");
   assert.deepEqual(words({ job: job("running", { found: 1, progress: 0.4 }) }), { text: "1 mask so far", share: 0.4 });
   assert.equal(words({ job: job("done") }).text, "No mask was found.");
   const masks = foundMasks([record(0, 0, 2, 2)]);
-  assert.equal(words({ job: job("done", { found: 9 }), masks, left: [{}] }).text, "1 mask to keep. The best 1 are shown.");
+  assert.equal(words({ job: job("done", { found: 9 }), masks, offer: { masks: [{}] } }).text, "1 mask to keep. The best 1 are shown.");
   assert.equal(words({ error: new Problem("everything-failed") }).text, "The service could not find every mask of the picture.");
 });
