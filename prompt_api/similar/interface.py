@@ -74,7 +74,7 @@ class SearchOptions:
     """
 
     limit: int = 100
-    min_similarity: float = 0.42
+    min_similarity: float = 0.424
     min_score: float = 0.6
     size: tuple[float, float] = (0.3, 3.3)
 
