@@ -74,9 +74,9 @@ class SearchOptions:
     """
 
     limit: int = 100
-    min_similarity: float = 0.5
+    min_similarity: float = 0.424
     min_score: float = 0.6
-    size: tuple[float, float] = (0.4, 2.5)
+    size: tuple[float, float] = (0.3, 3.3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,7 +38,7 @@ class Space:
     """
 
     def __init__(self, features: ImageFeatures) -> None:
-        vectors = _unit_vectors(features)
+        vectors = unit_vectors(features)
         centred = vectors - vectors.mean(axis=0)
         variance, axes = np.linalg.eigh(centred.T @ centred / len(centred))
         largest = slice(None, -DIRECTIONS - 1, -1)
@@ -47,7 +47,7 @@ class Space:
 
     def grid(self, features: ImageFeatures) -> NDArray[np.float32]:
         """Return the features of an image in this space, (rows, columns, K). The mean of that image becomes 0."""
-        vectors = _unit_vectors(features)
+        vectors = unit_vectors(features)
         moved: NDArray[np.float32] = (vectors - vectors.mean(axis=0)) @ self._matrix
         return moved.reshape(*features.vectors.shape[:2], -1)
 
@@ -101,7 +101,7 @@ class Looks:
         features = ((2 + same_mean + same_parts) / 4).clip(0, 1)
         alike = features * same_outline.clip(0, 1) ** _OUTLINE_POWER * np.exp(-(ratio**2) / 2)
         # The root only spreads the values, so that a threshold of a half is a useful one.
-        return np.sqrt(alike)
+        return np.asarray(np.sqrt(alike))
 
 
 def coverage(masks: Bits, places: Sequence[int]) -> NDArray[np.float32]:
@@ -112,7 +112,8 @@ def coverage(masks: Bits, places: Sequence[int]) -> NDArray[np.float32]:
     return np.asarray(shown.mean(axis=(2, 4), dtype=np.float32))
 
 
-def _unit_vectors(features: ImageFeatures) -> NDArray[np.float32]:
+def unit_vectors(features: ImageFeatures) -> NDArray[np.float32]:
+    """Return the features at each place, of length 1, (rows * columns, channels)."""
     vectors = features.vectors.reshape(-1, features.vectors.shape[2]).astype(np.float32)
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-6))
 

@@ -14,7 +14,7 @@ from prompt_api.masks.runs import ColumnRuns
 from prompt_api.models.interface import POINTS_AT_ONCE, DecodedMasks, LoadedDecoder, PreparedImage
 from prompt_api.similar.candidates import Candidate, Candidates, packed_bits
 from prompt_api.similar.interface import Answer, Example, Found, ImageFeatures, Permit, SearchOptions
-from prompt_api.similar.looks import PLACES, Looks, Space, coverage
+from prompt_api.similar.looks import PLACES, Looks, Space, coverage, unit_vectors
 from prompt_api.similar.outlines import Bits, Floats
 
 ROUND = 16
@@ -74,11 +74,16 @@ class _Search:
         self._inside = tuple(int(np.ceil(length * self._side / PLACES)) for length in features.inside)
         space = Space(features)
         self._grid = space.grid(features)
-        self._wanted, self._unwanted = [], []
+        self._wanted: list[Looks] = []
+        self._unwanted: list[Looks] = []
+        self._means: list[NDArray[np.float32]] = []
         for example in examples:
             grid = self._grid if example.features is features else space.grid(example.features)
-            looks = Looks.of(self._low_res([example.mask], example.features), grid, example.features)
+            bits = self._low_res([example.mask], example.features)
+            looks = Looks.of(bits, grid, example.features)
             (self._wanted if example.label else self._unwanted).append(looks)
+            if example.label:
+                self._means.append(coverage(bits, grid.shape[:2]).ravel() @ unit_vectors(example.features))
         areas = [float(looks.outlines.area[0]) for looks in self._wanted]
         self._least, self._most = options.size[0] * min(areas), options.size[1] * max(areas)
         refused = [one.mask for one in examples if not one.label and one.features is features]
@@ -102,10 +107,14 @@ class _Search:
         return Answer(found, decodes, stopped or len(best) > self._options.limit)
 
     def _likeness(self) -> NDArray[np.float32]:
-        """Return how much the features at each place are like those of the nearest example, (rows, columns)."""
-        length = np.linalg.norm(self._grid, axis=2).clip(min=1e-6)
-        each = [self._grid @ looks.mean[0].astype(np.float32) / length for looks in self._wanted]
-        return np.asarray(np.max(each, axis=0))
+        """Return the cosine of the features at each place with the mean of the nearest example, (rows, columns).
+
+        Here the features are taken as they are. They tell things from the ground, and things of one kind from each
+        other only in part, so that no thing is passed over.
+        """
+        vectors = unit_vectors(self._features)
+        each = [vectors @ (mean / np.linalg.norm(mean)) for mean in self._means]
+        return np.asarray(np.max(each, axis=0).reshape(self._grid.shape[:2]))
 
     def _peaks(self) -> NDArray[np.int64]:
         """Return the places (N, 2) of the next round as (row, column): the most alike, not too near to each other."""
