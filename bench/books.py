@@ -87,6 +87,7 @@ class Ending:
     """In the place of an `EncodePipeline`: whenever it is full, the `together` oldest jobs end at once."""
 
     capacity = CAPACITY
+    batches = 1
 
     def __init__(self, together: int, jobs: int) -> None:
         self._together = together

@@ -80,6 +80,11 @@ class EncodePipeline:
         batch = self._encode.encoder.batch
         return max(BATCHES * batch, self._encode.decoder.at_once + (BATCHES - 1) * batch)
 
+    @property
+    def batches(self) -> int:
+        """How many batches `capacity` keys make: the last one has to wait for the others."""
+        return -(-self.capacity // self._encode.encoder.batch)
+
     def submit(self, key: EmbeddingKey) -> Future[None]:
         """Begin to encode an image.
 

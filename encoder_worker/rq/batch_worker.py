@@ -21,7 +21,7 @@ from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.worker import WorkerStatus
 
-from encoder_worker.encoding.pipeline import BATCHES, EncodePipeline
+from encoder_worker.encoding.pipeline import EncodePipeline
 from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.rq.job import EncodeJob
 from encoder_worker.rq.worker import EncodeWorker
@@ -124,7 +124,7 @@ class BatchWorker(EncodeWorker):
             self._last = job
             return
         limit = time_limit_of(job, self.queues[0])
-        overdue = time.monotonic() + BATCHES * limit + self._pace.grace
+        overdue = time.monotonic() + self._pipeline.batches * limit + self._pace.grace
         scope = JobScope.begin(job, self._tracer)
         try:
             with scope.entered():

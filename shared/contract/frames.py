@@ -97,9 +97,12 @@ class LongestSide:
 
         Source: ResizeLongestSide.apply_image. It calls torchvision's resize with a PIL image, which calls PIL's resize.
         """
-        image = rgb if isinstance(rgb, Image.Image) else Image.fromarray(rgb)
-        height, width = self.inside((image.height, image.width))
-        return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+        if not isinstance(rgb, Image.Image):
+            return self.resize(Image.fromarray(rgb))
+        height, width = self.inside((rgb.height, rgb.width))
+        resized = rgb.resize((width, height), Image.Resampling.BILINEAR)
+        del rgb  # if nobody else has it, its memory is free for the array
+        return np.array(resized)
 
     def points(self, points: NDArray[np.float64], original: Size) -> NDArray[np.float32]:
         """Scale each axis by its own rounded ratio, in float64.

@@ -39,6 +39,7 @@ class ThreadedPipeline:
     """An `EncodePipeline` that encodes with a function of the test, six images at once."""
 
     capacity = 6
+    batches = 4
 
     def __init__(self, encode: Callable[[EmbeddingKey], None]) -> None:
         self.alone = encode

@@ -43,6 +43,7 @@ class AtOnce:
     """An `EncodePipeline` that encodes an image at once."""
 
     capacity = 2
+    batches = 1
 
     def __init__(self, encode: Callable[[EmbeddingKey], None]) -> None:
         self.alone = encode
