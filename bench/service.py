@@ -78,6 +78,11 @@ class Connection:
         stages = (part.split(";dur=") for part in timing.split(", "))
         return Answer(taken, {name: float(text) for name, text in stages}, answer)
 
+    def similar(self, image_id: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Search for similar objects, and return the answer."""
+        body = json.dumps(request).encode()
+        return dict(json.loads(self._send("POST", f"/v1/images/{image_id}/similar", body)[1]))
+
     def ask_everything(self, image_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for every mask of an image, and return the job."""
         answer = self._send("POST", f"/v1/images/{image_id}/everything", json.dumps(options).encode())[1]

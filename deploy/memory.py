@@ -15,6 +15,7 @@ from prompt_api.everything.generate import MAX_BYTES
 from prompt_api.everything.job.stored import LARGEST as LARGEST_MASKS
 from prompt_api.http.answer_budget import MOST as MOST_ANSWERS
 from prompt_api.remote_images.fetch import FETCHES
+from prompt_api.service.searches import SEARCHES
 from prompt_api.serving.body_budget import largest_body, most_bodies
 from prompt_api.wiring import UPLOADS
 from shared.contract.models import SAM2, find_model
@@ -41,6 +42,9 @@ DECODING = 64 * MIB
 
 WRITING_PER_PIXEL = 4.2
 """Bytes per pixel of the image while one mask is written. Measured: polygons of noise, on 50 megapixels."""
+
+SEARCH = 48 * MIB
+"""Masks that one search for similar objects holds, if all searches at once hold as many as they may together."""
 
 COPIES = 2
 """An image that is fetched by its URL is in memory so many times at the end of its fetch."""
@@ -73,12 +77,12 @@ def api_memory(settings: Settings, cores: int) -> int:
     Args:
         cores: processor cores that the container may use.
     """
-    caches = KEPT * (settings.embedding_lru_bytes + settings.logits_lru_bytes)
+    caches = KEPT * (settings.embedding_lru_bytes + settings.logits_lru_bytes + settings.feature_lru_bytes)
     writing = DECODING + WRITING_PER_PIXEL * settings.max_image_pixels
     turns = max(1, cores // settings.decoder_threads)
     uploads = UPLOADS * settings.max_upload_bytes
     fetched = COPIES * FETCHES * settings.max_upload_bytes if settings.image_hosts else 0
-    process = API_BASE + caches + turns * writing + MOST_ANSWERS + uploads + fetched
+    process = API_BASE + caches + turns * writing + SEARCHES * SEARCH + MOST_ANSWERS + uploads + fetched
     return _rounded(HEADROOM * settings.api_processes * process + api_tmp(settings))
 
 

@@ -46,10 +46,12 @@ from prompt_api.remote_images.s3 import s3_from
 from prompt_api.service.browser import BrowserDecoding
 from prompt_api.service.embeddings import EmbeddingCache
 from prompt_api.service.everything import EverythingService
+from prompt_api.service.features import FeatureCache
 from prompt_api.service.images import ImageService, record_ttl
 from prompt_api.service.live_workers import LiveWorkers
 from prompt_api.service.masks import MaskService
 from prompt_api.service.refinement import Refinement
+from prompt_api.service.similar import SimilarService
 from prompt_api.service.turns import Turns
 from prompt_api.serving.temporary_files import require_room
 from shared.contract.errors import ConfigurationError, ModelNotFound, StoreUnavailable
@@ -109,6 +111,7 @@ def wired_services(settings: Settings, metrics: ApiMetrics | None = None) -> Ite
             services.access.owners.forget(topic[0])
         if status == "deleted":
             services.masks.forget(topic[0])
+            services.similar.forget(topic[0])
 
     def on_gap() -> None:
         services.access.owners.doubt()
@@ -198,12 +201,25 @@ def assemble(
     refinement = Refinement(
         store=store, capacity=settings.logits_lru_bytes, ttl=settings.mask_token_ttl, changed=metrics.lru("logits")
     )
+    turns = Turns(max(1, usable_cores() // settings.decoder_threads), large=max(1, settings.api_threads // 2))
     masks = MaskService(
         images=images,
         embeddings=embeddings,
         refinement=refinement,
         decoders=decoders,
-        turns=Turns(max(1, usable_cores() // settings.decoder_threads), large=max(1, settings.api_threads // 2)),
+        turns=turns,
+        metrics=metrics,
+    )
+    similar = SimilarService(
+        images=images,
+        embeddings=embeddings,
+        features=FeatureCache(
+            embeddings=embeddings, capacity=settings.feature_lru_bytes, changed=metrics.lru("features")
+        ),
+        refinement=refinement,
+        decoders=decoders,
+        owners=access.owners,
+        turns=turns,
         metrics=metrics,
     )
     everything = EverythingService(
@@ -223,6 +239,7 @@ def assemble(
         embeddings=embeddings,
         masks=masks,
         everything=everything,
+        similar=similar,
         access=access,
         browser=browser or BrowserDecoding({}, lambda: locate_runtime(settings)),
         checks=checks | {"temporary files": partial(require_room, settings.max_upload_bytes)},

@@ -119,7 +119,7 @@ def things(service: Asking) -> list[Thing]:
         Image.fromarray(rgb).save(file, "PNG")
         image_id = service.upload(file.getvalue())
         for box in boxes:
-            mask = _one_piece(pixels(service.ask(image_id, {"box": list(box)}, multimask=False).best))
+            mask = one_piece(pixels(service.ask(image_id, {"box": list(box)}, multimask=False).best))
             (place,) = ndimage.find_objects(mask.astype(np.int8))
             found.append(Thing(rgb[place], mask[place]))
     return found
@@ -187,7 +187,7 @@ def _ground(size: Size) -> NDArray[np.uint8]:
     return rgb
 
 
-def _one_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def one_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The largest part of the mask, without holes."""
     parts, count = ndimage.label(mask)
     sizes = ndimage.sum(mask, parts, range(1, count + 1))

@@ -21,7 +21,8 @@ class Scope(StrEnum):
     """What a token may allow."""
 
     READ = "read"
-    """See images' states, prompt, have regions encoded, ask for every mask, download embeddings and decoders."""
+    """See images' states, prompt, have regions encoded, ask for every mask or what is alike, download embeddings and
+    decoders."""
 
     WRITE = "write"
     """Upload and delete."""
@@ -64,7 +65,7 @@ def _is_for_prompts(route: str) -> bool:
 
 
 def _prompts(route: str) -> bool:
-    return route.startswith("/v1/images/") and route.endswith("/masks")
+    return route.startswith("/v1/images/") and route.endswith(("/masks", "/similar"))
 
 
 def _everything(route: str) -> bool:

@@ -18,6 +18,7 @@ from prompt_api.http.routes import (
     page,
     regions,
     samapi,
+    similar,
     x_anylabeling,
 )
 from prompt_api.http.services import Services
@@ -31,7 +32,7 @@ def create_app(services: Services, tracer: Tracer = NO_TRACER) -> Flask:
     app.extensions["sam"] = services
     middleware.surround(app, middleware.layers(services, tracer))
     problem_answers.register(app)
-    api = (images, regions, masks, models, health, metrics, documentation, page, browser_runtime, everything)
+    api = (images, regions, masks, similar, models, health, metrics, documentation, page, browser_runtime, everything)
     for module in (*api, label_studio, x_anylabeling, samapi):
         app.register_blueprint(module.blueprint)
     return app

@@ -24,6 +24,7 @@ from prompt_api.service.everything import EverythingService
 from prompt_api.service.images import ImageService
 from prompt_api.service.live_workers import LiveWorkers
 from prompt_api.service.masks import MaskService
+from prompt_api.service.similar import SimilarService
 from shared.contract.errors import ModelNotFound
 from shared.contract.models import Model
 from shared.contract.settings import Settings
@@ -58,6 +59,7 @@ class Services:
     embeddings: EmbeddingCache
     masks: MaskService
     everything: EverythingService
+    similar: SimilarService
     access: AccessPolicy
     browser: BrowserDecoding
     remote: RemoteImages

@@ -87,12 +87,15 @@ def encode_mask(
         low_res: the logits that `MaskFormat.LOGITS` writes, (S, S) float32; `logits` if it is None.
     """
     runs = mask_runs(logits, original)
-    if not isinstance(form, MaskFormat):
-        payload = form(runs)
-    elif form is MaskFormat.LOGITS:
+    if form is MaskFormat.LOGITS:
         payload = base64_logits(logits if low_res is None else low_res)
-    else:
-        payload = _PAYLOADS[form](runs)
+        return EncodedMask(area=runs.area, bbox=runs.bbox, payload=payload)
+    return encode_runs(runs, form)
+
+
+def encode_runs(runs: ColumnRuns, form: MaskFormat | MaskWriter) -> EncodedMask:
+    """Return a mask in the form asked for, which is not `MaskFormat.LOGITS`."""
+    payload = _PAYLOADS[form](runs) if isinstance(form, MaskFormat) else form(runs)
     return EncodedMask(area=runs.area, bbox=runs.bbox, payload=payload)
 
 

@@ -60,7 +60,8 @@ LRU_BYTES = Metric(
     name="sam_api_lru_bytes",
     kind=MetricKind.GAUGE,
     labels=("cache",),
-    meaning="Bytes held in memory: `embeddings` (prepared images) and `logits`, over all processes",
+    meaning="Bytes held in memory: `embeddings` (prepared images), `logits` and `features` (for searches of similar "
+    "objects), over all processes",
 )
 LRU_ENTRIES = Metric(
     name="sam_api_lru_entries",

@@ -15,6 +15,7 @@ from prompt_api.openapi import (
     refusals,
     samapi,
     service,
+    similar,
     x_anylabeling,
 )
 from prompt_api.openapi.operation import SECURITY_SCHEME, Operation
@@ -25,6 +26,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *images.OPERATIONS,
     *masks.OPERATIONS,
     *everything.OPERATIONS,
+    *similar.OPERATIONS,
     *models.OPERATIONS,
     *label_studio.OPERATIONS,
     *x_anylabeling.OPERATIONS,
@@ -36,6 +38,7 @@ _TAGS = {
     images.TAG: "Upload an image once, follow its encoding, download its embedding, delete it.",
     masks.TAG: "Send points, boxes and earlier masks, and get masks. An image is not encoded again for more prompts.",
     everything.TAG: "Find every mask of an image: a job that a mask worker runs.",
+    similar.TAG: "Show one object, and find all that look like it, from the cached embedding alone.",
     models.TAG: "The models that are served, and their decoders for decoding on the client.",
     label_studio.TAG: "An ML backend for Label Studio: smart keypoints and rectangles become brush or polygon regions.",
     x_anylabeling.TAG: "The remote server protocol of X-AnyLabeling: marks become polygons or rectangles.",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from prompt_api.openapi import samples
 from prompt_api.openapi.operation import Fragment, Operation, json_answer
+from prompt_api.wire.given_masks import MAX_MASKS
 from prompt_api.wire.limits import MAX_PROMPT_BODY, MAX_REGIONS_BODY
-from prompt_api.wire.requests import MAX_MASKS, MAX_POINTS, MAX_PROMPTS, MAX_REGIONS, MAX_REQUEST_POINTS
+from prompt_api.wire.requests import MAX_POINTS, MAX_PROMPTS, MAX_REGIONS, MAX_REQUEST_POINTS
 from shared.contract import errors
 
 TAG = "Masks"

@@ -18,11 +18,13 @@ from prompt_api.wire.answers import (
 )
 from prompt_api.wire.everything import EverythingJob, EverythingMask
 from prompt_api.wire.requests import MAX_PROMPTS
+from prompt_api.wire.similar import SimilarResponse
 from shared.contract import errors
 from shared.contract.errors import SamCacheError
 from shared.contract.models import SAM1
 from shared.contract.picture_formats import NAMED
 
+OTHER_IMAGE = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0"
 IMAGE_ID = "6d0f1c2b9a3e4f58b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4"
 MODEL = "mobile_sam"
 REFINE = "rq1YqSyxSslIyNDQyMDQ2MrOwNDMxMzU3Mk9KTDE1SzUwNLY0NFGK1VFKzs"
@@ -243,4 +245,41 @@ EVERY_MASK: EverythingMask = {
     "point_coords": [(907.03125, 581.25)],
     "stability_score": 0.9731,
     "crop_box": (0, 0, WIDTH, HEIGHT),
+}
+
+SIMILAR_REQUESTS: dict[str, Any] = {
+    "What looks like the thing under a point": {"examples": [{"points": [[905, 600]], "labels": [1]}]},
+    "An example of another image, one of what is not meant, and a mask that is known already": {
+        "examples": [
+            {"mask_token": REFINE, "image_id": OTHER_IMAGE},
+            {"box": [120, 80, 460, 310], "label": 0},
+        ],
+        "limit": 200,
+        "min_similarity": 0.6,
+        "min_score": 0.7,
+        "size": [0.5, 2.0],
+        "exclude": [{"rle": {"size": [HEIGHT, WIDTH], "counts": "lVoP1T3\\R1000000000000000000000TS`P1"}}],
+        "format": "polygons",
+        "clean": {"fill_holes": 100},
+        "tolerance": 1.5,
+    },
+}
+
+SIMILAR: SimilarResponse = {
+    "image_id": IMAGE_ID,
+    "model": MODEL,
+    "width": WIDTH,
+    "height": HEIGHT,
+    "masks": [
+        {
+            "similarity": 0.9312,
+            "score": 0.9871,
+            "area": 1200,
+            "bbox": (900, 540, 12, 100),
+            "rle": {"size": (HEIGHT, WIDTH), "counts": "lVoP1T3\\R1000000000000000000000TS`P1"},
+            "mask_token": REFINE,
+            "point": (907.03125, 581.25),
+        }
+    ],
+    "truncated": False,
 }

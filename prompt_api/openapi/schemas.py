@@ -15,6 +15,7 @@ from prompt_api.integrations.x_anylabeling import wire as x_anylabeling
 from prompt_api.wire import answers
 from prompt_api.wire.everything import EverythingJob, EverythingRequest
 from prompt_api.wire.requests import ImageReference, MasksRequest, RegionsRequest
+from prompt_api.wire.similar import SimilarRequest, SimilarResponse
 from shared.contract.picture_formats import NAMED
 from shared.contract.settings import Settings
 
@@ -23,6 +24,7 @@ _REQUESTS: tuple[type, ...] = (
     RegionsRequest,
     ImageReference,
     EverythingRequest,
+    SimilarRequest,
     wire.PredictRequest,
     wire.ProjectSetup,
     wire.AnyEvent,
@@ -33,6 +35,7 @@ _ANSWERS: tuple[type, ...] = (
     answers.ImageResource,
     answers.MasksResponse,
     EverythingJob,
+    SimilarResponse,
     answers.RegionsResponse,
     answers.ModelDescription,
     answers.ModelList,

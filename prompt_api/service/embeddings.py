@@ -18,7 +18,7 @@ from shared.contract.models import Architecture, TensorSpec
 from shared.contract.region import Region
 from shared.observe.stages import Stages
 from shared.store.interface import Store
-from shared.tensors.embedding import decode_embedding, embedding_as_file
+from shared.tensors.embedding import StoredEmbedding, decode_embedding, embedding_as_file
 
 LOAD_TIMEOUT = 5.0
 """Seconds one thread waits for another that is already loading the same embedding."""
@@ -109,6 +109,17 @@ class EmbeddingCache:
             raise errors.Overloaded("another request has been loading this image too long", retry_after=1) from None
         self._metrics.looked_up(tier)
         return image
+
+    def tensors(self, key: EmbeddingKey, architecture: Architecture) -> StoredEmbedding | None:
+        """Return the embedding itself, from the store, or None if no intact one is stored.
+
+        Args:
+            architecture: that of the model that `key` names.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        return self._read(key, architecture, self._decode)
 
     def file(self, key: EmbeddingKey, architecture: Architecture) -> bytes | None:
         """Return the embedding as a numpy file (see `embedding_as_file`), or None if no intact one is stored.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from prompt_api.masks.given import KnownMask
+from prompt_api.masks.given import GivenMask, KnownMask
+from prompt_api.masks.runs import ColumnRuns
 from prompt_api.service.prompts import Box, ImagePrompt
 from shared.contract.errors import InvalidPrompt
 from shared.contract.geometry import Size
@@ -25,21 +26,35 @@ def with_known_mask(prompt: ImagePrompt, original: Size, where: str) -> ImagePro
     """
     if prompt.mask is None:
         return prompt
+    runs = known_runs(prompt.mask, original, where)
+    box = prompt.box or _box_around(runs.bbox, prompt)
+    return replace(prompt, mask=KnownMask(runs), box=box)
+
+
+def known_runs(mask: GivenMask, original: Size, where: str) -> ColumnRuns:
+    """Return the runs of a mask that a client sent.
+
+    Args:
+        original: (height, width) of the EXIF-oriented original.
+        where: names the mask in the message.
+
+    Raises:
+        InvalidPrompt: the mask is broken or empty, or has another size than the image.
+    """
     height, width = original
-    if prompt.mask.size != original:
+    if mask.size != original:
         raise InvalidPrompt(
-            f"{where}: the mask has {prompt.mask.size[1]}x{prompt.mask.size[0]} pixels, the image {width}x{height}",
+            f"{where}: the mask has {mask.size[1]}x{mask.size[0]} pixels, the image {width}x{height}",
             width=width,
             height=height,
         )
     try:
-        runs = prompt.mask.runs()
+        runs = mask.runs()
     except ValueError as error:
         raise InvalidPrompt(f"{where}: {error}") from None
     if not runs.x.size:
         raise InvalidPrompt(f"{where}: the mask is empty")
-    box = prompt.box or _box_around(runs.bbox, prompt)
-    return replace(prompt, mask=KnownMask(runs), box=box)
+    return runs
 
 
 def _box_around(bbox: tuple[int, int, int, int], prompt: ImagePrompt) -> Box:

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from prompt_api.masks.encode import MaskWriter, base64_logits, cleaned, encode_mask, in_place, within
-from prompt_api.masks.given import KnownMask
 from prompt_api.masks.interface import EncodedMask, MaskFormat
-from prompt_api.masks.low_res import low_res_logits
 from prompt_api.metrics.counting import ApiMetrics
 from prompt_api.models.interface import DecodedMasks, Decoder, Prompt
 from prompt_api.service.auto_region import AutoRegion, unseen
@@ -19,22 +17,18 @@ from prompt_api.service.choices import AskedOf, Choice, Choices
 from prompt_api.service.embeddings import EmbeddingCache, PromptableImage
 from prompt_api.service.images import Charge, ImageService, ImageState, ImageStatus, free
 from prompt_api.service.mask_prompts import with_known_mask
-from prompt_api.service.prompts import AUTO, ImagePrompt, MasksQuery, check_position, to_decoder_frame
+from prompt_api.service.promptable import PromptableImages
+from prompt_api.service.prompts import AUTO, ImagePrompt, MasksQuery, check_position
 from prompt_api.service.refinement import Refinement, must_be_whole
-from prompt_api.service.tokens import MAX_NESTING, region_of
-from prompt_api.service.turns import Turn, Turns
+from prompt_api.service.resolving import Resolver, Subject
+from prompt_api.service.tokens import region_of
+from prompt_api.service.turns import Turns
 from shared.contract import errors
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import Model
 from shared.observe.stages import Stages
 from shared.redis import allowance
-
-LONGEST_TURN = 10.0
-"""Seconds of its turn after which a request decodes no more mask tokens. 64 deep ones take most of a minute."""
-
-PENDING_RETRY = 1.0
-"""Seconds after which a client should ask again for a pending embedding."""
 
 LOOK_SECONDS = 0.1
 """Seconds that looks for a finer region may wait for Redis, if the request itself does not wait for the region."""
@@ -105,24 +99,6 @@ class _Collected:
         self.answer.results[prompt].append(mask)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Subject:
-    """What all prompts of a request share.
-
-    Attributes:
-        decoder: that of `model`.
-        namespace: that of the client.
-        turn: the turn of the request.
-    """
-
-    key: EmbeddingKey
-    model: Model
-    decoder: Decoder[Any]
-    image: PromptableImage
-    namespace: str
-    turn: Turn
-
-
 _Keep = Callable[[], None]
 """Stores the logits of one prompt's masks."""
 
@@ -162,6 +138,8 @@ class MaskService:
         self._images = images
         self._embeddings = embeddings
         self._refinement = refinement
+        self._resolver = Resolver(refinement)
+        self._promptable = PromptableImages(images=images, embeddings=embeddings, decoders=decoders)
         self._decoders = decoders
         self._turns = turns
         self._metrics = metrics
@@ -245,7 +223,7 @@ class MaskService:
             finer, keep = self._answer_auto(asked, image_id, wait, charge)
         else:
             key = self._images.key(image_id, model, request.region)
-            image = self._promptable(key, model, wait, timings, charge)
+            image = self._promptable.get(key, model, wait, timings, charge)
             finer, keep = None, self._answer(self._with_known_masks(asked, image.original), key, image)
         # This comes after the turn, so that other requests decode while this one waits for the store.
         with timings.stage("keep"):
@@ -263,7 +241,7 @@ class MaskService:
         tokens = [prompt.mask_token for prompt in asked.request.prompts if prompt.mask_token is not None]
         if tokens:  # a token is an answer of one region, and only that can refine it
             whole = replace(whole, region=region_of(tokens[0]))
-        image = self._promptable(whole, asked.model, wait, asked.timings, charge)
+        image = self._promptable.get(whole, asked.model, wait, asked.timings, charge)
         asked = self._with_known_masks(asked, image.original)
         prompts = asked.request.prompts
         if tokens or any(prompt.mask_logits is not None for prompt in prompts):
@@ -344,7 +322,7 @@ class MaskService:
         keep: list[_Keep] = []
         asked.into.begin(key, image.original)
         with self._turns.turn(asked.client, len(request.prompts), timings) as turn:
-            subject = _Subject(key, asked.model, self._decoders[asked.model.name], image, asked.namespace, turn)
+            subject = Subject(key, asked.model, self._decoders[asked.model.name], image, asked.namespace, turn)
             resolved = self._resolve_all(subject, request.prompts, timings)
             with timings.stage("decode"):
                 answers = subject.decoder.decode(image.prepared, resolved, multimask=request.multimask, padding=whole)
@@ -373,23 +351,6 @@ class MaskService:
         """Have each image in memory checked before its next answer: it may have been deleted, and the event missed."""
         self._embeddings.doubt()
 
-    def _promptable(
-        self, key: EmbeddingKey, model: Model, wait: float, timings: Stages, charge: Charge
-    ) -> PromptableImage:
-        decoder = self._decoders[model.name]
-        image = self._embeddings.get(key, model.architecture, decoder, timings)
-        if image is not None:
-            return image
-        with timings.stage("wait"):
-            state = self._images.wait(key, wait, charge=charge)
-        if state.error is not None:
-            raise state.error
-        if state.status is ImageStatus.READY:
-            image = self._embeddings.get(key, model.architecture, decoder, timings)
-            if image is not None:
-                return image
-        raise errors.EmbeddingPending(state.pending, retry_after=PENDING_RETRY)
-
     def _with_known_masks(self, asked: _Asked, original: Size) -> _Asked:
         """Return the request with its mask prompts decoded, in a turn of its own: a large PNG takes a while."""
         count = sum(prompt.mask is not None for prompt in asked.request.prompts)
@@ -406,50 +367,20 @@ class MaskService:
                 known.append(prompt)
         return replace(asked, request=replace(asked.request, prompts=tuple(known)))
 
-    def _resolve_all(self, subject: _Subject, prompts: Sequence[ImagePrompt], timings: Stages) -> list[Prompt]:
+    def _resolve_all(self, subject: Subject, prompts: Sequence[ImagePrompt], timings: Stages) -> list[Prompt]:
         """Return the prompts as the decoder takes them. Between tokens, the turn gives way."""
         resolved: list[Prompt] = []
         for prompt in prompts:
             if prompt.mask_token is None:
-                resolved.append(self._resolve(subject, prompt, MAX_NESTING))
+                resolved.append(self._resolver.prompt(subject, prompt))
                 continue
             if resolved:
                 subject.turn.give_way()
             with timings.stage("decode"):
-                resolved.append(self._resolve(subject, prompt, MAX_NESTING))
+                resolved.append(self._resolver.prompt(subject, prompt))
         return resolved
 
-    def _resolve(self, subject: _Subject, prompt: ImagePrompt, nesting: int) -> Prompt:
-        """Return the prompt as the decoder takes it, with the logits that its token names."""
-        image, architecture = subject.image, subject.model.architecture
-
-        def decode_nested(prompt: ImagePrompt, multimask: bool, nesting_left: int) -> DecodedMasks:
-            if subject.turn.seconds > LONGEST_TURN:
-                raise errors.Overloaded(
-                    "the mask_tokens take too long to decode in one request; some are decoded now: ask again, or "
-                    "send fewer",
-                    retry_after=1,
-                )
-            check_position(prompt, image.original, "mask_token")  # a client may have made up the token
-            nested = self._resolve(subject, prompt, nesting_left)
-            return next(subject.decoder.decode(image.prepared, [nested], multimask=multimask, padding=True))
-
-        mask = prompt.mask_logits
-        if isinstance(prompt.mask, KnownMask):
-            side = architecture.low_res_side
-            mask = low_res_logits(prompt.mask.known, architecture.frame, side, image.size, image.corner)
-        if prompt.mask_token is not None:
-            mask = self._refinement.resolve(
-                prompt.mask_token,
-                subject.key,
-                decode_nested,
-                side=architecture.low_res_side,
-                nesting=nesting,
-                namespace=subject.namespace,
-            )
-        return to_decoder_frame(prompt, architecture.frame, image.size, mask, corner=image.corner)
-
-    def _encode(self, asked: _Asked, subject: _Subject, number: int, answer: DecodedMasks, *, whole: bool) -> _Keep:
+    def _encode(self, asked: _Asked, subject: Subject, number: int, answer: DecodedMasks, *, whole: bool) -> _Keep:
         """Write the masks of prompt number `number`. Return what stores their logits; the caller must call it."""
         request = asked.request
         prompt = request.prompts[number]

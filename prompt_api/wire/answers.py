@@ -126,7 +126,7 @@ class Rle(TypedDict):
     counts: str
 
 
-_Base64Png = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/png"})]
+Base64Png = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/png"})]
 _Base64Logits = Annotated[
     str, Field(json_schema_extra={"contentEncoding": "base64", "contentMediaType": "application/octet-stream"})
 ]
@@ -158,7 +158,7 @@ class Mask(TypedDict):
     area: Count
     bbox: tuple[Count, Count, Count, Count]
     rle: NotRequired[Rle]
-    png: NotRequired[_Base64Png]
+    png: NotRequired[Base64Png]
     polygons: NotRequired[list[Polygon]]
     logits: NotRequired[_Base64Logits]
     mask_token: str

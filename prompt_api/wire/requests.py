@@ -10,14 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from prompt_api.masks.cleaning import Cleaning, Keep
-from prompt_api.masks.given import GivenMask, PngMask, RleMask
+from prompt_api.masks.given import GivenMask
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.remote_images.fetch import MAX_URL
 from prompt_api.service.prompts import AUTO, MAX_TOKEN, ImagePrompt, MasksQuery
+from prompt_api.wire.given_masks import (
+    MAX_MASKS,
+    MAX_TOLERANCE,
+    CleanInput,
+    MaskInput,
+    as_cleaning,
+    as_mask,
+)
 from prompt_api.wire.json_body import parse_json, refused_as_invalid_prompt
 from shared.contract.errors import InvalidParameter, InvalidPrompt
-from shared.contract.geometry import MAX_SIDE
 from shared.contract.models import REGISTRY
 from shared.contract.region import Corners
 
@@ -30,18 +36,6 @@ MAX_REQUEST_POINTS = 1024
 
 MAX_REGIONS = 64
 """Most regions of one request."""
-
-MAX_MASKS = 16
-"""Most masks as prompts in one request. To decode a PNG of the largest image takes about as long as ten prompts."""
-
-MAX_COUNTS = 2 * 1024 * 1024
-"""Most characters of the RLE of a mask prompt. A mask of 48 MP that is nothing but noise takes 1.3 million."""
-
-MAX_CLEANED = MAX_SIDE * MAX_SIDE
-"""Largest area in pixels of holes and specks that are cleaned: that of the largest image."""
-
-MAX_TOLERANCE = 1000
-"""Largest tolerance of polygons in pixels."""
 
 _MAX_LOGITS = 4 * max(model.architecture.low_res_side for model in REGISTRY.values()) ** 2
 """Most characters of `mask_logits`. Each number is two bytes, which take less than three characters in base64."""
@@ -97,67 +91,6 @@ _ONE_OF_BOTH: dict[str, Any] = {
     ]
 }
 """The checks of `_is_one_of_both` that JSON Schema can express."""
-
-
-class RleInput(BaseModel):
-    """COCO compressed run-length encoding, as this service and pycocotools write it.
-
-    Attributes:
-        size: `[height, width]`.
-        counts: lengths of alternating runs of background and mask pixels in column-major order, compressed to text.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    size: Annotated[list[Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE)]], Field(min_length=2, max_length=2)]
-    counts: Annotated[str, Field(strict=True, max_length=MAX_COUNTS)]
-
-
-class MaskInput(BaseModel):
-    """A binary mask of the image's size: exactly one of its members.
-
-    Attributes:
-        rle: the mask as a compressed RLE.
-        png: base64 of a PNG, grey or with a palette, without transparency. Pixels that are not 0 are inside.
-    """
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={
-            "oneOf": [
-                {"properties": {"rle": {"type": "object"}, "png": {"type": "null"}}, "required": ["rle"]},
-                {"properties": {"png": {"type": "string"}, "rle": {"type": "null"}}, "required": ["png"]},
-            ]
-        },
-    )
-
-    rle: RleInput | None = None
-    png: Annotated[str, Field(strict=True)] | None = None
-
-    @model_validator(mode="after")
-    def _is_one_mask(self) -> MaskInput:
-        if (self.rle is None) == (self.png is None):
-            raise ValueError("give either rle or png")
-        return self
-
-
-class CleanInput(BaseModel):
-    """How each mask is cleaned. By default it is not.
-
-    Attributes:
-        fill_holes: holes of at most so many pixels are filled. Background that reaches the edge of the image is no
-            hole.
-        remove_specks: with `keep` `all`, parts of at most so many pixels are removed, except the largest part.
-        keep: which parts stay, after holes are filled. `largest`: the part of most pixels. `clicked`: the parts under
-            the points with label 1; if there is none, the part nearest to one; without such points the largest.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    fill_holes: Annotated[int, Field(strict=True, ge=0, le=MAX_CLEANED)] = 0
-    remove_specks: Annotated[int, Field(strict=True, ge=0, le=MAX_CLEANED)] = 0
-    keep: Keep = Keep.ALL
 
 
 class PromptInput(BaseModel):
@@ -315,7 +248,9 @@ def as_query(asked: MasksRequest, *, low_res_side: int) -> MasksQuery:
     """
     prompts = tuple(
         as_prompt(
-            prompt, _logits_of(prompt, f"prompts/{number}", low_res_side), _mask_of(prompt, f"prompts/{number}/mask")
+            prompt,
+            _logits_of(prompt, f"prompts/{number}", low_res_side),
+            None if prompt.mask is None else as_mask(prompt.mask, f"prompts/{number}/mask"),
         )
         for number, prompt in enumerate(asked.prompts)
     )
@@ -325,7 +260,7 @@ def as_query(asked: MasksRequest, *, low_res_side: int) -> MasksQuery:
         format=asked.format,
         logits=asked.logits,
         region=asked.region if asked.region == AUTO else as_corners(asked.region),
-        cleaning=Cleaning(asked.clean.fill_holes, asked.clean.remove_specks, asked.clean.keep),
+        cleaning=as_cleaning(asked.clean),
         tolerance=asked.tolerance,
     )
 
@@ -390,22 +325,6 @@ def parse_mask_logits(text: str, where: str, side: int) -> NDArray[np.float32]:
     if not np.isfinite(logits).all():
         raise InvalidPrompt(f"{where}: mask_logits has numbers that are not finite")
     return logits
-
-
-def _mask_of(prompt: PromptInput, where: str) -> GivenMask | None:
-    if prompt.mask is None:
-        return None
-    if prompt.mask.rle is not None:
-        height, width = prompt.mask.rle.size
-        return RleMask((height, width), prompt.mask.rle.counts)
-    try:
-        png = base64.b64decode(prompt.mask.png or "", validate=True)
-    except ValueError:  # binascii.Error, or a plain ValueError for text that is not ASCII
-        raise InvalidPrompt(f"{where}: png is not base64") from None
-    try:
-        return PngMask.read(png)
-    except ValueError as error:
-        raise InvalidPrompt(f"{where}: {error}") from None
 
 
 def _logits_of(prompt: PromptInput, where: str, side: int) -> NDArray[np.float32] | None:

@@ -148,6 +148,12 @@ class Settings:
         "bytes of low-res logits kept in memory per API process, and in the cache per namespace",
         least=0,
     )
+    feature_lru_bytes: int = _setting(
+        67_108_864,
+        "bytes of features kept in memory per API process, in which similar objects are searched; an image has up to 2 "
+        "MiB",
+        least=0,
+    )
 
     device: str = _setting(
         "auto", "where the encoder runs (`auto`: a GPU if there is one)", choices=("auto", "cuda", "cpu")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from prompt_api.service.similar import LONGEST_SEARCH
 from prompt_api.serving.api_server import UNUSED_SECONDS
 from tests.chaos.ledger import Ledger, Request
 from tests.chaos.material import EVERYTHING, Material, Scene
@@ -95,6 +96,11 @@ class Client:
     def masks(self, image_id: str, question: Mapping[str, Any], wait: float = 0) -> Answer:
         return self._ask(self._masks_route, "POST", f"/v1/images/{image_id}/masks", wait, json.dumps(question).encode())
 
+    def similar(self, image_id: str, search: Mapping[str, Any]) -> Answer:
+        """Search for similar objects. It may take as long as the search may, which counts as the wait asked for."""
+        body = json.dumps(search).encode()
+        return self._ask("similar", "POST", f"/v1/images/{image_id}/similar", LONGEST_SEARCH, body)
+
     def regions(self, image_id: str, corners: Sequence[Sequence[int]]) -> Answer:
         body = json.dumps({"regions": [list(each) for each in corners]}).encode()
         return self._ask("regions", "POST", f"/v1/images/{image_id}/regions", 0, body)
@@ -120,6 +126,14 @@ class Client:
         if answer.status == 200:
             right = material.is_right(scene, question, answer.body)
             self._ledger.check(right, f"image {image_id[:12]}, scene {scene.number}, question {question}")
+        return answer
+
+    def checked_similar(self, material: Material, scene: Scene, image_id: str) -> Answer:
+        """Call `similar`, and compare a whole answer with the right one."""
+        answer = self.similar(image_id, scene.search)
+        if answer.status == 200 and not answer.document["truncated"]:
+            right = material.is_right_similar(scene, answer.body)
+            self._ledger.check(right, f"image {image_id[:12]}, scene {scene.number}, its similar objects")
         return answer
 
     def checked_embedding(self, material: Material, scene: Scene, image_id: str) -> Answer:

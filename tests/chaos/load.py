@@ -214,6 +214,7 @@ class Load:
                 if question == scene.regional and dice.random() < _WHOLE:
                     continue
                 client.checked_masks(self._material, scene, upload.image_id, question, wait=dice.choice((0, 2)))
+            client.checked_similar(self._material, scene, upload.image_id)
             client.checked_embedding(self._material, scene, upload.image_id)
             self._delete(client, upload.image_id)
         self._stop.wait(pause)

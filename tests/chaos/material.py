@@ -37,11 +37,13 @@ class Scene:
 
     Attributes:
         questions: requests for masks. The last one is about a region, the others about the whole image.
+        search: a request for similar objects.
     """
 
     number: int
     jpeg: bytes
     questions: Sequence[Mapping[str, Any]]
+    search: Mapping[str, Any]
 
     @property
     def regional(self) -> int:
@@ -84,6 +86,7 @@ class Material:
         self._answers: dict[tuple[int, int], list[Mask]] = {}
         self._embeddings: dict[int, str] = {}
         self._searches: dict[int, str] = {}
+        self._similar: dict[int, list[Mask]] = {}
         self.scenes = [_scene(number, dice) for number in range(scenes)]
 
     def fresh(self, scene: Scene) -> bytes:
@@ -114,9 +117,19 @@ class Material:
         """Return whether the masks equal the recorded ones in everything."""
         return _found_in(answer) == self._searches[scene.number]
 
+    def learn_similar(self, scene: Scene, answer: bytes) -> None:
+        """Record the answer of a search for similar objects that ran without faults."""
+        self._similar[scene.number] = found_in(answer)
+
+    def is_right_similar(self, scene: Scene, answer: bytes) -> bool:
+        """Return whether the masks are the recorded ones, except for rounding; see `nearly_alike`."""
+        return nearly_alike(found_in(answer), self._similar[scene.number])
+
     def tells_scenes_apart(self) -> bool:
         """Return whether each question has different answers for all scenes. Otherwise a mix-up could go unnoticed."""
         if len(set(self._searches.values()) - {_NO_MASKS}) < len(self.scenes):
+            return False
+        if any(map(nearly_alike, *zip(*itertools.combinations(self._similar.values(), 2), strict=True))):
             return False
         numbers = [scene.number for scene in self.scenes]
         questions = {question for _, question in self._answers}
@@ -136,6 +149,13 @@ def masks_of(answer: bytes) -> list[Mask]:
     ]
 
 
+def found_in(answer: bytes) -> list[Mask]:
+    """Return the masks of a search for similar objects."""
+    return [
+        Mask(mask["score"], mask["area"], json.dumps(mask["bbox"]), mask["rle"]) for mask in json.loads(answer)["masks"]
+    ]
+
+
 _NO_MASKS = "[]"
 
 
@@ -147,6 +167,16 @@ def _found_in(answer: bytes) -> str:
 def alike(these: Sequence[Mask], those: Sequence[Mask]) -> bool:
     """Return whether they are the same masks in the same order, except for rounding."""
     return len(these) == len(those) and all(map(_same, these, those))
+
+
+def nearly_alike(these: Sequence[Mask], those: Sequence[Mask]) -> bool:
+    """Return whether both have the same masks, except for rounding, in any order, and all but a quarter of them.
+
+    A search keeps masks above thresholds, and each prompts the next: a rounded number may change a few of them.
+    """
+    most = min(len(these), len(those)) // 4
+    missed = sum(not any(_same(one, other) for other in those) for one in these)
+    return missed <= most and len(those) - (len(these) - missed) <= most
 
 
 def _same(one: Mask, other: Mask) -> bool:
@@ -193,7 +223,8 @@ def _scene(number: int, dice: random.Random) -> Scene:
     tint = np.array([dice.uniform(0.6, 1.0) for _ in range(3)])
     file = io.BytesIO()
     Image.fromarray((part * tint).astype(np.uint8)).save(file, "JPEG", quality=85)
-    return Scene(number, file.getvalue(), _questions(dice))
+    questions = _questions(dice)
+    return Scene(number, file.getvalue(), questions, {"examples": questions[0]["prompts"], "min_score": 0})
 
 
 def _questions(dice: random.Random) -> list[dict[str, Any]]:

@@ -222,6 +222,7 @@ def _learn(url: str, ledger: Ledger, material: Material, count: int) -> list[Kep
         ledger.settle(ledger.acknowledge(one.image_id), End.READY)
         for number, question in enumerate(one.scene.questions):
             material.learn(one.scene, number, _answered(client.masks, one.image_id, question).body)
+        material.learn_similar(one.scene, _answered(client.similar, one.image_id, one.scene.search).body)
         material.learn_embedding(one.scene, _answered(client.embedding, one.image_id).body)
         with ThreadPoolExecutor(len(clients)) as pool:
             asked = pool.map(lambda client, one=one: _answered(client.search, one.image_id), clients)

@@ -29,6 +29,7 @@ def test_every_setting_that_takes_memory_counts() -> None:
     larger = {
         "embedding_lru_bytes": 2 * SETTINGS.embedding_lru_bytes,
         "logits_lru_bytes": SETTINGS.logits_lru_bytes + STEP,
+        "feature_lru_bytes": SETTINGS.feature_lru_bytes + STEP,
         "max_image_pixels": 3 * SETTINGS.max_image_pixels,
         "max_upload_bytes": 10 * SETTINGS.max_upload_bytes,
         "api_processes": 2,

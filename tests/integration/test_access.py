@@ -31,10 +31,10 @@ SHARE = 20
 PATIENCE = 60.0
 """Seconds after which a test gives up; nothing asserted depends on it."""
 
-ALICE, BOB, CAROL, DAVE = (new_token() for _ in range(4))
+ALICE, BOB, CAROL, DAVE, ERIN, FRANK = (new_token() for _ in range(6))
 TOKENS = ",".join(
     Grant(name, frozenset(Scope), digest_of(token)).entry
-    for name, token in {"alice": ALICE, "bob": BOB, "carol": CAROL, "dave": DAVE}.items()
+    for name, token in {"alice": ALICE, "bob": BOB, "carol": CAROL, "dave": DAVE, "erin": ERIN, "frank": FRANK}.items()
 )
 CLICK = {"prompts": [{"points": [[40, 30]], "labels": [1]}]}
 
@@ -135,6 +135,29 @@ def test_two_tenants_share_an_encoding_and_nothing_else(stack: ObservedStack) ->
         assert time.monotonic() < until
     assert prompt(stack.url, BOB, image_id) == 200
     assert httpx.delete(url, headers=bearer(BOB)).status_code == 204
+
+
+def test_an_example_in_anothers_image_does_not_exist_in_any_process(stack: ObservedStack) -> None:
+    shown = png(90, 70, (120, 9, 9))
+    hers, his = upload(stack.url, ERIN, shown), upload(stack.url, FRANK, png(80, 70, (120, 9, 9)))
+
+    def ask(example: str) -> httpx.Response:
+        body = {"examples": [{**CLICK["prompts"][0], "image_id": example}], "limit": 1}
+        return httpx.post(f"{stack.url}/v1/images/{his}/similar", json=body, headers=bearer(FRANK), timeout=30)
+
+    for _ in range(4):  # either process may accept each connection
+        theirs, nobodys = ask(hers), ask("0" * 64)
+        assert (theirs.status_code, theirs.content) == (nobodys.status_code, nobodys.content)
+        assert theirs.status_code == 404
+    assert upload(stack.url, FRANK, shown) == hers
+    found = ask(hers)
+    assert (found.status_code, found.json()["image_id"]) == (200, his)
+    for token in (ERIN, FRANK):
+        assert httpx.delete(f"{stack.url}/v1/images/{hers}", headers=bearer(token)).status_code == 204
+    until = time.monotonic() + PATIENCE
+    while (answer := ask(hers)).status_code not in (404, 429):  # each process hears of it
+        assert time.monotonic() < until
+    assert answer.status_code == 404
 
 
 def test_a_clients_share_is_counted_over_all_processes(stack: ObservedStack) -> None:

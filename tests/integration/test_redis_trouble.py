@@ -122,6 +122,9 @@ class Scene:
     def prompt(self, image_id: str, body: object = CLICK) -> Answer:
         return self.ask("POST", f"/{image_id}/masks", json=body)
 
+    def similar(self, image_id: str) -> Answer:
+        return self.ask("POST", f"/{image_id}/similar", json={"examples": CLICK["prompts"], "limit": 1})
+
     def every_route(self) -> dict[str, Callable[[], Answer]]:
         """Return a function for each route that needs Redis, by name. Tests call them while Redis is away."""
         cold, pending, unwanted, photo = self.image(), self.image(encoded=False), self.image(), self.photo()
@@ -132,6 +135,7 @@ class Scene:
             "events": lambda: self.ask("GET", f"/{pending}/events"),
             "masks": lambda: self.prompt(cold),
             "masks of a region": lambda: self.prompt(cold, {**CLICK, "region": [0, 0, 64, 64]}),
+            "similar": lambda: self.similar(cold),
             "regions": lambda: self.ask("POST", f"/{pending}/regions?wait=5", json={"regions": [[0, 0, 64, 64]]}),
             "embedding": lambda: self.ask("GET", f"/{cold}/embedding"),
             "delete": lambda: self.ask("DELETE", f"/{unwanted}"),
@@ -186,6 +190,7 @@ def is_refusal(answer: Answer) -> bool:
 
 def test_while_both_are_stopped_every_request_ends_in_time_and_memory_answers(scene: Scene) -> None:
     warm, routes = scene.warm_image(), scene.every_route()
+    assert scene.similar(warm).status == 200
     with thawed(scene.cache, scene.queue):
         scene.cache.freeze()
         scene.queue.freeze()
@@ -197,6 +202,8 @@ def test_while_both_are_stopped_every_request_ends_in_time_and_memory_answers(sc
         for body in (CLICK, NO_RECIPE):
             answer = scene.prompt(warm, body)
             assert (answer.status, answer.seconds < MOST) == (200, True)
+        answer = scene.similar(warm)
+        assert (answer.status, answer.seconds < MOST) == (200, True)
     assert scene.heals()
 
 

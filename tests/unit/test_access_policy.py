@@ -120,5 +120,6 @@ def test_a_route_needs_a_token_unless_it_is_known_to_be_open(method: str, route:
 def test_prompts_and_uploads_are_counted() -> None:
     assert spent_quota("POST", "/v1/images") is Quota.UPLOADS
     assert spent_quota("POST", "/v1/images/{image_id}/masks") is Quota.PROMPTS
+    assert spent_quota("POST", "/v1/images/{image_id}/similar") is Quota.PROMPTS
     assert spent_quota("GET", "/v1/images/{image_id}") is None
     assert spent_quota("POST", "/v1/elsewhere") is None

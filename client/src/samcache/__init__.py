@@ -10,7 +10,8 @@ from samcache.predictor.automatic import RemoteAutomaticMaskGenerator
 from samcache.predictor.remote import RemoteSamPredictor
 from samcache.predictor.remote_async import AsyncRemoteSamPredictor
 from samcache.predictor.remote_sam2 import RemoteSAM2ImagePredictor
-from samcache.service.clients import AsyncSamCache, SamCache
+from samcache.service.async_client import AsyncSamCache
+from samcache.service.clients import SamCache
 from samcache.service.flows import image_id_of
 from samcache.service.resources import (
     Everything,
@@ -24,6 +25,7 @@ from samcache.service.resources import (
     RegionInfo,
     Regions,
 )
+from samcache.service.similar import Similar, SimilarMask
 
 __all__ = [
     "AsyncRemoteSamPredictor",
@@ -45,6 +47,8 @@ __all__ = [
     "SamCache",
     "SamCacheError",
     "ServiceUnreachable",
+    "Similar",
+    "SimilarMask",
     "UnexpectedAnswer",
     "image_id_of",
     "mask_of_rle",

@@ -167,6 +167,8 @@ def asked_about(tenant: Tenant, image_id: str) -> list[tuple[str, int, Any, byte
         ("GET", "/embedding?model=other"),
         ("POST", "/masks"),
         ("POST", "/masks?wait=0.1"),
+        ("POST", "/similar"),
+        ("POST", "/similar?wait=0.1"),
         ("GET", "?region=0,0,60,60"),
         ("GET", "/embedding?region=0,0,60,60"),
         ("POST", "/regions"),

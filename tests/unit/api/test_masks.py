@@ -16,8 +16,7 @@ from pycocotools import mask as coco
 from prompt_api.metrics.timing import STAGES
 from prompt_api.models.fake.decoder import FakeDecoder
 from prompt_api.models.interface import DecodedMasks
-from prompt_api.service import masks as mask_service
-from prompt_api.service import tokens
+from prompt_api.service import resolving, tokens
 from prompt_api.service.masks import MaskAnswer
 from prompt_api.service.prompts import ImagePrompt, MasksQuery
 from prompt_api.service.refinement import Refinement
@@ -145,12 +144,12 @@ def test_a_turn_too_long_for_its_tokens_is_refused_and_goes_on_when_asked_again(
     body = {"prompts": [{**CLICK, "mask_token": token}]}
     world.services.masks.forget(image_id)
     with monkeypatch.context() as slow:
-        slow.setattr(mask_service, "LONGEST_TURN", -1.0)
+        slow.setattr(resolving, "LONGEST_TURN", -1.0)
         refused = prompt(world, image_id, body)
         assert (refused.status_code, refused.json["code"], refused.headers["Retry-After"]) == (503, "overloaded", "1")
     answer = prompt(world, image_id, body)
     assert answer.status_code == 200, answer.text
-    monkeypatch.setattr(mask_service, "LONGEST_TURN", -1.0)  # the API now remembers the logits of the token
+    monkeypatch.setattr(resolving, "LONGEST_TURN", -1.0)  # the API now remembers the logits of the token
     again = prompt(world, image_id, body)
     assert again.json == answer.json
 

@@ -32,6 +32,7 @@ from prompt_api.openapi.refusals import FRAMEWORK
 from prompt_api.wire import problems
 from prompt_api.wire.limits import MAX_WAIT
 from prompt_api.wire.requests import MAX_POINTS, MAX_PROMPTS, parse_request
+from prompt_api.wire.similar import parse_similar_request
 from shared.contract.errors import EverythingFailed, InvalidPrompt
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import FAKE
@@ -168,6 +169,8 @@ def test_the_example_masks_are_one_mask() -> None:
 def test_the_example_requests_are_accepted() -> None:
     for body in samples.REQUESTS.values():
         parse_request(json.dumps(body).encode())
+    for body in samples.SIMILAR_REQUESTS.values():
+        parse_similar_request(json.dumps(body).encode())
 
 
 def test_limits_are_those_of_the_code(document: dict[str, Any]) -> None:
@@ -207,6 +210,27 @@ def test_the_schema_and_the_service_refuse_nearly_the_same_prompts(prompts: list
         REQUEST.validate(body)
 
 
+SIMILAR_REQUEST = schema_of(DOCUMENT, {"$ref": "#/components/schemas/SimilarRequest"})
+EXAMPLE_MEMBERS = {
+    **{name: values for name, values in MEMBERS.items() if name != "mask_logits"},
+    "mask": st.none() | st.just({"rle": {"size": [1, 1], "counts": "01"}}) | st.just({}),
+    "image_id": st.none() | st.sampled_from(["0" * 64, "x"]),
+    "label": st.integers(-1, 2),
+}
+
+
+@given(st.lists(st.fixed_dictionaries({}, optional=EXAMPLE_MEMBERS), max_size=2))
+def test_the_schema_and_the_service_refuse_nearly_the_same_examples(examples: list[dict[str, Any]]) -> None:
+    body = {"examples": examples}
+    try:
+        parse_similar_request(json.dumps(body).encode())
+    except InvalidPrompt as error:
+        beyond = any(word in error.detail for word in ("one label per point", "x0 < x1"))
+        assert beyond or not SIMILAR_REQUEST.is_valid(body)
+    else:
+        SIMILAR_REQUEST.validate(body)
+
+
 def answers_of_every_route(world: World) -> Iterator[tuple[str, str, TestResponse]]:
     """Yield (method, path of the document, a real answer) for every answer that is JSON."""
     image, call = "/v1/images/{image_id}", world.client.open
@@ -230,6 +254,7 @@ def answers_of_every_route(world: World) -> Iterator[tuple[str, str, TestRespons
     yield "GET", image, call(f"{url}?wait=31")
     yield from _answers_about_regions(world, url)
     yield from _answers_about_everything(world, url)
+    yield from _answers_about_similar(world, url)
     yield "GET", image, call("/v1/images/unknown")
     yield "GET", f"{image}/events", call("/v1/images/unknown/events")
     yield "DELETE", image, call("/v1/images/unknown", method="DELETE")
@@ -284,6 +309,17 @@ def _answers_about_regions(world: World, url: str) -> Iterator[tuple[str, str, T
     yield "GET", f"{image}/embedding", call(f"{url}/embedding?region=4,4,99,30")
     body = {"prompts": [CLICK], "region": [4, 4, 40, 30]}
     yield "POST", f"{image}/masks", call(f"{url}/masks", method="POST", json=body)
+
+
+def _answers_about_similar(world: World, url: str) -> Iterator[tuple[str, str, TestResponse]]:
+    call, similar = world.client.open, "/v1/images/{image_id}/similar"
+    for form in ("rle", "png", "polygons"):
+        body = {"examples": [CLICK], "format": form, "min_similarity": 0, "min_score": 0, "size": [0, 100]}
+        found = call(f"{url}/similar", method="POST", json=body)
+        assert found.json["masks"], found.text
+        yield "POST", similar, found
+    for bad in ({"examples": []}, {"examples": [{"box": [1, 1, 9, 9], "image_id": "0" * 64}]}, {"examples": [{}]}):
+        yield "POST", similar, call(f"{url}/similar", method="POST", json=bad)
 
 
 def _answers_about_everything(world: World, url: str) -> Iterator[tuple[str, str, TestResponse]]:

@@ -70,6 +70,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         command("segment-boxes", "A mask for each of a detector's boxes. Run again, it goes on where it was.")
     )
     _everything(command("everything", "Every mask of every image of a folder. Run again, it goes on where it was."))
+    _similar(command("similar", "Find all that looks like what you show, in a picture or a folder of them."))
 
     demo = command("demo", "Cut something out of a sample picture, if you have none at hand.")
     demo.add_argument("sample", nargs="?", choices=[*SAMPLES], default=next(iter(SAMPLES)), help="default: the first")
@@ -88,6 +89,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         Endpoint(options.url, options.token)
     except ValueError as error:
         parser.error(f"{TOKEN_VARIABLE}: {error}")
+    if options.command == "similar":
+        _check_similar(parser, options)
     if options.command == "segment":
         _check_segment(parser, options)
     return options
@@ -191,6 +194,43 @@ def _everything(parser: argparse.ArgumentParser) -> None:
     _jobs(parser)
 
 
+def _similar(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, metavar="IMAGE|DIR", help=f"{NAMED}; or a folder of such files")
+    parser.add_argument("-r", "--recursive", action="store_true", help="the folders in it as well")
+    parser.add_argument(
+        "--example", type=Path, metavar="IMAGE", help="the picture that is shown on; default: the first of the folder"
+    )
+    parser.add_argument(
+        "--point", type=_point, action="append", default=[], metavar="X,Y", help="on a thing that is meant"
+    )
+    parser.add_argument(
+        "--box", type=_box, action="append", default=[], metavar="X0,Y0,X1,Y1", help="around a thing that is meant"
+    )
+    parser.add_argument(
+        "--negative", type=_point, action="append", default=[], metavar="X,Y", help="on a thing that is not meant"
+    )
+    parser.add_argument("--coco", type=Path, required=True, metavar="FILE", help="the masks as a COCO dataset")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--rle", dest="polygons", action="store_false", default=False, help="compressed RLE (default)")
+    form.add_argument("--polygons", dest="polygons", action="store_true", help="polygons")
+    parser.add_argument("--limit", type=int, metavar="N", help="most masks of a picture, 1 to 500, default 100")
+    parser.add_argument(
+        "--min-similarity",
+        type=_share,
+        metavar="S",
+        help="least similarity of a mask, 0 to 1",
+    )
+    parser.add_argument("--min-score", type=_share, metavar="S", help="least predicted IoU of a mask, 0 to 1")
+    _jobs(parser)
+
+
+def _check_similar(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if not (options.point or options.box):
+        parser.error("similar needs at least one --point or --box")
+    if not options.path.exists():
+        parser.error(f"{options.path} does not exist")
+
+
 def _check_segment(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if not (options.point or options.box or options.mask):  # --point-bg alone selects nothing
         parser.error("segment needs at least one --point, a --box or a --mask")
@@ -261,6 +301,13 @@ def _tolerance(text: str) -> float:
     if not tolerance or tolerance[0] < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels from 0 on")
     return tolerance[0]
+
+
+def _share(text: str) -> float:
+    share = _numbers(text, 1)
+    if not share or not 0 <= share[0] <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return share[0]
 
 
 def _url(text: str) -> str:

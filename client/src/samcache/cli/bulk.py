@@ -16,7 +16,7 @@ from samcache.cli.missing_workers import MissingWorkers
 from samcache.cli.output import Output, Progress, table
 from samcache.cli.tiles import tiles
 from samcache.errors import EncodeFailed, SamCacheError, Unavailable
-from samcache.service.clients import AsyncSamCache
+from samcache.service.async_client import AsyncSamCache
 from samcache.service.resources import Corners, ImageInfo
 
 _TILES_AT_ONCE = 16

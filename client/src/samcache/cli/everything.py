@@ -21,7 +21,7 @@ from samcache.cli.missing_workers import MissingWorkers
 from samcache.cli.output import Output
 from samcache.cli.parts import Parts, write_whole
 from samcache.cli.photos import upright_photo
-from samcache.service.clients import AsyncSamCache
+from samcache.service.async_client import AsyncSamCache
 from samcache.service.flows import image_id_of
 from samcache.service.resources import Everything, ImageInfo
 

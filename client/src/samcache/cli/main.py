@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from samcache.cli import bulk, demo, everything, segment, segment_boxes, status
+from samcache.cli import bulk, demo, everything, segment, segment_boxes, similar, status
 from samcache.cli.arguments import parse
 from samcache.cli.exits import Exit, exit_of
 from samcache.cli.files import UnreadableFile
@@ -21,6 +21,7 @@ _COMMANDS: Mapping[str, Callable[..., Exit]] = MappingProxyType(
         "segment": segment.segment,
         "segment-boxes": segment_boxes.segment_boxes,
         "everything": everything.everything,
+        "similar": similar.similar,
         "demo": demo.demo,
         "status": status.status,
         "models": status.models,

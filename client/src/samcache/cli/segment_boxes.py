@@ -15,7 +15,7 @@ from samcache.cli.exits import Exit
 from samcache.cli.files import UnreadableFile, images_in, read_image
 from samcache.cli.output import Output
 from samcache.cli.parts import Parts, write_whole
-from samcache.service.clients import AsyncSamCache
+from samcache.service.async_client import AsyncSamCache
 from samcache.service.flows import image_id_of
 from samcache.service.resources import ImageInfo
 

@@ -48,7 +48,8 @@ _BETWEEN_LOOKS = 1.0
 _SLOW_DOWN = 429
 _TRY_AGAIN = frozenset({_SLOW_DOWN, 502, 503, 504})
 _FORGOTTEN = (ImageNotFound, ImageExpired)
-_TRIES = 3
+TRIES = 3
+"""How often an operation asks again after it had an image uploaded or encoded."""
 
 Prompt = Mapping[str, Any]
 """One prompt as in the contract's JSON: `points` with `labels`, `box`, `mask_token`, `mask_logits`, `mask`."""
@@ -121,7 +122,7 @@ def show(
 
     To ask for a region has it encoded.
     """
-    query = _query(model, wait, region)
+    query = query_of(model, wait, region)
     call = Call("GET", f"/v1/images/{image_id}", query, seconds=wait + MARGIN, after=after)
     return (yield from answered(call, deadline))
 
@@ -129,7 +130,7 @@ def show(
 def send(data: bytes, model: str | None, deadline: Deadline, *, wait: float = 0.0) -> Flow[Reply]:
     """Upload the image. The service holds its answer as in `show`."""
     seconds = wait + MARGIN + len(data) / 100_000  # a slow line sends 100,000 bytes a second
-    call = Call("POST", "/v1/images", _query(model, wait), data, "application/octet-stream", seconds)
+    call = Call("POST", "/v1/images", query_of(model, wait), data, "application/octet-stream", seconds)
     return (yield from answered(call, deadline))
 
 
@@ -155,7 +156,7 @@ def upload_url(url: str, model: str | None, deadline: Deadline) -> Flow[ImageInf
         UrlNotAllowed, ImageUnreachable: the service does not fetch it, or cannot.
     """
     body = json.dumps({"url": url}).encode()
-    call = Call("POST", "/v1/images", _query(model), body, "application/json", seconds=FETCHED_WITHIN + MARGIN)
+    call = Call("POST", "/v1/images", query_of(model), body, "application/json", seconds=FETCHED_WITHIN + MARGIN)
     return _image((yield from answered(call, deadline)))
 
 
@@ -188,7 +189,7 @@ def ready(
             image = _image(reply, sent=sent > 0)
             upload_it = image.status == "failed" and sent == 0 and data is not None and region is None
         except _FORGOTTEN:
-            if data is None or sent >= _TRIES:
+            if data is None or sent >= TRIES:
                 raise
             upload_it = True
         if upload_it:
@@ -275,7 +276,7 @@ def masks(
     body = json.dumps(request, separators=(",", ":"))
     path = f"/v1/images/{image_id}/masks"
     call = Call(
-        "POST", path, _query(model, wait), body.encode(), "application/json", seconds=deadline.left(), after=after
+        "POST", path, query_of(model, wait), body.encode(), "application/json", seconds=deadline.left(), after=after
     )
     reply = yield from _of_the_embedding(call, image_id, data, model, deadline, region=corners)
     timing = reply.headers.get("server-timing", "")
@@ -314,14 +315,14 @@ def everything(
         wait = _held_for(deadline, after, tells=on_progress is not None)
         try:
             if found is None:
-                call = Call("POST", path, _query(model, wait), body, "application/json", wait + MARGIN, after)
+                call = Call("POST", path, query_of(model, wait), body, "application/json", wait + MARGIN, after)
             else:
-                call = Call("GET", found.path, _query(None, wait), seconds=wait + MARGIN, after=after)
+                call = Call("GET", found.path, query_of(None, wait), seconds=wait + MARGIN, after=after)
             reply = yield from answered(call, deadline)
             found = parsed(reply, Everything.parse)
         except (*_FORGOTTEN, JobNotFound) as error:
             tries += 1
-            if tries > _TRIES or (data is None and not isinstance(error, JobNotFound)):
+            if tries > TRIES or (data is None and not isinstance(error, JobNotFound)):
                 raise
             if data is not None:
                 yield from send(data, model, deadline)
@@ -414,7 +415,7 @@ def regions(
     )
     body = json.dumps(asked, separators=(",", ":")).encode()
     path, seconds = f"/v1/images/{image_id}/regions", wait + MARGIN
-    call = Call("POST", path, _query(model, wait), body, "application/json", seconds=seconds, after=after)
+    call = Call("POST", path, query_of(model, wait), body, "application/json", seconds=seconds, after=after)
     try:
         reply = yield from answered(call, deadline)
     except _FORGOTTEN:
@@ -464,7 +465,7 @@ def embedding(
 ) -> Flow[bytes]:
     """The embedding of the image, or of a region of it, as a `.npy` file."""
     corners = None if region is None else _whole_pixels(region)
-    call = Call("GET", f"/v1/images/{image_id}/embedding", _query(model, region=corners))
+    call = Call("GET", f"/v1/images/{image_id}/embedding", query_of(model, region=corners))
     return (yield from _of_the_embedding(call, image_id, data, model, deadline, region=corners)).body
 
 
@@ -507,7 +508,7 @@ def _of_the_embedding(
     region: Sequence[int] | None = None,
 ) -> Flow[Reply]:
     """The reply to a call that needs the embedding. If the embedding is missing, have it made and ask again."""
-    tries = _TRIES
+    tries = TRIES
     while True:
         tries -= 1
         try:
@@ -537,7 +538,7 @@ def _reason(job: Everything) -> SamCacheError:
     return kind(error.get("detail", "the search for masks was stopped"))
 
 
-def _query(model: str | None, wait: float = 0.0, region: Sequence[int] | None = None) -> dict[str, str]:
+def query_of(model: str | None, wait: float = 0.0, region: Sequence[int] | None = None) -> dict[str, str]:
     query = {} if model is None else {"model": model}
     if region is not None:
         query["region"] = ",".join(map(str, region))

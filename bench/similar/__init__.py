@@ -1,0 +1,1 @@
+"""How well the search finds what looks alike: `python -m bench.similar`."""
