@@ -1,19 +1,19 @@
 """Messages between the worker and a process that decodes for it, over a pair of sockets.
 
-From the worker: lengths | order (pickled) | the image's bytes, and the descriptor of the memory for the pixels.
-Back: lengths | answer (JSON) | preview. The answer is JSON because an image may have taken over that process.
+From the worker: lengths | order (JSON) | the image's bytes, and the descriptor of the memory for the pixels.
+Back: lengths | answer (JSON) | preview. An image may have taken over that process, so the answer is not trusted.
 """
 
 from __future__ import annotations
 
 import json
-import pickle
 import socket
 import struct
 from collections.abc import Sequence
 from typing import Any
 
 from encoder_worker.decoding.decoder import Order
+from shared.contract.frames import frame_named
 
 _ASKED = struct.Struct("<IQ")
 _ANSWERED = struct.Struct("<II")
@@ -33,7 +33,7 @@ def ask(connection: socket.socket, order: Order, data: bytes, descriptor: int) -
     Raises:
         OSError: the other side is gone. TimeoutError: it does not read.
     """
-    said = pickle.dumps(order)
+    said = _as_text(order)
     parts = [_ASKED.pack(len(said), len(data)), said, data]
     socket_send(connection, parts, [descriptor])
 
@@ -45,8 +45,20 @@ def asked(connection: socket.socket) -> tuple[Order, bytes, int] | None:
         return None
     head += _exactly(connection, _ASKED.size - len(head))
     said, data = _ASKED.unpack(head)
-    order: Order = pickle.loads(_exactly(connection, said))  # noqa: S301  # the worker, which started this process, sent it
+    order = _order(_exactly(connection, said))
     return order, _exactly(connection, data), descriptors[0]
+
+
+def _as_text(order: Order) -> bytes:
+    frame = order.frame
+    kind = None if frame is None else (frame.name, frame.side)
+    return json.dumps([kind, order.stretch, order.max_pixels, order.preview]).encode()
+
+
+def _order(text: bytes) -> Order:
+    kind, stretch, max_pixels, preview = json.loads(text)
+    frame = None if kind is None else frame_named(*kind)
+    return Order(frame=frame, stretch=stretch, max_pixels=max_pixels, preview=preview)
 
 
 def answer(connection: socket.socket, said: dict[str, Any], preview: bytes = b"") -> None:

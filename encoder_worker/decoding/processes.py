@@ -29,7 +29,9 @@ from shared.contract.settings import Settings
 from shared.host.cores import usable_cores
 from shared.images.reading import inspect_image
 
-_PROGRAM = "encoder_worker.decoding.child"
+PROGRAM = "encoder_worker.decoding.child"
+"""What each process runs. Tests run another one."""
+
 _ROOT = Path(__file__).resolve().parents[2]
 
 _REFUSALS: dict[str, type[RequestError]] = {one.code: one for one in (ImageTooLarge, InvalidImage, UnsupportedImage)}
@@ -173,7 +175,7 @@ class _Process:
             self._connection = ours
             path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
             self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603  # a program of this package
-                [sys.executable, "-m", _PROGRAM],
+                [sys.executable, "-m", PROGRAM],
                 stdin=theirs.fileno(),
                 env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
             )

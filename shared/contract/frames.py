@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -178,6 +179,18 @@ class Squash:
         height, width = original
         unit = np.asarray(points, dtype=np.float32) / np.array([width, height], dtype=np.float32)
         return np.asarray(unit * np.float32(self.side), dtype=np.float32)
+
+
+_KINDS: dict[str, Callable[[int], Frame]] = {"longest_side": LongestSide, "squash": Squash}
+
+
+def frame_named(name: str, side: int) -> Frame:
+    """Return the frame of this kind and side.
+
+    Raises:
+        KeyError: there is no such kind.
+    """
+    return _KINDS[name](side)
 
 
 def _resized(channel: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:

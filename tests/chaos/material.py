@@ -224,7 +224,9 @@ def _scene(number: int, dice: random.Random) -> Scene:
     file = io.BytesIO()
     Image.fromarray((part * tint).astype(np.uint8)).save(file, "JPEG", quality=85)
     questions = _questions(dice)
-    return Scene(number, file.getvalue(), questions, {"examples": questions[0]["prompts"], "min_score": 0})
+    return Scene(
+        number, file.getvalue(), questions, {"examples": questions[0]["prompts"], "min_score": 0, "min_similarity": 0}
+    )
 
 
 def _questions(dice: random.Random) -> list[dict[str, Any]]:

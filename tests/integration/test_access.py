@@ -27,7 +27,8 @@ from tests.support.client_material import picture
 from tests.support.stack import ObservedStack
 from tests.support.world import png
 
-SHARE = 20
+SHARE = 40
+"""Prompts that a client may send in an hour. A search spends a round of points and its examples."""
 PATIENCE = 60.0
 """Seconds after which a test gives up; nothing asserted depends on it."""
 
@@ -151,7 +152,8 @@ def test_an_example_in_anothers_image_does_not_exist_in_any_process(stack: Obser
         assert theirs.status_code == 404
     assert upload(stack.url, FRANK, shown) == hers
     found = ask(hers)
-    assert (found.status_code, found.json()["image_id"]) == (200, his)
+    assert found.status_code == 200, found.text
+    assert found.json()["image_id"] == his
     for token in (ERIN, FRANK):
         assert httpx.delete(f"{stack.url}/v1/images/{hers}", headers=bearer(token)).status_code == 204
     until = time.monotonic() + PATIENCE

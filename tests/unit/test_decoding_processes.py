@@ -9,12 +9,11 @@ import select
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -34,6 +33,7 @@ from shared.rq_worker.watchdog import JobTimedOut
 from tests.support import sample_images as sample
 from tests.support.memory_events import MemoryEvents
 from tests.support.memory_store import MemoryStore
+from tests.support.poisoned_child import ABORTS, BREAKS, HANGS, KILLED, PROGRAM
 
 SOON = 30.0
 ROOT = Path(module.__file__).parents[2]
@@ -53,8 +53,14 @@ def shared_processes() -> Iterator[DecodingProcesses]:
         yield processes
 
 
+@pytest.fixture(autouse=True)
+def poisonous(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processes run a program that some images harm."""
+    monkeypatch.setattr(module, "PROGRAM", PROGRAM)
+
+
 @pytest.fixture
-def processes() -> Iterator[DecodingProcesses]:
+def processes(poisonous: None) -> Iterator[DecodingProcesses]:
     with closing(DecodingProcesses(1, patience=SOON)) as processes:
         yield processes
 
@@ -134,27 +140,11 @@ def test_memory_that_came_back_is_lent_again_and_the_rest_is_freed() -> None:
     assert buffers.lend(100) not in (one, other)
 
 
-class Poison:
-    """A frame that makes the process which reads it call a function. It stands for an image that does so."""
-
-    side, pixels = 8, np.dtype(np.uint8)
-
-    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
-        self._called = function, arguments
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._called
-
-
-def poisoned(function: Callable[..., object], *arguments: object) -> Order:
-    return order(Poison(function, *arguments))  # type: ignore[arg-type]  # a stand-in
-
-
 def test_an_image_that_kills_its_process_costs_this_attempt_and_no_other_image(processes: DecodingProcesses) -> None:
     data = sample.jpeg(61, 40)
     (pid,) = processes.pids
     with pytest.raises(EncodeFailed, match="died"):
-        processes.decode(data, poisoned(os.abort))
+        processes.decode(ABORTS, order())
     assert_same(processes.decode(data, order()), HERE.decode(data, order()))
     assert pid not in processes.pids
     assert len(processes.pids) == 1
@@ -174,7 +164,7 @@ def test_in_the_pipeline_such_an_image_fails_alone(processes: DecodingProcesses)
         at_once = processes.at_once
 
         def decode(self, data: bytes, wanted: Order) -> Decoded:
-            return processes.decode(data, poisoned(os.abort) if data == files[2] else wanted)
+            return processes.decode(ABORTS if data == files[2] else data, wanted)
 
     encode = EncodeImage(
         store=store,
@@ -194,13 +184,13 @@ def test_in_the_pipeline_such_an_image_fails_alone(processes: DecodingProcesses)
 
 def test_a_process_that_the_system_killed_counts_as_too_little_memory(processes: DecodingProcesses) -> None:
     with pytest.raises(MemoryError):
-        processes.decode(b"", poisoned(os.kill, processes.pids[0], signal.SIGKILL))
+        processes.decode(KILLED, order())
 
 
 def test_a_process_that_hangs_is_ended_after_the_patience() -> None:
     with closing(DecodingProcesses(1, patience=0.2)) as processes:
         with pytest.raises(EncodeFailed, match=r"could not be decoded within 0\.2 s"):
-            processes.decode(b"", poisoned(time.sleep, 1000))
+            processes.decode(HANGS, order())
         assert processes.pids == []
 
 
@@ -224,7 +214,7 @@ def test_an_unexpected_error_is_told_and_the_process_goes_on(
 ) -> None:
     pids = processes.pids
     with pytest.raises(EncodeFailed, match="AttributeError"):
-        processes.decode(sample.jpeg(61, 40), poisoned(int))
+        processes.decode(BREAKS, order())
     assert "Traceback" in caplog.text
     assert processes.pids == pids
 
@@ -241,7 +231,7 @@ def test_signals_of_a_terminal_do_not_end_a_process(processes: DecodingProcesses
 def test_what_decodes_when_all_is_closed_fails() -> None:
     processes = DecodingProcesses(1, patience=SOON)
     with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(processes.decode, b"", poisoned(time.sleep, 1000)) for _ in range(2)]
+        waiting = [pool.submit(processes.decode, HANGS, order()) for _ in range(2)]
         processes.close()
         assert {type(one.exception(SOON)) for one in waiting} <= {EncodeFailed, MemoryError}
     assert processes.pids == []
@@ -267,10 +257,15 @@ def test_an_answer_that_does_not_fit_the_order_is_refused(
 def test_a_process_ends_with_its_worker_also_in_the_middle_of_an_image() -> None:
     program = """
 import threading, time
+from encoder_worker.decoding import processes as module
 from encoder_worker.decoding.processes import DecodingProcesses
-from tests.unit.test_decoding_processes import poisoned
+from shared.contract.models import SAM1
+from encoder_worker.decoding.decoder import Order
+from tests.support.poisoned_child import HANGS, PROGRAM
+module.PROGRAM = PROGRAM
+order = Order(frame=SAM1.frame, max_pixels=1000)
 processes = DecodingProcesses(1, patience=60)
-threading.Thread(target=processes.decode, args=(b"", poisoned(time.sleep, 1000)), daemon=True).start()
+threading.Thread(target=processes.decode, args=(HANGS, order), daemon=True).start()
 print(processes.pids[0], flush=True)
 time.sleep(1000)
 """

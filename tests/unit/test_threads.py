@@ -76,6 +76,12 @@ KEPT_ALIVE = {
         + "The job gets the error: `tests/unit/test_worker_pipeline.py::test_a_failure_to_store_is_that_images_own`",
         "Runs the encoder. Any error goes to the jobs of the batch: "
         "`tests/unit/test_worker_pipeline.py::test_whatever_the_encoder_does_the_next_images_are_encoded`",
+        "Waits for the embeddings of batches. What is found late goes to the jobs of that batch: "
+        "`tests/unit/test_worker_overlap.py::test_what_the_device_finds_later_fails_alone`",
+    ],
+    "encoder_worker/decoding/child.py": [
+        ONE_TASK + "It ends the process when its worker ends, and reads nothing: "
+        "`tests/unit/test_decoding_processes.py::test_a_process_ends_with_its_worker_also_in_the_middle_of_an_image`",
     ],
     "shared/rq_worker/watchdog.py": [
         "Renews the lease of a running job. Any error of a beat is logged: "
