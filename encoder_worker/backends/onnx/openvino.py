@@ -53,6 +53,7 @@ def compiled(path: Path, model: Model, *, threads: int, precision: str) -> Run:
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,  # or the threads of two workers would share the same cores
         "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
     }
 
