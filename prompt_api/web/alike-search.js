@@ -23,8 +23,8 @@ const MOST_CHARACTERS = 3_000_000;
 
 /** The least similarity that is asked for. The slider goes down to it. */
 export const LEAST_SIMILARITY = 0.2;
-/** From this similarity on, masks are lit at first. */
-export const LIT_SIMILARITY = 0.5;
+/** From this similarity on, masks are lit at first. It is the service's default. */
+export const LIT_SIMILARITY = 0.424;
 /** The most masks of one answer. */
 const LIMIT = 200;
 

@@ -67,7 +67,7 @@ def take_similar_pictures(page: Page, folder: Path) -> None:
     page.wait_for_masks(3)
     page.press("g")
     _wait_for_search(page)
-    page.hover(0.28, 0.54)
+    page.leave()
     _shoot(page, "similar-coins")
     page.press("Enter")
     page.wait_until(lambda: not page.is_shown("alike-row"))

@@ -34,6 +34,13 @@ GREEN = [(1, 4), (6, 4), (7, 5)]
 CLICK = {"points": [middle(1, 1)], "labels": [1]}
 
 
+@pytest.fixture(autouse=True)
+def time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, no search of these tests is cut short."""
+    monkeypatch.setattr(similar_service, "LONGEST_SEARCH", 600.0)
+    monkeypatch.setattr(similar_service, "LONGEST_WRITING", 600.0)
+
+
 @pytest.fixture
 def world(make_world: Callable[..., World]) -> World:
     return make_world(decoder=ConnectedDecoder())
