@@ -117,12 +117,12 @@ def _ask(subject: Subject, first: Scene, second: Scene, ground: str, results: Re
             results.add(_WAYS[1], f"{where} {ground}", judged(answer, wanted))
             # What was wrong in the answer to one example of the kind is the negative example of the next question.
             if where == "same":
-                wrong = [mask for _, mask in answer if not any(_same(mask, true) for true in [*rest, example])][:2]
+                wrong = [mask for _, mask in answer if not any(is_same(mask, true) for true in [*rest, example])][:2]
                 negative = [Example(image.features, runs_of(mask), 0) for mask in wrong]
                 corrected = [Example(*given), *negative]
                 again = _searched(subject, decoder, image, corrected, _EVERYTHING, exclude, DECODES)
-                kept = [one for one in again if not any(_same(one[1], mask) for mask in wrong)]
-                without = [one for one in answer if not any(_same(one[1], mask) for mask in wrong)]
+                kept = [one for one in again if not any(is_same(one[1], mask) for mask in wrong)]
+                without = [one for one in answer if not any(is_same(one[1], mask) for mask in wrong)]
                 results.add("rejected left out", "negatives", judged(without, rest))
                 results.add("rejected as examples", "negatives", judged(kept, rest))
 
@@ -141,7 +141,7 @@ def _searched(  # noqa: PLR0917 - one call of the search
     return [(one.similarity, pixels(one.mask)) for one in answer.found]
 
 
-def _same(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
+def is_same(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
     return overlap(one, other) >= MATCH
 
 
@@ -186,7 +186,7 @@ def all_coins(subject: Subject, *, quick: bool) -> Section:
     for mask in examples:
         given = [Example(image.features, runs_of(mask))]
         found = _searched(subject, decoder, image, given, SearchOptions(), [], 500)
-        right = sum(any(_same(one, true) for _, one in found) for true in masks)
+        right = sum(any(is_same(one, true) for _, one in found) for true in masks)
         wrong = len(found) - right
         least, most_wrong = min(least, right), max(most_wrong, wrong)
         perfect += right == COUNT and not wrong

@@ -91,17 +91,20 @@ class Looks:
         weight = np.sqrt(np.array(PARTS).clip(min=0.15))[:, None, None]
         return cls(outlines, mean, unit(_sampled(flat, y - 0.5, x - 0.5) * weight))
 
-    def to(self, example: Looks, number: int) -> Floats:
-        """Return how alike each mask is to mask `number` of `example`, (N,), 0 to 1."""
+    def to(self, example: Looks) -> Floats:
+        """Return how alike each mask is to the only mask of `example`, (N,), 0 to 1."""
         outlines, other = self.outlines, example.outlines
-        same_mean = self.mean @ example.mean[number]
-        same_parts = best_turn(example.parts[number], self.parts)
-        same_outline = best_turn(other.rings[number, :, :, None], outlines.rings[..., None])
-        ratio = np.log(outlines.area / other.area[number]) / _LOG_AREA
-        features = ((2 + same_mean + same_parts) / 4).clip(0, 1)
-        alike = features * same_outline.clip(0, 1) ** _OUTLINE_POWER * np.exp(-(ratio**2) / 2)
+        same_outline = best_turn(other.rings[0, :, :, None], outlines.rings[..., None])
+        ratio = np.log(outlines.area / other.area[0]) / _LOG_AREA
+        alike = self.features_to(example) * same_outline.clip(0, 1) ** _OUTLINE_POWER * np.exp(-(ratio**2) / 2)
         # The root only spreads the values, so that a threshold of a half is a useful one.
         return np.asarray(np.sqrt(alike))
+
+    def features_to(self, example: Looks) -> Floats:
+        """Return how alike the features alone are to those of the only mask of `example`, (N,), 0 to 1."""
+        same_mean = self.mean @ example.mean[0]
+        same_parts = best_turn(example.parts[0], self.parts)
+        return np.asarray(((2 + same_mean + same_parts) / 4).clip(0, 1))
 
 
 def coverage(masks: Bits, places: Sequence[int]) -> NDArray[np.float32]:

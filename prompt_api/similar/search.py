@@ -173,12 +173,19 @@ class _Search:
             self._found.add(bits[prompt, index], float(similarity[prompt, index]), found)
 
     def _similarity(self, looks: Looks) -> Floats:
-        """Return the likeness to the nearest wanted example, lowered where an unwanted one is as near."""
-        wanted = np.max([looks.to(example, 0) for example in self._wanted], axis=0)
+        """Return the likeness to the nearest wanted example, lowered where the features are nearer to an unwanted one.
+
+        Outline and size do not count against a mask: a rejected thing often has those of the wanted ones. Stronger
+        forms were measured too, and lowered things that are wanted.
+        """
+        wanted = np.max([looks.to(example) for example in self._wanted], axis=0)
         if not self._unwanted:
             return np.asarray(wanted)
-        unwanted = np.max([looks.to(example, 0) for example in self._unwanted], axis=0)
-        return np.asarray(wanted / (1 + (unwanted / wanted.clip(min=1e-9)) ** 4))
+        near, other = (
+            np.max([looks.features_to(example) for example in examples], axis=0)
+            for examples in (self._wanted, self._unwanted)
+        )
+        return np.asarray(wanted * np.minimum(1, near / other.clip(min=1e-9)))
 
     def _blank(self, masks: Bits) -> None:
         """Let no prompt go where a mask is."""
