@@ -15,7 +15,7 @@ from prompt_api.masks.runs import ColumnRuns
 from prompt_api.models.interface import POINTS_AT_ONCE, DecodedMasks, LoadedDecoder, PreparedImage
 from prompt_api.similar.candidates import Candidates
 from prompt_api.similar.interface import Answer, Example, Found, ImageFeatures, Permit, SearchOptions
-from prompt_api.similar.looks import PLACES, Looks, Space, coverage, unit_vectors
+from prompt_api.similar.looks import PLACES, Looks, Space, coverage, unit_vectors, weighted_sum
 from prompt_api.similar.outlines import Bits, Floats
 
 ROUND = 16
@@ -84,7 +84,9 @@ class _Search:
             looks = Looks.of(bits, grid, example.features)
             (self._wanted if example.label else self._unwanted).append(looks)
             if example.label:
-                self._means.append(coverage(bits, grid.shape[:2]).ravel() @ unit_vectors(example.features))
+                shape = example.features.vectors.shape
+                vectors = unit_vectors(example.features).reshape(shape)
+                self._means.append(weighted_sum(coverage(bits, shape[:2])[0], vectors))
         areas = [float(looks.outlines.area[0]) for looks in self._wanted]
         self._least, self._most = options.size[0] * min(areas), options.size[1] * max(areas)
         refused = [one.mask for one in examples if not one.label and one.features is features]
@@ -114,7 +116,7 @@ class _Search:
         """
         vectors = unit_vectors(self._features)
         each = [vectors @ (mean / np.linalg.norm(mean)) for mean in self._means]
-        return np.asarray(np.max(each, axis=0).reshape(self._grid.shape[:2]))
+        return np.asarray(np.max(each, axis=0).reshape(self._features.vectors.shape[:2]))
 
     def _peaks(self) -> NDArray[np.int64]:
         """Return the places (N, 2) of the next round as (row, column): the most alike, not too near to each other."""
