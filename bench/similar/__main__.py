@@ -175,6 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.similar", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one question of each part")
     parser.add_argument("--tuning", action="store_true", help="only the pictures that the search was tuned on")
+    parser.add_argument("--seed", type=int, help="of the pictures (default: 22, or 11 for those of the tuning)")
     parser.add_argument("--only", choices=("quality", "coins", "times"), help="only one part")
     parser.add_argument("--output", type=Path, help="file of the record, JSON (default: none)")
     options = parser.parse_args(arguments)
@@ -187,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if options.only in (None, "quality"):
         boxes, grounds, seed = (TUNING, _TUNING_GROUNDS, 11) if options.tuning else (JUDGING, _JUDGING_GROUNDS, 22)
+        seed = options.seed or seed
         results = measure(subject, things(subject, boxes), grounds, quick=options.quick, seed=seed)
         done(quality(results, "a", "Several kinds in one picture" + (", of the tuning" if options.tuning else "")))
     if options.only in (None, "coins"):
