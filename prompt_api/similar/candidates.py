@@ -1,36 +1,31 @@
-"""The masks that a search has so far, without duplicates."""
+"""The objects that a search has so far, without duplicates."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_api.similar.interface import SAME
+from prompt_api.similar.interface import SAME, Found
 from prompt_api.similar.outlines import Bits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """A mask that was decoded.
-
-    Attributes:
-        packed: its S * S bits.
-        area: how many of them are set.
-        logits: (S, S) float32.
-        similarity, score: as in `Found`.
-        place: (row, column) of the prompt in the embedding.
-        index: which of the masks of that prompt it is.
-    """
+class _Shape:
+    """A mask on the low-res grid: its S * S bits, and how many of them are set."""
 
     packed: NDArray[np.uint8]
     area: int
-    logits: NDArray[np.float32]
-    similarity: float
-    score: float
-    place: tuple[int, int]
-    index: int
+
+    @classmethod
+    def of(cls, bits: NDArray[np.bool_]) -> _Shape:
+        return cls(np.packbits(bits), int(np.count_nonzero(bits)))
+
+    def same(self, other: _Shape) -> bool:
+        shared = int(np.bitwise_count(self.packed & other.packed).sum())
+        return shared > SAME * (self.area + other.area - shared)
 
 
 class Candidates:
@@ -43,27 +38,27 @@ class Candidates:
         """Args:
         refused: (N, S, S), masks of objects that are left out.
         """
-        self._refused = [packed_bits(bits) for bits in refused]
-        self.kept: list[Candidate] = []
+        self._refused = [_Shape.of(bits) for bits in refused]
+        self._kept: list[tuple[_Shape, Found]] = []
 
-    def add(self, new: Candidate) -> None:
-        """Take a mask, unless it is refused, or a more similar mask of the same object is there."""
-        if any(_iou(new.packed, new.area, *other) > SAME for other in self._refused):
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(self, bits: NDArray[np.bool_], similarity: float, found: Callable[[], Found]) -> None:
+        """Take a mask, unless it is refused, or a more similar mask of the same object is there.
+
+        Args:
+            bits: (S, S), not empty.
+            found: is called if the mask is taken.
+        """
+        new = _Shape.of(bits)
+        if any(new.same(other) for other in self._refused):
             return
-        same = [one for one in self.kept if _iou(new.packed, new.area, one.packed, one.area) > SAME]
-        if all(one.similarity < new.similarity for one in same):
-            self.kept = [one for one in self.kept if one not in same] + [new]
+        same = [new.same(shape) for shape, _ in self._kept]
+        if all(one.similarity < similarity for (_, one), is_same in zip(self._kept, same, strict=True) if is_same):
+            others = [one for one, is_same in zip(self._kept, same, strict=True) if not is_same]
+            self._kept = [*others, (new, found())]
 
-    def best(self) -> list[Candidate]:
+    def best(self) -> list[Found]:
         """Return those that are kept, by falling similarity."""
-        return sorted(self.kept, key=lambda one: -one.similarity)
-
-
-def packed_bits(bits: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], int]:
-    """Return a mask as `Candidate.packed` and `Candidate.area`."""
-    return np.packbits(bits), int(np.count_nonzero(bits))
-
-
-def _iou(one: NDArray[np.uint8], area: int, other: NDArray[np.uint8], other_area: int) -> float:
-    shared = int(np.bitwise_count(one & other).sum())
-    return shared / (area + other_area - shared)
+        return sorted((found for _, found in self._kept), key=lambda one: -one.similarity)

@@ -90,8 +90,6 @@ class Found:
         point: (x, y), the foreground point that gave the mask, in pixels of the original. This point alone, decoded
             with multimask, gives the mask again.
         index: 0 to 2, which of the three masks of that point it is.
-        logits: (S, S) float32, the low-res logits of the mask, with nothing in the padding (see
-            `Decoder.decode_points`): good for the mask, not as a mask prompt.
     """
 
     mask: ColumnRuns
@@ -99,7 +97,6 @@ class Found:
     score: float
     point: tuple[float, float]
     index: int
-    logits: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,11 +45,25 @@ class Space:
         spread = np.sqrt(variance + _FLOOR * variance.mean() + 1e-12)
         self._matrix: NDArray[np.float32] = (axes / spread)[:, largest].astype(np.float32)
 
-    def grid(self, features: ImageFeatures) -> NDArray[np.float32]:
-        """Return the features of an image in this space, (rows, columns, K). The mean of that image becomes 0."""
+    def grid(self, features: ImageFeatures) -> Grid:
+        """Return the features of an image in this space. The mean of that image becomes 0."""
         vectors = unit_vectors(features)
         moved: NDArray[np.float32] = (vectors - vectors.mean(axis=0)) @ self._matrix
-        return moved.reshape(*features.vectors.shape[:2], -1)
+        shape = *features.vectors.shape[:2], -1
+        return Grid(moved.reshape(shape), unit(moved.astype(np.float64)).reshape(shape))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """The features of an image in the space of a search.
+
+    Attributes:
+        vectors: (rows, columns, K).
+        units: the same, of length 1 at each place.
+    """
+
+    vectors: NDArray[np.float32]
+    units: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +81,7 @@ class Looks:
     parts: Floats
 
     @classmethod
-    def of(cls, masks: Bits, grid: NDArray[np.float32], features: ImageFeatures) -> Looks:
+    def of(cls, masks: Bits, grid: Grid, features: ImageFeatures) -> Looks:
         """Look at masks.
 
         Args:
@@ -79,29 +93,31 @@ class Looks:
         height, width = features.inside
         aspect = (features.size[0] / height) / (features.size[1] / width)
         outlines = Outlines.of(masks, (height * per_place, width * per_place), aspect)
-        covered = coverage(masks, grid.shape[:2]).reshape(len(masks), -1)
+        covered = coverage(masks, grid.vectors.shape[:2])
         # Places at the edge also show what is around the thing.
         core = np.where(covered >= 1, covered, 0)
-        thin = core.sum(axis=1) < 2
+        thin = core.sum(axis=(1, 2)) < 2
         core[thin] = covered[thin] ** 3
-        mean = unit((core @ grid.reshape(-1, grid.shape[2])).astype(np.float64))
+        mean = unit(np.stack([weighted_sum(weights, grid.vectors) for weights in core]).astype(np.float64))
         y, x = around(outlines.middle / per_place, outlines.reach / per_place, PARTS)
-        flat = unit(grid.reshape(-1, grid.shape[2]).astype(np.float64)).reshape(grid.shape)
         # A ring counts by its length, and the middle a little.
         weight = np.sqrt(np.array(PARTS).clip(min=0.15))[:, None, None]
-        return cls(outlines, mean, unit(_sampled(flat, y - 0.5, x - 0.5) * weight))
+        return cls(outlines, mean, unit(_sampled(grid.units, y - 0.5, x - 0.5) * weight))
 
-    def to(self, example: Looks, number: int) -> Floats:
-        """Return how alike each mask is to mask `number` of `example`, (N,), 0 to 1."""
+    def to(self, example: Looks) -> Floats:
+        """Return how alike each mask is to the only mask of `example`, (N,), 0 to 1."""
         outlines, other = self.outlines, example.outlines
-        same_mean = self.mean @ example.mean[number]
-        same_parts = best_turn(example.parts[number], self.parts)
-        same_outline = best_turn(other.rings[number, :, :, None], outlines.rings[..., None])
-        ratio = np.log(outlines.area / other.area[number]) / _LOG_AREA
-        features = ((2 + same_mean + same_parts) / 4).clip(0, 1)
-        alike = features * same_outline.clip(0, 1) ** _OUTLINE_POWER * np.exp(-(ratio**2) / 2)
+        same_outline = best_turn(other.rings[0, :, :, None], outlines.rings[..., None])
+        ratio = np.log(outlines.area / other.area[0]) / _LOG_AREA
+        alike = self.features_to(example) * same_outline.clip(0, 1) ** _OUTLINE_POWER * np.exp(-(ratio**2) / 2)
         # The root only spreads the values, so that a threshold of a half is a useful one.
         return np.asarray(np.sqrt(alike))
+
+    def features_to(self, example: Looks) -> Floats:
+        """Return how alike the features alone are to those of the only mask of `example`, (N,), 0 to 1."""
+        same_mean = self.mean @ example.mean[0]
+        same_parts = best_turn(example.parts[0], self.parts)
+        return np.asarray(((2 + same_mean + same_parts) / 4).clip(0, 1))
 
 
 def coverage(masks: Bits, places: Sequence[int]) -> NDArray[np.float32]:
@@ -110,6 +126,16 @@ def coverage(masks: Bits, places: Sequence[int]) -> NDArray[np.float32]:
     rows, columns = places
     shown = masks[:, : rows * side, : columns * side].reshape(len(masks), rows, side, columns, side)
     return np.asarray(shown.mean(axis=(2, 4), dtype=np.float32))
+
+
+def weighted_sum(weights: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the sum (K,) of the vectors (rows, columns, K), each times its weight (rows, columns).
+
+    Most weights are 0. It is no matrix product, because a large one would start threads on all cores, and a search has
+    one.
+    """
+    some = weights > 0
+    return np.asarray((weights[some][:, None] * vectors[some]).sum(axis=0))
 
 
 def unit_vectors(features: ImageFeatures) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from prompt_api.masks.low_res import low_res_logits
 from prompt_api.masks.runs import ColumnRuns
 from prompt_api.models.interface import POINTS_AT_ONCE, DecodedMasks, LoadedDecoder, PreparedImage
-from prompt_api.similar.candidates import Candidate, Candidates, packed_bits
+from prompt_api.similar.candidates import Candidates
 from prompt_api.similar.interface import Answer, Example, Found, ImageFeatures, Permit, SearchOptions
-from prompt_api.similar.looks import PLACES, Looks, Space, coverage, unit_vectors
+from prompt_api.similar.looks import PLACES, Looks, Space, coverage, unit_vectors, weighted_sum
 from prompt_api.similar.outlines import Bits, Floats
 
 ROUND = 16
@@ -83,7 +84,9 @@ class _Search:
             looks = Looks.of(bits, grid, example.features)
             (self._wanted if example.label else self._unwanted).append(looks)
             if example.label:
-                self._means.append(coverage(bits, grid.shape[:2]).ravel() @ unit_vectors(example.features))
+                shape = example.features.vectors.shape
+                vectors = unit_vectors(example.features).reshape(shape)
+                self._means.append(weighted_sum(coverage(bits, shape[:2])[0], vectors))
         areas = [float(looks.outlines.area[0]) for looks in self._wanted]
         self._least, self._most = options.size[0] * min(areas), options.size[1] * max(areas)
         refused = [one.mask for one in examples if not one.label and one.features is features]
@@ -95,16 +98,15 @@ class _Search:
     def run(self, permit: Permit, pool: ThreadPoolExecutor | None) -> Answer:
         decodes, fruitless, stopped = 0, 0, False
         while fruitless < PATIENCE and len(places := self._peaks()):
-            stopped = len(self._found.kept) >= self._options.limit or not permit(len(places))
+            stopped = len(self._found) >= self._options.limit or not permit(len(places))
             if stopped:
                 break
             decodes += len(places)
-            before = len(self._found.kept)
+            before = len(self._found)
             self._take(places, self._decoded(places, pool))
-            fruitless = 0 if len(self._found.kept) > before else fruitless + len(places)
+            fruitless = 0 if len(self._found) > before else fruitless + len(places)
         best = self._found.best()
-        found = tuple(map(self._written, best[: self._options.limit]))
-        return Answer(found, decodes, stopped or len(best) > self._options.limit)
+        return Answer(tuple(best[: self._options.limit]), decodes, stopped or len(best) > self._options.limit)
 
     def _likeness(self) -> NDArray[np.float32]:
         """Return the cosine of the features at each place with the mean of the nearest example, (rows, columns).
@@ -114,7 +116,7 @@ class _Search:
         """
         vectors = unit_vectors(self._features)
         each = [vectors @ (mean / np.linalg.norm(mean)) for mean in self._means]
-        return np.asarray(np.max(each, axis=0).reshape(self._grid.shape[:2]))
+        return np.asarray(np.max(each, axis=0).reshape(self._features.vectors.shape[:2]))
 
     def _peaks(self) -> NDArray[np.int64]:
         """Return the places (N, 2) of the next round as (row, column): the most alike, not too near to each other."""
@@ -160,27 +162,32 @@ class _Search:
         alike = similarity >= self._options.min_similarity
         # What an unlike mask covers stays open: it may be the ground, with things on it.
         self._blank(bits[alike & (similarity == similarity.max(axis=1, keepdims=True))])
-        for prompt, index in np.argwhere(alike):
-            row, column = (int(at) for at in places[prompt])
-            self._found.add(
-                Candidate(
-                    *packed_bits(bits[prompt, index]),
-                    # A copy, or the logits of the whole round would stay in memory.
-                    logits=logits[prompt, index].copy(),
-                    similarity=float(similarity[prompt, index]),
-                    score=float(scores[prompt, index]),
-                    place=(row, column),
-                    index=int(index),
-                )
+        # The most similar comes first, so that few masks are made that another one of the same object replaces.
+        for prompt, index in sorted(np.argwhere(alike), key=lambda at: -similarity[tuple(at)]):
+            found = partial(
+                self._written,
+                logits[prompt, index],
+                float(similarity[prompt, index]),
+                float(scores[prompt, index]),
+                places[prompt],
+                int(index),
             )
+            self._found.add(bits[prompt, index], float(similarity[prompt, index]), found)
 
     def _similarity(self, looks: Looks) -> Floats:
-        """Return the likeness to the nearest wanted example, lowered where an unwanted one is as near."""
-        wanted = np.max([looks.to(example, 0) for example in self._wanted], axis=0)
+        """Return the likeness to the nearest wanted example, lowered where the features are nearer to an unwanted one.
+
+        Outline and size do not count against a mask: a rejected thing often has those of the wanted ones. Stronger
+        forms were measured too, and lowered things that are wanted.
+        """
+        wanted = np.max([looks.to(example) for example in self._wanted], axis=0)
         if not self._unwanted:
             return np.asarray(wanted)
-        unwanted = np.max([looks.to(example, 0) for example in self._unwanted], axis=0)
-        return np.asarray(wanted / (1 + (unwanted / wanted.clip(min=1e-9)) ** 4))
+        near, other = (
+            np.max([looks.features_to(example) for example in examples], axis=0)
+            for examples in (self._wanted, self._unwanted)
+        )
+        return np.asarray(wanted * np.minimum(1, near / other.clip(min=1e-9)))
 
     def _blank(self, masks: Bits) -> None:
         """Let no prompt go where a mask is."""
@@ -200,10 +207,12 @@ class _Search:
                 bits[min(int(row / cell), self._side - 1), min(int(column / cell), self._side - 1)] = True
         return found
 
-    def _written(self, candidate: Candidate) -> Found:
+    def _written(
+        self, logits: NDArray[np.float32], similarity: float, score: float, place: NDArray[np.int64], index: int
+    ) -> Found:
         height, width = self._features.size
-        row, column = candidate.place
+        row, column = place
         inside = self._features.inside
         point = (float((column + 0.5) * width / inside[1]), float((row + 0.5) * height / inside[0]))
-        mask = self._loaded.decoder.mask_runs(candidate.logits, self._features.size)
-        return Found(mask, candidate.similarity, candidate.score, point, candidate.index, candidate.logits)
+        mask = self._loaded.decoder.mask_runs(logits, self._features.size)
+        return Found(mask, similarity, score, point, index)

@@ -29,7 +29,7 @@ export const LIT_SIMILARITY = 0.424;
 const LIMIT = 200;
 
 /** An object of this many times the example's area is never taken for it, nor one of this share. It is the service's default. */
-const LIKE_SIZE = [0.4, 2.5];
+const LIKE_SIZE = [0.3, 3.3];
 
 /**
  * The wish for everything on a picture that looks like one of its objects.
