@@ -239,13 +239,15 @@ class SimilarService:
                 mask = self._masks.mask(placed, asked.model, asked.namespace, work.turn)
                 features = subject.features[EmbeddingKey.of(placed.key.image_id, asked.model)]
                 examples.append(Example(features, mask, placed.asked.label))
+            excluded = _excluded(asked.query, subject.image.original, work)
+            work.give_way()
             return search(
                 LoadedDecoder(asked.model, DecodesInTurn(self._decoders[asked.model.name], work)),
                 subject.image.prepared,
                 subject.features[subject.key],
                 examples,
                 asked.query.options,
-                exclude=_excluded(asked.query, subject.image.original, work),
+                exclude=excluded,
                 permit=permit,
             )
 

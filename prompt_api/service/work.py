@@ -15,6 +15,9 @@ from prompt_api.service.turns import Turn, Turns
 from shared.contract.geometry import Size
 from shared.observe.stages import Stages
 
+AT_ONCE = 1
+"""Points between two looks for others who wait. More of them cost less each, and keep a click waiting longer."""
+
 
 class Work:
     """The work of a request that holds a turn.
@@ -62,8 +65,9 @@ class DecodesInTurn:
         return self._decoder.decode(image, prompts, multimask=multimask, padding=padding)
 
     def decode_points(self, image: Any, points: NDArray[np.float32], least_score: float) -> Iterator[DecodedMasks]:
-        self._work.give_way()
-        return self._decoder.decode_points(image, points, least_score)
+        for start in range(0, len(points), AT_ONCE):
+            self._work.give_way()
+            yield from self._decoder.decode_points(image, points[start : start + AT_ONCE], least_score)
 
     def mask_runs(self, logits: NDArray[np.float32], original: Size) -> ColumnRuns:
         return self._decoder.mask_runs(logits, original)

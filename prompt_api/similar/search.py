@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -103,7 +103,8 @@ class _Search:
                 break
             decodes += len(places)
             before = len(self._found)
-            self._take(places, self._decoded(places, pool))
+            for batch, decoded in self._decoded(places, pool):
+                self._take(batch, decoded)
             fruitless = 0 if len(self._found) > before else fruitless + len(places)
         best = self._found.best()
         return Answer(tuple(best[: self._options.limit]), decodes, stopped or len(best) > self._options.limit)
@@ -133,20 +134,21 @@ class _Search:
             like[near <= 1] = -np.inf
         return np.array(chosen, np.int64).reshape(-1, 2)
 
-    def _decoded(self, places: NDArray[np.int64], pool: ThreadPoolExecutor | None) -> list[DecodedMasks]:
-        """Return all three masks of each place."""
+    def _decoded(
+        self, places: NDArray[np.int64], pool: ThreadPoolExecutor | None
+    ) -> Iterator[tuple[NDArray[np.int64], list[DecodedMasks]]]:
+        """Yield some of the places with all three masks of each, until all are decoded."""
         frame = self._loaded.model.architecture.frame
-        points = ((places[:, ::-1] + 0.5) * (frame.side / PLACES)).astype(np.float32)
-        batches = [points[start : start + POINTS_AT_ONCE] for start in range(0, len(points), POINTS_AT_ONCE)]
+        batches = [places[start : start + POINTS_AT_ONCE] for start in range(0, len(places), POINTS_AT_ONCE)]
 
-        def decode(batch: NDArray[np.float32]) -> list[DecodedMasks]:
-            return list(self._loaded.decoder.decode_points(self._prepared, batch, 0))
+        def decode(batch: NDArray[np.int64]) -> list[DecodedMasks]:
+            points = ((batch[:, ::-1] + 0.5) * (frame.side / PLACES)).astype(np.float32)
+            return list(self._loaded.decoder.decode_points(self._prepared, points, 0))
 
-        done = map(decode, batches) if pool is None else pool.map(decode, batches)
-        return [masks for batch in done for masks in batch]
+        yield from zip(batches, map(decode, batches) if pool is None else pool.map(decode, batches), strict=True)
 
     def _take(self, places: NDArray[np.int64], decoded: Sequence[DecodedMasks]) -> None:
-        """Keep the masks of a round that are similar enough, and blank what the best of each prompt covers."""
+        """Keep the masks that are similar enough, and blank what the best of each prompt covers for the next round."""
         logits = np.stack([masks.logits for masks in decoded])
         scores = np.stack([masks.scores for masks in decoded])
         bits = logits > 0
