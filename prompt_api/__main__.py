@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import socket
 import sys
 from dataclasses import replace
+
+# Before numpy is loaded: a request uses the cores of its turn, and clicks beside a search need the others.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from prompt_api.access.policy import require_safe
 from prompt_api.http.app import create_app

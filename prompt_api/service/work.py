@@ -15,7 +15,7 @@ from prompt_api.service.turns import Turn, Turns
 from shared.contract.geometry import Size
 from shared.observe.stages import Stages
 
-AT_ONCE = 1
+AT_ONCE = 2
 """Points between two looks for others who wait. More of them cost less each, and keep a click waiting longer."""
 
 
