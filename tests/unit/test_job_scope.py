@@ -182,7 +182,7 @@ def test_in_a_batch_each_job_is_its_own_requests(scene: Scene) -> None:
             raise InvalidImage("cut off")
 
     class Threads:
-        capacity = len(KEYS)
+        capacity, batches = len(KEYS), 1
         alone = staticmethod(encode)
         pool = ThreadPoolExecutor(len(KEYS))
 

@@ -49,7 +49,7 @@ class Encoding:
 
 
 class Pipeline:
-    capacity = 1
+    capacity = batches = 1
 
     def __init__(self, encode: Callable[[EmbeddingKey], None]) -> None:
         self.alone = encode
