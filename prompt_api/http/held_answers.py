@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from flask import Response, request
 from werkzeug.wsgi import wrap_file
 
@@ -9,6 +12,17 @@ from prompt_api.http.answer_budget import SMALL, AnswerBudget, HeldAnswer
 from prompt_api.http.layer import Layer
 from prompt_api.http.problem_answers import from_error
 from shared.contract.errors import Overloaded
+
+
+@contextmanager
+def begun(budget: AnswerBudget) -> Iterator[HeldAnswer]:
+    """Give the block an empty answer to write, and to make a response of. If the block raises, it is closed."""
+    held = budget.empty()
+    try:
+        yield held
+    except BaseException:
+        held.close()
+        raise
 
 
 def response(answer: HeldAnswer, content_type: str) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prompt_api.openapi import samples
 from prompt_api.openapi.operation import Fragment, Operation, json_answer
+from prompt_api.openapi.refusals import ON_EMBEDDINGS
 from prompt_api.wire.given_masks import MAX_MASKS
 from prompt_api.wire.limits import MAX_PROMPT_BODY, MAX_REGIONS_BODY
 from prompt_api.wire.requests import MAX_POINTS, MAX_PROMPTS, MAX_REGIONS, MAX_REQUEST_POINTS
@@ -108,21 +109,6 @@ OPERATIONS = (
         answers={
             200: json_answer("The masks.", "MasksResponse", samples.ANSWERS, headers=("Server-Timing",)),
         },
-        errors=(
-            errors.ModelNotFound,
-            errors.ImageNotFound,
-            errors.ImageExpired,
-            errors.EmbeddingPending,
-            errors.RequestTooLarge,
-            errors.InvalidPrompt,
-            errors.AnswerTooLarge,
-            errors.InvalidParameter,
-            errors.UnsupportedImage,
-            errors.InvalidImage,
-            errors.ImageTooLarge,
-            errors.EncodeFailed,
-            errors.StoreUnavailable,
-            errors.Overloaded,
-        ),
+        errors=ON_EMBEDDINGS,
     ),
 )

@@ -28,6 +28,16 @@ CARRIED_IMAGE: tuple[ErrorClass, ...] = (
 )
 """The errors of a route whose requests carry their image with the prompts."""
 
+ON_EMBEDDINGS: tuple[ErrorClass, ...] = (
+    *CARRIED_IMAGE,
+    errors.ImageNotFound,
+    errors.ImageExpired,
+    errors.EmbeddingPending,
+    errors.AnswerTooLarge,
+    errors.InvalidParameter,
+)
+"""The errors of a route that answers prompts on images which were uploaded before."""
+
 
 def refusals(kinds: Iterable[ErrorClass]) -> dict[str, Any]:
     """Return the responses, by status, of an operation that may raise `kinds`."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from prompt_api.openapi import samples
 from prompt_api.openapi.operation import Fragment, Operation, json_answer
+from prompt_api.openapi.refusals import ON_EMBEDDINGS
 from prompt_api.wire.given_masks import MAX_MASKS
 from prompt_api.wire.limits import MAX_PROMPT_BODY
 from prompt_api.wire.similar import MAX_EXAMPLES, MAX_EXCLUDED
-from shared.contract import errors
 
 TAG = "Similar objects"
 
@@ -55,21 +55,6 @@ OPERATIONS = (
                 "The masks.", "SimilarResponse", {"One object": samples.SIMILAR}, headers=("Server-Timing",)
             ),
         },
-        errors=(
-            errors.ModelNotFound,
-            errors.ImageNotFound,
-            errors.ImageExpired,
-            errors.EmbeddingPending,
-            errors.RequestTooLarge,
-            errors.InvalidPrompt,
-            errors.AnswerTooLarge,
-            errors.InvalidParameter,
-            errors.UnsupportedImage,
-            errors.InvalidImage,
-            errors.ImageTooLarge,
-            errors.EncodeFailed,
-            errors.StoreUnavailable,
-            errors.Overloaded,
-        ),
+        errors=ON_EMBEDDINGS,
     ),
 )

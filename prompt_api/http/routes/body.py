@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import request
 
-from shared.contract.errors import RequestTooLarge
+from prompt_api.wire.limits import MAX_PROMPT_BODY
+from shared.contract.errors import InvalidPrompt, RequestTooLarge
 
 
 def read_body(most: int) -> bytes:
@@ -18,6 +19,22 @@ def read_body(most: int) -> bytes:
     body = request.stream.read(most + 1)
     if len(body) > most:
         raise _too_large(most)
+    return body
+
+
+def read_prompt_body(example: str) -> bytes:
+    """Return the whole body of a request with prompts.
+
+    Args:
+        example: what an empty body should have been.
+
+    Raises:
+        InvalidPrompt: it is empty.
+        RequestTooLarge: it is too long.
+    """
+    body = read_body(MAX_PROMPT_BODY)
+    if not body:
+        raise InvalidPrompt(f"the body is empty; send {example}")
     return body
 
 

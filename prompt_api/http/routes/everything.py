@@ -61,16 +61,12 @@ def _wait(image_id: str, job: str, seconds: float) -> EverythingState:
 def _answer(state: EverythingState, *, pending_status: int) -> Response:
     """Return the job with its masks, which are written as they are stored: nothing parses them."""
     body = _resource(state)
-    held = services().answers.empty()
-    try:
+    with held_answers.begun(services().answers) as held:
         head = json.dumps(body, separators=(",", ":")).removesuffix("}")
         held.write(f'{head},"masks":'.encode("ascii"))
         held.write(b"[]" if state.masks is None else state.masks.json())
         held.write(b"}\n")
         answer = held_answers.response(held, "application/json")
-    except BaseException:
-        held.close()
-        raise
     return of_this_moment(answer, settled=state.settled, pending_status=pending_status, location=body["links"]["self"])
 
 

@@ -11,17 +11,16 @@ from prompt_api.access.scopes import Quota
 from prompt_api.http import held_answers, measured
 from prompt_api.http.gate import charge_region, client, malformed_counted, namespace, spend
 from prompt_api.http.parameters import model, wait
-from prompt_api.http.routes.body import read_body
+from prompt_api.http.routes.body import read_prompt_body
 from prompt_api.http.services import services
+from prompt_api.http.waiting import thread_to_wait
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.metrics.timing import server_timing
 from prompt_api.service.images import ImageState
 from prompt_api.service.masks import MaskAnswer
 from prompt_api.service.prompts import AUTO
 from prompt_api.wire.answers import FinerRegion, Mask
-from prompt_api.wire.limits import MAX_PROMPT_BODY
 from prompt_api.wire.requests import as_query, parse_request
-from shared.contract.errors import InvalidPrompt
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, parse_image_id
 
@@ -35,15 +34,13 @@ def create(image_id: str) -> Response:
     chosen, seconds, api = model(), wait(), services()
     timings = measured.timings()
     with timings.stage("parse"), malformed_counted():
-        query = as_query(parse_request(_body()), low_res_side=chosen.architecture.low_res_side)
+        asked = parse_request(read_prompt_body('{"prompts": [...]}'))
+        query = as_query(asked, low_res_side=chosen.architecture.low_res_side)
     spend(Quota.PROMPTS, len(query.prompts))
-    # A request waits for its embedding only with a slot. So waiting requests never take all threads, and a request
-    # that finds its embedding is not slowed down.
-    granted = seconds > 0 and api.waiters.acquire(blocking=False)
-    held = api.answers.empty()
-    try:
+    with held_answers.begun(api.answers) as held:
         written = _JsonAnswer(held, query.format)
-        try:
+        # A request that finds its embedding is not slowed down by requests that wait for theirs.
+        with thread_to_wait(needed=seconds > 0) as granted:
             finer = api.masks.write_answer(
                 written,
                 parse_image_id(image_id),
@@ -55,25 +52,12 @@ def create(image_id: str) -> Response:
                 client=client(),
                 charge=charge_region,
             )
-        finally:
-            if granted:
-                api.waiters.release()
         with timings.stage("serialise"):
             written.end(finer, is_auto=query.region == AUTO)
             response = held_answers.response(held, "application/json")
-    except BaseException:
-        held.close()
-        raise
     response.headers["Server-Timing"] = server_timing(timings)
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _body() -> bytes:
-    body = read_body(MAX_PROMPT_BODY)
-    if not body:
-        raise InvalidPrompt('the body is empty; send {"prompts": [...]}')
-    return body
 
 
 class _JsonAnswer:

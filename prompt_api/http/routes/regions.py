@@ -8,6 +8,7 @@ from prompt_api.http.gate import charge_region
 from prompt_api.http.parameters import model, wait
 from prompt_api.http.routes.body import read_body
 from prompt_api.http.services import services
+from prompt_api.http.waiting import thread_to_wait
 from prompt_api.service.images import ImageState
 from prompt_api.wire.answers import RegionsResponse, RegionState
 from prompt_api.wire.limits import MAX_REGIONS_BODY
@@ -24,12 +25,8 @@ def create(image_id: str) -> Response:
     image_id = parse_image_id(image_id)
     asked = parse_regions_request(read_body(MAX_REGIONS_BODY))
     keys = [api.images.key(image_id, chosen, corners) for corners in _corners(image_id, asked)]
-    granted = seconds > 0 and api.waiters.acquire(blocking=False)
-    try:
+    with thread_to_wait(needed=seconds > 0) as granted:
         states = api.images.ask_all(keys, seconds if granted else 0.0, charge=charge_region)
-    finally:
-        if granted:
-            api.waiters.release()
     height, width = states[0].original
     body: RegionsResponse = {
         "image_id": image_id,

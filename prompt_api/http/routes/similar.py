@@ -12,15 +12,13 @@ from prompt_api.access.scopes import Quota
 from prompt_api.http import held_answers, measured
 from prompt_api.http.gate import charge_region, client, malformed_counted, namespace, spend
 from prompt_api.http.parameters import model, wait
-from prompt_api.http.routes.body import read_body
+from prompt_api.http.routes.body import read_prompt_body
 from prompt_api.http.services import services
 from prompt_api.http.waiting import thread_to_wait
 from prompt_api.masks.interface import MaskFormat
 from prompt_api.metrics.timing import server_timing
 from prompt_api.service.similar_query import SimilarObject
-from prompt_api.wire.limits import MAX_PROMPT_BODY
 from prompt_api.wire.similar import parse_similar_request
-from shared.contract.errors import InvalidPrompt
 from shared.contract.geometry import Size
 from shared.contract.keys import EmbeddingKey, parse_image_id
 
@@ -34,10 +32,9 @@ def find(image_id: str) -> Response:
     chosen, seconds, api = model(), wait(), services()
     timings = measured.timings()
     with timings.stage("parse"), malformed_counted():
-        query = parse_similar_request(_body())
+        query = parse_similar_request(read_prompt_body('{"examples": [...]}'))
     spend(Quota.PROMPTS, len(query.examples))
-    held = api.answers.empty()
-    try:
+    with held_answers.begun(api.answers) as held:
         with thread_to_wait(needed=seconds > 0) as granted:
             api.similar.write_answer(
                 _JsonAnswer(held, query.format),
@@ -53,19 +50,9 @@ def find(image_id: str) -> Response:
             )
         with timings.stage("serialise"):
             response = held_answers.response(held, "application/json")
-    except BaseException:
-        held.close()
-        raise
     response.headers["Server-Timing"] = server_timing(timings)
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _body() -> bytes:
-    body = read_body(MAX_PROMPT_BODY)
-    if not body:
-        raise InvalidPrompt('the body is empty; send {"examples": [...]}')
-    return body
 
 
 class _JsonAnswer:
