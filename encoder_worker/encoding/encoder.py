@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
+from shared.contract.geometry import Size
 from shared.contract.models import Model
 from shared.tensors.embedding import Tensors
 
@@ -69,6 +71,31 @@ class OverlappingEncoder(Encoder, Protocol):
 
         Raises:
             EncodeFailed, MemoryError: as `encode`. What goes wrong on the device later is raised by `Pending.result`.
+        """
+        ...
+
+
+@runtime_checkable
+class ResizingEncoder(Encoder, Protocol):
+    """An encoder whose device resizes pictures. That takes more than half of the work from the processors."""
+
+    def resizes(self, size: Size) -> bool:
+        """Return whether the device resizes a picture of this (height, width). Others are resized before `encode`."""
+        ...
+
+    def resized(self, rgb: NDArray[np.uint8]) -> Any:
+        """Resize a picture on the device, as the model's `encoder_frame` resizes it. Any thread may call this.
+
+        It waits until the device has read the picture, so that its memory is free afterwards.
+
+        Args:
+            rgb: (H, W, 3), of a size that the device resizes.
+
+        Returns:
+            What `encode` takes in the place of a resized image.
+
+        Raises:
+            EncodeFailed: the device could not resize it.
         """
         ...
 
