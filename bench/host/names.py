@@ -1,6 +1,6 @@
 """The parts of the worker in the checkout that PYTHONPATH names: this commit's, or those of 573199c (2026-11-23).
 
-That commit has other modules and fewer of them. `turn` runs beside this file, in whichever checkout is measured.
+That commit has other modules and fewer of them.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ DecodingProcesses = _found("encoder_worker.decoding.processes:DecodingProcesses"
 ENVIRONMENT = _found("encoder_worker.decoding.processes:ENVIRONMENT")
 DecoderInProcess = _found("encoder_worker.decoding.decoder:DecoderInProcess")
 Order = _found("encoder_worker.decoding.decoder:Order")
+ResizingEncoder = _found("encoder_worker.encoding.encoder:ResizingEncoder")
+"""None in a commit whose worker always resizes pictures itself."""
 
 USE_CASE = EncodeImage and import_module(EncodeImage.__module__)
 """The module whose names `decode_image`, `resize_longest_side` and `encode_embedding` are measured."""

@@ -17,39 +17,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bench import machine
+from bench.host.plan import Plan
+from bench.host.spent import WORKER, Row
 from shared.host.cores import usable_cores
 
 HERE = Path(__file__).resolve().parents[2]
-_TURN = Path(__file__).with_name("turn.py")
+_START = Path(__file__).with_name("start.py")
 
-WORKER = "worker, all processes"
-"""The name of the sum, see `bench.host.spent`. That module runs in other checkouts too, so it is not imported here."""
-
-Rows = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One kind of photos, for `bench.host.turn`.
-
-    Attributes:
-        size: (width, height) of the photos.
-        images: how many are timed in each row.
-        batch: most images that the encoder takes at once.
-        processes: how many decode, one row for each.
-        encoder_seconds: that the encoder takes for an image.
-    """
-
-    size: tuple[int, int]
-    images: int
-    batch: int
-    processes: tuple[int, ...]
-    encoder_seconds: float
+Rows = dict[str, Row]
+"""By name."""
 
 
 def plans(images: int, processes: tuple[int, ...]) -> dict[str, Plan]:
@@ -73,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="JSON with all numbers")
     options = parser.parse_args(arguments)
     cores = usable_cores()
-    processes = tuple(options.processes or sorted({1, *(2**power for power in range(1, 9) if 2**power < cores), cores}))
+    processes = tuple(
+        sorted(set(options.processes or {1, *(2**power for power in range(1, 9) if 2**power < cores), cores}))
+    )
     sides = {"here": HERE} | ({"other": options.beside.resolve()} if options.beside else {})
     about = machine.about(quick=False)
     print("\n".join(f"{name}: {value}" for name, value in about.items()), flush=True)
@@ -96,7 +79,7 @@ def run_turn(folder: Path, plan: Plan) -> Rows:
     with tempfile.TemporaryDirectory() as scratch:
         result = Path(scratch, "rows.json")
         subprocess.run(
-            [sys.executable, str(_TURN), json.dumps(asdict(plan)), str(result)],
+            [sys.executable, str(_START), "turn", json.dumps(asdict(plan)), str(result)],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(folder / "client" / "src")))},
             check=True,
@@ -126,33 +109,34 @@ def table(found: Mapping[str, Rows]) -> list[str]:
         lines += [f"  {side}:"] if len(found) > 1 else []
         for name, row in rows.items():
             stages = ", ".join(f"{stage} {ms:.2f}" for stage, ms in row["processor_ms"].items())
-            lines.append(f"  {name:<46}{row['images_per_second']:8.1f} images/s   processor ms per image: {stages}")
+            lines.append(f"  {name:<48}{row['images_per_second']:8.1f} images/s   processor ms per image: {stages}")
     return lines
 
 
 def verdicts(plan: Plan, found: Mapping[str, Rows]) -> list[str]:
-    """The ratios that are asked for."""
+    """The ratios that are asked for, each with the most processes."""
+    way, alone = f"RQ to Redis, {plan.most} processes", f"decoding and resizing alone, {plan.most} processes"
+    workers, card = f"RQ to Redis, {plan.most} workers that decode themselves", f"{way}, the card resizes"
+    rates = {side: {name: row["images_per_second"] for name, row in rows.items()} for side, rows in found.items()}
     lines = []
-    for side, rows in found.items():
-        whole = rows[_whole_way(rows)]["images_per_second"]
+    for side, rate in rates.items():
         if plan.encoder_seconds:
-            lines.append(f"  {side}: RQ to Redis, of the encoder alone: {whole * plan.encoder_seconds:.2f}")
-        else:
-            alone = rows[f"decoding and resizing alone, {plan.processes[-1]} processes"]["images_per_second"]
-            lines.append(f"  {side}: RQ to Redis, of decoding and resizing alone: {whole / alone:.2f}")
+            lines.append(f"  {side}: RQ to Redis, of the encoder alone: {rate[way] * plan.encoder_seconds:.2f}")
+            continue
+        lines.append(f"  {side}: RQ to Redis, of decoding and resizing alone: {rate[way] / rate[alone]:.2f}")
+        if card in rate:
+            ratio = rate[card] / rate[alone]
+            lines.append(f"  {side}: RQ to Redis where the card resizes, of decoding and resizing alone: {ratio:.2f}")
+        if workers in rate:
+            ratio = rate[workers] / rate[way]
+            lines.append(f"  {side}: {workers}, of {plan.most} processes that decode: {ratio:.2f}")
     if len(found) > 1:
-        ms = {side: rows[_whole_way(rows)]["processor_ms"][WORKER] for side, rows in found.items()}
+        ms = {side: rows[way]["processor_ms"][WORKER] for side, rows in found.items()}
         lines.append(f"  processor time per image, of the other's: {ms['here'] / ms['other']:.2f}")
-        whole = found["here"][_whole_way(found["here"])]["images_per_second"]
         if not plan.encoder_seconds:
-            alone = found["other"][f"decoding and resizing alone, {plan.processes[-1]} processes"]["images_per_second"]
-            lines.append(f"  RQ to Redis here, of the other's decoding and resizing alone: {whole / alone:.2f}")
+            ratio = rates["here"][way] / rates["other"][alone]
+            lines.append(f"  RQ to Redis here, of the other's decoding and resizing alone: {ratio:.2f}")
     return lines
-
-
-def _whole_way(rows: Rows) -> str:
-    """The name of the last row from RQ to Redis: the one with the most processes."""
-    return [name for name in rows if name.startswith("RQ to Redis")][-1]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,13 @@ _TICK = os.sysconf("SC_CLK_TCK")
 WORKER = "worker, all processes"
 SERVER = "Redis' own process"
 
+Row = dict[str, Any]
+"""Images per second, and the processor's milliseconds per image by stage."""
+
+
+def row(images: int, seconds: float, processor_ms: dict[str, float]) -> Row:
+    return {"images": images, "images_per_second": images / seconds, "processor_ms": processor_ms}
+
 
 class Spent:
     """Processor seconds of this process's threads, by stage."""
@@ -75,7 +82,7 @@ class Clocks:
         process, children, server = ms.pop("process"), ms.pop("children"), ms.pop(SERVER)
         stages = {name: value for name, value in ms.items() if value}
         if children:
-            stages["decode and resize, in processes"] = children
+            stages["the processes that decode"] = children
         stages["the rest of the worker"] = process - sum(ms.values())
         return {**stages, WORKER: process + children, SERVER: server}
 
@@ -84,11 +91,12 @@ class Clocks:
         return {
             **self._spent.seconds,
             "process": own.ru_utime + own.ru_stime,
-            "children": sum(map(_processor_seconds, self._decoders)),
-            SERVER: _processor_seconds(self._server) if self._server else 0.0,
+            "children": sum(map(processor_seconds, self._decoders)),
+            SERVER: processor_seconds(self._server) if self._server else 0.0,
         }
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
+    """What a process of this machine has spent since it began, in steps of 10 ms."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK
