@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from bench.card.network import make_tiny
 from bench.card.options import Rows, read_options
-from bench.card.resizing import resized
 from bench.encode_torch import Step, encoder_of, sam_with_weights
 from bench.gpu import synchronise
 from bench.photos import STANDARD, photos
 from encoder_worker.backends.on_torch.compiling import MODES
+from encoder_worker.backends.on_torch.resizing import Resizer
+from encoder_worker.backends.on_torch.staging import Staging
 from encoder_worker.encoding.encoder import Encoder
 from shared.contract.models import EMBEDDING, SAM1, find_model
 
@@ -58,23 +59,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _time_resizing(rows: Rows, device: torch.device) -> None:
     rgb = photos()[0].resized(STANDARD).rgb
-    theirs = SAM1.frame.resize(rgb)
-    size = SAM1.frame.inside(STANDARD)
     there = torch.from_numpy(rgb.copy()).to(device)
-    ours = resized(there, size)
-    synchronise(device)
-    began = time.perf_counter()
-    for _ in range(_REPEATS):
-        resized(there, size)
-    synchronise(device)
-    milliseconds = 1000 * (time.perf_counter() - began) / _REPEATS
-    difference = np.abs(ours.cpu().numpy().astype(int) - theirs)
-    rows.add(
-        "resizing 1800x1200 on the device, against Pillow",
-        milliseconds=round(milliseconds, 3),
-        largest=int(difference.max()),
-        share=float((difference > 0).mean()),
-    )
+    resizer, staging = Resizer(SAM1.frame, device), Staging(find_model("vit_b"), device)
+    ways = {
+        "resizing 1800x1200 on the device": lambda: resizer.resized(there),
+        "copying and resizing it, as a worker does": lambda: staging.beside(rgb, resizer.resized),
+    }
+    theirs = SAM1.frame.resize(rgb)
+    for what, way in ways.items():
+        ours = way()
+        synchronise(device)
+        began = time.perf_counter()
+        for _ in range(_REPEATS):
+            way()
+        synchronise(device)
+        rows.add(
+            what,
+            milliseconds=round(1000 * (time.perf_counter() - began) / _REPEATS, 3),
+            values_unlike_pillow=int((ours.cpu().numpy() != theirs).sum()),
+        )
 
 
 def _steps(gpu: bool) -> Iterator[Step]:

@@ -20,7 +20,7 @@ from encoder_worker.decoding.decoder import Decoded, Decoder, DecoderInProcess, 
 from encoder_worker.decoding.stretch import stretched
 from encoder_worker.encoding.cut import cut
 from encoder_worker.encoding.decode_room import DecodeRoom
-from encoder_worker.encoding.encoder import Encoder, Pending, begin
+from encoder_worker.encoding.encoder import Encoder, Pending, ResizingEncoder, begin
 from encoder_worker.encoding.pictures import DecodedPictures
 from encoder_worker.metrics.counting import WorkerMetrics
 from shared.contract.errors import EncodeFailed, ImageExpired, RequestError
@@ -30,7 +30,7 @@ from shared.contract.models import StoredAs
 from shared.contract.region import Region
 from shared.events.interface import Events
 from shared.images.preview import preview_of, wants_preview
-from shared.images.reading import decoding_bytes
+from shared.images.reading import decoding_bytes, inspect_image
 from shared.observe.stages import Stages
 from shared.observe.tracing import carried
 from shared.store.interface import Store
@@ -178,8 +178,8 @@ class EncodeImage:
             raise ImageExpired("the image's bytes were damaged in the cache; upload it again")
         return data
 
-    def _frame(self, key: EmbeddingKey, stages: Stages) -> tuple[NDArray[Any], Size]:
-        """Return the resized image or region, and the (height, width) of the whole image before.
+    def _frame(self, key: EmbeddingKey, stages: Stages) -> tuple[Any, Size]:
+        """Return what the encoder takes for the image or region, and the (height, width) of the whole image.
 
         The preview of a whole image is stored, if it needs one.
         """
@@ -198,13 +198,25 @@ class EncodeImage:
             self.store.put(preview_key(key.image_id), preview, self.ttl)
         return frame, original
 
-    def _resized(self, rgb: NDArray[np.uint8], region: Region | None) -> NDArray[Any]:
+    def _resized(self, rgb: NDArray[np.uint8], region: Region | None) -> Any:
         model = self.encoder.model
         part = rgb if region is None else cut(rgb, region)
-        return model.encoder_frame.resize(stretched(part) if model.stretch else part)
+        if model.stretch:
+            part = stretched(part)
+        encoder = self.encoder
+        if isinstance(encoder, ResizingEncoder) and encoder.resizes((part.shape[0], part.shape[1])):
+            return encoder.resized(part)
+        return model.encoder_frame.resize(part)
+
+    def _device_resizes(self, data: bytes) -> bool:
+        """Whether the device gets this image as it is decoded."""
+        encoder = self.encoder
+        if encoder.model.stretch or not isinstance(encoder, ResizingEncoder):
+            return False
+        return encoder.resizes(inspect_image(data, max_pixels=self.max_pixels).original)
 
     def _picture(self, key: EmbeddingKey, stages: Stages, held: ExitStack) -> Decoded:
-        """Return the pixels of the whole picture, or those of the frame at once if nobody else will want the whole.
+        """Return the pixels of the whole picture, or those of the frame at once if nothing needs the whole.
 
         The picture may have been decoded before, for another region. Until `held` is closed there is room for it, and
         for what is made of it.
@@ -231,13 +243,17 @@ class EncodeImage:
         return Decoded(pixels=kept, original=(kept.shape[0], kept.shape[1]), preview=preview, resizing=None)
 
     def _decoded(self, key: EmbeddingKey, data: bytes, held: ExitStack) -> Decoded:
-        """Have a picture decoded that is not kept, and keep it if it may be of use. Otherwise it is resized at once."""
+        """Have a picture decoded that is not kept, and keep it if it may be of use.
+
+        It is resized at once unless it is kept, or the device resizes it.
+        """
         for_region = key.region is not None
-        whole = for_region or self.pictures.whole_images_are_kept
+        kept = for_region or self.pictures.whole_images_are_kept
         model = self.encoder.model
         self.pictures.require_not_refused(key.image_id)
         try:
             held.enter_context(self.room.held(decoding_bytes(data) + self._resizing))
+            whole = kept or self._device_resizes(data)
             order = Order(
                 frame=None if whole else model.encoder_frame,
                 stretch=model.stretch and not whole,
@@ -248,7 +264,7 @@ class EncodeImage:
         except RequestError as error:
             self.pictures.refuse(key.image_id, error)
             raise
-        if whole:
+        if kept:
             self.pictures.keep(key.image_id, decoded.pixels, for_region=for_region)
         return decoded
 
@@ -265,13 +281,14 @@ class Prepared:
 
     Attributes:
         key: of its embedding.
-        frame: (H, W, 3), resized into the model's frame; uint8 or float32, as the frame gives it.
+        frame: what the encoder takes. (H, W, 3), resized into the model's frame, uint8 or float32 as the frame gives
+            it; or what a `ResizingEncoder` has made of the picture.
         original: (height, width) of the whole image before anything was resized.
         stages: those it has been through.
     """
 
     key: EmbeddingKey
-    frame: NDArray[Any]
+    frame: Any
     original: Size
     stages: Stages
 

@@ -46,6 +46,7 @@ class Encoder(Protocol):
 
         Args:
             images: each (H, W, 3) RGB, uint8 or float32, as the model's `encoder_frame` resizes it; sizes may differ.
+                A `ResizingEncoder` also takes what its `resized` has returned.
 
         Returns:
             For each image the tensors of the model's architecture, float32, or float16 if that is how they will be

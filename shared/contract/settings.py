@@ -179,6 +179,11 @@ class Settings:
         "first start, see docs/models.md",
         choices=("auto", "off", "default", "max-autotune"),
     )
+    torch_resize: str = _setting(
+        "auto",
+        "whether a GPU resizes pictures of up to 16 megapixels (`auto`), or the processors resize all of them (`off`)",
+        choices=("auto", "off"),
+    )
     encoder_threads: int = _setting(
         0, "threads that one encoding uses; 0: one per core, or fewer if there is a CPU limit", least=0
     )

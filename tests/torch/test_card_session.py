@@ -6,18 +6,14 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import skimage.data
 import torch
 
 from bench.card import __main__ as session
-from bench.card.resizing import resized
 from bench.encode_torch import EVERY_MASK
 from bench.flex_attention import use_flex_attention
 from encoder_worker.backends.sam1.blocks import fuse_blocks
 from encoder_worker.backends.sam1.network import Network
-from shared.contract.models import SAM1
 from tests.support.small_sam import deep_image_encoder, randomise
 
 QUICK = "import json, sys; open(sys.argv[sys.argv.index('--out') + 1], 'w').write(json.dumps({'rows': [1, 2]}))"
@@ -54,16 +50,3 @@ def test_the_candidate_for_attention_equals_what_is_used() -> None:
     frames = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         torch.testing.assert_close(embedding(flex=True), embedding(flex=False), atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("name", ["coffee", "astronaut", "chelsea", "rocket"])
-def test_the_device_resizes_as_pillow_does(name: str) -> None:
-    """Within one level, and almost always equal; larger and smaller than the frame."""
-    photo = np.ascontiguousarray(getattr(skimage.data, name)())
-    large = np.ascontiguousarray(np.tile(photo, (3, 4, 1)))
-    for rgb in (photo, large):
-        theirs = SAM1.frame.resize(rgb)
-        ours = resized(torch.from_numpy(rgb), SAM1.frame.inside(rgb.shape[:2])).numpy()
-        difference = np.abs(ours.astype(int) - theirs)
-        assert difference.max() <= 1
-        assert float((difference > 0).mean()) < 0.001

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,10 @@ class FakeDevice:
         assert max(image.numel() for image in images) <= largest
         self.said.append("up")
         return [image.clone() for image in images]
+
+    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor]) -> Tensor:
+        self.said.append("beside")
+        return work(torch.tensor(rgb))
 
     def download(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], Any]:
         self.said.append("down")

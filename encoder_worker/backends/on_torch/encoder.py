@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from encoder_worker.backends.on_torch.batches import FittingBatches
 from encoder_worker.backends.on_torch.lanes import Lanes
+from encoder_worker.backends.on_torch.resizing import Resizer
 from encoder_worker.backends.on_torch.staging import Landing, Staging
 from shared.contract.errors import EncodeFailed
+from shared.contract.geometry import Size
 from shared.contract.models import Model
 from shared.tensors.embedding import Tensors
+
+Image = NDArray[Any] | Tensor
+"""A resized image, (H, W, 3): an array, or what the device has made."""
 
 Run = Callable[[Tensor], Mapping[str, Tensor]]
 """A network: (B, 3, side, side) float32 to the model's tensors by name, float32, all on one device."""
 
+_log = logging.getLogger(__name__)
+
 
 class TorchEncoder:
-    """An `OverlappingEncoder` that runs a network on `device`."""
+    """An `OverlappingEncoder` and `ResizingEncoder` that runs a network on `device`."""
 
     def __init__(
         self,
@@ -33,17 +42,20 @@ class TorchEncoder:
         *,
         batch: int = 1,
         half: Collection[str] = (),
+        resizer: Resizer | None = None,
         lanes: Lanes | None = None,
     ) -> None:
         """
         Args:
             batch: the most images at once.
             half: names of the tensors that the device rounds to float16.
+            resizer: resizes pictures on the device; without one the host does it.
             lanes: where images and embeddings are copied; by default those of the device.
         """
         self._model = model
         self._network = network
         self._batches = FittingBatches(batch)
+        self._resizer = resizer
         self._staging = Staging(model, device, half, lanes=lanes)
 
     @property
@@ -54,14 +66,26 @@ class TorchEncoder:
     def batch(self) -> int:
         return self._batches.largest
 
-    def encode(self, images: Sequence[NDArray[Any]]) -> list[Tensors]:
+    def resizes(self, size: Size) -> bool:
+        return self._resizer is not None and self._resizer.takes(size)
+
+    def resized(self, rgb: NDArray[np.uint8]) -> NDArray[Any] | Tensor:
+        assert self._resizer is not None
+        try:
+            with _typed_errors(), torch.inference_mode():
+                return self._staging.beside(rgb, self._resizer.resized)
+        except MemoryError as error:
+            _log.warning("a processor resizes a picture: %s", error)
+            return self._model.encoder_frame.resize(rgb)
+
+    def encode(self, images: Sequence[Image]) -> list[Tensors]:
         return self.begin(images).result()
 
-    def begin(self, images: Sequence[NDArray[Any]]) -> Underway:
+    def begin(self, images: Sequence[Image]) -> Underway:
         with _typed_errors():
             return Underway(self._batches.run(images, self._launch))
 
-    def try_out(self, images: Sequence[NDArray[Any]]) -> None:
+    def try_out(self, images: Sequence[Image]) -> None:
         """Encode images for nothing. Errors are those of torch.
 
         Raises:
@@ -72,7 +96,7 @@ class TorchEncoder:
             landing.result()
 
     @torch.inference_mode()
-    def _launch(self, images: Sequence[NDArray[Any]]) -> Landing:
+    def _launch(self, images: Sequence[Image]) -> Landing:
         return self._staging.landing(self._network(self._staging.frames(images)))
 
 
@@ -92,8 +116,8 @@ def _typed_errors() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise MemoryError("the device has no memory left to encode even one image") from error
+        raise MemoryError("the device has no memory left even for one image") from error
     except (RuntimeError, ValueError) as error:  # CUDA's errors have no type of their own
         if "allocate memory" in str(error):  # of the CPU
-            raise MemoryError("torch found too little memory to encode even one image") from error
+            raise MemoryError("torch found too little memory even for one image") from error
         raise EncodeFailed(f"torch could not run the image encoder: {str(error).splitlines()[0]}") from error

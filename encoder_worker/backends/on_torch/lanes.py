@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -24,8 +26,15 @@ class Lanes(Protocol):
         """Begin to copy images to the device. What is computed after this waits for them. They may be changed now.
 
         Args:
-            images: on the host, contiguous.
+            images: contiguous. Those that `beside` has left on the device stay there.
             largest: numbers of the largest image that there can be.
+        """
+        ...
+
+    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor]) -> Tensor:
+        """Copy a picture to the device and let `work` make something of it there, beside what computes.
+
+        This returns when it is made. Any thread may call it.
         """
         ...
 
@@ -44,6 +53,9 @@ class CpuLanes:
     def upload(self, images: Sequence[Tensor], largest: int) -> list[Tensor]:  # noqa: ARG002 - of `Lanes`
         return list(images)
 
+    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor]) -> Tensor:
+        return work(torch.tensor(rgb))
+
     def download(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], Mark]:
         return list(tensors), _Past()
 
@@ -54,7 +66,7 @@ class _Past:
 
 
 class CudaLanes:
-    """Two CUDA streams beside the one that computes.
+    """Three CUDA streams beside the one that computes.
 
     The host's side of a copy is page-locked, so that the GPU copies by itself. torch keeps that memory, and uses it
     again once neither a stream nor a tensor needs it. `record_stream` does the same for the GPU's side.
@@ -63,6 +75,7 @@ class CudaLanes:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._up = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
+        self._beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
         self._down = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
 
     def upload(self, images: Sequence[Tensor], largest: int) -> list[Tensor]:
@@ -70,6 +83,9 @@ class CudaLanes:
         there: list[Tensor] = []
         with torch.cuda.stream(self._up):
             for image in images:
+                if image.device == self._device:
+                    there.append(image)
+                    continue
                 # Always as large as the largest image, so that the memory of one suits every other.
                 pinned = torch.empty(largest, dtype=image.dtype, pin_memory=True)
                 part = pinned[: image.numel()].view(image.shape)
@@ -79,6 +95,16 @@ class CudaLanes:
         for tensor in there:
             tensor.record_stream(computing)
         return there
+
+    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor]) -> Tensor:
+        with torch.cuda.stream(self._beside):
+            pinned = torch.empty(rgb.shape, dtype=torch.uint8, pin_memory=True)
+            np.copyto(pinned.numpy(), rgb)
+            made = work(pinned.to(self._device, non_blocking=True))
+            done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch has no types here
+            done.record(self._beside)
+        done.synchronize()
+        return made
 
     def download(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], Mark]:
         self._down.wait_stream(torch.cuda.current_stream(self._device))

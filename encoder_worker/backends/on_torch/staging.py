@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from encoder_worker.backends.on_torch.lanes import Lanes, Mark, lanes_of
 from shared.contract.errors import EncodeFailed
 from shared.contract.models import Model
 from shared.tensors.embedding import Tensors
+
+_COPIED_AT_ONCE = 4
+"""Pictures that are copied to the device at the same time. Each takes up to 64 MiB of page-locked memory."""
 
 
 class Staging:
@@ -32,11 +36,12 @@ class Staging:
         self._device = device
         self._half = frozenset(half)
         self._lanes = lanes or lanes_of(device)
+        self._copying = BoundedSemaphore(_COPIED_AT_ONCE)
         self._mean, self._std = (
             torch.tensor(values, device=device).view(3, 1, 1) for values in (model.pixels.mean, model.pixels.std)
         )
 
-    def frames(self, images: Sequence[NDArray[Any]]) -> Tensor:
+    def frames(self, images: Sequence[NDArray[Any] | Tensor]) -> Tensor:
         """The network's input. Pixels are copied as the frame gives them; the device normalises and pads them.
 
         The images are not read after this has returned.
@@ -44,18 +49,26 @@ class Staging:
         Source: segment_anything.modeling.Sam.preprocess.
 
         Args:
-            images: each (H, W, 3) of the frame's dtype with H, W <= side.
+            images: each (H, W, 3) of the frame's dtype with H, W <= side; those that the device has resized are there.
 
         Returns:
             (B, 3, side, side) float32 on the device, side being that of the model's `encoder_frame`.
         """
         side = self._model.encoder_frame.side
-        there = self._lanes.upload([torch.from_numpy(np.ascontiguousarray(image)) for image in images], 3 * side * side)
+        there = self._lanes.upload([_tensor(image) for image in images], 3 * side * side)
         frames = torch.zeros((len(images), 3, side, side), device=self._device)
         for pixels, frame in zip(there, frames, strict=True):
             height, width, _ = pixels.shape
             frame[:, :height, :width] = (pixels.permute(2, 0, 1).float() - self._mean) / self._std
         return frames
+
+    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor]) -> Tensor:
+        """Copy a picture to the device, and return what `work` makes of it there when it is made.
+
+        Any thread may call this. Only so many wait at once that page-locked memory stays small.
+        """
+        with self._copying:
+            return self._lanes.beside(rgb, work)
 
     def landing(self, tensors: Mapping[str, Tensor]) -> Landing:
         """Begin to copy the tensors of a batch to the host: (B, C, H, W) by name, on the device.
@@ -73,6 +86,10 @@ class Staging:
         finite = torch.stack([tensor.isfinite().all() for tensor in rounded.values()])
         here, arrived = self._lanes.download([*rounded.values(), finite])
         return Landing(dict(zip(rounded, here, strict=False)), here[-1], arrived)
+
+
+def _tensor(image: NDArray[Any] | Tensor) -> Tensor:
+    return image if isinstance(image, Tensor) else torch.from_numpy(np.ascontiguousarray(image))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

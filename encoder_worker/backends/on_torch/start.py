@@ -16,6 +16,7 @@ from encoder_worker.backends.on_torch.compiling import compiled_or_not, keep_com
 from encoder_worker.backends.on_torch.device import choose_device, choose_dtype, explained_memory
 from encoder_worker.backends.on_torch.encoder import TorchEncoder
 from encoder_worker.backends.on_torch.float8 import require_float8
+from encoder_worker.backends.on_torch.resizing import Resizer, proven_resizer
 from encoder_worker.backends.on_torch.trial import note_in, tried_batch
 from shared.contract.models import Model, StoredAs
 from shared.contract.settings import Settings
@@ -109,7 +110,17 @@ def ready_encoder(model: Model, settings: Settings, place: Place, make: Callable
             batch,
             time.perf_counter() - began,
         )
-        return TorchEncoder(model, network, device, batch=batch, half=half)
+        resizer = _resizer(model, settings, device)
+        return TorchEncoder(model, network, device, batch=batch, half=half, resizer=resizer)
+
+
+def _resizer(model: Model, settings: Settings, device: torch.device) -> Resizer | None:
+    if device.type != "cuda" or settings.torch_resize == "off":
+        return None
+    resizer = proven_resizer(model.encoder_frame, device)
+    if resizer is not None:
+        _log.info("%s resizes pictures, and gives what Pillow gives", device)
+    return resizer
 
 
 def _kept(model: Model, settings: Settings) -> Path | None:
