@@ -15,6 +15,7 @@ from bench.encode_torch import BATCHES, relative_error
 from bench.photos import STANDARD, photos
 from encoder_worker.backends.on_torch.compiling import MODES, compile_parts
 from encoder_worker.backends.on_torch.encoder import TorchEncoder
+from encoder_worker.backends.on_torch.resizing import proven_resizer
 from encoder_worker.backends.sam2.network import Network, empty_model
 from shared.contract.models import EMBEDDING, SAM2, Model
 from tests.support.small_sam2 import by_transformers_names, meta_shapes, random_weights
@@ -36,7 +37,8 @@ def sam2_rows(
         network = Network(copy.deepcopy(weights).to(device), dtype).eval()
         if mode is not None:
             compile_parts(network.parts, mode)
-        return TorchEncoder(model, network, device, batch=batch, half=(EMBEDDING,))
+        resizer = proven_resizer(SAM2.frame, device) if device.type == "cuda" else None
+        return TorchEncoder(model, network, device, batch=batch, half=(EMBEDDING,), resizer=resizer)
 
     best = encoder_of(torch.float32, 1)
     (tensors,) = best.encode([frame])

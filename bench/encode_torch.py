@@ -19,6 +19,7 @@ from bench.flex_attention import use_flex_attention
 from bench.photos import MEGAPIXELS, STANDARD, photos
 from encoder_worker.backends.on_torch.compiling import MODES, compile_parts
 from encoder_worker.backends.on_torch.encoder import TorchEncoder
+from encoder_worker.backends.on_torch.resizing import proven_resizer
 from encoder_worker.backends.sam1.attention import LARGEST_MASKED, fuse_attention
 from encoder_worker.backends.sam1.blocks import fuse_blocks
 from encoder_worker.backends.sam1.checkpoint_file import empty_sam, read_checkpoint
@@ -49,6 +50,7 @@ class Step:
         float8: whether products are made in float8.
         flex: whether attention over the whole image is a candidate's; then `masked` must be `EVERY_MASK`.
         mode: of the compiler; None: it is not compiled.
+        resizes: whether a GPU resizes pictures.
     """
 
     what: str
@@ -60,6 +62,7 @@ class Step:
     float8: bool = False
     flex: bool = False
     mode: str | None = None
+    resizes: bool = True
 
 
 def torch_rows(
@@ -94,16 +97,25 @@ def torch_rows(
             bench.encoder(step.what, encoder, [frame], error=relative_error(encoder, frame, exact))
         except (EncodeFailed, MemoryError) as failure:  # the rows after it are worth their time
             print(f"{step.what}: {failure}", flush=True)
-    torch._dynamo.reset()
-    best = encoder_of(model, sam, device, steps[-1])
-    for power in range(best.batch.bit_length()):
-        best.try_out([frame] * (1 << power))
+    best = _tried(encoder_of(model, sam, device, steps[-1]), frame)
     if gpu and not tiny:
         for name, files in _other_sizes(images):
             bench.whole_way(f"batch {best.batch}, {name}", best, files)
     bench.encoder("that encoder alone", best, [frame])
-    bench.service(f"batch {best.batch}", best, jpegs(photo, 1 + (4 * images if gpu else images)))
+    files = jpegs(photo, 1 + (4 * images if gpu else images))
+    bench.service(f"batch {best.batch}", best, files)
+    if gpu:
+        best = _tried(encoder_of(model, sam, device, replace(steps[-1], resizes=False)), frame)
+        bench.service(f"batch {best.batch}, the host resizes", best, files)
     return bench.rows
+
+
+def _tried(encoder: TorchEncoder, frame: NDArray[Any]) -> TorchEncoder:
+    """Return the encoder after it has run a batch of each size that occurs."""
+    torch._dynamo.reset()
+    for power in range(encoder.batch.bit_length()):
+        encoder.try_out([frame] * (1 << power))
+    return encoder
 
 
 def _other_sizes(images: int) -> Iterator[tuple[str, list[bytes]]]:
@@ -161,7 +173,8 @@ def encoder_of(model: Model, sam: Any, device: torch.device, step: Step) -> Torc
     network: nn.Module = Network(own, step.dtype, float8=step.float8).eval()
     if step.mode is not None:
         compile_parts(network.parts, step.mode)
-    return TorchEncoder(model, network, device, batch=step.batch, half=(EMBEDDING,))
+    resizer = proven_resizer(SAM1.frame, device) if step.resizes and device.type == "cuda" else None
+    return TorchEncoder(model, network, device, batch=step.batch, half=(EMBEDDING,), resizer=resizer)
 
 
 def relative_error(encoder: TorchEncoder, frame: NDArray[Any], exact: NDArray[np.floating]) -> float:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -38,12 +38,20 @@ _CLOSE = 1e-4
 _log = logging.getLogger(__name__)
 
 
+_KEPT = 64
+"""Lengths of axes whose weights are kept. Most pictures have one of a few sizes. Each takes up to 3 MB of the device."""
+
+
 class Resizer:
-    """Resizes pictures into one frame. Thread-safe."""
+    """Resizes pictures into one frame. Thread-safe.
+
+    On a GPU all calls must use one stream. What is kept between them was made on the stream of the first call, and its
+    memory may be used again there when it is dropped.
+    """
 
     def __init__(self, frame: LongestSide | Squash, device: torch.device) -> None:
         self._frame = frame
-        self._device = device
+        self._taps = lru_cache(maxsize=_KEPT)(partial(_taps, device))
 
     def takes(self, size: Size) -> bool:
         """Return whether a picture of this (height, width) can be resized here.
@@ -71,7 +79,7 @@ class Resizer:
         along = _in_whole_numbers if isinstance(self._frame, LongestSide) else _in_floats
         first = 0 if isinstance(self._frame, Squash) and height > width else 1
         for axis in (first, 1 - first):
-            rgb = along(rgb, axis, _taps(rgb.shape[axis], wanted[axis], self._device))
+            rgb = along(rgb, axis, self._taps(rgb.shape[axis], wanted[axis]))
         return rgb
 
 
@@ -82,20 +90,20 @@ def proven_resizer(frame: Frame, device: torch.device) -> Resizer | None:
     """
     if not isinstance(frame, LongestSide | Squash):
         return None
-    resizer = Resizer(frame, device)
+    tried = Resizer(frame, device)
     noise = np.random.default_rng(0)
     for height, width in _TRIED:
         picture = noise.integers(0, 256, (height, width, 3), dtype=np.uint8)
         expected = frame.resize(picture)
         try:
-            found = resizer.resized(torch.from_numpy(picture).to(device)).cpu().numpy()
+            found = tried.resized(torch.from_numpy(picture).to(device)).cpu().numpy()
         except RuntimeError as error:
             _log.warning("the processors resize pictures, because %s cannot: %s", device, str(error).splitlines()[0])
             return None
         if not _is_same(found, expected):
             _log.warning("the processors resize pictures, because %s does it in another way than Pillow", device)
             return None
-    return resizer
+    return Resizer(frame, device)
 
 
 def _is_same(found: NDArray[np.number], expected: NDArray[np.number]) -> bool:
@@ -121,8 +129,7 @@ class _Taps:
     whole: Tensor
 
 
-@lru_cache(maxsize=64)  # most pictures have one of a few sizes; an entry takes up to 1 MB of the device's memory
-def _taps(old: int, new: int, device: torch.device) -> _Taps:
+def _taps(device: torch.device, old: int, new: int) -> _Taps:
     scale = old / new
     reach = max(scale, 1.0)
     centres = (np.arange(new) + 0.5) * scale
