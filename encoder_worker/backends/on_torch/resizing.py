@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 _KEPT = 64
-"""Lengths of axes whose weights are kept. Most pictures have one of a few sizes. Each takes up to 3 MB of the device."""
+"""Pairs of lengths whose weights are kept, because most pictures have one of a few sizes. Each takes up to 3 MB."""
 
 
 class Resizer:
