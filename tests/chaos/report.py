@@ -121,7 +121,7 @@ def _several(about: Document) -> str:
 
 
 def _row_of_orphans(totals: Document) -> list[tuple[str, Any]]:
-    """The row about processes that decode, which runs before 2026-11-28 had not."""
+    """The row about processes that decode, which older runs had not."""
     return [("**decoding processes without a worker**", f"**{totals['orphans']}**")] if "orphans" in totals else []
 
 
