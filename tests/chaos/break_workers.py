@@ -1,21 +1,27 @@
-"""Faults of the workers and of the API: killed at chosen points, frozen, with a wrong clock."""
+"""Faults of the workers, of the processes that decode for them, and of the API: killed, frozen, with a wrong clock."""
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from shared.contract.keys import EmbeddingKey
 from shared.contract.models import find_model
+from tests.chaos import decoders
 from tests.chaos.commands import LOADED
 from tests.chaos.scenery import Break, Scenery
-from tests.chaos.stack import WORKERS
+from tests.chaos.stack import BATCHING, NOTHING, WORKERS
 from tests.support.proxy import Link, Trap
 
 _SOON = 60.0
+
+_DECODING_SECONDS = 10
+"""That decoding one image may take, for a worker whose process is stopped until then. The default is 120 s."""
 
 
 def kill_worker(request: re.Pattern[bytes], role: str, *, reply: re.Pattern[bytes] | None = None) -> Break:
@@ -48,16 +54,10 @@ def kill_worker_mid_encode(scenery: Scenery) -> Iterator[None]:
 @contextmanager
 def kill_the_only_worker(scenery: Scenery) -> Iterator[None]:
     """Kill the only running worker. The others are stopped first and started again once the image is ready."""
-    for number in range(2, WORKERS + 1):
-        scenery.stack.bench_worker(number)
-    try:
+    with scenery.stack.alone(BATCHING):
         with kill_worker_mid_encode(scenery):
             scenery.ledger.wait_for_end(scenery.injected.victim, _SOON)
         yield
-    finally:
-        for number in range(2, WORKERS + 1):
-            scenery.stack.replace_worker(number)
-            scenery.stack.wait_for_worker(number)
 
 
 @contextmanager
@@ -74,6 +74,54 @@ def freeze_worker(scenery: Scenery) -> Iterator[None]:
         scenery.ledger.wait_for_end(trap.victim, _SOON)
     finally:
         scenery.stack.thaw_worker(number)
+    yield
+
+
+@contextmanager
+def kill_decoder(scenery: Scenery) -> Iterator[None]:
+    """Kill a process in the middle of an image, as the kernel does when memory runs out. Its worker must go on."""
+    with scenery.worker_goes_on():
+        os.kill(_decoder_in_mid_image(scenery), signal.SIGKILL)
+        scenery.ledger.wait_for_end(scenery.injected.victim, _SOON)
+    yield
+
+
+@contextmanager
+def stop_decoder(scenery: Scenery) -> Iterator[None]:
+    """Stop a process in the middle of an image for a while. Then it must go on, and so must its worker."""
+    with scenery.worker_goes_on():
+        pid = _decoder_in_mid_image(scenery)
+        scenery.stay()
+        decoders.go_on(pid)
+        scenery.ledger.wait_for_end(scenery.injected.victim, _SOON)
+    if decoders.has_ended(pid):
+        scenery.injected.broken.append("a process that had stopped for a while did not go on")
+    yield
+
+
+@contextmanager
+def stop_decoder_for_good(scenery: Scenery) -> Iterator[None]:
+    """Stop a process in the middle of an image. The worker must end it after the time limit, and begin again."""
+    _replace_batching_worker(scenery, {"SAM_JOB_TIMEOUT": str(_DECODING_SECONDS)})
+    try:
+        with scenery.worker_goes_on():
+            pid = _decoder_in_mid_image(scenery)
+            scenery.ledger.wait_for_end(scenery.injected.victim, _SOON)
+        if not decoders.has_ended(pid):
+            decoders.go_on(pid)
+            scenery.injected.broken.append("a process that hung was not ended")
+        yield
+    finally:
+        _replace_batching_worker(scenery)
+
+
+@contextmanager
+def kill_worker_mid_decode(scenery: Scenery) -> Iterator[None]:
+    """Kill a worker while a process decodes for it. The process must end too, as `run` checks after each fault."""
+    pid = _decoder_in_mid_image(scenery)
+    scenery.stack.kill_worker(BATCHING)
+    decoders.go_on(pid)
+    scenery.ledger.wait_for_end(scenery.injected.victim, _SOON)
     yield
 
 
@@ -137,6 +185,24 @@ def kill_api(scenery: Scenery) -> Iterator[None]:
     while len(set(scenery.stack.api_pids()) - set(before)) == 0 and time.monotonic() < deadline:
         time.sleep(0.1)
     yield
+
+
+def _decoder_in_mid_image(scenery: Scenery) -> int:
+    """Upload large photos until a process is stopped in the middle of one, and return its id."""
+    deadline = time.monotonic() + _SOON
+    while time.monotonic() < deadline:
+        upload = scenery.upload_large()
+        pid = decoders.stopped_in_mid_image(scenery.stack.decoders, upload, deadline)
+        if pid is not None:
+            scenery.injected.strike(upload.image_id)
+            return pid
+        # The worker that takes one image at a time has decoded it.
+    raise TimeoutError(f"no process decoded a large photo ({scenery.injected.name})")
+
+
+def _replace_batching_worker(scenery: Scenery, settings: Mapping[str, str] = NOTHING) -> None:
+    scenery.stack.replace_worker(BATCHING, settings=settings)
+    scenery.stack.wait_for_worker(BATCHING)
 
 
 def _sprung_by_an_upload(scenery: Scenery, trap: Trap) -> None:

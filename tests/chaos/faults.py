@@ -52,6 +52,10 @@ FAULTS = (
     Fault("worker killed after the write", break_workers.kill_worker(STORED, "cache")),
     Fault("only worker killed in mid-encode", break_workers.kill_the_only_worker),
     Fault("worker frozen beyond its lease", break_workers.freeze_worker),
+    Fault("decoding process killed in mid-image", break_workers.kill_decoder),
+    Fault("decoding process stopped for a while", break_workers.stop_decoder),
+    Fault("decoding process stopped beyond its time limit", break_workers.stop_decoder_for_good),
+    Fault("worker killed in mid-decode", break_workers.kill_worker_mid_decode),
     Fault("API process killed", break_workers.kill_api, cuts_clients=True),
     Fault(
         "Redis stopped, cache and queue", break_redis.freeze("cache", "queue", times=2.0), bound=5.0, stops_redis=True
@@ -71,6 +75,8 @@ FAULTS = (
     Fault("a worker's clock an hour behind", break_workers.shift_clock(-3600)),
     Fault("files that are no images", break_images.files_that_are_no_images),
     Fault("an image that kills its workers", break_images.deadly_image),
+    Fault("an image that crashes its decoding process", break_images.crashing_image),
+    Fault("too little memory to decode an image", break_images.image_beyond_memory),
     Fault("worker killed in a region's encode", break_regions.kill_worker_mid_region),
     Fault("cache evicts regions", break_regions.evict_regions),
     Fault("DELETE while regions encode", break_regions.delete_while_regions_encode),

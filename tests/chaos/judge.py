@@ -34,11 +34,16 @@ def broken_promises(run: Run) -> list[str]:
         *_encoded_once_in_calm(run),
         *_searches_end(run),
         *_connections_whole(requests, run.injected),
+        *(f"{fault.name}: {_outlived(fault.orphans)}" for fault in run.injected if fault.orphans),
         *_memory_goes_on(requests, run.injected),
         *(f"{fault.name}: {what}" for fault in run.injected for what in fault.broken),
         *(f"the log tells of a bug: {line}" for line in run.problems),
         *([] if run.ledger.checked else ["no answer was compared"]),
     ]
+
+
+def _outlived(orphans: int) -> str:
+    return f"{orphans} decoding processes outlived their worker"
 
 
 def lost(acknowledged: Iterable[_Acknowledged], injected: Sequence[Injected]) -> list[_Acknowledged]:

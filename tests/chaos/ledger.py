@@ -111,6 +111,7 @@ class Injected:
         loses_cache: the cache's data may be gone.
         cuts_clients: connections of clients may break.
         victim: the image whose encoding was interrupted at `struck` (monotonic seconds).
+        orphans: processes that still decoded for a worker some seconds after its end.
         note: other findings, for the table.
         broken: promises that the fault's own checks found broken.
     """
@@ -126,6 +127,7 @@ class Injected:
     encodes: float = 0.0
     victim: str = ""
     struck: float = 0.0
+    orphans: int = 0
     note: str = ""
     broken: list[str] = field(default_factory=list)
 

@@ -9,7 +9,8 @@ import json
 import random
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from tests.support.sample_images import animated, huge_png, saved
 
 WIDTH, HEIGHT = 480, 320
 """Size of every image. All are the same size, so a mask of the wrong image is found by its pixels, not by its size."""
+
+LARGE = (6000, 4000)
+"""Width and height of a photo that takes long to decode."""
 
 EVERYTHING: Mapping[str, Any] = {"points_per_side": 8, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5}
 """The options of all everything jobs: few points, and masks on every scene."""
@@ -93,6 +97,20 @@ class Material:
         """Return a copy that was not uploaded before."""
         with self._lock:
             return scene.copy(f"chaos {self._seed} {next(self._counter)}")
+
+    def fresh_large(self) -> bytes:
+        """Return a photo of 24 megapixels that was not uploaded before. It is none of the scenes.
+
+        To decode it takes 150 MB and some tenths of a second, because it is a progressive JPEG. A scene takes 1 MB and
+        some milliseconds.
+        """
+        return self.fresh(self._large)
+
+    @cached_property
+    def _large(self) -> Scene:
+        scene, file = self.scenes[0], io.BytesIO()
+        Image.open(io.BytesIO(scene.jpeg)).resize(LARGE).save(file, "JPEG", quality=85, progressive=True)
+        return replace(scene, jpeg=file.getvalue())
 
     def learn(self, scene: Scene, question: int, answer: bytes) -> None:
         """Record `answer`, which was given without faults, as the right one."""

@@ -33,6 +33,7 @@ def as_json(run: Run, broken: Sequence[str]) -> dict[str, Any]:
             "seconds": round(run.seconds),
             "api processes": API_PROCESSES,
             "workers": WORKERS,
+            "workers that take several images": 1,
             "mask workers": MASK_WORKERS,
         },
         "faults": [_fault(fault, run) for fault in run.injected],
@@ -55,6 +56,7 @@ def as_json(run: Run, broken: Sequence[str]) -> dict[str, Any]:
                 "with faults": dict(sorted(under_faults.items())),
             },
             "everything": _searches(run),
+            "orphans": sum(fault.orphans for fault in run.injected),
         },
         "broken": list(broken),
     }
@@ -85,11 +87,12 @@ def markdown(record: Document, name: str) -> str:
         ("**wrong masks**", f"**{totals['wrong']}**"),
         ("**lost uploads**", f"**{totals['lost']}**"),
         ("**server errors (500)**", f"**{totals['server errors']}**"),
+        *_row_of_orphans(totals),
     ]
     lines = [
         f"Run of {about['date'][:10]}, {about['seconds']} s, seed {about['seed']}: `{about['model']}`, "
-        f"{about['api processes']} API processes, {about['workers']} workers, {_mask_workers(about)}two Valkeys behind "
-        "a proxy, "
+        f"{about['api processes']} API processes, {about['workers']} workers{_several(about)}, {_mask_workers(about)}"
+        "two Valkeys behind a proxy, "
         f"{about['cores']} cores. {_verdict(record['broken'])} "
         f"[Everything seen](../tests/chaos/results/{name}); `make chaos` does it again.",
         "",
@@ -110,6 +113,16 @@ def markdown(record: Document, name: str) -> str:
 
 def _mask_workers(about: Document) -> str:
     return f"{about['mask workers']} mask worker, " if "mask workers" in about else ""
+
+
+def _several(about: Document) -> str:
+    count = about.get("workers that take several images")
+    return f" ({count} of them takes several images at once)" if count else ""
+
+
+def _row_of_orphans(totals: Document) -> list[tuple[str, Any]]:
+    """The row about processes that decode, which older runs had not."""
+    return [("**decoding processes without a worker**", f"**{totals['orphans']}**")] if "orphans" in totals else []
 
 
 def _rows_of_jobs(jobs: Document | None) -> list[tuple[str, Any]]:

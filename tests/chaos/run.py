@@ -23,6 +23,9 @@ from tests.chaos.stack import ChaosStack
 
 _HEAL_SECONDS = 90.0
 
+_ORPHANED_SECONDS = 5.0
+"""That a process may still decode after its worker has ended."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -75,6 +78,8 @@ QUICK = Plan(
     slack=3.0,
     settings={"SAM_EVERYTHING_NICE": "0"},  # other tests keep the processor busy, and would take all of it
     faults=(
+        "decoding process killed in mid-image",
+        "decoding process stopped for a while",
         "worker killed after the pop",
         "worker killed after the write",
         "API process killed",
@@ -167,6 +172,7 @@ def run(plan: Plan, seed: int, say: Callable[[str], None] = lambda _: None) -> R
                     _see_it_work(scenery)
                 if entry.victim:  # otherwise the next fault might hit the worker that takes over
                     ledger.wait_for_end(entry.victim, LOST_AFTER)
+                entry.orphans = _orphans(stack, plan.slack)
                 if not injected:
                     calm_encodes, calm_searches = stack.encodes.copy(), stack.searches.copy()
                 injected.append(entry)
@@ -271,6 +277,14 @@ def _see_it_work(scenery: Scenery) -> None:
         if all(answer.status == 200 for answer in answers):
             break
     entry.encodes = time.monotonic() - entry.healed
+
+
+def _orphans(stack: ChaosStack, slack: float) -> int:
+    """Count the processes that decode for a worker that has ended. They get a few seconds to notice its end."""
+    deadline = time.monotonic() + _ORPHANED_SECONDS * slack
+    while (left := len(stack.orphans())) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return left
 
 
 def only(plan: Plan, faults: Sequence[str]) -> Plan:

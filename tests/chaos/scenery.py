@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from tests.chaos.client import Client
-from tests.chaos.ledger import End, Injected, Ledger
+from tests.chaos.decoders import has_ended
+from tests.chaos.ledger import End, Injected, Ledger, Upload
 from tests.chaos.load import Kept, Load
 from tests.chaos.material import Material, Scene
-from tests.chaos.stack import ChaosStack
+from tests.chaos.stack import BATCHING, ChaosStack
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,21 @@ class Scenery:
         if upload.end is not End.READY:
             raise RuntimeError(f"an image was not encoded before the fault: {upload.end} {upload.error}")
         return scene, upload.image_id
+
+    def upload_large(self) -> Upload:
+        """Upload a large photo that nobody has seen, and follow it in another thread."""
+        upload = self.load.upload(self.client, self.material.fresh_large())
+        assert upload is not None
+        self.load.follow_beside(upload)
+        return upload
+
+    @contextmanager
+    def worker_goes_on(self) -> Iterator[None]:
+        """Note a broken promise if the worker that takes several images ends in the block."""
+        pid = self.stack.worker_pid(BATCHING)
+        yield
+        if self.stack.worker_pid(BATCHING) != pid or has_ended(pid):
+            self.injected.broken.append("the worker ended because of a process that decodes for it")
 
 
 Break = Callable[[Scenery], AbstractContextManager[None]]

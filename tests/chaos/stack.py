@@ -1,6 +1,7 @@
 """The service as deployed, for the faults to break: two Valkeys, workers, a mask worker and API processes.
 
-The API and each worker reach each Valkey through a proxy port of their own.
+The API and each worker reach each Valkey through a proxy port of their own. The workers share a queue. One of them
+takes several images at once, and has processes of their own decode them. The other takes one image at a time.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ from bench.cores import children
 from deploy.local.process import Child, ProcessGroup, StackError, stop_all
 from deploy.local.stack import SERVICE_ENVIRON
 from tests.chaos.commands import FOUND, STORED
+from tests.chaos.decoders import decoders_of, orphans
 from tests.chaos.scratch import Scratch
 from tests.support.proxy import FAIR, Link, Proxy, Trap, Weather
 from tests.support.servers import CACHE_OPTIONS, QUEUE_OPTIONS, Server, thawed
 
 API_PROCESSES = 2
 WORKERS = 2
+BATCHING = 1
+"""Number of the worker that takes several images at once. Processes decode for it."""
 MASK_WORKERS = 1
 MEMORY = 256_000_000
 """Bytes that the cache may use. The queue may use a quarter of it."""
@@ -42,6 +46,7 @@ _KEPT_LINES = 4_000
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 WORKER = ("-m", "encoder_worker")
+_BATCHING_SETTINGS = {"SAM_ENCODE_BATCH": "4", "SAM_WORKER_DECODERS": "2"}
 MASKS = "masks"
 """Name of the mask worker, in its links and its log."""
 
@@ -81,6 +86,7 @@ class ChaosStack:
         self._workers: dict[str, Child] = {}
         self._benched: set[str] = set()
         self._commands: dict[str, tuple[str, ...]] = {MASKS: _MASK_WORKER}
+        self._settings: dict[str, Mapping[str, str]] = {}  # a worker's own, for as long as a fault lasts
         self._died: dict[str, float] = {}
         self.encodes: Counter[str] = Counter()
         self.searches: Counter[str] = Counter()
@@ -155,6 +161,26 @@ class ChaosStack:
         with self._lock:
             self._workers[_process(link)].signal(signal.SIGKILL)
 
+    def kill_worker(self, number: int) -> None:
+        """Send SIGKILL to a worker. It is restarted automatically."""
+        with self._lock:
+            self._workers[_worker(number)].signal(signal.SIGKILL)
+
+    def worker_pid(self, number: int) -> int:
+        """Process id of a worker. It changes when the worker dies."""
+        with self._lock:
+            return self._workers[_worker(number)].pid
+
+    def decoders(self) -> list[int]:
+        """Process ids of those that decode images for the worker `BATCHING`."""
+        return decoders_of(self.worker_pid(BATCHING))
+
+    def orphans(self) -> list[int]:
+        """Process ids of those that decode images for a worker that has ended."""
+        with self._lock:
+            workers = {child.pid for child in self._workers.values() if child.exit_code is None}
+        return orphans(self._group.id, workers)
+
     def stop_mask_worker(self) -> Child:
         """Send SIGTERM to the mask worker, and return it. Once it has ended, another one is started."""
         with self._lock:
@@ -177,12 +203,15 @@ class ChaosStack:
             child = self._workers[_worker(number)]
         stop_all([child])
 
-    def replace_worker(self, number: int, command: tuple[str, ...] = WORKER) -> None:
-        """Replace a running or benched worker with a new one."""
+    def replace_worker(
+        self, number: int, command: tuple[str, ...] = WORKER, settings: Mapping[str, str] = NOTHING
+    ) -> None:
+        """Replace a running or benched worker with a new one, which has some settings of its own."""
         self.bench_worker(number)
         name = _worker(number)
         with self._lock:
             self._commands[name] = command
+            self._settings[name] = settings
             self._workers[name] = self._spawn_worker(name)
             self._benched.discard(name)
 
@@ -192,6 +221,19 @@ class ChaosStack:
         with self._lock:
             child = self._workers[_worker(number)]
         child.wait_for_line(_READY, deadline)
+
+    @contextmanager
+    def alone(self, number: int) -> Iterator[None]:
+        """In the block, this is the only worker. The others are stopped first, and started again at the end."""
+        others = [other for other in range(1, WORKERS + 1) if other != number]
+        for other in others:
+            self.bench_worker(other)
+        try:
+            yield
+        finally:
+            for other in others:
+                self.replace_worker(other)
+                self.wait_for_worker(other)
 
     # The API
 
@@ -239,7 +281,9 @@ class ChaosStack:
         return server
 
     def _spawn_worker(self, name: str) -> Child:
-        return self._spawn(name, name, self._commands.get(name, WORKER))
+        own = _BATCHING_SETTINGS if name == _worker(BATCHING) else NOTHING
+        settings = {**own, **self._settings.get(name, NOTHING)}
+        return self._spawn(name, name, self._commands.get(name, WORKER), settings)
 
     def _spawn(self, name: str, links: str, command: tuple[str, ...], more: Mapping[str, str] = NOTHING) -> Child:
         environ = (

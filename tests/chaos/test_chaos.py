@@ -39,7 +39,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> report.Document:
 def test_no_promise_is_broken_whatever_breaks(record: report.Document) -> None:
     totals = record["totals"]
     assert record["broken"] == []
-    assert (totals["lost"], totals["wrong"], totals["server errors"]) == (0, 0, 0)
+    assert (totals["lost"], totals["wrong"], totals["server errors"], totals["orphans"]) == (0, 0, 0, 0)
     assert list(totals["encodes per image"]["without faults"]) == ["1"]
     jobs = totals["everything"]
     assert jobs["lost"] == 0

@@ -166,6 +166,10 @@ def _what_the_log_tells(story: Story) -> None:
     story.problems.append("unhandled error")
 
 
+def _a_process_outlived_its_worker(story: Story) -> None:
+    story.fault.orphans = 2
+
+
 def _nothing_was_compared(story: Story) -> None:
     story.ledger = Ledger()
     story.calm_encodes.clear()
@@ -195,6 +199,7 @@ def _nothing_was_compared(story: Story) -> None:
         (_a_prompt_refused_though_its_image_is_in_memory, "1 of 1 prompts on an image in memory were refused"),
         (_what_the_fault_found, "a damaged embedding was handed out"),
         (_what_the_log_tells, "the log tells of a bug: unhandled error"),
+        (_a_process_outlived_its_worker, "a fault: 2 decoding processes outlived their worker"),
         (_nothing_was_compared, "no answer was compared"),
     ],
 )
@@ -226,6 +231,7 @@ def test_the_table_counts_what_the_ledger_holds(story: Story) -> None:
     story.request(200)
     story.request(503, "store-unavailable", ended=TROUBLE + 1.25)
     story.ledger.check(False, "image x")
+    story.fault.orphans = 1
     record = as_json(story.run(), ["wrong answer: image x"])
     table = markdown(record, "a-chaos.json")
     for row in (
@@ -241,6 +247,7 @@ def test_the_table_counts_what_the_ledger_holds(story: Story) -> None:
         "| **lost everything jobs** | **0** |",
         "| **wrong masks** | **1** |",
         "| **lost uploads** | **0** |",
+        "| **decoding processes without a worker** | **1** |",
         "| a fault | 1 / 1 / 0 | 1.25 s | 1.0 s | 2.0 s |",
     ):
         assert row in table

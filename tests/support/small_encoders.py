@@ -19,14 +19,26 @@ def patch_kernel(side: int, *, seed: int = 0, channels: int = 256) -> NDArray[np
     return kernel
 
 
-def write_patch_encoder(path: Path, kernel: NDArray[np.float32], side: int, *, batch: int | str = "N") -> Path:
-    """Write the graph from (batch, 3, side, side) to (batch, channels, 64, 64), and return its path."""
+def write_patch_encoder(
+    path: Path, kernel: NDArray[np.float32], side: int, *, batch: int | str = "N", gives: int | None = None
+) -> Path:
+    """Write the graph from (batch, 3, side, side) to (batch, channels, 64, 64), and return its path.
+
+    Args:
+        gives: how many embeddings the graph gives, if it does not say the same of them as of its input. It fails on
+            another number of images.
+    """
     channels, _, patch, _ = kernel.shape
-    node = helper.make_node("Conv", ["pixels", "kernel"], ["out"], kernel_shape=[patch, patch], strides=[patch, patch])
-    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [batch, 3, side, side])
     grid = side // patch
-    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [batch, channels, grid, grid])
-    graph = helper.make_graph([node], "patches", [pixels], [out], [numpy_helper.from_array(kernel, "kernel")])
+    node = helper.make_node("Conv", ["pixels", "kernel"], ["out"], kernel_shape=[patch, patch], strides=[patch, patch])
+    nodes, values = [node], [numpy_helper.from_array(kernel, "kernel")]
+    if gives is not None:
+        node.output[0] = "patches"
+        nodes.append(helper.make_node("Reshape", ["patches", "shape"], ["out"]))
+        values.append(numpy_helper.from_array(np.array([gives, channels, grid, grid]), "shape"))
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [batch, 3, side, side])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [gives or batch, channels, grid, grid])
+    graph = helper.make_graph(nodes, "patches", [pixels], [out], values)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     path.write_bytes(model.SerializeToString())
     return path

@@ -17,6 +17,7 @@ from PIL import Image
 
 from encoder_worker.backends.fake.encoder import FakeEncoder
 from encoder_worker.backends.load import export_decoder, load_encoder
+from encoder_worker.backends.onnx import openvino
 from encoder_worker.decoding.stretch import stretched
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.encoder import Encoder
@@ -105,13 +106,29 @@ def test_the_model_of_the_encoder_knows_its_digests(tmp_path: Path, entry: dict[
     assert load_encoder(model, SETTINGS).model == identified(model)
 
 
-@pytest.mark.parametrize(("batch", "most"), [("N", 3), (1, 1), (2, 2)])
-def test_a_graph_of_a_fixed_batch_is_never_given_more(
-    tmp_path: Path, entry: dict[str, Any], batch: int | str, most: int
+@pytest.mark.parametrize("with_openvino", [True, False], ids=["OpenVINO", "ONNX Runtime"])
+@pytest.mark.parametrize(
+    ("batch", "gives"), [("N", None), (1, None), ("N", 1)], ids=["any", "one", "any in and one out"]
+)
+def test_a_graph_gets_no_more_images_at_once_than_it_takes(
+    tmp_path: Path,
+    entry: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    batch: int | str,
+    gives: int | None,
+    with_openvino: bool,
 ) -> None:
-    write_patch_encoder(tmp_path / "e.onnx", patch_kernel(SIDE), SIDE, batch=batch)
+    if not with_openvino:
+        monkeypatch.setattr(openvino, "is_installed", lambda: False)
+    write_patch_encoder(tmp_path / "e.onnx", patch_kernel(SIDE), SIDE, batch=batch, gives=gives)
     encoder = load_encoder(model_of(tmp_path, entry), replace(SETTINGS, encode_batch=3))
-    assert encoder.batch == most
+    assert encoder.batch == 3
+    photos = [LongestSide(SIDE).resize(photo(height, 700)) for height in (300, 500, 650)]
+    together = encoder.encode(photos)
+    for one, embedded in zip(photos, together, strict=True):
+        (alone,) = encoder.encode([one])
+        np.testing.assert_allclose(embedded["embedding"], alone["embedding"], atol=1e-4)
 
 
 def with_nan(kernel: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -52,7 +52,8 @@ class OnnxEncoder:
         Args:
             threads: of the CPU, for one encoding.
             device: `cpu`; `cuda`; `auto` for a GPU if there is one that works.
-            batch: the most images encoded at once; 0 for what suits the device.
+            batch: the most images that `encode` is to be given at once; 0 for what suits the device. The graph gets
+                no more of them at once than it takes.
             cpu_precision: `float32`, or `bfloat16`, which needs OpenVINO. A GPU does not regard it.
 
         Raises:
@@ -73,7 +74,8 @@ class OnnxEncoder:
                 "SAM_DEVICE=cuda: ONNX Runtime cannot load CUDA; its log above says what is missing"
             )
         # On a CPU a batch saves no time, and costs the memory of each of its images.
-        self._batch = min(largest, batch or (_GPU_BATCH if on_gpu else 1))
+        self._batch = batch or (_GPU_BATCH if on_gpu else 1)
+        self._largest = min(largest, self._batch)
         if not on_gpu and openvino.is_installed():
             self._run = openvino.compiled(path, model, threads=threads, precision=cpu_precision)
             _log.info("%s in OpenVINO on %d cores, %s", model.name, threads, cpu_precision)
@@ -94,8 +96,8 @@ class OnnxEncoder:
         return self._batch
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
-        starts = range(0, len(images), self._batch)
-        return [one for start in starts for one in self._encode(images[start : start + self._batch])]
+        starts = range(0, len(images), self._largest)
+        return [one for start in starts for one in self._encode(images[start : start + self._largest])]
 
     def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
         (spec,) = self._model.architecture.tensors
@@ -163,8 +165,9 @@ def _require_interface(path: Path, model: Model, session: onnxruntime.InferenceS
         told = tuple(one.shape)
         if one.type != "tensor(float)" or len(told) != 1 + len(shape) or not all(map(_fits, told[1:], shape)):
             raise WeightsError(f"{path} {verb} {one.type} {_written(told)}: expected {wanted}")
-    count = session.get_inputs()[0].shape[0]
-    return count if isinstance(count, int) and count > 0 else sys.maxsize
+    # MobileSAM's graph says of its input that it takes any number, and gives one embedding: it fails on two images.
+    counts = [one.shape[0] for one in (*session.get_inputs(), *session.get_outputs())]
+    return min((count for count in counts if isinstance(count, int) and count > 0), default=sys.maxsize)
 
 
 def _fits(told: object, wanted: int) -> bool:
