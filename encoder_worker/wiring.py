@@ -58,6 +58,7 @@ def serve(
 
     Raises:
         StoreUnavailable: Redis stayed out of reach.
+        DeviceLost: the encoder's device has stopped working. The jobs that ran are back in the queue.
     """
     store = RedisStore(cache_client(settings.cache_url, _STORE_TIMEOUT))
     queue = request_client(settings.effective_queue_url, settings.redis_timeout)
