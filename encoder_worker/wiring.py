@@ -58,6 +58,7 @@ def serve(
 
     Raises:
         StoreUnavailable: Redis stayed out of reach.
+        DeviceLost: the encoder's device has stopped working. The jobs that ran are back in the queue.
     """
     store = RedisStore(cache_client(settings.cache_url, _STORE_TIMEOUT))
     queue = request_client(settings.effective_queue_url, settings.redis_timeout)
@@ -65,7 +66,7 @@ def serve(
     metrics = metrics or WorkerMetrics()
     pictures = DecodedPictures(settings.worker_picture_bytes, settings.worker_picture_ttl, metrics=metrics)
     exit_on_signals()
-    with closing(pictures), decoder_for(encoder, settings) as decoder:
+    with closing(pictures), decoder_for(encoder, settings, metrics) as decoder:
         encode = EncodeImage(
             store=PatientStore(store, _STORE_PATIENCE),
             encoder=encoder,
@@ -83,7 +84,7 @@ def serve(
 
 
 @contextmanager
-def decoder_for(encoder: Encoder, settings: Settings) -> Iterator[Decoder]:
+def decoder_for(encoder: Encoder, settings: Settings, metrics: WorkerMetrics | None = None) -> Iterator[Decoder]:
     """Gives what decodes images for the encoder.
 
     Processes of their own keep an encoder busy that takes batches. One that takes one image at a time waits for each
@@ -92,7 +93,10 @@ def decoder_for(encoder: Encoder, settings: Settings) -> Iterator[Decoder]:
     if encoder.batch == 1:
         yield DecoderInProcess()
         return
-    with closing(DecodingProcesses(processes_for(settings), patience=settings.job_timeout)) as processes:
+    metrics = metrics or WorkerMetrics()
+    count, patience = processes_for(settings), settings.job_timeout
+    with closing(DecodingProcesses(count, patience=patience, on_death=metrics.decoder_died)) as processes:
+        metrics.decoders_are(lambda: processes.pids)
         yield processes
 
 

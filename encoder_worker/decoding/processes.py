@@ -14,10 +14,11 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from shared.contract.errors import EncodeFailed, ImageTooLarge, InvalidImage, Re
 from shared.contract.settings import Settings
 from shared.host.cores import usable_cores
 from shared.images.reading import inspect_image
+from shared.rq_worker.watchdog import JobTimedOut
 
 PROGRAM = "encoder_worker.decoding.child"
 """What each process runs. Tests run another one."""
@@ -54,6 +56,10 @@ FRAMES_KEPT = 4
 _ENDING = 5.0
 """Seconds that a process may take to end after it was killed."""
 
+Death = Literal["killed", "crashed", "too_slow"]
+"""Why a process was replaced: by SIGKILL, as the system does when memory runs out; it ended with another status; or it
+gave no answer in time."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -68,14 +74,16 @@ class DecodingProcesses:
     A process that dies costs the image that it decoded this attempt, and nothing else: the next image gets a new one.
     """
 
-    def __init__(self, count: int, *, patience: float) -> None:
+    def __init__(self, count: int, *, patience: float, on_death: Callable[[Death], object] = lambda _: None) -> None:
         """
         Args:
             count: of processes, each of which decodes one image at a time.
             patience: seconds that one image may take.
+            on_death: called for each process that must be replaced, by the thread that has noticed it.
         """
         self._count = count
         self._patience = patience
+        self._on_death = on_death
         self._buffers = Buffers(kept=FRAMES_KEPT * count)
         self._idle: queue.LifoQueue[_Process | None] = queue.LifoQueue()
         self._all: set[_Process] = set()
@@ -110,6 +118,8 @@ class DecodingProcesses:
         process = self._idle.get()
         try:
             if process is None or not process.alive:
+                if process is not None:
+                    process.died()
                 self._end(process)
                 process = self._started()
             said, preview = process.ask(data, order, buffer.descriptor, self._patience)
@@ -164,10 +174,18 @@ class DecodingProcesses:
         if process is not None:
             process.end()
             self._all.discard(process)
+            if process.death is not None and not self._closed.is_set():
+                self._on_death(process.death)
 
 
 class _Process:
-    """One process, which decodes one image at a time."""
+    """One process, which decodes one image at a time.
+
+    Attributes:
+        death: why it must be replaced, once that is known.
+    """
+
+    death: Death | None = None
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
@@ -199,10 +217,14 @@ class _Process:
         try:
             ask(self._connection, order, data, descriptor)
             return answered(self._connection)
+        except JobTimedOut:
+            self.death = "too_slow"
+            raise
         except TimeoutError as error:
+            self.death = "too_slow"
             raise EncodeFailed(f"the image could not be decoded within {patience:g} s") from error
         except (Gone, OSError) as error:
-            raise self._cause_of_death() from error
+            raise self.died() from error
 
     def kill(self) -> None:
         """Kill the process. The thread that waits for its answer notices this."""
@@ -218,11 +240,13 @@ class _Process:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_ENDING)
 
-    def _cause_of_death(self) -> Exception:
+    def died(self) -> Exception:
+        """Note why the process has ended, and return the error of the image that it decoded, if it decoded one."""
         self._wait()
         status = self._process.returncode
-        _log.warning("the process %d, which decoded an image, has ended with status %s", self.pid, status)
-        if status == -signal.SIGKILL:
+        _log.warning("the process %d, which decoded images, has ended with status %s", self.pid, status)
+        self.death = "killed" if status == -signal.SIGKILL else "crashed"
+        if self.death == "killed":
             return MemoryError("the process that decoded this image was killed, as happens when memory runs out")
         return EncodeFailed("the process that decoded this image died")
 

@@ -54,7 +54,8 @@ class Encoder(Protocol):
             on the device.
 
         Raises:
-            EncodeFailed: the encoder could not run, or a result is not finite, for at least one image.
+            EncodeFailed: the encoder could not run, or a result is not finite, for at least one image. `DeviceLost`: it
+                will not run any more in this process.
             MemoryError: this process, or the device, has too little memory even for one image.
         """
         ...

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
+from encoder_worker.encoding.device_lost import DeviceLost
 from encoder_worker.encoding.encode import EncodeImage, Prepared
 from shared.contract.errors import EncodeFailed
 from shared.contract.keys import EmbeddingKey
@@ -42,7 +43,8 @@ class EncodePipeline:
     """Runs `EncodeImage` on many keys at once. Close it when done.
 
     An image fails alone: one that cannot be prepared never reaches the encoder, and when the encoder fails on a batch,
-    the images of that batch are run again one by one.
+    the images of that batch are run again one by one. Only if the device is lost, all that need it end with
+    `DeviceLost`.
     """
 
     def __init__(self, encode: EncodeImage) -> None:
@@ -172,8 +174,9 @@ class EncodePipeline:
         try:
             results = _all(wait(), len(batch))
         except Exception as error:
-            if len(batch) == 1:
-                batch[0][1].set_exception(error)
+            if len(batch) == 1 or isinstance(error, DeviceLost):
+                for _, done, _ in batch:
+                    done.set_exception(error)
                 return
             _log.warning("a batch of %d failed, running its images one by one: %s", len(batch), error)
             for entry in batch:

@@ -76,6 +76,26 @@ PICTURE_BYTES = Metric(
     kind=MetricKind.GAUGE,
     meaning="Bytes of decoded pictures kept in memory for further regions, see `SAM_WORKER_PICTURE_BYTES`",
 )
+DECODERS = Metric(
+    name="sam_worker_decoders",
+    kind=MetricKind.GAUGE,
+    meaning="Processes that decode for this worker and run now; 0 if it decodes by itself. One that died is missing "
+    "until an image needs it",
+)
+DECODER_DEATHS = Metric(
+    name="sam_worker_decoder_deaths_total",
+    kind=MetricKind.COUNTER,
+    labels=("cause",),
+    meaning="Processes that decode and had to be replaced: `killed` (by SIGKILL, as the system does when memory runs "
+    "out), `crashed` (they ended with another status), `too_slow` (no answer in time). An image that was decoded then "
+    "lost an attempt",
+)
+DECODER_MEMORY = Metric(
+    name="sam_worker_decoder_memory_bytes",
+    kind=MetricKind.GAUGE,
+    meaning="Resident memory of the processes that decode, together; `sam_worker_resident_memory_bytes` leaves it out. "
+    "What they share is counted for each; on Linux only",
+)
 MODEL_LOAD = Metric(
     name="sam_worker_model_load_seconds",
     kind=MetricKind.GAUGE,
@@ -90,7 +110,7 @@ GPU_MEMORY = Metric(
 RESIDENT = Metric(
     name="sam_worker_resident_memory_bytes",
     kind=MetricKind.GAUGE,
-    meaning="Resident memory of the worker; on Linux only",
+    meaning="Resident memory of the worker itself, without the processes that decode for it; on Linux only",
 )
 BUILD = Metric(
     name="sam_worker_build_info",
@@ -109,6 +129,9 @@ METRICS = (
     BATCH_SECONDS,
     REGION_PICTURES,
     PICTURE_BYTES,
+    DECODERS,
+    DECODER_DEATHS,
+    DECODER_MEMORY,
     MODEL_LOAD,
     GPU_MEMORY,
     RESIDENT,

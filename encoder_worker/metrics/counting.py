@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app, values
@@ -48,9 +48,12 @@ class WorkerMetrics:
         pictures = self._counter(catalogue.REGION_PICTURES)
         self._region_pictures = {outcome: pictures.labels(outcome) for outcome in ("kept", "decoded")}
         self._picture_bytes = self._gauge(catalogue.PICTURE_BYTES)
+        deaths = self._counter(catalogue.DECODER_DEATHS)
+        self._decoder_deaths = {cause: deaths.labels(cause) for cause in ("killed", "crashed", "too_slow")}
         self._model_load = self._gauge(catalogue.MODEL_LOAD)
         self._gauge(catalogue.BUILD).labels(installed_version(), model).set(1)
-        self.registry.register(_Memory())
+        self._looked_up = _LookedUp()
+        self.registry.register(self._looked_up)
 
     @property
     def application(self) -> Application:
@@ -91,6 +94,14 @@ class WorkerMetrics:
         """Decoded pictures take this many bytes now."""
         self._picture_bytes.set(size)
 
+    def decoders_are(self, pids: Callable[[], Iterable[int]]) -> None:
+        """The processes that decode are from now on those that `pids` returns at each scrape."""
+        self._looked_up.decoders = pids
+
+    def decoder_died(self, cause: Literal["killed", "crashed", "too_slow"]) -> None:
+        """A process that decodes had to be replaced; see `catalogue.DECODER_DEATHS` for the words."""
+        self._decoder_deaths[cause].inc()
+
     def encoded(self, stages: Mapping[str, float]) -> None:
         """An embedding was stored; seconds by stage."""
         for stage, seconds in stages.items():
@@ -106,8 +117,15 @@ class WorkerMetrics:
         return Histogram(metric.name, metric.meaning, metric.labels, buckets=metric.buckets, registry=self.registry)
 
 
-class _Memory(Collector):
-    """What is looked up at each scrape."""
+class _LookedUp(Collector):
+    """What is looked up at each scrape.
+
+    Attributes:
+        decoders: returns the ids of the processes that decode.
+    """
+
+    def __init__(self) -> None:
+        self.decoders: Callable[[], Iterable[int]] = tuple
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         gpu = catalogue.GPU_MEMORY
@@ -117,4 +135,12 @@ class _Memory(Collector):
         yield family
         resident = resident_bytes(os.getpid())
         if resident is not None:
-            yield GaugeMetricFamily(catalogue.RESIDENT.name, catalogue.RESIDENT.meaning, value=resident)
+            yield _gauge_of(catalogue.RESIDENT, resident)
+        pids = list(self.decoders())
+        yield _gauge_of(catalogue.DECODERS, len(pids))
+        if resident is not None:
+            yield _gauge_of(catalogue.DECODER_MEMORY, sum(resident_bytes(pid) or 0 for pid in pids))
+
+
+def _gauge_of(metric: Metric, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(metric.name, metric.meaning, value=value)

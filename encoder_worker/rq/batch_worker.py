@@ -21,6 +21,7 @@ from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.worker import WorkerStatus
 
+from encoder_worker.encoding.device_lost import DeviceLost
 from encoder_worker.encoding.pipeline import EncodePipeline
 from encoder_worker.metrics.counting import WorkerMetrics
 from encoder_worker.rq.job import EncodeJob
@@ -94,7 +95,7 @@ class BatchWorker(EncodeWorker):
             while self._in_flight:
                 self._start_more()
                 self._end_finished()
-                if self._at_once:
+                if self._at_once or self._lost is not None:
                     self._put_all_back()
                 # RQ looks for lost jobs before each job. Under load this loop does not end.
                 elif not self.stopped and self.should_run_maintenance_tasks:
@@ -150,11 +151,13 @@ class BatchWorker(EncodeWorker):
             if done:
                 self._done([running.job for running in done])
         for running, error in ended:
+            if isinstance(error, DeviceLost):
+                self._end_with(error)
             if error is not None:
                 self._fail(running.job, running.scope, error)
 
     def _put_all_back(self) -> None:
-        """End every job as one that was told to stop at once, which costs its image no retry."""
+        """End every job as one that had to stop at once, which costs its image no retry."""
         while self._in_flight:
             _, running = self._in_flight.popitem()
             self._fail(running.job, running.scope, SystemExit())

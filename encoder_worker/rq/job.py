@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from encoder_worker.encoding.device_lost import DeviceLost
 from shared.contract.errors import EncodeFailed
 from shared.contract.keys import ENCODE_JOB, EmbeddingKey
 from shared.rq_worker.job import ServiceJob
@@ -19,6 +20,13 @@ class EncodeJob(ServiceJob):
     def key_of(cls, arguments: object) -> EmbeddingKey:
         """See `EmbeddingKey.of_job`."""
         return EmbeddingKey.of_job(arguments)
+
+    def record_failure(self, error: BaseException | None) -> None:
+        super().record_failure(error)
+        if isinstance(error, DeviceLost) and not self.begun_before:
+            # `retry` takes one. Any job may have broken the device, so nobody pays. From now on the job was begun
+            # before, so it runs alone. If the device breaks again then, this job may well be why.
+            self.retries_left = (self.retries_left or 0) + 1
 
     @property
     def subject(self) -> str:

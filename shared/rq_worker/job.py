@@ -241,7 +241,7 @@ class ServiceJob(Job):
         elif isinstance(error, JobTimedOut):
             self.failure = self.failed(f"{self.work} took longer than its time limit")
         elif isinstance(error, SystemExit):
-            self.failure = self.failed("the worker was told to stop at once")
+            self.failure = self.failed("the worker had to stop at once")
             self.retries_left = (self.retries_left or 0) + 1  # `retry` takes one: the image is not at fault
         elif isinstance(error, MemoryError):
             self.failure = Overloaded("a worker ran out of memory at this image")

@@ -29,6 +29,7 @@ def keep_working(make_worker: Callable[[], ResidentWorker], pings: Mapping[str, 
 
     Raises:
         StoreUnavailable: Redis stayed out of reach.
+        SamCacheError: what the worker's `work` raises, because it can do no more work in this process.
     """
     while True:
         for name, ping in pings.items():
@@ -39,7 +40,8 @@ def keep_working(make_worker: Callable[[], ResidentWorker], pings: Mapping[str, 
             worker.work()
         except redis.RedisError as error:
             _log.warning("the queue's Redis: %s", error)
-        exit_on_signals()  # RQ's handlers belong to a worker that has ended
+        finally:
+            exit_on_signals()  # RQ's handlers belong to a worker that has ended
         if worker is not None and worker.stopped:
             return
         _log.warning("connecting to the queue again")

@@ -1,4 +1,5 @@
-"""What watches a running job: heartbeats that renew its lease, a time limit, and a deadline behind it."""
+"""What watches a running job: heartbeats that renew its lease, a time limit, and a deadline behind it. And what bounds
+the end of a process."""
 
 from __future__ import annotations
 
@@ -74,3 +75,13 @@ def deadline(seconds: float) -> Iterator[None]:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def end_within(seconds: int) -> None:
+    """Have the system end this process with SIGALRM after so many seconds, if it still exists then.
+
+    For a process that is about to end, where its end itself may hang: in C code that runs after the interpreter is gone
+    no other clock of this module works.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(seconds)

@@ -17,6 +17,7 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import now
 
+from encoder_worker.encoding.device_lost import DeviceLost
 from encoder_worker.rq.batch_worker import BatchWorker
 from shared.contract.errors import InvalidImage
 from shared.contract.keys import EmbeddingKey, queue_name
@@ -229,6 +230,55 @@ def test_a_cold_stop_puts_all_back_at_no_cost_even_without_retries(scene: Scene)
         go_on.set()
     assert scene.statuses()[:3] == [JobStatus.QUEUED] * 3
     assert scene.started.count == 0
+
+
+def test_with_a_lost_device_all_go_back_at_no_cost_even_without_retries(scene: Scene) -> None:
+    scene.queue = RqEncodeQueue(scene.redis, Settings(job_retries=0))
+    scene.submit(*KEYS)
+    go_on, together = threading.Event(), threading.Barrier(6)
+    began: list[EmbeddingKey] = []
+
+    def encode(key: EmbeddingKey) -> None:
+        began.append(key)
+        if together.wait(SOON) == 0:
+            raise DeviceLost("the device has stopped working")
+        assert go_on.wait(SOON)
+
+    worker = scene.worker(encode)
+    try:
+        with pytest.raises(DeviceLost):
+            worker.work(burst=True)
+    finally:
+        go_on.set()
+    assert not worker.stopped
+    assert scene.statuses() == [JobStatus.QUEUED] * 8
+    assert scene.started.count == 0
+    assert len(began) == 6
+
+
+def test_an_image_that_breaks_devices_costs_no_other_image_a_retry_and_fails_after_its_own(scene: Scene) -> None:
+    poison, lost = KEYS[2], 0
+    together = threading.Barrier(6)
+    retries_at: dict[EmbeddingKey, bytes | None] = {}
+
+    def encode(key: EmbeddingKey) -> None:
+        if lost == 0:
+            together.wait(SOON)  # six are in flight, and each of them finds that the device is lost
+        if lost == 0 or key == poison:
+            raise DeviceLost("the device has stopped working")
+        retries_at[key] = scene.redis.hget(f"rq:job:{key.job_id}", "retries_left")
+
+    scene.submit(*KEYS)
+    while JobStatus.QUEUED in scene.statuses():
+        try:
+            scene.worker(encode).work(burst=True)
+        except DeviceLost:
+            lost += 1
+        assert lost <= 4
+    assert lost == 1 + 3  # the first one was anybody's fault
+    assert retries_at == {key: b"2" for key in KEYS if key != poison}
+    failed = scene.queue.state(poison)
+    assert (failed.status, failed.error_code) == (JobStatus.FAILED, "encode-failed")
 
 
 def test_a_cold_stop_on_the_way_to_the_encoder_cuts_off_no_reply_of_redis(

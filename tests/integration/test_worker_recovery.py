@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import redis
@@ -22,6 +23,7 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from encoder_worker.alive import is_alive
+from encoder_worker.encoding.device_lost import DeviceLost
 from encoder_worker.rq.worker import Encode, EncodeWorker
 from shared.contract.errors import InvalidImage, StoreUnavailable
 from shared.contract.keys import ENCODE_JOB, EVENTS, EmbeddingKey, queue_name
@@ -271,6 +273,31 @@ def test_an_encoding_cut_off_by_a_second_signal_is_put_back_even_without_retries
     scene.work(encode)
     assert scene.encoded == []
     assert scene.queue.state(KEY) == JobState(JobStatus.QUEUED, position=0)
+
+
+def test_a_worker_of_one_image_at_a_time_ends_too_when_its_device_is_lost(scene: Scene) -> None:
+    other = replace(KEY, image_id=KEY.image_id[::-1])
+    lost = 0
+
+    def encode(key: EmbeddingKey) -> None:
+        if key == KEY:
+            raise DeviceLost("the device has stopped working")
+        scene.encoded.append(key)
+
+    for key in (KEY, other):
+        scene.queue.submit(key)
+    while scene.queue.state(KEY).status is JobStatus.QUEUED:
+        worker = scene.worker(encode)
+        with pytest.raises(DeviceLost):
+            worker.work(burst=True)
+        assert not worker.stopped
+        lost += 1
+        assert lost <= 4
+    assert lost == 1 + 3
+    assert scene.queue.state(KEY).error_code == "encode-failed"
+    assert scene.queue.state(other).status is JobStatus.QUEUED  # none of them took anything more
+    scene.worker(encode).work(burst=True)
+    assert scene.encoded == [other]
 
 
 def test_a_stop_costs_none_of_the_retries(scene: Scene) -> None:

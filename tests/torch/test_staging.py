@@ -53,6 +53,9 @@ class FakeDevice:
         here = [torch.zeros_like(tensor) for tensor in tensors]
         return here, Mark(self, list(zip(here, tensors, strict=True)))
 
+    def try_out(self) -> None:
+        """It works."""
+
 
 def brightness(frames: Tensor) -> dict[str, Tensor]:
     """A network whose embedding is the mean of the image."""

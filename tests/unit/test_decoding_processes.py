@@ -194,6 +194,47 @@ def test_a_process_that_hangs_is_ended_after_the_patience() -> None:
         assert processes.pids == []
 
 
+@pytest.mark.parametrize(
+    ("data", "patience", "causes"),
+    [(KILLED, SOON, ["killed"]), (ABORTS, SOON, ["crashed"]), (HANGS, 0.2, ["too_slow"]), (BREAKS, SOON, [])],
+    ids=["killed", "crashed", "too slow", "an error that it survives"],
+)
+def test_a_death_is_told_once_with_its_cause(data: bytes, patience: float, causes: list[str]) -> None:
+    told: list[str] = []
+    with closing(DecodingProcesses(1, patience=patience, on_death=told.append)) as processes:
+        with pytest.raises((EncodeFailed, MemoryError)):
+            processes.decode(data, order())
+        assert told == causes
+    assert told == causes  # those that are ended at the end did not die
+
+
+def test_a_process_that_died_between_two_images_is_told_too() -> None:
+    told: list[str] = []
+    data = sample.jpeg(61, 40)
+    with closing(DecodingProcesses(1, patience=SOON, on_death=told.append)) as processes:
+        (pid,) = processes.pids
+        ended = os.pidfd_open(pid)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            assert select.select([ended], [], [], SOON)[0]
+        finally:
+            os.close(ended)
+        assert_same(processes.decode(data, order()), HERE.decode(data, order()))
+        assert told == ["killed"]
+
+
+def test_an_image_that_its_job_gave_up_counts_as_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(connection: object) -> NoReturn:
+        raise JobTimedOut
+
+    told: list[str] = []
+    with closing(DecodingProcesses(1, patience=SOON, on_death=told.append)) as processes:
+        monkeypatch.setattr(module, "answered", interrupted)
+        with pytest.raises(JobTimedOut):
+            processes.decode(sample.jpeg(61, 40), order())
+    assert told == ["too_slow"]
+
+
 def test_an_interrupted_caller_leaves_no_answer_for_the_next_image(
     processes: DecodingProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ VALUES = {
     "stage": set(timing.STAGES) | set(worker.STAGES) | set(mask_worker.STAGES),
     "tier": {"memory", "redis", "absent"},
     "kind": {"allocated", "reserved", "used", "total"},
+    "cause": {"killed", "crashed", "too_slow"},
     "outcome": {"done", "failed", "retried", "forgotten", "kept", "decoded"},
 }
 """The allowed values of the labels that expressions select by."""

@@ -79,6 +79,11 @@ KEPT_ALIVE = {
         "Waits for the embeddings of batches. What is found late goes to the jobs of that batch: "
         "`tests/unit/test_worker_overlap.py::test_what_the_device_finds_later_fails_alone`",
     ],
+    "encoder_worker/backends/on_torch/device_check.py": [
+        ONE_TASK + "Any error of it is the answer, and nobody waits for it longer than 20 s: "
+        "`tests/torch/test_device_lost.py::"
+        "test_a_device_that_hangs_is_lost_after_the_patience_and_one_without_memory_works`",
+    ],
     "encoder_worker/decoding/child.py": [
         ONE_TASK + "It ends the process when its worker ends, and reads nothing: "
         "`tests/unit/test_decoding_processes.py::test_a_process_ends_with_its_worker_also_in_the_middle_of_an_image`",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from encoder_worker.backends.fake.encoder import FakeEncoder
 from encoder_worker.encoding.decode_room import DecodeRoom
+from encoder_worker.encoding.device_lost import DeviceLost
 from encoder_worker.encoding.encode import EncodeImage
 from encoder_worker.encoding.pictures import DecodedPictures
 from encoder_worker.encoding.pipeline import EncodePipeline
@@ -139,6 +140,22 @@ def test_a_batch_that_fails_is_run_again_one_by_one(desk: Desk) -> None:
         futures[1].result(timeout=SOON)
     for good in (futures[0], *futures[2:]):
         assert good.result(timeout=SOON) is None
+
+
+def test_with_a_lost_device_nothing_is_run_again(desk: Desk) -> None:
+    def encode(images: Sequence[NDArray[np.uint8]]) -> list[Tensors]:
+        desk.encoder.sizes.append(len(images))
+        raise DeviceLost("the device has stopped working")
+
+    desk.encoder.gate.clear()
+    first = desk.pipeline.submit(desk.upload(1))
+    assert desk.encoder.waiting.acquire(timeout=SOON)
+    futures = [desk.pipeline.submit(desk.upload(shade)) for shade in (10, 11, 12, 13)]
+    desk.encoder.encode = encode  # type: ignore[method-assign]
+    desk.encoder.gate.set()
+    assert first.result(timeout=SOON) is None
+    assert [type(future.exception(timeout=SOON)) for future in futures] == [DeviceLost] * 4
+    assert sum(desk.encoder.sizes) == 5
 
 
 def test_an_embedding_that_is_there_never_reaches_the_encoder(desk: Desk) -> None:

@@ -73,3 +73,16 @@ def test_a_process_that_hangs_in_c_code_is_ended_and_says_where() -> None:
     assert process.returncode != 0
     assert "Timeout" in process.stderr
     assert "line 6" in process.stderr
+
+
+def test_a_process_whose_end_hangs_is_ended() -> None:
+    """It hangs where the interpreter is gone: in a function that the C library calls last."""
+    program = """
+import ctypes
+from shared.rq_worker.watchdog import end_within
+
+library = ctypes.CDLL(None)
+library.on_exit(library.pause, None)
+end_within(1)
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == -signal.SIGALRM

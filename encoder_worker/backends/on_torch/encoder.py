@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from encoder_worker.backends.on_torch.batches import FittingBatches
-from encoder_worker.backends.on_torch.lanes import Lanes
+from encoder_worker.backends.on_torch.device_check import still_works
+from encoder_worker.backends.on_torch.lanes import Lanes, lanes_of
 from encoder_worker.backends.on_torch.resizing import Resizer
 from encoder_worker.backends.on_torch.staging import Landing, Staging
+from encoder_worker.encoding.device_lost import DeviceLost
 from shared.contract.errors import EncodeFailed
 from shared.contract.geometry import Size
 from shared.contract.models import Model
@@ -56,7 +58,8 @@ class TorchEncoder:
         self._network = network
         self._batches = FittingBatches(batch)
         self._resizer = resizer
-        self._staging = Staging(model, device, half, lanes=lanes)
+        self._lanes = lanes or lanes_of(device)
+        self._staging = Staging(model, device, half, lanes=self._lanes)
 
     @property
     def model(self) -> Model:
@@ -72,7 +75,7 @@ class TorchEncoder:
     def resized(self, rgb: NDArray[np.uint8]) -> NDArray[Any] | Tensor:
         assert self._resizer is not None
         try:
-            with _typed_errors(), torch.inference_mode():
+            with _typed_errors(self._lanes), torch.inference_mode():
                 return self._staging.beside(rgb, self._resizer.resized)
         except MemoryError as error:
             _log.warning("a processor resizes a picture: %s", error)
@@ -82,8 +85,8 @@ class TorchEncoder:
         return self.begin(images).result()
 
     def begin(self, images: Sequence[Image]) -> Underway:
-        with _typed_errors():
-            return Underway(self._batches.run(images, self._launch))
+        with _typed_errors(self._lanes):
+            return Underway(self._batches.run(images, self._launch), self._lanes)
 
     def try_out(self, images: Sequence[Image]) -> None:
         """Encode images for nothing. Errors are those of torch.
@@ -105,14 +108,15 @@ class Underway:
     """Images that the device works on, in one batch or in several."""
 
     batches: Sequence[Landing]
+    lanes: Lanes
 
     def result(self) -> list[Tensors]:
-        with _typed_errors():
+        with _typed_errors(self.lanes):
             return [tensors for landing in self.batches for tensors in landing.result()]
 
 
 @contextmanager
-def _typed_errors() -> Iterator[None]:
+def _typed_errors(lanes: Lanes) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -120,4 +124,7 @@ def _typed_errors() -> Iterator[None]:
     except (RuntimeError, ValueError) as error:  # CUDA's errors have no type of their own
         if "allocate memory" in str(error):  # of the CPU
             raise MemoryError("torch found too little memory even for one image") from error
-        raise EncodeFailed(f"torch could not run the image encoder: {str(error).splitlines()[0]}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if not still_works(lanes.try_out):
+            raise DeviceLost(f"the device that runs the image encoder has stopped working: {reason}") from error
+        raise EncodeFailed(f"torch could not run the image encoder: {reason}") from error

@@ -46,6 +46,14 @@ class Lanes(Protocol):
         """
         ...
 
+    def try_out(self) -> None:
+        """Have the device compute something, beside what it does otherwise, and wait for it.
+
+        Raises:
+            RuntimeError: it does not work.
+        """
+        ...
+
 
 class CpuLanes:
     """There is nothing to copy, and torch on a CPU returns when its work is done."""
@@ -58,6 +66,9 @@ class CpuLanes:
 
     def download(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], Mark]:
         return list(tensors), _Past()
+
+    def try_out(self) -> None:
+        """A CPU works."""
 
 
 class _Past:
@@ -118,6 +129,12 @@ class CudaLanes:
             arrived = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch has no types here
             arrived.record(self._down)
         return here, cast(Mark, arrived)
+
+    def try_out(self) -> None:
+        own = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch has no types here
+        with torch.cuda.stream(own):
+            torch.zeros(1, device=self._device).add_(1)
+        own.synchronize()
 
 
 def lanes_of(device: torch.device) -> Lanes:
