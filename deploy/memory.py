@@ -10,8 +10,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
+from encoder_worker.decoding.buffers import KEPT_BYTES
 from encoder_worker.decoding.decoder import MOST_AT_ONCE
-from encoder_worker.decoding.processes import FRAMES_KEPT, LOADED_AHEAD
+from encoder_worker.decoding.processes import LOADED_AHEAD
 from encoder_worker.encoding.pipeline import BATCHES
 from prompt_api.everything.generate import MAX_BYTES
 from prompt_api.everything.job.stored import LARGEST as LARGEST_MASKS
@@ -49,7 +50,10 @@ SEARCH = 48 * MIB
 """Masks that one search for similar objects holds, if all searches at once hold as many as they may together."""
 
 COPIES = 2
-"""An image is in memory so many times: one fetched by its URL, at the end; one that a process decodes for a worker."""
+"""An image that was fetched by its URL is in memory so many times, at the end; so are the masks of a mask worker."""
+
+HANDED_OVER = 3
+"""So is an image that a process decodes for a worker: in the worker, in the memory that both share, in the process."""
 
 SMALL_ANSWERS = 64 * MIB
 """Room in `/tmp` for answers that do not count against the budget, and for the metrics that processes share."""
@@ -107,15 +111,15 @@ def worker_memory(settings: Settings, cores: int) -> int:
     """
     several = settings.device == "cuda" or settings.encode_batch > 1  # otherwise the worker decodes one image itself
     decoders = (settings.worker_decoders or min(MOST_AT_ONCE, cores)) if several else 0
-    loading = (COPIES * decoders + LOADED_AHEAD) * settings.max_upload_bytes
+    loading = (HANDED_OVER * decoders + LOADED_AHEAD) * settings.max_upload_bytes
     decoding = most_decoding_bytes(settings.max_image_pixels, settings.max_upload_bytes)
     model = find_model(settings.model, known_models(settings))
     weights = LOADING * model.checkpoint.size if model.checkpoint else 0
     without_gpu = SAM2_WORKER_BASE if model.architecture.name == SAM2.name else WORKER_BASE
     base = GPU_WORKER_BASE if settings.device == "cuda" else without_gpu
     frame = 3 * model.encoder_frame.side**2 * model.encoder_frame.pixels.itemsize
-    frames = (FRAMES_KEPT * decoders + BATCHES * max(LARGEST_BATCH, settings.encode_batch)) * frame
-    processes = decoders * DECODING_PROCESS + frames if several else 0
+    frames = BATCHES * max(LARGEST_BATCH, settings.encode_batch) * frame
+    processes = decoders * (DECODING_PROCESS + KEPT_BYTES) + frames if several else 0
     return _rounded(HEADROOM * (base + weights + decoding + loading + processes + settings.worker_picture_bytes))
 
 

@@ -15,20 +15,18 @@ import sys
 import threading
 import traceback
 from contextlib import suppress
+from io import BytesIO
 from math import prod
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from encoder_worker.decoding.buffers import Mappings
 from encoder_worker.decoding.decoder import DecoderInProcess, Order
 from encoder_worker.decoding.messages import Gone, answer, asked
 from shared.contract.errors import RequestError
 from shared.images.preview import preview_of
 from shared.images.reading import decode_picture
-
-_STRIP_BYTES = 1 << 18
-"""Bytes of rows of a whole picture that are copied together. They stay in the processor's cache."""
 
 _LARGE = 8_000_000
 """Pixels of a picture after which unused memory goes back to the system."""
@@ -44,12 +42,12 @@ def main() -> int:
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_END)
     connection = socket.socket(fileno=os.dup(0))
     threading.Thread(target=_end_with_the_worker, args=(connection.fileno(),), daemon=True).start()
-    decoder = DecoderInProcess()
+    decoder, mappings = DecoderInProcess(), Mappings()
     with suppress(Gone, BrokenPipeError, ConnectionResetError):
         while (message := asked(connection)) is not None:
-            order, data, descriptor = message
+            order, size, descriptor = message
             try:
-                said, preview = _carried_out(decoder, order, data, descriptor)
+                said, preview = _carried_out(decoder, order, mappings, descriptor, size)
             finally:
                 os.close(descriptor)
             answer(connection, said, preview)
@@ -66,13 +64,17 @@ def _end_with_the_worker(descriptor: int) -> None:
     os._exit(0)
 
 
-def _carried_out(decoder: DecoderInProcess, order: Order, data: bytes, descriptor: int) -> tuple[dict[str, Any], bytes]:
-    """Return the answer and the preview, with the pixels in the memory of `descriptor`."""
+def _carried_out(
+    decoder: DecoderInProcess, order: Order, mappings: Mappings, descriptor: int, size: int
+) -> tuple[dict[str, Any], bytes]:
+    """Return the answer and the preview. The pixels are written over the image, `size` bytes in the buffer."""
     try:
+        memory = mappings.of(descriptor)
+        data = memory[:size]
         if order.frame is None:
-            return _whole(order, data, descriptor)
+            return _whole(order, data, memory)
         made = decoder.decode(data, order)
-        _write(descriptor, made.pixels, 0)
+        memory[: made.pixels.nbytes] = made.pixels.data.cast("B")
     except RequestError as error:
         return {"error": error.code, "detail": error.detail, "extra": error.extra}, b""
     except MemoryError as error:
@@ -82,23 +84,39 @@ def _carried_out(decoder: DecoderInProcess, order: Order, data: bytes, descripto
     return {"original": made.original, "shape": made.pixels.shape, "resizing": made.resizing}, made.preview or b""
 
 
-def _whole(order: Order, data: bytes, descriptor: int) -> tuple[dict[str, Any], bytes]:
-    """As `_carried_out`, for the pixels of a whole picture. They are copied strip by strip, which saves memory."""
+def _whole(order: Order, data: bytes, memory: mmap) -> tuple[dict[str, Any], bytes]:
+    """As `_carried_out`, for the pixels of a whole picture. Pillow writes them piece by piece, which saves memory."""
     picture = decode_picture(data, max_pixels=order.max_pixels)
     width, height = picture.size
-    rows = max(1, _STRIP_BYTES // (3 * width))
-    for top in range(0, height, rows):
-        strip = picture.crop((0, top, width, min(top + rows, height)))
-        _write(descriptor, np.asarray(strip), 3 * width * top)
+    file = _Pixels(memory, len(b"P6\n%d %d\n255\n" % picture.size))
+    picture.save(file, "PPM")
+    if file.end != 3 * height * width:
+        raise RuntimeError("Pillow writes another kind of PPM")
     preview = preview_of(picture) if order.preview else b""
     return {"original": (height, width), "shape": (height, width, 3), "resizing": None}, preview
 
 
-def _write(descriptor: int, pixels: np.ndarray[Any, Any], start: int) -> None:
-    view = pixels.data.cast("B")
-    while view:
-        count = os.pwrite(descriptor, view, start)
-        view, start = view[count:], start + count
+class _Pixels(BytesIO):
+    """A file to save a picture as PPM. The pixels, which follow the header as they are, come to the start of `memory`.
+
+    Attributes:
+        end: bytes of pixels that were written.
+    """
+
+    def __init__(self, memory: mmap, header: int) -> None:
+        """
+        Args:
+            header: bytes in front of the pixels, which are left out.
+        """
+        super().__init__()
+        self._memory = memory
+        self.end = -header
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # Pillow writes nothing else
+        start, piece = max(0, self.end), data[max(0, -self.end) :]
+        self._memory[start : start + len(piece)] = piece
+        self.end += len(data)
+        return len(data)
 
 
 def _give_memory_back() -> None:

@@ -1,7 +1,8 @@
 """Messages between the worker and a process that decodes for it, over a pair of sockets.
 
-From the worker: lengths | order (JSON) | the image's bytes, and the descriptor of the memory for the pixels.
-Back: lengths | answer (JSON) | preview. An image may have taken over that process, so the answer is not trusted.
+From the worker: lengths | order (JSON), and the descriptor of memory that starts with the image's bytes. The process
+writes the pixels over them. Back: lengths | answer (JSON) | preview. An image may have taken over that process, so the
+answer is not trusted.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from collections.abc import Sequence
 from typing import Any
 
 from encoder_worker.decoding.decoder import Order
@@ -27,26 +27,24 @@ class Gone(Exception):
     """The other side is gone, or sends what it never would."""
 
 
-def ask(connection: socket.socket, order: Order, data: bytes, descriptor: int) -> None:
-    """Send an image to be decoded.
+def ask(connection: socket.socket, order: Order, size: int, descriptor: int) -> None:
+    """Have an image decoded, whose `size` bytes stand in the memory of `descriptor`.
 
     Raises:
         OSError: the other side is gone. TimeoutError: it does not read.
     """
     said = _as_text(order)
-    parts = [_ASKED.pack(len(said), len(data)), said, data]
-    socket_send(connection, parts, [descriptor])
+    socket.send_fds(connection, [_ASKED.pack(len(said), size) + said], [descriptor])  # so short that all is sent
 
 
-def asked(connection: socket.socket) -> tuple[Order, bytes, int] | None:
-    """Wait for an image, and return the order, the image and the descriptor; None if the worker has ended."""
+def asked(connection: socket.socket) -> tuple[Order, int, int] | None:
+    """Wait for an image, and return the order, its size and the descriptor; None if the worker has ended."""
     head, descriptors, _, _ = socket.recv_fds(connection, _ASKED.size, 1)
     if not head:
         return None
     head += _exactly(connection, _ASKED.size - len(head))
-    said, data = _ASKED.unpack(head)
-    order = _order(_exactly(connection, said))
-    return order, _exactly(connection, data), descriptors[0]
+    said, size = _ASKED.unpack(head)
+    return _order(_exactly(connection, said)), size, descriptors[0]
 
 
 def _as_text(order: Order) -> bytes:
@@ -63,7 +61,7 @@ def _order(text: bytes) -> Order:
 
 def answer(connection: socket.socket, said: dict[str, Any], preview: bytes = b"") -> None:
     text = json.dumps(said).encode()
-    socket_send(connection, [_ANSWERED.pack(len(text), len(preview)), text, preview])
+    connection.sendall(b"".join([_ANSWERED.pack(len(text), len(preview)), text, preview]))
 
 
 def answered(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
@@ -84,15 +82,6 @@ def answered(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
     if not isinstance(said, dict):
         raise Gone("the answer cannot be read")
     return said, _exactly(connection, preview)
-
-
-def socket_send(connection: socket.socket, parts: Sequence[bytes], descriptors: Sequence[int] = ()) -> None:
-    """Send all parts, without joining them."""
-    sent = socket.send_fds(connection, parts, descriptors) if descriptors else connection.sendmsg(parts)
-    for part in parts:
-        if sent < len(part):
-            connection.sendall(memoryview(part)[sent:])
-        sent = max(0, sent - len(part))
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encoder_worker.decoding.buffers import Buffer, Buffers
 from encoder_worker.decoding.decoder import MOST_AT_ONCE, Decoded, Order
@@ -50,8 +51,8 @@ by page. That is a fifth of the work. A process gives up what a large picture to
 LOADED_AHEAD = 2
 """Images that are loaded while all processes decode."""
 
-FRAMES_KEPT = 4
-"""Frames whose memory is kept for the next images, for each process."""
+_SMALL = 1 << 20
+"""Bytes of a whole picture that is copied. The worker may keep many of those, and shared memory takes descriptors."""
 
 _ENDING = 5.0
 """Seconds that a process may take to end after it was killed."""
@@ -84,7 +85,6 @@ class DecodingProcesses:
         self._count = count
         self._patience = patience
         self._on_death = on_death
-        self._buffers = Buffers(kept=FRAMES_KEPT * count)
         self._idle: queue.LifoQueue[_Process | None] = queue.LifoQueue()
         self._all: set[_Process] = set()
         self._closed = threading.Event()
@@ -114,7 +114,7 @@ class DecodingProcesses:
 
     def decode(self, data: bytes, order: Order) -> Decoded:
         """See `Decoder.decode`. It waits for a process that is idle."""
-        buffer = self._room_for(data, order)
+        size = _pixels_bytes(data, order)
         process = self._idle.get()
         try:
             if process is None or not process.alive:
@@ -122,44 +122,20 @@ class DecodingProcesses:
                     process.died()
                 self._end(process)
                 process = self._started()
-            said, preview = process.ask(data, order, buffer.descriptor, self._patience)
-        except BaseException:
-            self._end(process)
-            process = None
-            raise
+            buffers = process.buffers
+            buffer = process.loaded(data, size)
+            try:
+                said, preview = process.ask(order, len(data), buffer.descriptor, self._patience)
+            except BaseException:
+                self._end(process)
+                process = None
+                raise
         finally:
             self._idle.put(process)
         if "error" in said:
-            self._buffers.give_back(buffer)
+            buffers.give_back(buffer)
             raise _error(said)
-        return self._decoded(order, said, preview, buffer)
-
-    def _room_for(self, data: bytes, order: Order) -> Buffer:
-        if order.frame is None:
-            size = 3 * prod(inspect_image(data, max_pixels=order.max_pixels).original)
-        else:
-            size = 3 * order.frame.side**2 * order.frame.pixels.itemsize
-        try:
-            return self._buffers.lend(size)
-        except OSError as error:
-            raise MemoryError("there is too little memory for the pixels of this image") from error
-
-    def _decoded(self, order: Order, said: dict[str, Any], preview: bytes, buffer: Buffer) -> Decoded:
-        """Return what a process has written into `buffer`, if it is what was ordered."""
-        frame = order.frame
-        pixels = np.dtype(np.uint8) if frame is None else frame.pixels
-        match said:
-            case {"original": [int(height), int(width)], "shape": [int(rows), int(columns), 3], "resizing": spent}:
-                original = (height, width)
-                expected = original if frame is None else frame.inside(original)
-                size = 3 * rows * columns * pixels.itemsize
-                told = spent is None if frame is None else isinstance(spent, float)
-                if told and (rows, columns) == expected and size <= buffer.size:
-                    array = self._buffers.lent_array(buffer, again=frame is not None)
-                    image = array[:size].view(pixels).reshape(rows, columns, 3)
-                    image.flags.writeable = frame is not None
-                    return Decoded(pixels=image, original=original, preview=preview or None, resizing=spent)
-        raise EncodeFailed("the process that decoded this image gave no picture")
+        return _decoded(order, said, preview, buffers.lent_array(buffer, size))
 
     def _started(self) -> _Process:
         if self._closed.is_set():
@@ -188,6 +164,7 @@ class _Process:
     death: Death | None = None
 
     def __init__(self) -> None:
+        self.buffers = Buffers()  # its own, so that a process that an image has taken over reaches no other's images
         ours, theirs = socket.socketpair()
         with theirs:
             self._connection = ours
@@ -206,8 +183,23 @@ class _Process:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, data: bytes, order: Order, descriptor: int, patience: float) -> tuple[dict[str, Any], bytes]:
-        """Have an image decoded into the memory of `descriptor`. After an error the process is of no use any more.
+    def loaded(self, data: bytes, size: int) -> Buffer:
+        """Return a buffer that starts with `data`, and has room for `size` bytes of pixels in its place.
+
+        Raises:
+            MemoryError: the system gives no more memory.
+        """
+        try:
+            buffer = self.buffers.lend(max(len(data), size))
+        except OSError as error:
+            raise MemoryError("there is too little memory for the pixels of this image") from error
+        buffer.write(data)
+        return buffer
+
+    def ask(self, order: Order, size: int, descriptor: int, patience: float) -> tuple[dict[str, Any], bytes]:
+        """Have the image of `size` bytes decoded that stands in the memory of `descriptor`.
+
+        After an error the process is of no use any more.
 
         Raises:
             EncodeFailed: the process died, or took too long.
@@ -215,7 +207,7 @@ class _Process:
         """
         self._connection.settimeout(patience)
         try:
-            ask(self._connection, order, data, descriptor)
+            ask(self._connection, order, size, descriptor)
             return answered(self._connection)
         except JobTimedOut:
             self.death = "too_slow"
@@ -235,6 +227,7 @@ class _Process:
         self.kill()
         self._wait()
         self._connection.close()
+        self.buffers.close()
 
     def _wait(self) -> None:
         with suppress(subprocess.TimeoutExpired):
@@ -249,6 +242,31 @@ class _Process:
         if self.death == "killed":
             return MemoryError("the process that decoded this image was killed, as happens when memory runs out")
         return EncodeFailed("the process that decoded this image died")
+
+
+def _pixels_bytes(data: bytes, order: Order) -> int:
+    """Return the most bytes that the ordered pixels of an image can have."""
+    if order.frame is None:
+        return 3 * prod(inspect_image(data, max_pixels=order.max_pixels).original)
+    return 3 * order.frame.side**2 * order.frame.pixels.itemsize
+
+
+def _decoded(order: Order, said: dict[str, Any], preview: bytes, lent: NDArray[np.uint8]) -> Decoded:
+    """Return what a process has written into `lent`, (size,) uint8, if it is what was ordered."""
+    frame = order.frame
+    pixels = np.dtype(np.uint8) if frame is None else frame.pixels
+    match said:
+        case {"original": [int(height), int(width)], "shape": [int(rows), int(columns), 3], "resizing": spent}:
+            original = (height, width)
+            expected = original if frame is None else frame.inside(original)
+            size = 3 * rows * columns * pixels.itemsize
+            told = spent is None if frame is None else isinstance(spent, float)
+            if told and (rows, columns) == expected and size <= lent.size:
+                image = lent[:size].view(pixels).reshape(rows, columns, 3)
+                image = image.copy() if frame is None and size <= _SMALL else image
+                image.flags.writeable = frame is not None
+                return Decoded(pixels=image, original=original, preview=preview or None, resizing=spent)
+    raise EncodeFailed("the process that decoded this image gave no picture")
 
 
 def _error(said: dict[str, Any]) -> Exception:

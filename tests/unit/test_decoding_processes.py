@@ -20,7 +20,6 @@ import pytest
 
 from encoder_worker.backends.fake.encoder import FakeEncoder
 from encoder_worker.decoding import processes as module
-from encoder_worker.decoding.buffers import Buffers
 from encoder_worker.decoding.decoder import Decoded, DecoderInProcess, Order
 from encoder_worker.decoding.processes import DecodingProcesses
 from encoder_worker.encoding.encode import EncodeImage
@@ -128,16 +127,31 @@ def test_pixels_stay_while_somebody_has_them(processes: DecodingProcesses) -> No
     np.testing.assert_array_equal(part, expected)
 
 
-def test_memory_that_came_back_is_lent_again_and_the_rest_is_freed() -> None:
-    buffers = Buffers(kept=1)
-    one, other = buffers.lend(100), buffers.lend(100)
-    arrays = [buffers.lent_array(buffer, again=True) for buffer in (one, other)]
-    assert buffers.lend(100) not in (one, other)
-    del arrays
-    gc.collect()
-    assert buffers.lend(200) not in (one, other)
-    assert buffers.lend(100) in (one, other)
-    assert buffers.lend(100) not in (one, other)
+def test_a_file_may_be_larger_than_its_pixels(shared_processes: DecodingProcesses) -> None:
+    for wanted in (order(None), order()):
+        data = sample.jpeg(61, 40) + bytes(5 << 20)  # what stands behind the end of a JPEG is left out
+        assert_same(shared_processes.decode(data, wanted), HERE.decode(data, wanted))
+
+
+@pytest.mark.parametrize("size", [(1025, 683), (3, 60_000), (30_000, 3)])
+def test_the_pixels_of_a_whole_picture_of_any_shape_are_the_same(
+    shared_processes: DecodingProcesses, size: tuple[int, int]
+) -> None:
+    data = sample.png(*size, compress_level=1)
+    assert_same(shared_processes.decode(data, order(None)), HERE.decode(data, order(None)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it counts what Linux lists")
+def test_small_pictures_that_are_kept_take_no_descriptors(shared_processes: DecodingProcesses) -> None:
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    data = sample.jpeg(61, 40)
+    shared_processes.decode(data, order(None))
+    before = descriptors()
+    kept = [shared_processes.decode(data, order(None)) for _ in range(10)]
+    assert descriptors() == before
+    assert len(kept) == 10
 
 
 def test_an_image_that_kills_its_process_costs_this_attempt_and_no_other_image(processes: DecodingProcesses) -> None:
