@@ -9,6 +9,7 @@ import torch
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from encoder_worker.backends.on_torch import resizing
 from encoder_worker.backends.on_torch.resizing import LARGEST, Resizer, proven_resizer
@@ -91,6 +92,19 @@ def test_a_device_that_gives_something_else_is_not_used(
     monkeypatch.setattr(resizing, "_BITS", 8)
     assert proven_resizer(LongestSide(1024), CPU) is None
     assert "in another way than Pillow" in caplog.text
+
+
+def test_a_pillow_that_takes_other_pictures_along_their_columns_first_is_noticed() -> None:
+    class Columns(LongestSide):
+        def resize(self, rgb: NDArray[np.uint8] | Image.Image) -> NDArray[np.uint8]:
+            height, width = rgb.shape[:2] if isinstance(rgb, np.ndarray) else (rgb.height, rgb.width)
+            inside = self.inside((height, width))
+            if height - inside[0] > 1.5 * (width - inside[1]) > 0:
+                shorter = Image.fromarray(np.asarray(rgb)).resize((width, inside[0]), Image.Resampling.BILINEAR)
+                return np.asarray(shorter.resize(inside[::-1], Image.Resampling.BILINEAR))
+            return super().resize(rgb)
+
+    assert proven_resizer(Columns(1024), CPU) is None
 
 
 def test_a_device_that_cannot_do_it_is_not_used(

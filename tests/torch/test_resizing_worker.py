@@ -140,11 +140,18 @@ def test_images_of_both_kinds_share_a_batch(resizer: Counting) -> None:
     assert resizer.done == len(FILES) - 1
 
 
-def test_the_host_resizes_what_the_device_has_no_memory_for(
-    caplog: pytest.LogCaptureFixture, resizer: Counting, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        pytest.param(RuntimeError("CUDA error: out of memory\nmore"), id="page-locked memory"),
+    ],
+)
+def test_the_host_resizes_what_there_is_no_memory_for(
+    error: Exception, caplog: pytest.LogCaptureFixture, resizer: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(rgb: Tensor) -> Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     monkeypatch.setattr(resizer, "resized", full)
     assert Desk(resizer).stored(FILES["JPEG"]) == Desk(None).stored(FILES["JPEG"])

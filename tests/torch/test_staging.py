@@ -44,7 +44,8 @@ class FakeDevice:
         self.said.append("up")
         return [image.clone() for image in images]
 
-    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor]) -> Tensor:
+    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor], largest: int) -> Tensor:
+        assert rgb.size <= largest
         self.said.append("beside")
         return work(torch.tensor(rgb))
 

@@ -122,7 +122,7 @@ def _typed_errors(lanes: Lanes) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise MemoryError("the device has no memory left even for one image") from error
     except (RuntimeError, ValueError) as error:  # CUDA's errors have no type of their own
-        if "allocate memory" in str(error):  # of the CPU
+        if "allocate memory" in str(error) or "out of memory" in str(error):  # of the CPU; page-locked memory
             raise MemoryError("torch found too little memory even for one image") from error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if not still_works(lanes.try_out):

@@ -31,10 +31,13 @@ class Lanes(Protocol):
         """
         ...
 
-    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor]) -> Tensor:
+    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor], largest: int) -> Tensor:
         """Copy a picture to the device and let `work` make something of it there, beside what computes.
 
         This returns when it is made. Any thread may call it.
+
+        Args:
+            largest: numbers of the largest picture that there can be.
         """
         ...
 
@@ -61,7 +64,7 @@ class CpuLanes:
     def upload(self, images: Sequence[Tensor], largest: int) -> list[Tensor]:  # noqa: ARG002 - of `Lanes`
         return list(images)
 
-    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor]) -> Tensor:
+    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor], largest: int) -> Tensor:  # noqa: ARG002
         return work(torch.tensor(rgb))
 
     def download(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], Mark]:
@@ -88,6 +91,7 @@ class CudaLanes:
         self._up = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
         self._beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
         self._down = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
+        self._pinned: list[Tensor] = []  # for pictures, not in use now
 
     def upload(self, images: Sequence[Tensor], largest: int) -> list[Tensor]:
         computing = torch.cuda.current_stream(self._device)
@@ -107,14 +111,21 @@ class CudaLanes:
             tensor.record_stream(computing)
         return there
 
-    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor]) -> Tensor:
+    def beside(self, rgb: NDArray[np.uint8], work: Callable[[Tensor], Tensor], largest: int) -> Tensor:
+        # Pictures have any size. torch rounds each up to a power of two and keeps all of these forever, so this has
+        # memory of its own, of one size. What an error leaves behind goes back to torch: the device may still read it.
+        try:
+            pinned = self._pinned.pop()
+        except IndexError:
+            pinned = torch.empty(largest, dtype=torch.uint8, pin_memory=True)
         with torch.cuda.stream(self._beside):
-            pinned = torch.empty(rgb.shape, dtype=torch.uint8, pin_memory=True)
-            np.copyto(pinned.numpy(), rgb)
-            made = work(pinned.to(self._device, non_blocking=True))
+            part = pinned[: rgb.size].view(rgb.shape)
+            np.copyto(part.numpy(), rgb)
+            made = work(part.to(self._device, non_blocking=True))
             done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch has no types here
             done.record(self._beside)
         done.synchronize()
+        self._pinned.append(pinned)
         return made
 
     def download(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], Mark]:

@@ -24,13 +24,14 @@ from shared.contract.geometry import Size
 
 LARGEST = 16_000_000
 """Pixels of the largest picture that goes to the device. Larger ones would take more memory there than they save time:
-the device needs up to 150 MB for one of this size, and the host 64 MiB of page-locked memory."""
+the device needs 160 MB for one of this size (260 MB for frames of float32), the host 64 MiB of page-locked memory."""
 
 _BITS = 22
 """Of the fraction of a weight, in whole numbers."""
 
-_TRIED = ((900, 1400), (300, 200), (1024, 640))
-"""(height, width) of the pictures that show whether a device gives what Pillow gives."""
+_TRIED = ((900, 1400), (300, 200), (1024, 640), (1600, 800))
+"""(height, width) of the pictures that show whether a device gives what Pillow gives. The last one is as tall as
+`takes` allows, so it shows whether this Pillow goes along its columns first."""
 
 _CLOSE = 1e-4
 """Most that a value of a float32 frame may differ from Pillow's, of 255."""

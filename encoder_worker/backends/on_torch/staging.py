@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from encoder_worker.backends.on_torch.lanes import Lanes, Mark, lanes_of
+from encoder_worker.backends.on_torch.resizing import LARGEST
 from shared.contract.errors import EncodeFailed
 from shared.contract.models import Model
 from shared.tensors.embedding import Tensors
 
 _COPIED_AT_ONCE = 4
-"""Pictures that are copied to the device at the same time. Each takes up to 64 MiB of page-locked memory."""
+"""Pictures that are copied to the device at the same time. Each takes 64 MiB of page-locked memory."""
 
 
 class Staging:
@@ -68,7 +69,7 @@ class Staging:
         Any thread may call this. Only so many wait at once that page-locked memory stays small.
         """
         with self._copying:
-            return self._lanes.beside(rgb, work)
+            return self._lanes.beside(rgb, work, 3 * LARGEST)
 
     def landing(self, tensors: Mapping[str, Tensor]) -> Landing:
         """Begin to copy the tensors of a batch to the host: (B, C, H, W) by name, on the device.
