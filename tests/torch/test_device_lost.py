@@ -51,10 +51,12 @@ def test_an_error_after_which_the_device_fails_at_everything_is_a_lost_device(co
 
 def test_a_device_that_breaks_while_it_resizes_is_lost_too() -> None:
     class BreakingBeside(BreakableDevice):
-        def beside(self, rgb: NDArray[np.uint8], work: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        def beside(
+            self, rgb: NDArray[np.uint8], work: Callable[[torch.Tensor], torch.Tensor], largest: int
+        ) -> torch.Tensor:
             self.broken = True
             self.require_whole()
-            return super().beside(rgb, work)
+            return super().beside(rgb, work, largest)
 
     device = BreakingBeside()
     resizer = Resizer(FAKE.encoder_frame, torch.device("cpu"))
