@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 INPUTS := pyproject.toml client/pyproject.toml constraints.txt
 CHECKED := shared prompt_api encoder_worker client deploy bench tests
 
-.PHONY: help run demo test test-torch bench bench-scale chaos fuzz soak label-studio-check exports-check images-check docs lint setup
+.PHONY: help run demo test test-torch bench bench-scale chaos fuzz soak label-studio-check exports-check images-check docs lint style types tests setup
 .DELETE_ON_ERROR:
 
 help:
@@ -35,9 +35,15 @@ run: $(VENV)/.serving
 demo: $(VENV)/.serving
 	@exec $(BIN)/python -m deploy.local.demo $${IMAGE:+--image "$$IMAGE"} $${POINT:+--point "$$POINT"}
 
-# Most tests wait most of the time for processes of the service. So three at once take half the time on two cores.
-test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# The types take half a minute of one core. The tests wait for other processes often, so both run at the same time.
+test: style
+	$(MAKE) --no-print-directory --jobs 2 types tests
+
+# Most tests wait most of the time for processes of the service. So four at once take half the time on two cores.
+# Compiled once here, or each of the hundreds of processes would compile the modules where Python may not keep them.
+tests: $(VENV)/.developing
+	$(BIN)/python -m compileall -q shared prompt_api encoder_worker deploy bench client/src
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # A part of `make test`: the models on torch, with random weights.
 test-torch: $(VENV)/.developing
@@ -70,9 +76,13 @@ images-check: $(VENV)/.developing
 docs: $(VENV)/.developing
 	@exec $(BIN)/python -m tests.documents $${NEWEST:+--newest}
 
-lint: $(VENV)/.developing
+lint: style types
+
+style: $(VENV)/.developing
 	$(BIN)/python -m ruff check $(CHECKED)
 	$(BIN)/python -m ruff format --check $(CHECKED)
+
+types: $(VENV)/.developing
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
@@ -104,10 +114,11 @@ $(VENV)/.serving: $(VENV)/.created $(INPUTS)
 	@touch $@
 
 # torch is installed first, alone and by its exact version: a looser request would install gigabytes of GPU libraries.
-$(VENV)/.developing: $(VENV)/.serving
+# What is needed to serve is among the rest.
+$(VENV)/.developing: $(VENV)/.created $(INPUTS)
 	$(INSTALL) torch==2.13.0
 	$(INSTALL) --editable '.[api,worker,local,sam2,dev]' --editable ./client
-	@touch $@
+	@touch $(VENV)/.serving $@
 
 $(VENV)/.fuzzing: $(VENV)/.developing
 	$(INSTALL) --editable '.[fuzz]'

@@ -25,16 +25,31 @@ settings.load_profile("any machine")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-SLOW_FIRST = ("torch", "chaos", "browser", "client", "integration", "gateway", "sentinel_cluster", "parity")
-"""Folders whose files take long. If they began last, one process would work on the last file while the others wait."""
+WAITING = ("chaos", "browser", "integration", "sentinel_cluster", "gateway")
+"""Folders whose files mostly wait for the processes that they start."""
+
+COMPUTING = ("torch", "parity", "client")
+"""Folders whose files compute for long."""
+
+LONG_BEFORE = 0.7
+"""Part of the run within which those begin. If a long file began last, the other test processes would wait for it."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def rank(item: pytest.Item) -> int:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        return SLOW_FIRST.index(folder) if folder in SLOW_FIRST else len(SLOW_FIRST)
+    """Mix files that wait with files that compute, so that the test processes of a run keep every core busy."""
+    files: dict[tuple[str, ...], list[Path]] = {WAITING: [], COMPUTING: [], (): []}
+    for file in dict.fromkeys(item.path for item in items):
+        files[next((folders for folders in files if _folder(file) in folders), ())].append(file)
+    places: dict[Path, float] = {}
+    for folders, found in files.items():
+        found.sort(key=lambda file: folders.index(_folder(file)) if folders else 0)
+        part = LONG_BEFORE if folders else 1
+        places |= {file: part * number / len(found) for number, file in enumerate(found)}
+    items.sort(key=lambda item: places[item.path])
 
-    items.sort(key=rank)
+
+def _folder(file: Path) -> str:
+    return file.relative_to(Path(__file__).parent).parts[0]
 
 
 @pytest.fixture(autouse=True)

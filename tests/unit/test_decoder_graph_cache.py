@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,6 +41,14 @@ class CountedWeights:
         return random_weights()
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with graphs of `DIGEST`, for tests that only read it or a copy of it. To build takes a second."""
+    folder = tmp_path_factory.mktemp("built")
+    cached_graphs(NETWORK, random_weights, DIGEST, folder)
+    return folder
+
+
 def test_graphs_are_built_once(tmp_path: Path) -> None:
     weights = CountedWeights()
     first, second = (cached_graphs(NETWORK, weights, DIGEST, tmp_path) for _ in range(2))
@@ -47,21 +56,23 @@ def test_graphs_are_built_once(tmp_path: Path) -> None:
     assert weights.reads == 1
 
 
-def test_other_weights_have_other_graphs(tmp_path: Path) -> None:
-    one, other = (cached_graphs(NETWORK, random_weights, digest, tmp_path) for digest in (DIGEST, "cd" * 32))
+def test_other_weights_have_other_graphs(built: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(built, tmp_path / "copy")
+    one, other = (cached_graphs(NETWORK, random_weights, digest, folder) for digest in (DIGEST, "cd" * 32))
     assert one.prompt_side.parent != other.prompt_side.parent
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 100, None], ids=["empty", "overwritten", "missing"])
-def test_a_damaged_graph_is_built_again(tmp_path: Path, damage: bytes | None) -> None:
-    weights = CountedWeights()
-    path = cached_graphs(NETWORK, weights, DIGEST, tmp_path).prompt_side
+def test_a_damaged_graph_is_built_again(built: Path, tmp_path: Path, damage: bytes | None) -> None:
+    weights, folder = CountedWeights(), shutil.copytree(built, tmp_path / "copy")
+    path = cached_graphs(NETWORK, weights, DIGEST, folder).prompt_side
+    assert weights.reads == 0
     sound = path.read_bytes()
     path.unlink()
     if damage is not None:
         path.write_bytes(damage)
-    assert cached_graphs(NETWORK, weights, DIGEST, tmp_path).prompt_side.read_bytes() == sound
-    assert weights.reads == 2
+    assert cached_graphs(NETWORK, weights, DIGEST, folder).prompt_side.read_bytes() == sound
+    assert weights.reads == 1
 
 
 def test_two_that_start_together_build_once(tmp_path: Path) -> None:
@@ -88,9 +99,9 @@ def test_nothing_is_left_beside_the_graphs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("build", "name"), [(build_first_prompt, "first_prompt"), (build_points_side, "points_side")])
 def test_other_graphs_read_their_constants_from_the_prompt_side(
-    build: Callable[[Folded], onnx.ModelProto], name: str, tmp_path: Path
+    build: Callable[[Folded], onnx.ModelProto], name: str, built: Path
 ) -> None:
-    graphs = cached_graphs(NETWORK, random_weights, DIGEST, tmp_path)
+    graphs = cached_graphs(NETWORK, random_weights, DIGEST, built)
     whole, path = build(Folded(NETWORK, random_weights())), getattr(graphs, name)
     read = onnx.load(path)
     assert [one.raw_data for one in read.graph.initializer] == [one.raw_data for one in whole.graph.initializer]
