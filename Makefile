@@ -39,11 +39,11 @@ demo: $(VENV)/.serving
 test: style
 	$(MAKE) --no-print-directory --jobs 2 types tests
 
-# Most tests wait most of the time for processes of the service. So four at once take half the time on two cores.
+# Most tests wait most of the time for processes of the service. So three at once take half the time on two cores.
 # Compiled once here, or each of the hundreds of processes would compile the modules where Python may not keep them.
 tests: $(VENV)/.developing
 	$(BIN)/python -m compileall -q shared prompt_api encoder_worker deploy bench client/src
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # A part of `make test`: the models on torch, with random weights.
 test-torch: $(VENV)/.developing

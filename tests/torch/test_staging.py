@@ -81,7 +81,7 @@ def test_a_batch_is_begun_before_the_one_before_is_waited_for() -> None:
     white, also_black = first.result()
     assert device.said[4:] == ["waited", "waited"]
     assert float(white["embedding"].mean()) > 1 > float(black["embedding"].mean())
-    # A product of other size may add in another order, so the last bits may differ.
+    # With two threads torch adds up one image in another order than one of two, so the last bits may differ.
     np.testing.assert_allclose(black["embedding"], also_black["embedding"], rtol=1e-4, atol=1e-5)
 
 
