@@ -19,7 +19,7 @@ help:
 	@echo "make test-torch  only the tests of the models on torch"
 	@echo "make bench  measure prompts against SamPredictor: ten minutes on a quiet machine (PHOTO=path adds yours)"
 	@echo "make bench-scale  measure replicas behind the gateway: prompts per second, hit rates, one replica more and less: ten minutes on a quiet machine"
-	@echo "make chaos  break the running service in every way it promises to survive: nine minutes on a quiet machine (SEED=7 varies it)"
+	@echo "make chaos  break the running service in every way it promises to survive: ten minutes on a quiet machine (SEED=7 varies it)"
 	@echo "make fuzz   send mutated bytes to the five functions that read what clients send: TIME=60 seconds each"
 	@echo "make soak   100,000 prompts and 2,000 uploads, to see what stays in memory: half an hour on a quiet machine"
 	@echo "make label-studio-check  run a real Label Studio and its editor in Chromium: a gigabyte, ten minutes (PICTURES=folder keeps screenshots)"
