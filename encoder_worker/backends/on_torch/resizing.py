@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 _KEPT = 64
-"""Pairs of lengths whose weights are kept, because most pictures have one of a few sizes. Each takes up to 3 MB."""
+"""Pairs of lengths whose weights are kept, because most pictures have one of a few sizes. Each takes up to 2 MB."""
 
 
 class Resizer:
@@ -52,7 +52,9 @@ class Resizer:
 
     def __init__(self, frame: LongestSide | Squash, device: torch.device) -> None:
         self._frame = frame
-        self._taps = lru_cache(maxsize=_KEPT)(partial(_taps, device))
+        whole = isinstance(frame, LongestSide)
+        self._along = _in_whole_numbers if whole else _in_floats
+        self._taps = lru_cache(maxsize=_KEPT)(partial(_taps, device, whole=whole))
 
     def takes(self, size: Size) -> bool:
         """Return whether a picture of this (height, width) can be resized here.
@@ -77,11 +79,11 @@ class Resizer:
         """
         height, width = rgb.shape[:2]
         wanted = self._frame.inside((height, width))
-        along = _in_whole_numbers if isinstance(self._frame, LongestSide) else _in_floats
         first = 0 if isinstance(self._frame, Squash) and height > width else 1
         for axis in (first, 1 - first):
-            rgb = along(rgb, axis, self._taps(rgb.shape[axis], wanted[axis]))
-        return rgb
+            if rgb.shape[axis] != wanted[axis]:  # an axis that keeps its length is left as it is
+                rgb = self._along(rgb, axis, self._taps(rgb.shape[axis], wanted[axis]))
+        return rgb.float() if isinstance(self._frame, Squash) else rgb
 
 
 def proven_resizer(frame: Frame, device: torch.device) -> Resizer | None:
@@ -121,16 +123,18 @@ class _Taps:
 
     Attributes:
         places: (K, new) int64, of the old values. Where there are fewer than K, the others have a weight of 0.
-        weights: (K, new) float64. Each column adds up to 1.
-        whole: the same as int32, in units of 2**-22.
+        weights: (K, new). float64, each column adds up to 1; or int32, the same in units of 2**-22.
     """
 
     places: Tensor
     weights: Tensor
-    whole: Tensor
 
 
-def _taps(device: torch.device, old: int, new: int) -> _Taps:
+def _taps(device: torch.device, old: int, new: int, *, whole: bool) -> _Taps:
+    """
+    Args:
+        whole: whether the weights are whole numbers.
+    """
     scale = old / new
     reach = max(scale, 1.0)
     centres = (np.arange(new) + 0.5) * scale
@@ -140,31 +144,28 @@ def _taps(device: torch.device, old: int, new: int) -> _Taps:
     distances = np.abs((places - centres + 0.5) / reach)
     weights = np.where(places < end, np.maximum(1.0 - distances, 0.0), 0.0)
     weights /= weights.sum(axis=0)
-    whole = (weights * (1 << _BITS) + 0.5).astype(np.int32)
-    arrays = np.minimum(places, old - 1), weights, whole
+    if whole:
+        weights = (weights * (1 << _BITS) + 0.5).astype(np.int32)
+    arrays = np.minimum(places, old - 1), weights
     return _Taps(*(torch.from_numpy(array).to(device) for array in arrays))
 
 
 def _in_whole_numbers(pixels: Tensor, axis: int, taps: _Taps) -> Tensor:
-    """Resize (H, W, 3) uint8 along an axis, to uint8. An axis that keeps its length is left as it is."""
-    if pixels.shape[axis] == taps.places.shape[1]:
-        return pixels
-    total = _weighted_sum(pixels, axis, taps.places, taps.whole, start=1 << (_BITS - 1))
+    """Resize (H, W, 3) uint8 along an axis, to uint8."""
+    total = _weighted_sum(pixels, axis, taps, start=1 << (_BITS - 1))
     return (total >> _BITS).clamp_(0, 255).to(torch.uint8)
 
 
 def _in_floats(pixels: Tensor, axis: int, taps: _Taps) -> Tensor:
     """Resize (H, W, 3) along an axis, to float32."""
-    if pixels.shape[axis] == taps.places.shape[1]:
-        return pixels.float()
-    return _weighted_sum(pixels, axis, taps.places, taps.weights, start=0).float()
+    return _weighted_sum(pixels, axis, taps, start=0).float()
 
 
-def _weighted_sum(pixels: Tensor, axis: int, places: Tensor, weights: Tensor, *, start: int) -> Tensor:
+def _weighted_sum(pixels: Tensor, axis: int, taps: _Taps, *, start: int) -> Tensor:
     shape = list(pixels.shape)
-    shape[axis] = places.shape[1]
-    total = torch.full(shape, start, dtype=weights.dtype, device=pixels.device)
+    shape[axis] = taps.places.shape[1]
+    total = torch.full(shape, start, dtype=taps.weights.dtype, device=pixels.device)
     across = (-1, 1, 1) if axis == 0 else (1, -1, 1)
-    for place, weight in zip(places, weights, strict=True):
-        total.addcmul_(pixels.index_select(axis, place).to(weights.dtype), weight.view(across))
+    for place, weight in zip(taps.places, taps.weights, strict=True):
+        total.addcmul_(pixels.index_select(axis, place).to(taps.weights.dtype), weight.view(across))
     return total

@@ -167,11 +167,7 @@ def upload(options: argparse.Namespace, output: Output) -> Exit:
 def warm(options: argparse.Namespace, output: Output) -> Exit:
     """`samcache warm DIR`."""
     started = time.monotonic()
-    try:
-        paths = images_in(options.folder, recursive=options.recursive)
-    except OSError as error:
-        output.complain(f"{error.filename} cannot be read: {error.strerror}")
-        return Exit.FAILED
+    paths = images_in(options.folder, recursive=options.recursive)
     bulk, interrupted = _run(paths, options, output, wait=True, tiles=options.tiles)
     known = sum(outcome.image is not None and not outcome.image.sent for outcome in bulk.outcomes)
     document = {

@@ -52,11 +52,7 @@ _OPACITY = 0.45
 def everything(options: argparse.Namespace, output: Output) -> Exit:
     """`samcache everything DIR -o DIR`."""
     started = time.monotonic()
-    try:
-        present = images_in(options.folder, recursive=options.recursive)
-    except OSError as error:
-        output.complain(f"{error.filename} cannot be read: {error.strerror}")
-        return Exit.FAILED
+    present = images_in(options.folder, recursive=options.recursive)
     paths = [path for path in present if not path.name.endswith(OVERLAY)]
     bulk = _Search(paths, options, output)
     interrupted = run(bulk, options)

@@ -44,8 +44,15 @@ def read_image(path: Path) -> bytes:
 
 
 def images_in(folder: Path, *, recursive: bool) -> list[Path]:
-    """The paths of the image files, sorted. Names decide; hidden files and folders are left out."""
-    return sorted(_images(folder, recursive=recursive))
+    """The paths of the image files, sorted. Names decide; hidden files and folders are left out.
+
+    Raises:
+        UnreadableFile: the folder, or one inside it, cannot be read.
+    """
+    try:
+        return sorted(_images(folder, recursive=recursive))
+    except OSError as error:
+        raise UnreadableFile(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def _images(folder: Path, *, recursive: bool) -> Iterator[Path]:

@@ -26,11 +26,7 @@ AT_ONCE = 64
 def segment_boxes(options: argparse.Namespace, output: Output) -> Exit:
     """`samcache segment-boxes DIR BOXES --coco FILE`."""
     started = time.monotonic()
-    try:
-        present = images_in(options.folder, recursive=True)
-    except OSError as error:
-        output.complain(f"{error.filename} cannot be read: {error.strerror}")
-        return Exit.FAILED
+    present = images_in(options.folder, recursive=True)
     boxes = read_boxes(options.boxes, present, options.folder)
     paths = [options.folder / name for name, found in sorted(boxes.of.items()) if found]
     bulk = _BoxRun(paths, boxes, options, output)

@@ -30,11 +30,7 @@ def similar(options: argparse.Namespace, output: Output) -> Exit:
     """`samcache similar IMAGE|DIR --point X,Y --coco FILE`."""
     started = time.monotonic()
     root = options.path if options.path.is_dir() else options.path.parent
-    try:
-        paths = images_in(root, recursive=options.recursive) if options.path.is_dir() else [options.path]
-    except OSError as error:
-        output.complain(f"{error.filename} cannot be read: {error.strerror}")
-        return Exit.FAILED
+    paths = images_in(root, recursive=options.recursive) if options.path.is_dir() else [options.path]
     if not paths:
         output.complain(f"{root} has no pictures")
         return Exit.FAILED
